@@ -1,0 +1,47 @@
+"""Named arrays in, named arrays out: what every inference library looks like to the two stages.
+
+A backend knows arrays, never corrosion. A library is imported only in its own file, when it is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Network(Protocol):
+    """One loaded model.
+
+    name: the backend's ("onnxruntime", "openvino", "tensorrt").  precision: "float32", "bfloat16" or "float16".
+    Used and closed by the thread that opened it.
+    """
+
+    name: str
+    precision: str
+
+    def run(self, image: NDArray[np.uint8]) -> Arrays:
+        """Outputs by name for uint8 images [N, 1, H, W]. Raises BackendError."""
+        ...
+
+    def close(self) -> None:
+        """Free what the network holds."""
+        ...
+
+    def __enter__(self) -> Network: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class Opener(Protocol):
+    """How a backend opens a model file: a row of the table in `edge.backends.choice`."""
+
+    def __call__(self, model: Path, precision: str) -> Network:
+        """Load `model`. Raises BackendError."""
+        ...

@@ -1,0 +1,154 @@
+"""Stage 2: a grey image and the boxes of its largest regions in, their severities out.
+
+Field of view and regions go through the network in one batch. The class-activation map is exact: for a network that
+ends in global average pooling and a linear layer, Grad-CAM at the last convolution equals the class-weighted sum of
+its feature maps, which the model gives out as `cam` (Selvaraju et al. 2017, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.backends import Network
+from edge.errors import ModelError
+from edge.model_card import DomainStatistics, ModelCard
+from edge.records import SEVERITIES, Grey, RegionSeverity, Severity, SeverityLabel
+
+SMALLEST_CROP_PX = 32
+
+
+def field_of_view(grey: Grey, side_px: int) -> Grey:
+    """The whole image as uint8 [side_px, side_px]; the aspect ratio is not kept, as in the paper's section 3.3."""
+    return _resize(grey, side_px)
+
+
+def crop_region(grey: Grey, box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Grey:
+    """A square around one region as uint8 [side_px, side_px].
+
+    box_px: x, y, width, height.  The square's side is the box's longer side times (1 + 2 margin), at least
+    `SMALLEST_CROP_PX`. It is shifted into the image where it fits and edge-replicated where it does not.
+    """
+    height, width = grey.shape
+    x, y, box_width, box_height = (int(value) for value in box_px)
+    side = max(SMALLEST_CROP_PX, round(max(box_width, box_height) * (1 + 2 * margin)))
+    left = _shift_inside(x + box_width / 2 - side / 2, side, width)
+    top = _shift_inside(y + box_height / 2 - side / 2, side, height)
+    inside = grey[max(top, 0) : top + side, max(left, 0) : left + side]
+    missing = (max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0))
+    if any(missing):
+        inside = cast(Grey, cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE))
+    return _resize(inside, side_px)
+
+
+def domain_distance(embedding: NDArray[np.float32], domain: DomainStatistics) -> NDArray[np.float64]:
+    """How far embeddings [N, D] lie from the training images, in standard deviations: float64 [N].
+
+    Probabilistic principal component analysis (Tipping and Bishop 1999): the leading components have a scale each,
+    what they leave has one for all.
+    """
+    components = np.asarray(domain.components, np.float64)
+    offset = embedding.astype(np.float64) - np.asarray(domain.mean)
+    coordinates = offset @ components.T
+    rest = offset - coordinates @ components
+    spare = max(offset.shape[1] - len(components), 1)
+    explained = np.square(coordinates / np.asarray(domain.scales)).sum(axis=1)
+    residual = np.square(rest).sum(axis=1) / domain.residual_scale**2 / spare
+    return np.asarray(np.sqrt((explained + residual) / (len(components) + 1)))
+
+
+class Classifier:
+    """The severity network with its card."""
+
+    def __init__(self, network: Network, card: ModelCard) -> None:
+        unknown = set(card.classes) - set(SEVERITIES)
+        if unknown:
+            raise ModelError(
+                f"the classifier {card.name} has classes {sorted(unknown)}; only {', '.join(SEVERITIES)} are known"
+            )
+        self._network = network
+        self.card = card
+
+    def assess(
+        self, grey: Grey, boxes_px: NDArray[np.int32], region_crops: int
+    ) -> tuple[Severity, tuple[RegionSeverity | None, ...]]:
+        """Severity of the field of view, and of the first `region_crops` boxes; the others get None.
+
+        grey: uint8 [H, W].  boxes_px: int32 [N, 4], largest region first.
+        """
+        side = self.card.input_px
+        chosen = boxes_px[:region_crops]
+        batch = np.empty((1 + len(chosen), 1, side, side), np.uint8)
+        batch[0, 0] = field_of_view(grey, side)
+        for index, box in enumerate(chosen, start=1):
+            batch[index, 0] = crop_region(grey, box, self.card.crop_margin, side)
+        outputs = self._network.run(batch)
+        probabilities = _softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
+        field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1])
+        regions = [self._region_severity(row) for row in probabilities[1:]]
+        return field, tuple(regions) + (None,) * (len(boxes_px) - len(chosen))
+
+    def _region_severity(self, probabilities: NDArray[np.float64]) -> RegionSeverity:
+        best = int(probabilities.argmax())
+        return RegionSeverity(self._label(best), float(probabilities[best]))
+
+    def _field_severity(
+        self, probabilities: NDArray[np.float64], cam: NDArray[np.float32], embedding: NDArray[np.float32]
+    ) -> Severity:
+        calibration, classes = self.card.calibration, self.card.classes
+        best = int(probabilities.argmax())
+        reasons = []
+        in_domain = True
+        if calibration.domain is not None:
+            distance = float(domain_distance(embedding, calibration.domain)[0])
+            in_domain = distance <= calibration.domain.threshold
+            if not in_domain:
+                reasons.append(
+                    f"out_of_domain: the image is unlike the training images "
+                    f"(distance {distance:.2f}, limit {calibration.domain.threshold:.2f})"
+                )
+        prediction_set: tuple[str, ...] | None = None
+        if in_domain and calibration.conformal_quantile is not None:
+            kept = 1 - probabilities <= calibration.conformal_quantile
+            kept[best] = True
+            prediction_set = tuple(name for name, keep in zip(classes, kept, strict=True) if keep)
+            if len(prediction_set) > 1:
+                coverage = f"{calibration.conformal_coverage or 0:.0%} "
+                reasons.append(f"ambiguous: the {coverage}prediction set holds {', '.join(prediction_set)}")
+        heat = np.maximum(cam[best].astype(np.float32), 0)
+        peak = float(heat.max())
+        return Severity(
+            label=self._label(best),
+            confidence=float(probabilities[best]),
+            probabilities={name: float(value) for name, value in zip(classes, probabilities, strict=True)},
+            prediction_set=prediction_set,
+            needs_review=bool(reasons),
+            reasons=tuple(reasons),
+            in_domain=in_domain,
+            cam=heat / peak if peak > 0 else heat,
+        )
+
+    def _label(self, index: int) -> SeverityLabel:
+        return cast(SeverityLabel, self.card.classes[index])
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(axis=1, keepdims=True))
+
+
+def _shift_inside(start: float, side: int, length: int) -> int:
+    if side >= length:
+        return -((side - length) // 2)
+    return min(max(round(start), 0), length - side)
+
+
+def _resize(grey: Grey, side_px: int) -> Grey:
+    height, width = grey.shape
+    shrinking = height > side_px or width > side_px
+    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    return cast(Grey, cv2.resize(grey, (side_px, side_px), interpolation=interpolation))

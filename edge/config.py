@@ -1,0 +1,290 @@
+"""One TOML file (and EDGE_SECTION__KEY in the environment) in, checked settings out.
+
+An unknown key or a bad value is refused with its name, the value and what is allowed. Secrets never stand in the
+TOML: they come from files that it names, or from systemd credentials.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edge.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # JetPack 6 has Python 3.10
+    import tomli as tomllib
+
+TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/+#\x00-\x1f$][^/+#\x00-\x1f]*$")]
+
+EXPOSURE_HOURS = {"h": 1.0, "hr": 1.0, "hrs": 1.0, "hour": 1.0, "hours": 1.0, "d": 24.0, "day": 24.0, "days": 24.0}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Device(_Section):
+    """Names used in topics and messages; none may hold `/`, `+`, `#` or control characters."""
+
+    site: TopicLevel = "plant-1"
+    area: TopicLevel = "lab"
+    id: TopicLevel = "sem-01"
+
+
+class Watch(_Section):
+    """The export folder and when a file in it counts as finished."""
+
+    folder: Path
+    patterns: tuple[str, ...] = ("*.tif", "*.tiff", "*.png", "*.bmp", "*.jpg", "*.jpeg")
+    recursive: bool = True
+    existing: Literal["inspect", "ignore"] = "inspect"
+    events: Literal["auto", "off"] = "auto"
+    rescan_s: float = Field(10.0, gt=0, le=3600)
+    settle_s: float = Field(1.0, ge=0, le=600)
+    incomplete_s: float = Field(60.0, ge=0, le=86400)
+    sidecar_wait_s: float = Field(2.0, ge=0, le=600)
+
+    @field_validator("patterns")
+    @classmethod
+    def _no_folders(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        if not patterns:
+            raise ValueError("name at least one pattern, such as '*.tif'")
+        for pattern in patterns:
+            if "/" in pattern or not pattern:
+                raise ValueError(f"{pattern!r} must match a file name alone, so it cannot be empty or hold '/'")
+        return patterns
+
+
+class Sample(_Section):
+    """Regular expressions searched one by one in the path below the watched folder; named groups become fields."""
+
+    patterns: tuple[str, ...] = (
+        r"(?i)(?<![a-z])AN[_ -]?(?P<annealing_min>\d+)",
+        r"(?i)(?<!\d)(?P<exposure>\d+)[_ -]?(?P<exposure_unit>hours?|hrs?|h|days?|d)(?![a-z])",
+    )
+
+    @field_validator("patterns")
+    @classmethod
+    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            _compiled(pattern)
+        return patterns
+
+    def fields(self, path: str) -> dict[str, Any]:
+        """Sample fields found in `path`; annealing_min (float) and exposure_h (float) are always there, None if not found."""
+        found: dict[str, Any] = {}
+        for pattern in self.patterns:
+            if match := re.search(pattern, path):
+                found.update({name: value for name, value in match.groupdict().items() if value is not None})
+        exposure, unit = found.pop("exposure", None), found.pop("exposure_unit", "h")
+        annealing = found.pop("annealing_min", None)
+        hours = EXPOSURE_HOURS.get(str(unit).lower())
+        return {
+            "annealing_min": _number(annealing),
+            "exposure_h": None if hours is None or (number := _number(exposure)) is None else number * hours,
+            **found,
+        }
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+class Models(_Section):
+    """Which models, on which inference library."""
+
+    segmenter: str = "builtin"
+    classifier: str = "builtin"
+    backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = "auto"
+
+
+class Inspect(_Section):
+    """What is done with each image."""
+
+    stages: Literal["both", "segment", "classify"] = "both"
+    confidence: float = Field(0.25, gt=0, lt=1)
+    iou: float = Field(0.7, gt=0, lt=1)
+    tile: Literal["auto", "off"] = "auto"
+    max_regions: int = Field(2000, ge=1, le=20000)
+    region_crops: int = Field(32, ge=0, le=1024)
+    max_megapixels: float = Field(300.0, gt=0, le=4000)
+    max_file_mib: float = Field(1024.0, gt=0, le=16384)
+    pixel_size_nm: float | None = Field(None, gt=0)
+
+
+class State(_Section):
+    """Where the journal and the pictures live and how long."""
+
+    folder: Path = Path("/var/lib/sem-corrosion-edge")
+    keep_days: float = Field(90.0, gt=0)
+    max_gib: float = Field(20.0, gt=0)
+
+
+class Mqtt(_Section):
+    """The broker."""
+
+    host: str = Field("localhost", min_length=1)
+    port: int = Field(1883, ge=1, le=65535)
+    protocol: Literal[5, 311] = 5
+    username: str = ""
+    password_file: str = ""
+    tls: bool = False
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    prefix: str = Field("", pattern=r"^[^+#\x00-\x1f]*$")
+    overlay: bool = True
+    home_assistant: bool = False
+    sparkplug: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Mqtt:
+        if self.cert_file and not self.key_file:
+            raise ValueError("cert_file needs key_file beside it")
+        if (self.ca_file or self.cert_file) and not self.tls:
+            raise ValueError("ca_file and cert_file have no effect without tls = true")
+        if self.password_file and not self.username:
+            raise ValueError("password_file needs username beside it")
+        if self.home_assistant or self.sparkplug:
+            raise ValueError("home_assistant and sparkplug are not part of this version: leave them false")
+        return self
+
+    def password(self) -> str | None:
+        """The password, read now, so that a rotated one is taken at the next connect.
+
+        A relative `password_file` is looked for in systemd's credentials folder first.
+        Raises ConfigError when the file cannot be read.
+        """
+        if not self.password_file:
+            return None
+        path = Path(self.password_file)
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not path.is_absolute() and credentials:
+            path = Path(credentials) / path
+        try:
+            return path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"mqtt.password_file {path} cannot be read: {error}") from error
+
+
+class Metrics(_Section):
+    """Prometheus endpoint."""
+
+    prometheus: str = ""
+
+    @field_validator("prometheus")
+    @classmethod
+    def _not_yet(cls, value: str) -> str:
+        if value:
+            raise ValueError("the Prometheus endpoint is not part of this version: leave it empty")
+        return value
+
+
+class Settings(_Section):
+    """All settings; `load` makes one from a file."""
+
+    device: Device = Device()
+    watch: Watch
+    sample: Sample = Sample()
+    models: Models = Models()
+    inspect: Inspect = Inspect()
+    state: State = State()
+    mqtt: Mqtt = Mqtt()
+    metrics: Metrics = Metrics()
+
+    @model_validator(mode="after")
+    def _apart(self) -> Settings:
+        watched, state = self.watch.folder.absolute(), self.state.folder.absolute()
+        if watched == state or watched in state.parents:
+            raise ValueError(f"state.folder {state} must not lie in watch.folder {watched}: its pictures would be inspected")
+        return self
+
+    @property
+    def topic_prefix(self) -> str:
+        """`mqtt.prefix`, or `<site>/<area>/sem/<id>`."""
+        return self.mqtt.prefix.strip("/") or f"{self.device.site}/{self.device.area}/sem/{self.device.id}"
+
+    def inspection_sha256(self) -> str:
+        """Hash of the settings that can change a verdict, so that two inspections can be compared."""
+        relevant = self.model_dump(mode="json", include={"inspect", "models", "sample"})
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read settings from a TOML file, overridden by EDGE_SECTION__KEY variables.
+
+    Raises ConfigError naming every wrong key at once.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}") from error
+    return parse(raw, environment, origin=str(path))
+
+
+def parse(raw: Mapping[str, Any], environment: Mapping[str, str] = os.environ, origin: str = "settings") -> Settings:
+    """Settings from parsed TOML and the environment. Raises ConfigError naming every wrong key at once."""
+    merged: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in raw.items()}
+    for name, text in environment.items():
+        section, separator, key = name.removeprefix("EDGE_").lower().partition("__")
+        if not name.startswith("EDGE_") or not separator:
+            continue
+        table = merged.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = _environment_value(text)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(dict(problem))}" for problem in error.errors())
+        raise ConfigError(f"{origin}:\n{problems}") from error
+
+
+def _environment_value(text: str) -> Any:
+    """TOML value if it parses as one (true, 5, 1.5, ["a"]), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "settings"
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(problem["loc"])
+        return f"{where}: unknown key; known here: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    value = problem.get("input")
+    shown = "" if isinstance(value, Mapping | BaseModel) else f" (got {value!r})"
+    return f"{where}: {message}{shown}"
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    if len(location) == 1:
+        return sorted(Settings.model_fields)
+    section = Settings.model_fields.get(str(location[0]))
+    annotation = section.annotation if section else None
+    return sorted(annotation.model_fields) if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []

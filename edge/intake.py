@@ -1,0 +1,87 @@
+"""A path in; the bytes of the image and its sidecars out, read once, so that what is hashed is what is decoded."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import ImageError
+from edge.sem import sidecar_names
+
+SIDECAR_LIMIT_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileBytes:
+    """One file as it was at one moment. sidecars: by file name."""
+
+    data: bytes
+    sha256: str
+    size: int
+    mtime_ns: int
+    sidecars: Mapping[str, bytes]
+
+
+def read_file(path: Path, max_bytes: int) -> FileBytes:
+    """Everything that an inspection needs to know from disk.
+
+    Raises ImageError: `empty`, `too_large` (before reading), `unreadable`, `not_a_file`, or `still_changing` when size or
+    time of modification differ after reading.
+    """
+    try:
+        # Opening a named pipe would wait for a writer for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    with os.fdopen(descriptor, "rb") as stream:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise ImageError("not_a_file", "it is a folder, pipe, socket or device: export images as plain files")
+        if before.st_size > max_bytes:
+            raise ImageError(
+                "too_large",
+                f"{before.st_size >> 20} MiB is over the limit of {max_bytes >> 20} MiB: raise inspect.max_file_mib",
+            )
+        try:
+            data = stream.read(before.st_size + 1)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        after = os.fstat(descriptor)
+    if len(data) != before.st_size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise ImageError("still_changing", "it changed while it was read: it is looked at again when it is quiet")
+    return FileBytes(data, hashlib.sha256(data).hexdigest(), before.st_size, before.st_mtime_ns, _sidecars(path))
+
+
+def _sidecars(path: Path) -> dict[str, bytes]:
+    """The text files that microscopes write beside an image, whatever the case of their names."""
+    wanted = {name.casefold() for name in sidecar_names(path.name)}
+    found: dict[str, bytes] = {}
+    for name in _names_beside(path, wanted):
+        beside = path.with_name(name)
+        try:
+            status = beside.stat()
+            if stat.S_ISREG(status.st_mode) and 0 < status.st_size <= SIDECAR_LIMIT_BYTES:
+                found[name] = beside.read_bytes()
+        except OSError:
+            continue  # An unreadable sidecar must not cost the image: the scale stays unknown.
+    return found
+
+
+def _names_beside(path: Path, wanted: set[str]) -> list[str]:
+    try:
+        return sorted(beside.name for beside in path.parent.iterdir() if beside.name.casefold() in wanted)
+    except OSError:
+        return []
+
+
+def _unreadable(path: Path, error: OSError) -> ImageError:
+    if error.errno in (errno.EISDIR, errno.ENXIO):
+        return ImageError("not_a_file", "it is a folder, pipe, socket or device: export images as plain files")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ImageError("unreadable", f"no permission to read it: give the service's user read access ({error.strerror})")
+    return ImageError("unreadable", f"it cannot be read: {error.strerror or error}")

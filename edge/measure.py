@@ -1,0 +1,90 @@
+"""Regions in, their areas, diameters and outlines out, in pixels; `edge.wire.json` adds µm where a scale is known."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+from numpy.typing import NDArray
+
+from edge.records import Grey, Mask, Measures, Quality, Regions
+
+OUTLINE_TOLERANCE_PX = 0.75
+BLURRED_BELOW = 0.0005
+FLAT_BELOW = 0.02
+SATURATED_ABOVE = 0.05
+
+
+def measure(regions: Regions, image_shape: tuple[int, int]) -> Measures:
+    """Measures of every region and of their union over an image of `image_shape` (rows, columns; data bar not included).
+
+    Equivalent diameter: of the circle of equal area. Circularity: 4 pi A / P^2 of the region with its holes filled
+    (ISO 9276-6, squared), with the outer edge of its boundary pixels as perimeter; at most 1.
+    Outlines run through boundary pixels and are simplified by at most `OUTLINE_TOLERANCE_PX`.
+    """
+    height, width = image_shape
+    area = np.array([np.count_nonzero(mask) for mask in regions.masks], np.int64)
+    union = np.zeros(image_shape, np.bool_)
+    circularity = np.empty(len(regions), np.float64)
+    outlines: list[NDArray[np.int32]] = []
+    holes: list[tuple[NDArray[np.int32], ...]] = []
+    for index, ((x, y, w, h), mask) in enumerate(zip(regions.boxes_px.tolist(), regions.masks, strict=True)):
+        union[y : y + h, x : x + w] |= mask
+        outer, inner, circularity[index] = _outline(mask, x, y)
+        outlines.append(outer)
+        holes.append(inner)
+    boxes = regions.boxes_px
+    touches = (
+        (boxes[:, 0] <= 0) | (boxes[:, 1] <= 0) | (boxes[:, 0] + boxes[:, 2] >= width) | (boxes[:, 1] + boxes[:, 3] >= height)
+    )
+    union_px = int(np.count_nonzero(union))
+    return Measures(
+        area_px=area,
+        equivalent_diameter_px=np.sqrt(4 * area / np.pi),
+        circularity=circularity,
+        touches_edge=touches,
+        outlines_px=tuple(outlines),
+        holes_px=tuple(holes),
+        union_px=union_px,
+        area_fraction=union_px / (height * width),
+        field_px=height * width,
+    )
+
+
+def quality(grey: Grey, saturated_fraction: float, in_domain: bool | None, warnings: tuple[str, ...]) -> Quality:
+    """Sharpness and contrast of a uint8 [H, W] image, with a warning for each that is too poor to trust.
+
+    Measured on at most 1024 px of the longer side, so that the numbers mean the same for every camera size.
+    """
+    height, width = grey.shape
+    step = max(1, max(height, width) // 1024)
+    small = np.ascontiguousarray(grey[::step, ::step])
+    variance = float(small.var())
+    laplacian = float(cv2.Laplacian(cv2.GaussianBlur(small, (0, 0), 1.0), cv2.CV_32F).var()) if variance else 0.0
+    sharpness = laplacian / variance if variance else 0.0
+    contrast = float(np.sqrt(variance) / 255)
+    found = list(warnings)
+    if contrast < FLAT_BELOW:
+        found.append("flat: the image has almost no contrast")
+    elif sharpness < BLURRED_BELOW:
+        found.append("blurred: the image has almost no fine detail")
+    if saturated_fraction > SATURATED_ABOVE:
+        found.append(f"saturated: {saturated_fraction:.0%} of the pixels are at an end of the grey range")
+    return Quality(sharpness, contrast, saturated_fraction, in_domain, tuple(found))
+
+
+def _outline(mask: Mask, x: int, y: int) -> tuple[NDArray[np.int32], tuple[NDArray[np.int32], ...], float]:
+    """Outer outline, holes and circularity of one connected mask whose box starts at x, y."""
+    contours, hierarchy = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
+    parents = hierarchy[0][:, 3]
+    outer = contours[int(np.flatnonzero(parents < 0)[0])]
+    holes = tuple(_simplified(contours[index]) for index in np.flatnonzero(parents >= 0))
+    centre_line = cv2.arcLength(outer, closed=True)
+    # Half a pixel outwards all around: the perimeter grows by pi, the area by half the centre line and pi / 4.
+    perimeter = centre_line + np.pi
+    filled = cv2.contourArea(outer) + centre_line / 2 + np.pi / 4
+    return _simplified(outer), holes, float(min(1.0, 4 * np.pi * filled / perimeter**2))
+
+
+def _simplified(contour: MatLike) -> NDArray[np.int32]:
+    return np.asarray(cv2.approxPolyDP(contour, OUTLINE_TOLERANCE_PX, closed=True), np.int32).reshape(-1, 2)

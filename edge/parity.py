@@ -1,0 +1,132 @@
+"""Two pipelines and a few images in, whether they agree out: the gate before a lower precision may speak for float32."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import sem
+from edge.backends import choice, openvino_model
+from edge.config import Settings
+from edge.model_card import load_card
+from edge.model_card import resolve as resolve_model
+from edge.pipeline import Pipeline
+from edge.records import Inspection, Micrograph, Source
+
+LEAST_MASK_IOU = 0.99
+FLIP_MARGIN = 0.05
+"""A changed label counts as a flip only when the reference preferred its own by more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far a candidate's inspections are from the reference's.
+
+    mean_mask_iou: over images, intersection over union of the union of all masks (1 where both found nothing).
+    flips: images whose severity label differs although the reference was surer than `FLIP_MARGIN`.
+    """
+
+    images: int
+    mean_mask_iou: float
+    worst_mask_iou: float
+    flips: int
+    largest_probability_difference: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate may take the reference's place."""
+        return self.images > 0 and self.mean_mask_iou >= LEAST_MASK_IOU and self.flips == 0
+
+
+def compare(reference: Pipeline, candidate: Pipeline, micrographs: Iterable[Micrograph]) -> Parity:
+    """Run both pipelines over the same images."""
+    ious, differences, flips = [], [0.0], 0
+    for micrograph in micrographs:
+        source = Source("parity", "parity", None)
+        ours, theirs = reference.inspect(micrograph, source), candidate.inspect(micrograph, source)
+        first, second = _union(ours), _union(theirs)
+        either = np.count_nonzero(first | second)
+        ious.append(np.count_nonzero(first & second) / either if either else 1.0)
+        if ours.severity and theirs.severity:
+            sure = sorted(ours.severity.probabilities.values())
+            margin = sure[-1] - sure[-2] if len(sure) > 1 else 1.0
+            flips += ours.severity.label != theirs.severity.label and margin > FLIP_MARGIN
+            differences += [abs(p - theirs.severity.probabilities[name]) for name, p in ours.severity.probabilities.items()]
+    return Parity(
+        len(ious), float(np.mean(ious)) if ious else 0.0, float(min(ious, default=0.0)), flips, float(max(differences))
+    )
+
+
+def sample_files() -> list[Path]:
+    """The micrographs that are shipped with the package."""
+    folder = Path(__file__).parent / "samples"
+    return sorted(path for path in folder.iterdir() if path.suffix in {".tif", ".png", ".jpg", ".bmp"})
+
+
+def sample_micrographs() -> list[Micrograph]:
+    """The shipped micrographs, read."""
+    return [page for path in sample_files() for page in sem.read(path.read_bytes(), path.name)]
+
+
+def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -> tuple[str, str]:
+    """The precision that "auto" takes here, and why.
+
+    bfloat16 where OpenVINO has it natively and it passed `compare` on the shipped images with these very models; the
+    outcome is remembered in the folder `memory`. With may_run=False only a remembered outcome counts.
+    """
+    if settings.models.backend != "auto" or choice.resolve("auto") != "openvino":
+        return "float32", "float32 is the reference precision"
+    if not openvino_model.has_bfloat16():
+        return "float32", "this processor has no bfloat16"
+    key = _key(settings)
+    remembered = _recall(memory / "parity.json", key)
+    if remembered is None:
+        if not may_run:
+            return "float32", "bfloat16 has not been checked on this machine yet: edge-doctor does it"
+        with Pipeline(settings) as reference, Pipeline(settings, precision="bfloat16") as candidate:
+            remembered = compare(reference, candidate, sample_micrographs())
+        _remember(memory / "parity.json", key, remembered)
+    figures = f"mean mask IoU {remembered.mean_mask_iou:.4f}, {remembered.flips} severity flips on {remembered.images} images"
+    if remembered.passed:
+        return "bfloat16", f"bfloat16 agrees with float32 ({figures})"
+    return "float32", f"bfloat16 does not agree with float32 ({figures})"
+
+
+def _union(inspection: Inspection) -> NDArray[np.bool_]:
+    canvas = np.zeros(inspection.micrograph.grey.shape, np.bool_)
+    for (x, y, width, height), mask in zip(inspection.regions.boxes_px.tolist(), inspection.regions.masks, strict=True):
+        canvas[y : y + height, x : x + width] |= mask
+    return canvas
+
+
+def _key(settings: Settings) -> list[str]:
+    """Everything that the outcome depends on."""
+    import openvino
+
+    cards: Sequence[str] = [
+        load_card(resolve_model(settings.models.segmenter, "segment"), "segment").sha256,
+        load_card(resolve_model(settings.models.classifier, "classify"), "classify").sha256,
+    ]
+    return [*cards, str(openvino.__version__), platform.processor() or platform.machine(), settings.inspect.stages]
+
+
+def _recall(path: Path, key: list[str]) -> Parity | None:
+    try:
+        stored = json.loads(path.read_text())
+        return Parity(**stored["parity"]) if stored["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(path: Path, key: list[str], parity: Parity) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps({"key": key, "parity": asdict(parity)}, indent=1))
+    fresh.replace(path)

@@ -1,0 +1,163 @@
+"""Micrographs in, inspections out: both stages, the measures and the reasons for doubt, in the order in which they run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+
+from edge.backends import Network, choice
+from edge.classify import Classifier
+from edge.config import Settings
+from edge.measure import measure, quality
+from edge.model_card import ModelCard, load_card
+from edge.model_card import resolve as resolve_model
+from edge.records import (
+    Inspection,
+    Measures,
+    Micrograph,
+    ModelIdentity,
+    ModelsUsed,
+    Quality,
+    Regions,
+    RegionSeverity,
+    Severity,
+    Source,
+    Timing,
+)
+from edge.segment import Segmenter, no_regions
+
+REVIEW_WARNINGS = ("flat", "blurred", "zero_tail", "zero_rows", "saturated")
+"""Codes of quality warnings that are a reason to have a person look."""
+
+OpenNetwork = Callable[[str, Path, str], Network]
+
+
+class Pipeline:
+    """Both stages with their models loaded; opened, used and closed by one thread.
+
+    stages of the settings: "both", "segment" or "classify", the paper's three uses.
+    """
+
+    def __init__(
+        self, settings: Settings, *, precision: str = "float32", open_network: OpenNetwork = choice.open_network
+    ) -> None:
+        """Load what the settings name. Raises ModelError or BackendError."""
+        self._settings = settings
+        self._settings_sha256 = settings.inspection_sha256()
+        wanted = settings.inspect
+        backend = choice.resolve(settings.models.backend)
+        networks: list[Network] = []
+        self._segmenter: Segmenter | None = None
+        self._classifier: Classifier | None = None
+        with ExitStack() as opened:
+            if wanted.stages != "classify":
+                path = resolve_model(settings.models.segmenter, "segment")
+                card = load_card(path, "segment")
+                networks.append(opened.enter_context(open_network(backend, path, precision)))
+                self._segmenter = Segmenter(
+                    networks[-1],
+                    card,
+                    confidence=wanted.confidence,
+                    iou=wanted.iou,
+                    tile=wanted.tile,
+                    max_regions=wanted.max_regions,
+                )
+            if wanted.stages != "segment":
+                path = resolve_model(settings.models.classifier, "classify")
+                card = load_card(path, "classify")
+                networks.append(opened.enter_context(open_network(backend, path, precision)))
+                self._classifier = Classifier(networks[-1], card)
+            self._opened = opened.pop_all()
+        self.models = ModelsUsed(
+            segmenter=_identity(self._segmenter.card) if self._segmenter else None,
+            classifier=_identity(self._classifier.card) if self._classifier else None,
+            backend=networks[0].name,
+            precision=networks[0].precision,
+        )
+
+    def inspect(self, micrograph: Micrograph, source: Source, *, spent: Timing = Timing()) -> Inspection:  # noqa: B008 (frozen)
+        """The verdict on one micrograph.
+
+        spent: milliseconds that went into waiting, reading and decoding before. Raises BackendError when a network fails.
+        """
+        started = time.perf_counter()
+        regions, segment_ms, masks_ms = self._segment(micrograph)
+        segmented = time.perf_counter()
+        measures = measure(regions, (micrograph.height_px, micrograph.width_px))
+        measured = time.perf_counter()
+        severity: Severity | None = None
+        region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
+        if self._classifier:
+            severity, region_severities = self._classifier.assess(
+                micrograph.grey, regions.boxes_px, self._settings.inspect.region_crops
+            )
+        classified = time.perf_counter()
+        looks = quality(
+            micrograph.grey, micrograph.saturated_fraction, severity.in_domain if severity else None, micrograph.warnings
+        )
+        if severity:
+            severity = self._doubted(severity, looks, regions, measures)
+        finished = time.perf_counter()
+        return Inspection(
+            source=source,
+            micrograph=micrograph,
+            sample=self._settings.sample.fields(source.path),
+            regions=regions,
+            measures=measures,
+            severity=severity,
+            region_severities=region_severities,
+            quality=looks,
+            models=self.models,
+            smallest_region_px=self._smallest_region_px(micrograph),
+            settings_sha256=self._settings_sha256,
+            timing=replace(
+                spent,
+                segment=segment_ms,
+                masks=masks_ms,
+                measure=(measured - segmented + finished - classified) * 1e3,
+                classify=(classified - measured) * 1e3,
+                total=spent.read + spent.decode + (finished - started) * 1e3,
+            ),
+            made_at=datetime.now(timezone.utc),
+        )
+
+    def close(self) -> None:
+        """Free both networks."""
+        self._opened.close()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _segment(self, micrograph: Micrograph) -> tuple[Regions, float, float]:
+        if not self._segmenter:
+            return no_regions(), 0.0, 0.0
+        regions, timing = self._segmenter.find(micrograph.grey)
+        return regions, timing.network_ms, timing.masks_ms
+
+    def _smallest_region_px(self, micrograph: Micrograph) -> float | None:
+        """Shortest diameter that the finest view resolves, in pixels of the image."""
+        if not self._segmenter or self._segmenter.card.smallest_region_px is None:
+            return None
+        return self._segmenter.card.smallest_region_px / self._segmenter.finest_scale(micrograph.grey.shape)
+
+    def _doubted(self, severity: Severity, looks: Quality, regions: Regions, measures: Measures) -> Severity:
+        """The severity with every further reason to have a person look."""
+        reasons = list(severity.reasons)
+        reasons += [warning for warning in looks.warnings if warning.partition(":")[0] in REVIEW_WARNINGS]
+        if self._segmenter and severity.label == "severe" and not len(regions):
+            reasons.append("stages_disagree: stage 2 says severe, stage 1 found no corroded region")
+        if self._segmenter and severity.label == "low" and measures.area_fraction > 0.25:
+            reasons.append(f"stages_disagree: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
+        return replace(severity, reasons=tuple(reasons), needs_review=bool(reasons))
+
+
+def _identity(card: ModelCard) -> ModelIdentity:
+    return ModelIdentity(card.name, card.version, card.sha256)

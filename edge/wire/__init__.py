@@ -1,0 +1,1 @@
+"""An inspection in, messages out: encoding only."""

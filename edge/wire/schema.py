@@ -1,0 +1,173 @@
+"""The documents in, their JSON Schemas (draft 2020-12) and one AsyncAPI 3 description of all topics out.
+
+Run `python -m edge.wire.schema docs` after changing `edge.wire.documents`; a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from edge import __version__
+from edge.wire import documents
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic below the prefix: who sends what there, and how.
+
+    action: as seen from the daemon.  messages: names of JSON Schemas, or a media type for what is no JSON.
+    """
+
+    address: str
+    action: Literal["send", "receive"]
+    qos: int
+    retain: bool
+    messages: tuple[str, ...]
+    about: str
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic("inspection", "send", 1, False, ("inspection",), "A verdict on one micrograph."),
+    Topic(
+        "failure",
+        "send",
+        1,
+        False,
+        ("failure", "tombstone"),
+        "A verdict on an image that could not be inspected; or the tombstone of a verdict (of either topic) that the "
+        "broker refuses for good.",
+    ),
+    Topic("summary", "send", 1, True, ("summary",), "The newest inspection on one level. Never replayed."),
+    Topic("overlay/{inspection_id}", "send", 1, False, ("image/png",), "The inspection as a picture, PNG or WebP."),
+    Topic("status", "send", 1, True, ("status",), "Sent at every connect and change; the last will says offline."),
+    Topic("health", "send", 0, False, ("health",), "Every 10 s."),
+    *(
+        Topic(f"command/{name}", "receive", 1, False, (f"command-{name}",), f"{model.__doc__} Retained ones are ignored.")
+        for name, model in documents.COMMANDS.items()
+    ),
+    Topic(
+        "command/{name}/response",
+        "send",
+        1,
+        False,
+        ("response",),
+        "The answer to a command that named no MQTT 5 response topic.",
+    ),
+)
+"""Every topic, in the order of the contract."""
+
+MESSAGES: Mapping[str, type[BaseModel]] = {
+    "inspection": documents.Inspection,
+    "failure": documents.Failure,
+    "tombstone": documents.Tombstone,
+    "summary": documents.Summary,
+    "status": documents.Status,
+    "health": documents.Health,
+    "response": documents.Response,
+    **{f"command-{name}": model for name, model in documents.COMMANDS.items()},
+}
+"""Every JSON message by the name of its schema."""
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema of one of `MESSAGES`. What we send has all its fields required, what we receive only some."""
+    model = MESSAGES[name]
+    received = issubclass(model, documents.Command)
+    schema = model.model_json_schema(mode="validation" if received else "serialization")
+    return {"$schema": DIALECT, "$id": f"urn:edge:schema:{name}", **schema}
+
+
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI 3.0 document; payloads refer to `schemas/<name>.json` beside it."""
+    names = list(dict.fromkeys(name for topic in TOPICS for name in topic.messages))
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "sem-corrosion-edge",
+            "version": __version__,
+            "description": "What the daemon beside a scanning electron microscope says and hears over MQTT. Verdicts are "
+            "delivered at least once, in order of seq; drop repeats by id.",
+            "license": {"name": "AGPL-3.0-or-later"},
+        },
+        "servers": {
+            "plant": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5.0", "description": "The broker."}
+        },
+        "defaultContentType": "application/json",
+        "channels": {_channel(topic): _describe(topic) for topic in TOPICS},
+        "operations": {
+            f"{topic.action}-{_channel(topic)}": {
+                "action": topic.action,
+                "channel": {"$ref": f"#/channels/{_channel(topic)}"},
+                "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retain, "bindingVersion": "0.2.0"}},
+            }
+            for topic in TOPICS
+        },
+        "components": {"messages": {_message(name): _payload(name) for name in names}},
+    }
+
+
+def files() -> dict[str, str]:
+    """Text of every generated file by its path below the documentation folder."""
+    written = {"asyncapi.json": asyncapi(), **{f"schemas/{name}.json": json_schema(name) for name in MESSAGES}}
+    return {path: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for path, content in written.items()}
+
+
+def _channel(topic: Topic) -> str:
+    return topic.address.replace("/", "-").replace("{", "").replace("}", "")
+
+
+def _message(name: str) -> str:
+    return "picture" if "/" in name else name
+
+
+def _describe(topic: Topic) -> dict[str, Any]:
+    parameters = {
+        "prefix": {"description": "mqtt.prefix, or <site>/<area>/sem/<id>", "default": "plant-1/lab/sem/sem-01"},
+        "inspection_id": {"description": "of the inspection that the picture shows"},
+        "name": {"description": "of the command", "enum": list(documents.COMMANDS)},
+    }
+    address = f"{{prefix}}/{topic.address}"
+    return {
+        "address": address,
+        "description": topic.about,
+        "messages": {_message(name): {"$ref": f"#/components/messages/{_message(name)}"} for name in topic.messages},
+        "parameters": {name: what for name, what in parameters.items() if f"{{{name}}}" in address},
+    }
+
+
+def _payload(name: str) -> dict[str, Any]:
+    if "/" in name:
+        return {"name": "picture", "contentType": name, "payload": {"type": "string", "format": "binary"}}
+    return {
+        "name": name,
+        "contentType": "application/json",
+        "payload": {
+            "schemaFormat": "application/schema+json;version=draft-2020-12",
+            "schema": {"$ref": f"./schemas/{name}.json"},
+        },
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write all files below the folder named in `arguments`."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print("usage: python -m edge.wire.schema FOLDER     (for example: docs)", file=sys.stderr)
+        return 2
+    for name, text in files().items():
+        path = Path(arguments[0], name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Trained weights in, ONNX files with cards (and engines) out."""

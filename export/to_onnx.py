@@ -1,0 +1,399 @@
+"""A trained checkpoint in, an ONNX file that takes grey 8-bit images, with its card, out.
+
+The only file of `export` that imports torch. The graphs do what the edge would otherwise have to do outside them:
+they take uint8, scale it, use a stem folded to one channel (exact, because the networks learnt on grey copied to three
+equal channels) and return small outputs.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge.errors import ModelError
+from edge.model_card import GREY_WINDOW_RULE, Calibration, ModelCard, Training, card_path
+
+OPSET = 17
+CANDIDATES = 1024
+PARITY_TOLERANCE = 1e-3
+
+LICENCES = {
+    "yolov8n-seg": "AGPL-3.0 (YOLOv8 by Ultralytics)",
+    "efficientnet_b0": "Apache-2.0 (architecture: timm)",
+    "resnet18": "Apache-2.0 (architecture: timm)",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and the facts about them that become the card; stored as plain tensors and values, never as pickled code.
+
+    grey_mean, grey_std: of the classifier's training images, 0…1; the segmenter has 0 and 1.
+    card: further fields of `ModelCard`, by name (input_px, crop_margin, smallest_region_px …).
+    """
+
+    task: Literal["segment", "classify"]
+    architecture: str
+    classes: tuple[str, ...]
+    state: Mapping[str, Tensor]
+    training: Training
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
+    grey_mean: float = 0.0
+    grey_std: float = 1.0
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint; `Checkpoint.load` reads it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(
+            {
+                "schema": "edge.checkpoint/1",
+                "task": self.task,
+                "architecture": self.architecture,
+                "classes": list(self.classes),
+                "state": {name: tensor.detach().cpu().contiguous() for name, tensor in self.state.items()},
+                "training": self.training.model_dump(),
+                "scores": dict(self.scores),
+                "calibration": self.calibration.model_dump(mode="json"),
+                "grey_mean": self.grey_mean,
+                "grey_std": self.grey_std,
+                "card": dict(self.card),
+            },
+            path,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint of `edge-train`, or a segmenter that ultralytics itself saved. Raises ModelError.
+
+        The latter is a pickle, which can run code when it is opened: give it only files that you trust.
+        """
+        try:
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+        except OSError as error:
+            raise ModelError(f"cannot read the weights {path}: {error.strerror or error}") from error
+        except Exception:  # torch raises pickle's, zipfile's and its own errors here
+            return _from_ultralytics(path)
+        if not isinstance(stored, dict) or stored.get("schema") != "edge.checkpoint/1":
+            raise ModelError(f"{path} holds weights without the facts that a card needs: train them with edge-train")
+        return cls(
+            task=stored["task"],
+            architecture=stored["architecture"],
+            classes=tuple(stored["classes"]),
+            state=stored["state"],
+            training=Training.model_validate(stored["training"]),
+            scores=stored["scores"],
+            calibration=Calibration.model_validate(stored["calibration"]),
+            grey_mean=stored["grey_mean"],
+            grey_std=stored["grey_std"],
+            card=stored["card"],
+        )
+
+    def network(self) -> nn.Module:
+        """The trained network on three equal channels, in eval mode."""
+        network = segmentation_network(self.classes) if self.task == "segment" else classification_network(
+            self.architecture, len(self.classes)
+        )
+        network.load_state_dict(dict(self.state))
+        return network.eval()
+
+
+def segmentation_network(classes: tuple[str, ...]) -> nn.Module:
+    """YOLOv8n-seg with random weights (Jocher et al. 2023; 32 prototypes, strides 8, 16, 32)."""
+    from ultralytics.nn.tasks import SegmentationModel
+
+    network = SegmentationModel("yolov8n-seg.yaml", ch=3, nc=len(classes), verbose=False)
+    network.names = dict(enumerate(classes))
+    return cast(nn.Module, network)
+
+
+def classification_network(architecture: str, classes: int, **options: Any) -> nn.Module:
+    """A timm network whose head is global average pooling and one linear layer, such as efficientnet_b0 or resnet18."""
+    import timm
+
+    return cast(nn.Module, timm.create_model(architecture, num_classes=classes, **options))
+
+
+def _from_ultralytics(path: Path) -> Checkpoint:
+    from ultralytics import YOLO
+
+    try:
+        model = YOLO(str(path), task="segment")
+        network = cast(Any, model.model).float()
+    except Exception as error:
+        raise ModelError(f"{path} is neither a checkpoint of edge-train nor one of ultralytics: {error}") from error
+    facts = dict(getattr(model, "ckpt", None) or {}).get("train_args", {})
+    names = network.names
+    data = Path(str(facts.get("data", "unknown")))
+    return Checkpoint(
+        task="segment",
+        architecture="yolov8n-seg",
+        classes=tuple(str(names[index]) for index in sorted(names)),
+        state=network.state_dict(),
+        training=Training(
+            data=str(data.name),
+            data_sha256=hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else "0" * 64,
+            initialised_from=Path(str(facts.get("model", "unknown"))).name,
+            epochs=int(facts.get("epochs", 0)),
+            images=0,
+            seed=int(facts.get("seed", 0)),
+            command="ultralytics",
+        ),
+        card={"input_px": int(facts.get("imgsz", 640))},
+    )
+
+
+def fold_stem(stem: nn.Conv2d) -> nn.Conv2d:
+    """A convolution on one channel that equals `stem` on three equal channels: the sum of its weights over the input."""
+    folded = nn.Conv2d(
+        1,
+        stem.out_channels,
+        cast(Any, stem.kernel_size),
+        cast(Any, stem.stride),
+        cast(Any, stem.padding),
+        cast(Any, stem.dilation),
+        bias=stem.bias is not None,
+    )
+    with torch.no_grad():
+        folded.weight.copy_(stem.weight.sum(dim=1, keepdim=True))
+        if stem.bias is not None and folded.bias is not None:
+            folded.bias.copy_(stem.bias)
+    return folded
+
+
+class BoxDecode(nn.Module):
+    """Distances to the four sides as distributions over 0…15 strides in, corners in pixels out (DFL, Li et al. 2020).
+
+    A module of its own so that its nodes are named /box_decode/… : pixel coordinates need float32 in an FP16 graph.
+    """
+
+    def __init__(self, bins: int = 16) -> None:
+        super().__init__()
+        self.bins = bins
+        self.register_buffer("bin_index", torch.arange(bins, dtype=torch.float32).view(1, 1, bins, 1), persistent=False)
+        self.bin_index: Tensor
+
+    def forward(self, sides: Tensor, anchors: Tensor, strides: Tensor) -> Tensor:
+        """[N, 4·bins, K], anchors [N, K, 2] and strides [N, K, 1] in pixels → xyxy [N, K, 4] in pixels."""
+        distances = (sides.unflatten(1, (4, self.bins)).softmax(dim=2) * self.bin_index).sum(dim=2).transpose(1, 2) * strides
+        left_top, right_bottom = distances[..., :2], distances[..., 2:]
+        return torch.cat((anchors - left_top, anchors + right_bottom), dim=-1)
+
+
+class SegmenterGraph(nn.Module):
+    """uint8 [N, 1, H, W] → boxes, scores, classes, coefficients of the best candidates, and prototypes.
+
+    Only the K = min(1024, all) best candidates are decoded; H and W are any multiples of 32.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        network = copy.deepcopy(network).eval()
+        network = cast(Any, network).fuse(verbose=False)
+        layers = cast(nn.Sequential, network.model)
+        cast(Any, layers[0]).conv = fold_stem(cast(nn.Conv2d, cast(Any, layers[0]).conv))
+        self.body = layers[:-1]
+        self.head = cast(Any, layers[-1])
+        self.strides = [float(stride) for stride in self.head.stride]
+        self.box_decode = BoxDecode(self.head.reg_max)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Boxes [N,K,4], scores [N,K], classes [N,K], coefficients [N,K,32], prototypes [N,32,H/4,W/4]."""
+        levels = self._features(image.float() / 255.0)
+        head = self.head
+        sides = torch.cat([branch(level).flatten(2) for branch, level in zip(head.cv2, levels, strict=True)], dim=2)
+        logits = torch.cat([branch(level).flatten(2) for branch, level in zip(head.cv3, levels, strict=True)], dim=2)
+        coefficients = torch.cat([branch(level).flatten(2) for branch, level in zip(head.cv4, levels, strict=True)], dim=2)
+        anchors, strides = self._anchors(levels)
+
+        best, labels = logits.max(dim=1)
+        count = torch.minimum(torch.tensor(CANDIDATES), torch.tensor(best.shape[1])) if not torch.jit.is_tracing() else (
+            torch.minimum(torch.tensor(CANDIDATES), cast(Tensor, best.shape[1]))
+        )
+        top, index = best.topk(cast(int, count), dim=1)
+        boxes = self.box_decode(_pick(sides, index), anchors[index], strides[index])
+        return boxes, top.sigmoid(), labels.gather(1, index), _pick(coefficients, index).transpose(1, 2), head.proto(levels[0])
+
+    def _features(self, x: Tensor) -> list[Tensor]:
+        outputs: list[Tensor] = []
+        for layer in self.body:
+            sources = layer.f if isinstance(layer.f, list) else [layer.f]
+            inputs = [x if source == -1 else outputs[source] for source in sources]
+            x = layer(inputs[0] if len(inputs) == 1 else inputs)
+            outputs.append(x)
+        return [outputs[source] for source in self.head.f]
+
+    def _anchors(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Centres [A, 2] and strides [A, 1] of all candidates in pixels, from the feature maps' own shapes."""
+        centres, strides = [], []
+        for level, stride in zip(levels, self.strides, strict=True):
+            height, width = level.shape[2], level.shape[3]
+            y = (torch.arange(height, dtype=torch.float32, device=level.device) + 0.5).view(-1, 1).expand(height, width)
+            x = (torch.arange(width, dtype=torch.float32, device=level.device) + 0.5).view(1, -1).expand(height, width)
+            centre = torch.stack((x.flatten(), y.flatten()), dim=1) * stride
+            centres.append(centre)
+            strides.append(torch.full_like(centre[:, :1], stride))
+        return torch.cat(centres), torch.cat(strides)
+
+
+def _pick(values: Tensor, index: Tensor) -> Tensor:
+    """Columns `index` [N, K] of `values` [N, C, A]."""
+    return values.gather(2, index.unsqueeze(1).expand(-1, values.shape[1], -1))
+
+
+class ClassifierGraph(nn.Module):
+    """uint8 [N, 1, 224, 224] → logits [N, C], cam [N, C, h, w], embedding [N, D].
+
+    cam is the class-weighted sum of the last feature maps, without bias: exact Grad-CAM for a head of global average
+    pooling and one linear layer (Selvaraju et al. 2017, section 3.1). Its mean over positions plus the bias is logits.
+    """
+
+    def __init__(self, network: nn.Module, mean: float, std: float) -> None:
+        super().__init__()
+        body = copy.deepcopy(network).eval()
+        stem_name = "conv_stem" if hasattr(body, "conv_stem") else "conv1"
+        setattr(body, stem_name, fold_stem(cast(nn.Conv2d, getattr(body, stem_name))))
+        self.body = cast(Any, body)
+        head = self.body.get_classifier()
+        if not isinstance(head, nn.Linear):
+            raise ModelError("the classifier's head must be one linear layer after global average pooling")
+        self.position_scores = nn.Conv2d(head.in_features, head.out_features, 1, bias=False)
+        with torch.no_grad():
+            self.position_scores.weight.copy_(head.weight[:, :, None, None])
+        self.register_buffer("bias", head.bias.detach().clone())
+        self.bias: Tensor
+        self.mean, self.std = mean, std
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
+        features = self.body.forward_features((image.float() / 255.0 - self.mean) / self.std)
+        cam = self.position_scores(features)
+        return cam.mean(dim=(2, 3)) + self.bias, cam, features.mean(dim=(2, 3))
+
+
+SEGMENTER_OUTPUTS = ("boxes", "scores", "classes", "coefficients", "prototypes")
+CLASSIFIER_OUTPUTS = ("logits", "cam", "embedding")
+
+
+def export_segmenter(checkpoint: Checkpoint, folder: Path, name: str = "segmenter", version: str = "0.1.0") -> Path:
+    """Write `folder/name.onnx` and its card; returns the model's path. Raises ModelError, also when onnxruntime disagrees."""
+    graph = SegmenterGraph(checkpoint.network())
+    # 96 × 160 has 315 candidates, fewer than K: the branch of the minimum that a constant would get wrong
+    examples = [_noise(1, 96, 160), _noise(2, 416, 352)]
+    axes = {
+        "image": {0: "N", 2: "H", 3: "W"},
+        "prototypes": {0: "N", 2: "H4", 3: "W4"},
+        **{output: {0: "N", 1: "K"} for output in SEGMENTER_OUTPUTS[:4]},
+    }
+    path = folder / f"{name}.onnx"
+    _write(graph, examples[1], path, SEGMENTER_OUTPUTS, axes)
+    _require_parity(graph, path, examples, SEGMENTER_OUTPUTS)
+    defaults = {"input_px": 640, "tile_above_px": 1280, "tile_overlap_px": 96}
+    _write_card(checkpoint, path, name, version, defaults)
+    return path
+
+
+def export_classifier(checkpoint: Checkpoint, folder: Path, name: str = "classifier", version: str = "0.1.0") -> Path:
+    """Write `folder/name.onnx` and its card; returns the model's path. Raises ModelError, also when onnxruntime disagrees."""
+    graph = ClassifierGraph(checkpoint.network(), checkpoint.grey_mean, checkpoint.grey_std)
+    examples = [_noise(1, 224, 224), _noise(3, 224, 224)]
+    axes = {"image": {0: "N"}, **{output: {0: "N"} for output in CLASSIFIER_OUTPUTS}}
+    path = folder / f"{name}.onnx"
+    _write(graph, examples[0], path, CLASSIFIER_OUTPUTS, axes)
+    _require_parity(graph, path, examples, CLASSIFIER_OUTPUTS)
+    _write_card(checkpoint, path, name, version, {"input_px": 224, "crop_margin": 0.25})
+    return path
+
+
+def _noise(n: int, height: int, width: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (n, 1, height, width), dtype=np.uint8))
+
+
+def _write(graph: nn.Module, example: Tensor, path: Path, outputs: tuple[str, ...], axes: dict[str, dict[int, str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        torch.onnx.export(
+            graph.eval(),
+            (example,),
+            str(path),
+            input_names=["image"],
+            output_names=list(outputs),
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,  # the tracing exporter needs no further package and writes IR 8, which onnxruntime 1.18 reads
+        )
+
+
+def _require_parity(graph: nn.Module, path: Path, examples: list[Tensor], outputs: tuple[str, ...]) -> None:
+    """Refuse a file that does not say what torch says."""
+    for example in examples:
+        with torch.no_grad():
+            expected = dict(zip(outputs, (tensor.numpy() for tensor in graph(example)), strict=True))
+        drift = largest_drift(expected, run_onnx(path, example.numpy()))
+        if drift > PARITY_TOLERANCE:
+            path.unlink()
+            raise ModelError(f"{path.name} drifted by {drift:.2g} from the torch network: not written")
+
+
+def run_onnx(path: Path, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """All outputs of an ONNX model by name, on onnxruntime's CPU provider."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"image": image}), strict=True))
+
+
+def largest_drift(expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]) -> float:
+    """The largest difference, each output relative to its largest magnitude; candidates are compared by box order-free.
+
+    Equal scores may change places in a TopK, so rows with a candidate axis are compared after sorting by score and box.
+    """
+    drift = 0.0
+    expected, found = _in_order(expected), _in_order(found)
+    for name, values in expected.items():
+        if values.shape != found[name].shape:
+            return float("inf")
+        scale = max(1.0, float(np.abs(values).max(initial=0.0)))
+        drift = max(drift, float(np.abs(values.astype(np.float64) - found[name]).max(initial=0.0)) / scale)
+    return drift
+
+
+def _in_order(outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    if "boxes" not in outputs:
+        return dict(outputs)
+    # the coordinates of a candidate's box, rounded to a tenth of a pixel, name it: scores alone may tie
+    order = [np.lexsort(np.round(boxes, 1).T) for boxes in outputs["boxes"]]
+    return {
+        name: values if name == "prototypes" else np.stack([rows[o] for rows, o in zip(values, order, strict=True)])
+        for name, values in outputs.items()
+    }
+
+
+def _write_card(checkpoint: Checkpoint, path: Path, name: str, version: str, defaults: Mapping[str, Any]) -> None:
+    card = ModelCard(
+        schema="edge.model/1",
+        task=checkpoint.task,
+        name=name,
+        version=version,
+        architecture=checkpoint.architecture,
+        classes=checkpoint.classes,
+        grey_window=GREY_WINDOW_RULE,
+        calibration=checkpoint.calibration,
+        training=checkpoint.training,
+        scores=dict(checkpoint.scores),
+        licence=LICENCES.get(checkpoint.architecture, "see the architecture's own"),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        **{**defaults, **checkpoint.card},
+    )
+    card_path(path).write_text(card.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Labels and images in, trained weights and their scores out. Nothing imports this package."""
