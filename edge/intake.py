@@ -27,12 +27,15 @@ class FileBytes:
     sidecars: Mapping[str, bytes]
 
 
-def read_file(path: Path, max_bytes: int) -> FileBytes:
+def read_file(path: Path, max_bytes: int, within: Path | None = None) -> FileBytes:
     """Everything that an inspection needs to know from disk.
 
-    Raises ImageError: `empty`, `too_large` (before reading), `unreadable`, `not_a_file`, or `still_changing` when size or
-    time of modification differ after reading.
+    within: a folder that the file, symbolic links resolved, must lie in.
+    Raises ImageError: `outside_folder`, `too_large` (before reading), `unreadable`, `not_a_file`, or `still_changing` when
+    size or time of modification differ after reading.
     """
+    if within is not None and not path.resolve().is_relative_to(within.resolve()):
+        raise ImageError("outside_folder", "it is a link to a file outside the watched folder: copy the file itself there")
     try:
         # Opening a named pipe would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

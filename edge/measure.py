@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge.records import Grey, Mask, Measures, Quality, Regions
 
 OUTLINE_TOLERANCE_PX = 0.75
-BLURRED_BELOW = 0.0005
+BLURRED_BELOW = 0.001
 FLAT_BELOW = 0.02
 SATURATED_ABOVE = 0.05
 

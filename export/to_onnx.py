@@ -101,8 +101,10 @@ class Checkpoint:
 
     def network(self) -> nn.Module:
         """The trained network on three equal channels, in eval mode."""
-        network = segmentation_network(self.classes) if self.task == "segment" else classification_network(
-            self.architecture, len(self.classes)
+        network = (
+            segmentation_network(self.classes)
+            if self.task == "segment"
+            else classification_network(self.architecture, len(self.classes))
         )
         network.load_state_dict(dict(self.state))
         return network.eval()
@@ -217,8 +219,10 @@ class SegmenterGraph(nn.Module):
         anchors, strides = self._anchors(levels)
 
         best, labels = logits.max(dim=1)
-        count = torch.minimum(torch.tensor(CANDIDATES), torch.tensor(best.shape[1])) if not torch.jit.is_tracing() else (
-            torch.minimum(torch.tensor(CANDIDATES), cast(Tensor, best.shape[1]))
+        count = (
+            torch.minimum(torch.tensor(CANDIDATES), torch.tensor(best.shape[1]))
+            if not torch.jit.is_tracing()
+            else (torch.minimum(torch.tensor(CANDIDATES), cast(Tensor, best.shape[1])))
         )
         top, index = best.topk(cast(int, count), dim=1)
         boxes = self.box_decode(_pick(sides, index), anchors[index], strides[index])

@@ -10,6 +10,7 @@ real images lie inside them (domain randomisation, Tobin et al. 2017).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -183,9 +184,7 @@ def _bounds(labels: NDArray[np.int32], count: int) -> NDArray[np.intp]:
 # --- the metal -------------------------------------------------------------------------------------------------------
 
 
-def _fractal(
-    rng: np.random.Generator, width: int, height: int, octaves: int, roughness: float, start: float = 3.0
-) -> Image:
+def _fractal(rng: np.random.Generator, width: int, height: int, octaves: int, roughness: float, start: float = 3.0) -> Image:
     """Value noise, zero mean, unit standard deviation; each octave has `roughness` times the last one's amplitude."""
     total = np.zeros((height, width), np.float32)
     cells, amplitude = start, 1.0
@@ -323,7 +322,9 @@ def _facets(rng: np.random.Generator, half: int, radius: float, corners: int, as
     return _polygon(rng, half, angle, radius * rng.uniform(0.75, 1.2, corners), aspect)
 
 
-def _polygon(rng: np.random.Generator, half: int, angle: NDArray[np.float64], reach: NDArray[np.float64], aspect: float) -> Mask:
+def _polygon(
+    rng: np.random.Generator, half: int, angle: NDArray[np.float64], reach: NDArray[np.float64], aspect: float
+) -> Mask:
     turn = rng.uniform(0, 2 * np.pi)
     x, y = reach * np.cos(angle) * np.sqrt(aspect), reach * np.sin(angle) / np.sqrt(aspect)
     points = np.stack((half + x * np.cos(turn) - y * np.sin(turn), half + x * np.sin(turn) + y * np.cos(turn)), axis=1)
@@ -392,7 +393,9 @@ def _draw_pit(canvas: _Canvas, cx: float, cy: float, radius: float, style: str) 
     pit = pit - rng.uniform(0.0, 0.35) * facing * slope * (depth > 0)
 
     asymmetry = {"crescent": rng.uniform(1.2, 3.0), "ring": rng.uniform(0, 0.6)}.get(style, rng.uniform(0, 1.0))
-    gain = canvas.rim_gain * rng.uniform(0.5, 1.5) * {"spot": 0.0, "ring": 1.1, "crescent": 1.2}.get(style, rng.uniform(0.2, 1.2))
+    gain = (
+        canvas.rim_gain * rng.uniform(0.5, 1.5) * {"spot": 0.0, "ring": 1.1, "crescent": 1.2}.get(style, rng.uniform(0.2, 1.2))
+    )
     breadth = rng.uniform(0.7, 1.6) + radius * rng.uniform(0.0, 0.12)
     # rims are broken and uneven: they follow the grooves and the grains that they cut
     lobes = np.exp(rng.uniform(0.0, 0.7) * canvas.noise(canvas.fine, side, side)) * (
@@ -441,10 +444,17 @@ def _draw_product(canvas: _Canvas, cx: float, cy: float, radius: float, habit: s
         body = rng.choice((-0.6, 0.7)) * bright * 0.6 + rng.uniform(0.05, 0.14) * rough + rng.uniform(0.02, 0.07) * fine
     depth = _depth(mask)
     facing = np.cos(_bearing(half) - canvas.light)
-    edge = rng.uniform(0.0, 0.8) * canvas.rim_gain * np.exp(-(((depth - 1) / rng.uniform(0.8, 2)) ** 2)) * np.clip(1 - facing, 0, 2)
-    shadow = 0.0 if habit == "patch" else rng.uniform(0.0, 0.35) * np.exp(-((depth + 1.5) ** 2) / rng.uniform(3, 20)) * np.clip(
-        facing, 0, 1
-    ) * (depth < 0)
+    edge = (
+        rng.uniform(0.0, 0.8)
+        * canvas.rim_gain
+        * np.exp(-(((depth - 1) / rng.uniform(0.8, 2)) ** 2))
+        * np.clip(1 - facing, 0, 2)
+    )
+    shadow = (
+        0.0
+        if habit == "patch"
+        else rng.uniform(0.0, 0.35) * np.exp(-((depth + 1.5) ** 2) / rng.uniform(3, 20)) * np.clip(facing, 0, 1) * (depth < 0)
+    )
     cover = _step(depth / rng.uniform(0.8, 2.0) + 0.5)
     part = (own_rows, own_columns)
     under = canvas.grey[rows, columns]
@@ -536,7 +546,9 @@ def _distractors_above(canvas: _Canvas) -> None:
         rows, columns, own_rows, own_columns = canvas.window(cx, cy, half)
         depth = _depth(_blob(rng, half, radius, 0.25, rng.uniform(1, 2.5)))
         halo = rng.uniform(0.0, 0.12) * np.exp(-np.clip(-depth, 0, None) / 3)
-        canvas.grey[rows, columns] += (rng.uniform(0.25, 0.6) * _step(depth / 1.5 + 0.5) - halo * (depth < 0))[own_rows, own_columns]
+        canvas.grey[rows, columns] += (rng.uniform(0.25, 0.6) * _step(depth / 1.5 + 0.5) - halo * (depth < 0))[
+            own_rows, own_columns
+        ]
     if rng.random() < 0.07:
         _cut_edge(canvas)
     _grow_fibres(canvas)
@@ -588,7 +600,10 @@ def _photograph(canvas: _Canvas) -> Grey:
     if rng.random() < 0.25:  # unstable lines
         grey = grey + (rng.normal(0, rng.uniform(0.003, 0.03), (height, 1))).astype(np.float32)
     if rng.random() < 0.5:  # one side of the field is nearer to the detector
-        ramp = np.cos(canvas.light) * np.linspace(-1, 1, width)[None, :] + np.sin(canvas.light) * np.linspace(-1, 1, height)[:, None]
+        ramp = (
+            np.cos(canvas.light) * np.linspace(-1, 1, width)[None, :]
+            + np.sin(canvas.light) * np.linspace(-1, 1, height)[:, None]
+        )
         grey = grey * (1 + rng.uniform(0.0, 0.2) * ramp.astype(np.float32))
     middle = float(np.median(grey))
     grey = (grey - middle) * rng.uniform(0.7, 1.7) + float(np.clip(middle + rng.normal(0, 0.1), 0.2, 0.8))
@@ -598,3 +613,24 @@ def _photograph(canvas: _Canvas) -> Grey:
         grain = cv2.GaussianBlur(grain, (3, 1), 0.7) * 1.3
     grey = grey + grain * np.sqrt(np.clip(grey, 0.02, None) / dose)
     return np.clip(np.round(grey * 255), 0, 255).astype(np.uint8)
+
+
+# --- a data set on disk ----------------------------------------------------------------------------------------------
+
+
+def write_data_set(folder: Path, images: int, seed: int, size_px: tuple[int, int] = (640, 480)) -> None:
+    """Write `images` scenes with seeds seed, seed + 1, …: images/*.png, labels/*.txt (YOLO-seg), samples.csv, classes.txt.
+
+    Severities take turns, so that the classes are even. Existing files of the same names are replaced.
+    """
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    rows = ["image,annealing_min,exposure_h,severity,group"]
+    for index in range(images):
+        scene = render(seed + index, size_px, SEVERITIES[index % len(SEVERITIES)])
+        stem = f"{scene.name}_s{scene.seed}"
+        (folder / "images" / f"{stem}.png").write_bytes(cv2.imencode(".png", scene.grey)[1].tobytes())
+        (folder / "labels" / f"{stem}.txt").write_text(yolo_labels(scene.regions, *size_px), encoding="ascii")
+        rows.append(f"{stem}.png,{scene.annealing_min:.0f},{scene.exposure_h:.0f},{scene.severity},{scene.seed}")
+    (folder / "samples.csv").write_text("\n".join(rows) + "\n", encoding="ascii")
+    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="ascii")

@@ -35,12 +35,11 @@ def read(evidence: Evidence) -> Said:
     pixel_nm = length_nm(said.get("PixelSize"), unit="nm")
     size = re.match(r"(\d{1,7})\s*[xX*]\s*(\d{1,7})", said.get("DataSize", ""))
     distance_nm = length_nm(said.get("WorkingDistance"), unit="um")
-    taken, warnings = said.get("Date", ""), ()
     return Said(
         acquisition=Acquisition(
             vendor=VENDOR,
             model=words(said.get("InstructName")) or words(said.get("InstrumentName")),
-            captured_at=moment(f"{taken} {said.get('Time', '')}", ("%m/%d/%Y %H:%M:%S", "%Y/%m/%d %H:%M:%S")),
+            captured_at=moment(f"{said.get('Date', '')} {said.get('Time', '')}", ("%m/%d/%Y %H:%M:%S", "%Y/%m/%d %H:%M:%S")),
             acceleration_kv=_kv(said.get("AcceleratingVoltage")),
             magnification=positive(said.get("Magnification")),
             detector=words(said.get("SignalName")),
@@ -50,7 +49,6 @@ def read(evidence: Evidence) -> Said:
         source="sidecar",
         image_width=int(size.group(1)) or None if size else None,
         image_height=int(size.group(2)) or None if size else None,
-        warnings=warnings,
     )
 
 

@@ -34,7 +34,7 @@ def read(evidence: Evidence) -> Said:
     marker_nm, bar_px = length_nm(said.get("SM_MICRON_MARKER")), positive(said.get("SM_MICRON_BAR"))
     pixel_nm = marker_nm / bar_px if marker_nm and bar_px else None
     size = re.match(r"(\d{1,7})\s+(\d{1,7})", said.get("CM_FULL_SIZE", ""))
-    warnings = ()
+    warnings: tuple[str, ...] = ()
     if said.get("SM_MICRON_MARKER") and pixel_nm is None:
         warnings = (f"scale_bar_unreadable: {said.get('SM_MICRON_MARKER')!r} over {said.get('SM_MICRON_BAR')!r} pixels",)
     return Said(

@@ -80,7 +80,9 @@ def scale(said: Said, width: int, height: int) -> Scale:
             declared = f"{said.image_width}x{said.image_height}"
             warnings.append(f"resized: the file is {width}x{height}, its metadata speak of {declared}: pixel size unknown")
             return Scale(None, None, tuple(warnings))
-        warnings.append(f"resized: the file is {width} pixels wide, its metadata speak of {said.image_width}: pixel size scaled")
+        warnings.append(
+            f"resized: the file is {width} pixels wide, its metadata speak of {said.image_width}: pixel size scaled"
+        )
     bar = None
     if said.image_height and height > round(said.image_height * factor):
         bar = height - round(said.image_height * factor)
@@ -175,12 +177,14 @@ def ini(string: str) -> dict[str, dict[str, str]]:
 
 def moment(string: str | None, formats: Iterable[str]) -> datetime | None:
     """Date and time in one of `formats`, naive; None when it is in none of them."""
-    for form in formats:
-        try:
-            return datetime.strptime(plain(string or ""), form)  # noqa: DTZ007 - the file gives no time zone
-        except ValueError:
-            continue
-    return None
+    return next((found for form in formats if (found := _moment(plain(string or ""), form))), None)
+
+
+def _moment(string: str, form: str) -> datetime | None:
+    try:
+        return datetime.strptime(string, form)  # noqa: DTZ007 - the file gives no time zone
+    except ValueError:
+        return None
 
 
 def words(string: str | None) -> str | None:

@@ -178,7 +178,7 @@ def _tiff(data: bytes) -> Layout:
         at = tiff.number(end, word)
     if not pages and not at:
         # A writer that puts its IFD last leaves the pointer to it zero until it is done.
-        return Layout("tiff", (), "the TIFF header lists no page yet")
+        return Layout("tiff", (), "no page of the TIFF has a size yet")
     return Layout("tiff", tuple(pages), None, metadata_missing, _tiff_zero_tail(data, extents), tuple(warnings))
 
 

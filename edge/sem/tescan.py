@@ -31,10 +31,7 @@ def recognises(evidence: Evidence) -> bool:
 
 def read(evidence: Evidence) -> Said:
     """What tag and sidecar say; the tag wins for what it has."""
-    tag = {
-        key.decode("ascii"): text(value)
-        for key, value in reversed(_LINE.findall(_text_part(evidence.tags.get(TAG, b""))))
-    }
+    tag = {key.decode("ascii"): text(value) for key, value in reversed(_LINE.findall(_text_part(evidence.tags.get(TAG, b""))))}
     sidecar = _sidecar(evidence)
     said = {**sidecar, **{key: value for key, value in tag.items() if value}}
     across, down = positive(said.get("PixelSizeX")), positive(said.get("PixelSizeY"))

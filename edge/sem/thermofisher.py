@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from edge.records import Acquisition
-from edge.sem.said import Evidence, Said, ini, moment, number, positive, text, whole, words
+from edge.sem.said import Evidence, Said, ini, moment, positive, text, whole, words
 
 INI_TAGS: Final = (34682, 34680)
 XML_TAG: Final = 34683
@@ -51,7 +51,7 @@ def read(evidence: Evidence) -> Said:
             captured_at=taken,
             acceleration_kv=volts / 1000 if volts else None,
             # The magnification in the data bar is that of a print as wide as the "canvas".
-            magnification=round(canvas_m / field_m, 3) if canvas_m and field_m else None,
+            magnification=float(f"{canvas_m / field_m:.5g}") if canvas_m and field_m else None,
             detector=words(sections.get("Detectors", {}).get("Name")) or words(_xml(xml, "DetectorName")),
             working_distance_mm=distance_m * 1000 if distance_m else None,
         ),

@@ -84,20 +84,31 @@ def _float(line: str) -> float | None:
 
 
 def _without_image_pixel_size(head: list[float], values: dict[str, str], width: int) -> tuple[float | None, str | None]:
-    """Pixel in nm of a file without *Image Pixel Size*, and a doubt."""
+    """Pixel in nm of a file without *Image Pixel Size*, and a doubt.
+
+    RosettaSciIO's files have the nameless number, like *Pixel Size*, for a display 1024 wide; Gwyddion's have it for
+    the stored pixels. Which it is shows by comparing the two; at 1024 stored pixels there is nothing to tell apart.
+    """
     said = length_nm(values.get("AP_PIXEL_SIZE"))
     field = length_nm(values.get("AP_WIDTH"))
     first = head[HEAD_PIXEL] * 1e9 if len(head) > HEAD_PIXEL and head[HEAD_PIXEL] > 0 else None
-    shown = first * DISPLAY_WIDTH / width if first else None
     if field:
         return field / width, None
-    if shown and said and abs(said - shown) > 0.02 * shown:
-        return shown, f"pixel_size_conflict: Pixel Size says {said:.6g} nm, the head of the tag {shown:.6g} nm: the latter is used"
-    if shown:
-        return shown, None
-    if said and width == DISPLAY_WIDTH:
-        return said, None
-    return None, "pixel_size_unsure: Pixel Size may belong to another store resolution: pixel size unknown" if said else None
+    if width == DISPLAY_WIDTH:
+        if first and said and not _close(first, said):
+            return first, f"pixel_size_conflict: Pixel Size is {said:.6g} nm, the head of the tag {first:.6g} nm, which is used"
+        return first or said, None
+    if first and said and _close(first, said):
+        return first * DISPLAY_WIDTH / width, None
+    if first and said and _close(first, said * DISPLAY_WIDTH / width):
+        return first, None
+    if first or said:
+        return None, "pixel_size_unsure: Pixel Size may belong to another store resolution: pixel size unknown"
+    return None, None
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= 0.02 * max(one, other)
 
 
 def _stored_width(values: dict[str, str]) -> int | None:

@@ -209,15 +209,6 @@ def is_tombstone(payload: bytes) -> bool:
     return payload.startswith(_TOMBSTONE)
 
 
-def epoch_of(payload: bytes) -> str | None:
-    """The epoch that a stored verdict was made in, None when it names none."""
-    try:
-        epoch = json.loads(payload).get("epoch")
-    except (ValueError, AttributeError):
-        return None
-    return epoch if isinstance(epoch, str) else None
-
-
 def status(
     *,
     state: Literal["online", "degraded", "offline"],

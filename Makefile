@@ -1,0 +1,42 @@
+# make demo: the product on this machine.  make test, make check: what the continuous integration runs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test check models docs clean
+
+demo: $(VENV)/.demo
+	$(BIN)/edge-demo $(DEMO)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(TEST)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+models: $(VENV)/.training
+	$(BIN)/python -m training.make_models --weights $(or $(WEIGHTS),coco) --out edge/models
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m edge.wire.schema docs
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.training: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --constraint constraints.txt --editable '.[training,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache demo-out

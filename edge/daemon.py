@@ -1,0 +1,516 @@
+"""Settings in, a running service out: the one place that wires folder, journal, pipeline and broker together.
+
+    thread      does                                                                  waits for
+    ---------   --------------------------------------------------------------------  ---------------------
+    main        signals, systemd's watchdog, upkeep of the state folder               a signal
+    scan        folder → the journal's ledger (`edge.watch` decides what is finished) an event, the next look
+    decode      the ledger's next image → pixels, at most two images ahead            new work
+    inspect     pixels → verdict and messages, stored in one transaction              a decoded image
+    publisher   the journal's outbox → the broker (`edge.publish`)                    new messages
+
+Threads meet only in the journal and in one bounded queue, so that a kill at any moment leaves nothing but rows to take
+up again. What can break for good (a network, our own defects in a loop) ends the process; systemd starts it anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from edge import __version__, intake, notify, oneshot, overlay, parity, sem, suspect, vitals, watch
+from edge.config import Settings
+from edge.errors import BackendError, EdgeError, ImageError, StateError, StateFullError
+from edge.journal import Entry, Journal, Message, Verdict
+from edge.pipeline import Pipeline
+from edge.publish import Publisher, StatusText
+from edge.records import Failure, Inspection, Micrograph, Source, Timing
+from edge.wire import json as wire
+
+log = logging.getLogger(__name__)
+
+AHEAD = 2
+STOP_S = 4.0
+"""systemd and people expect an answer within 5 s."""
+FINISH_S = 2.5
+"""Of those, what an inspection under way may take to end; then it is given back to the ledger."""
+UPKEEP_S = 300.0
+RETRY_S = 5.0
+STUCK_S = 900.0
+"""A thread that shows no sign of life for so long is dead: the watchdog is no longer fed."""
+LEAST_FREE_BYTES = 64 << 20
+DEATHS = 2
+"""So many deaths that the parent saw are needed to give an image up."""
+BROKEN = 70
+"""Exit status (sysexits.h, EX_SOFTWARE) for what a restart may mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One image on its way from the decode thread to the inspect thread.
+
+    outcome: its pages, why there are none, or None for a suspect, which is read and inspected in a child.
+    """
+
+    entry: Entry
+    source: Source
+    outcome: tuple[Micrograph, ...] | ImageError | None
+    spent: Timing
+    settled_at: float
+
+
+def run(settings: Settings) -> int:
+    """Run until a signal comes; 0 after a clean stop, `BROKEN` after a failure that a restart may mend.
+
+    Raises ConfigError, ModelError, BackendError or StateError when it cannot start.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with Journal.open(settings.state.folder) as journal:
+        daemon = Daemon(settings, journal)
+        daemon.start()
+        feed_s = (notify.watchdog_s() or 60.0) / 3
+        next_upkeep = 0.0
+        while not stop.wait(min(feed_s, 1.0)) and daemon.failed is None:
+            if daemon.alive():
+                notify.tell("WATCHDOG=1")
+            if time.monotonic() >= next_upkeep:
+                daemon.upkeep()
+                next_upkeep = time.monotonic() + UPKEEP_S
+        notify.tell("STOPPING=1")
+        idle = daemon.stop()
+    log.info("stopped: %s", daemon.failed or "as asked")
+    if not idle:
+        # A thread still in native code would crash the interpreter's own shutdown; the journal is closed already.
+        logging.shutdown()
+        os._exit(0 if daemon.failed is None else BROKEN)
+    return 0 if daemon.failed is None else BROKEN
+
+
+class Daemon:
+    """The threads and what they share."""
+
+    def __init__(self, settings: Settings, journal: Journal) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._folder = settings.watch.folder
+        self._stopping = threading.Event()
+        self._paused = threading.Event()
+        self._new_work = threading.Event()
+        self._look = threading.Event()
+        self._decoded: queue.Queue[Decoded] = queue.Queue(maxsize=AHEAD)
+        self._running: set[str] = set()
+        self._settled_at: dict[str, float] = {}
+        self._reasons: dict[str, str] = {}
+        self._latencies = vitals.Latencies()
+        self._beats: dict[str, float] = {}
+        self._ready = threading.Event()
+        self._started_at = time.monotonic()
+        self._runs_on = ("none", "none")
+        self.failed: str | None = None
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(name, loop), name=name, daemon=True)
+            for name, loop in (("scan", self._scan), ("decode", self._decode), ("inspect", self._inspect))
+        ]
+        self._publisher = Publisher(
+            settings.mqtt,
+            settings.topic_prefix,
+            journal,
+            device=settings.device,
+            status=self._status,
+            health=self._health,
+            on_command=self._command,
+        )
+
+    def start(self) -> None:
+        """Take up what an earlier life left, start every thread, and wait until the models are loaded."""
+        log.info("sem-corrosion-edge %s watches %s, state in %s", __version__, self._folder, self._journal.folder)
+        if self._journal.renewed:
+            log.warning("the journal was restored from a copy: a new epoch %s begins", self._journal.epoch)
+        for entry in self._journal.recover():
+            log.warning("%s was begun and not finished: it is inspected last, in a process of its own", shown(entry.path))
+        self._publisher.start()
+        for thread in self._threads:
+            thread.start()
+        while not self._ready.wait(0.1) and self.failed is None and not self._stopping.is_set():
+            pass
+        if self.failed is None:
+            notify.tell("READY=1", f"STATUS=watching {self._folder}")
+
+    def stop(self) -> bool:
+        """End within `STOP_S`, with nothing lost; True when every thread has ended."""
+        deadline = time.monotonic() + STOP_S
+        self._stopping.set()
+        for event in (self._new_work, self._look):
+            event.set()
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - (STOP_S - FINISH_S) - time.monotonic()))
+        ended = not any(thread.is_alive() for thread in self._threads)
+        for path in tuple(self._running):
+            try:
+                self._journal.release(path)
+            except (StateError, ValueError, KeyError) as error:
+                log.debug("%s is not given back: %s", shown(path), error)
+        return self._publisher.stop(max(0.5, deadline - time.monotonic())) and ended
+
+    def alive(self) -> bool:
+        """Whether every thread is there and has moved lately; a folder that hangs is no reason to restart."""
+        moved = time.monotonic() - min((beat for name, beat in self._beats.items() if name != "scan"), default=time.monotonic())
+        return self.failed is None and self._publisher.alive and moved < STUCK_S
+
+    def upkeep(self) -> None:
+        """Forget what may be forgotten; pause the intake when the state folder is full and nothing may go."""
+        keep = self._settings.state
+        try:
+            report = self._journal.prune(keep.keep_days, int(keep.max_gib * 2**30), time.time())
+        except StateError as error:
+            self._doubt("state", str(error))
+            return
+        if report.pictures or report.messages:
+            log.info("forgot %d old messages and %d pictures", report.messages, report.pictures)
+        full = f"{report.used_bytes / 2**30:.1f} GiB of unsent messages fill state.max_gib: is the broker reachable?"
+        self._doubt("state", full if report.full else None)
+
+    # The threads
+
+    def _guarded(self, name: str, loop: Callable[[], None]) -> None:
+        """Run one thread's loop; whatever escapes it ends the process, seen and logged."""
+        try:
+            loop()
+        except EdgeError as error:
+            self.failed = f"{name}: {error}"
+            log.error("%s", self.failed)
+        except Exception as error:  # a defect of ours must not leave a half-dead daemon behind
+            self.failed = f"{name}: {error!r}"
+            log.exception("the %s thread failed", name)
+
+    def _scan(self) -> None:
+        settings = self._settings.watch
+        first = self._journal.first_start
+        backlog: set[str] = set()
+        settler = watch.Settler(settings.settle_s)
+        with watch.FolderEvents(self._folder, wanted=settings.events, recursive=settings.recursive, wake=self._look) as events:
+            while not self._stopping.is_set():
+                self._beat("scan")
+                self._look.clear()
+                closed = events.take()
+                try:
+                    sightings = list(watch.scan(self._folder, settings.patterns, settings.recursive))
+                except watch.FolderGoneError as error:
+                    self._doubt("folder", str(error))
+                    self._look.wait(min(settings.rescan_s, RETRY_S))
+                    continue
+                self._doubt("folder", None)
+                events.rearm()
+                try:
+                    if first:
+                        backlog = self._first_look(sightings)
+                        first = False
+                    next_look_s = self._admit(settler, sightings, closed, backlog)
+                except StateFullError as error:
+                    self._doubt("disk", str(error))
+                    next_look_s = RETRY_S
+                self._look.wait(min(settings.rescan_s, next_look_s))
+
+    def _first_look(self, sightings: Sequence[watch.Sighting]) -> set[str]:
+        """What lay in the folder before the first start: ignored, or inspected after everything new."""
+        if self._settings.watch.existing == "ignore":
+            known = [(sighting.path, sighting.fingerprint) for sighting in sightings]
+            self._journal.admit_many(known, ignore=True)
+            log.info("%d files that are there already are ignored, as watch.existing says", len(known))
+            return set()
+        self._journal.admit_many([])
+        return {sighting.path for sighting in sightings}
+
+    def _decode(self) -> None:
+        while not self._stopping.is_set():
+            self._beat("decode")
+            self._new_work.clear()
+            try:
+                entry = self._next_entry()
+            except StateFullError as error:
+                self._doubt("disk", str(error))
+                self._stopping.wait(RETRY_S)
+                continue
+            if entry is None:
+                self._new_work.wait(1.0)
+                continue
+            decoded = self._read(entry)
+            if decoded is not None:
+                self._hand_over(decoded)
+
+    def _next_entry(self) -> Entry | None:
+        """The ledger's next image, its attempt counted; None when there is nothing to do or nothing may be begun."""
+        if self._paused.is_set() or "state" in self._reasons or not self._ready.is_set():
+            return None
+        free = shutil.disk_usage(self._journal.folder).free
+        if free < LEAST_FREE_BYTES:
+            self._doubt("disk", f"only {free >> 20} MiB are free where the state lies: images wait until there is room")
+            return None
+        waiting = self._journal.waiting(limit=1)
+        if not waiting:
+            return None
+        entry = self._journal.begin(waiting[0].path)
+        self._running.add(entry.path)
+        self._doubt("disk", None)
+        return entry
+
+    def _read(self, entry: Entry) -> Decoded | None:
+        """Read and decode one image; None when it has gone or is being written again, and waits for the next look."""
+        path = self._folder / entry.path
+        settled_at = self._settled_at.pop(entry.path, time.monotonic())
+        source = Source(wire.display_path(path.name), wire.display_path(entry.path), None, entry.revision, entry.run)
+        started = time.perf_counter()
+        waited = Timing(wait=(time.monotonic() - settled_at) * 1e3)
+        if entry.attempts > 1:
+            return Decoded(entry, source, None, waited, settled_at)
+        outcome: tuple[Micrograph, ...] | ImageError
+        try:
+            limits = oneshot.limits_of(self._settings)
+            file = intake.read_file(path, limits.max_bytes, within=self._folder)
+            source = replace(source, sha256=file.sha256)
+            read = time.perf_counter()
+            waited = replace(waited, read=(read - started) * 1e3)
+            outcome = sem.read(file.data, source.name, file.sidecars, limits, self._settings.inspect.pixel_size_nm)
+            waited = replace(waited, decode=(time.perf_counter() - read) * 1e3)
+        except ImageError as error:
+            if error.code == "still_changing" and self._will_look_again(entry, path):
+                return None
+            outcome = error
+        except Exception as error:  # a defect in a reader must cost this image alone
+            log.exception("%s: reading it failed", shown(entry.path))
+            outcome = ImageError("internal", f"reading it failed: {error!r}")
+        return Decoded(entry, source, outcome, waited, settled_at)
+
+    def _will_look_again(self, entry: Entry, path: Path) -> bool:
+        """Give an image that changed while it was read back to the ledger; it is admitted anew once it is quiet."""
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        changed = (status.st_size, status.st_mtime_ns) != (entry.fingerprint.size, entry.fingerprint.mtime_ns)
+        if changed:
+            self._give_back(entry.path)
+            self._look.set()
+            self._stopping.wait(self._settings.watch.settle_s)
+        return changed
+
+    def _hand_over(self, decoded: Decoded) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._decoded.put(decoded, timeout=0.2)
+                return
+            except queue.Full:
+                self._beat("decode")
+
+    def _inspect(self) -> None:
+        precision, why = parity.gated_precision(self._settings, self._journal.folder)
+        with Pipeline(self._settings, precision=precision) as pipeline:
+            models = pipeline.models
+            self._runs_on = (models.backend, models.precision)
+            log.info("models run on %s in %s: %s", models.backend, models.precision, why)
+            self._ready.set()
+            self._new_work.set()
+            while not self._stopping.is_set():
+                self._beat("inspect")
+                try:
+                    decoded = self._decoded.get(timeout=0.2)
+                except queue.Empty:
+                    continue
+                self._judge(pipeline, decoded)
+
+    def _judge(self, pipeline: Pipeline, decoded: Decoded) -> None:
+        """Inspect one image and store the verdict."""
+        outcome: list[Inspection] | ImageError
+        source = decoded.source
+        if decoded.outcome is None:
+            child = suspect.inspect_in_child(self._settings, self._folder / decoded.entry.path, source)
+            if isinstance(child, suspect.Died):
+                died = self._journal.died(decoded.entry.path)
+                self._running.discard(decoded.entry.path)
+                log.warning("%s: inspecting it killed the process (%s)", shown(died.path), child.how)
+                if died.deaths < DEATHS:
+                    self._new_work.set()
+                    return
+                outcome = ImageError("crashed", f"inspecting it killed the process {died.deaths} times ({child.how})")
+            elif isinstance(child, suspect.Refused):
+                outcome, source = child.error, replace(source, sha256=child.sha256)
+            else:
+                outcome = child
+        elif isinstance(decoded.outcome, ImageError):
+            outcome = decoded.outcome
+        else:
+            outcome = self._run_pipeline(pipeline, decoded.outcome, source, decoded.spent)
+        self._conclude(decoded.entry, source, outcome)
+        self._latencies.add((time.monotonic() - decoded.settled_at) * 1e3)
+
+    def _run_pipeline(
+        self, pipeline: Pipeline, pages: tuple[Micrograph, ...], source: Source, spent: Timing
+    ) -> list[Inspection] | ImageError:
+        each = replace(spent, read=spent.read / len(pages), decode=spent.decode / len(pages))
+        try:
+            return [pipeline.inspect(page, source, spent=each) for page in pages]
+        except BackendError:
+            raise  # the network itself is broken: the process starts anew
+        except Exception as error:  # a defect of ours must cost this image alone
+            log.exception("%s: inspecting it failed", shown(source.path))
+            return ImageError("internal", f"inspecting it failed: {error!r}")
+
+    def _conclude(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError) -> None:
+        """Store the verdict with its messages, waiting for room on the disk if need be."""
+        while True:
+            try:
+                seqs = self._journal.conclude(entry.path, self._verdicts(entry, source, outcome))
+                break
+            except StateFullError as error:
+                self._doubt("disk", str(error))
+                if self._stopping.wait(RETRY_S):
+                    return
+        self._doubt("disk", None)
+        self._running.discard(entry.path)
+        self._publisher.wake()
+        self._say(entry, outcome, seqs[0])
+
+    def _say(self, entry: Entry, outcome: list[Inspection] | ImageError, seq: int) -> None:
+        """One line of the log for each verdict."""
+        if isinstance(outcome, ImageError):
+            log.warning("%s: %s: %s (seq %d)", shown(entry.path), outcome.code, outcome.message, seq)
+            return
+        for number, inspection in enumerate(outcome, seq):
+            severity = f"{inspection.severity.label} {inspection.severity.confidence:.0%}, " if inspection.severity else ""
+            found = f"{len(inspection.regions)} regions, {inspection.measures.area_fraction:.2%} of the area"
+            log.info("%s: %s%s in %.0f ms (seq %d)", shown(entry.path), severity, found, inspection.timing.total, number)
+
+    # Verdicts
+
+    def _verdicts(
+        self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError
+    ) -> Callable[[int], Sequence[Verdict]]:
+        """What the journal calls with the first free seq; pictures are on the disk before."""
+        if isinstance(outcome, ImageError):
+            failure = Failure(source, outcome.code, outcome.message, datetime.now(timezone.utc))
+            return lambda seq: [self._failure_verdict(failure, entry, seq)]
+        drawn = [(inspection, self._picture(inspection, entry)) for inspection in outcome]
+        return lambda first: [
+            self._inspection_verdict(inspection, picture, entry, seq) for seq, (inspection, picture) in enumerate(drawn, first)
+        ]
+
+    def _id(self, entry: Entry, kind: Literal["inspection", "failure"], page: int = 0) -> str:
+        return wire.verdict_id(self._journal.epoch, entry.path, entry.revision, entry.run, page=page, kind=kind)
+
+    def _picture(self, inspection: Inspection, entry: Entry) -> str | None:
+        """Name of the stored overlay; None when none is wanted."""
+        if not self._settings.mqtt.overlay:
+            return None
+        name = f"{self._id(entry, 'inspection', inspection.micrograph.page)}.webp"
+        self._journal.write_picture(name, overlay.encode(overlay.draw(inspection), "webp"))
+        return name
+
+    def _inspection_verdict(self, inspection: Inspection, picture: str | None, entry: Entry, seq: int) -> Verdict:
+        identity = self._id(entry, "inspection", inspection.micrograph.page)
+        about: dict[str, Any] = {
+            "inspection_id": identity,
+            "epoch": self._journal.epoch,
+            "seq": seq,
+            "device": self._settings.device,
+        }
+        messages = [
+            Message("verdict", "inspection", wire.encode_inspection(inspection, **about)),
+            Message("summary", "summary", wire.summary(inspection, **about)),
+        ]
+        if picture is not None:
+            messages.append(Message("overlay", f"overlay/{identity}", None, picture))
+        return Verdict(identity, "inspection", tuple(messages))
+
+    def _failure_verdict(self, failure: Failure, entry: Entry, seq: int) -> Verdict:
+        identity = self._id(entry, "failure")
+        payload = wire.encode_failure(
+            failure, failure_id=identity, epoch=self._journal.epoch, seq=seq, device=self._settings.device
+        )
+        return Verdict(identity, "failure", (Message("verdict", "failure", payload),))
+
+    # What the publisher asks for, in its thread
+
+    def _status(self) -> StatusText:
+        reasons = tuple(self._reasons.values()) + (("paused: by command",) if self._paused.is_set() else ())
+        counts = self._journal.info()
+        return StatusText("degraded" if reasons else "online", reasons, counts["last_seq"], counts["dead_letters"])
+
+    def _health(self) -> bytes:
+        return wire.health(
+            uptime_s=time.monotonic() - self._started_at,
+            queue=vitals.queue(self._journal, time.time()),
+            memory=vitals.memory(),
+            disk=vitals.disk(self._journal.folder),
+            gpu=None,
+            latency_ms=self._latencies.figures(),
+            clock_synced=vitals.clock_synced(),
+            versions=vitals.versions(*self._runs_on),
+            device=self._settings.device,
+            at=datetime.now(timezone.utc),
+        )
+
+    def _command(self, name: str, fields: dict[str, Any]) -> Mapping[str, Any] | None:
+        """Carry out one command of the contract; its fields are checked already. Raises ValueError with the reason."""
+        if name == "replay":
+            return {"messages": self._journal.replay(str(fields["epoch"]), fields["first"], fields["last"])}
+        if name == "inspect":
+            entry = self._journal.again(str(fields["inspection_id"]))
+            if entry is None:
+                raise ValueError("no inspection with this id is known here")
+            self._new_work.set()
+            return {"path": wire.display_path(entry.path), "revision": entry.revision, "run": entry.run}
+        if name in ("pause", "resume"):
+            (self._paused.set if name == "pause" else self._paused.clear)()
+            log.info("%sd by command", name)
+            self._new_work.set()
+            self._publisher.refresh_status()
+            return {"paused": self._paused.is_set()}
+        if name == "rescan":
+            self._look.set()
+            return {}
+        return self._info()
+
+    def _info(self) -> dict[str, Any]:
+        backend, precision = self._runs_on
+        return {
+            "version": __version__,
+            "backend": backend,
+            "precision": precision,
+            "epoch": self._journal.epoch,
+            "settings_sha256": self._settings.inspection_sha256(),
+            **{key: value for key, value in self._journal.info().items() if key != "epoch"},
+        }
+
+    def _give_back(self, path: str) -> None:
+        self._journal.release(path)
+        self._running.discard(path)
+
+    def _beat(self, name: str) -> None:
+        self._beats[name] = time.monotonic()
+
+    def _doubt(self, key: str, text: str | None) -> None:
+        """Note a reason why the state is degraded, or that it is gone."""
+        if self._reasons.get(key) == text:
+            return
+        if text is None:
+            log.info("over: %s", self._reasons.pop(key))
+        else:
+            log.warning("%s", text)
+            self._reasons[key] = text
+        self._publisher.refresh_status()
+
+
+def shown(path: str) -> str:
+    """A path on one line of the log."""
+    return wire.display_path(path).encode("unicode_escape").decode() if not path.isprintable() else path

@@ -1,0 +1,128 @@
+"""Pixels of a whole stored image in, the number of rows of the burnt-in data bar at its bottom out.
+
+A bar is drawn, an image is measured: one grey level owns most of each row of a bar, while noise spreads the rows of a
+specimen over many levels. But dark bottoms, vacuum below an edge and dead rows are flat as well. So a bar must also
+have a sharp upper border over the whole width and a line of text; what lacks one of them is not cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[Any]
+Bytes = NDArray[np.uint8]
+Shares = NDArray[np.float64]
+
+LARGEST_PART: Final = 0.3  # of the image's height
+FEWEST_ROWS: Final = 12
+TOLERANCES: Final = (2, 20)  # grey levels: as drawn, and after JPEG or resizing
+COLUMNS: Final = 512  # so many are enough to judge a row
+DRAWN_SHARE: Final = 0.5  # of a row at the background's level; dense text covers up to a third
+FLAT_SHARE: Final = 0.97  # a margin, or a line across the whole width
+IMAGE_SHARE: Final = 0.8  # at most, in the rows above the border
+DRAWN_ROWS: Final = 0.9  # of the bar's rows; the rest are the blurred rims of separating lines
+LINE_ROWS: Final = 6
+EXACT, NEAR, EXACT_SHARE = 3, 20, 0.75  # of the pixels within NEAR levels of the background, this share is within EXACT
+CONTRAST: Final = 48  # grey levels between background and letters, at least
+FEWEST_LETTERS: Final = 5
+
+
+def find(plane: Plane) -> int:
+    """Rows of the data bar at the bottom of `plane` [H, W] (any integer or float type), 0 when there is none."""
+    height, width = plane.shape
+    search = int(height * LARGEST_PART)
+    if search < FEWEST_ROWS or width < 64:
+        return 0
+    region = _as_bytes(plane[height - search :])
+    columns = np.ascontiguousarray(region[:, :: -(-width // COLUMNS)])
+    # The lowest rows may be a frame: the level that most of them share is the background all the same.
+    background = int(np.bincount(columns[-FEWEST_ROWS:].ravel(), minlength=256).argmax())
+    for tolerance in TOLERANCES:
+        top = _border(columns, background, tolerance)
+        if top is not None and _has_text(region[top:], background):
+            return search - top
+    return 0
+
+
+def looks_drawn(plane: Plane, rows: int) -> bool:
+    """False when the last `rows` rows are clearly specimen: one grey level dominates less than half of them."""
+    region = _as_bytes(plane[-rows:])
+    modes = [int(np.bincount(row, minlength=256).max()) for row in region]
+    return 2 * sum(mode > region.shape[1] / 3 for mode in modes) > rows
+
+
+def black_rows(plane: Plane) -> int:
+    """Number of rows at the bottom whose pixels are all zero."""
+    for rows, row in enumerate(plane[::-1]):
+        if row.any():
+            return rows
+    return int(plane.shape[0])
+
+
+def _as_bytes(region: Plane) -> Bytes:
+    if region.dtype == np.uint8:
+        return np.ascontiguousarray(region)
+    values = np.nan_to_num(region.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if not 0 < high - low < np.inf:
+        return np.zeros(region.shape, np.uint8)
+    return np.asarray((values - low) * (255.0 / (high - low)), np.uint8)
+
+
+def _border(columns: Bytes, background: int, tolerance: int) -> int | None:
+    """First row of the bar if there is a bar-like band with a sharp border above it.
+
+    Transitions from a line of text to the margin below it look like borders as well: the true one has no margin above.
+    """
+    share = _share_at(columns, background, tolerance)
+    line = _lines(columns, share < DRAWN_SHARE, tolerance)
+    drawn, margin = (share >= DRAWN_SHARE) | line, share >= FLAT_SHARE
+    drawn_below = drawn[::-1].cumsum()[::-1] / np.arange(len(share), 0, -1)
+    exact, near = _share_at(columns, background, EXACT), _share_at(columns, background, NEAR)
+    for top in range(4, len(share) - FEWEST_ROWS + 1):
+        # The row just above may be a blend of both; a frame may come before the margin.
+        ends_image = bool((share[top - 4 : top - 1] <= IMAGE_SHARE).all() and not line[top - 4 : top].any())
+        begins_flat = bool(drawn[top] and margin[top : top + LINE_ROWS].any())
+        if begins_flat and ends_image and drawn_below[top] >= DRAWN_ROWS:
+            # Even after JPEG most of a bar's background has no noise; a specimen may fill rows with one grey, not exactly.
+            without_noise = exact[top:].sum() >= EXACT_SHARE * near[top:].sum()
+            return top if without_noise and not margin[:top].any() else None
+    return None
+
+
+def _lines(columns: Bytes, among: NDArray[np.bool_], tolerance: int) -> NDArray[np.bool_]:
+    """Rows of a frame or separating line, whose grey is its own; more rows than a line is thick are a flat image."""
+    centre = np.ascontiguousarray(columns[:, columns.shape[1] // 2 :][:, :1])
+    apart = cv2.absdiff(columns, np.repeat(centre, columns.shape[1], axis=1))
+    flat = (_share_at(apart, 0, tolerance) >= FLAT_SHARE) & among
+    thick = np.convolve(flat, np.ones(LINE_ROWS + 1), "same") > LINE_ROWS
+    lone = np.convolve(thick, np.ones(LINE_ROWS + 1), "same") == 0
+    return np.asarray(flat & lone, np.bool_)
+
+
+def _share_at(columns: Plane, level: int, tolerance: int) -> Shares:
+    """Part of each row that is within `tolerance` of `level`."""
+    low, high = np.array([level - tolerance], np.float64), np.array([level + tolerance], np.float64)
+    within = cv2.inRange(columns, low, high)
+    return np.asarray(cv2.reduce(within, 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F).ravel() / 255.0, np.float64)
+
+
+def _has_text(bar: Bytes, background: int) -> bool:
+    """At least FEWEST_LETTERS separate marks of one line of text: of like height, on one baseline."""
+    distance = cv2.absdiff(bar, np.full_like(bar, background))
+    ink = int(np.bincount(distance.ravel(), minlength=256)[CONTRAST:].argmax()) + CONTRAST
+    marks = np.asarray(distance > ink // 2, np.uint8)
+    if not marks.any():
+        return False
+    _count, _labels, stats, _centres = cv2.connectedComponentsWithStats(marks, connectivity=8)
+    widths, heights = stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT]
+    letters = (heights >= 5) & (heights <= 0.8 * len(bar)) & (widths >= 2) & (widths <= 4 * heights)
+    heights = heights[letters]
+    bottoms = stats[1:, cv2.CC_STAT_TOP][letters] + heights
+    on_line = np.abs(bottoms[:, None] - bottoms) <= 1
+    like_height = np.abs(heights[:, None] - heights) <= 0.35 * heights
+    return bool((on_line & like_height).sum(axis=0).max(initial=0) >= FEWEST_LETTERS)

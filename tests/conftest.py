@@ -1,0 +1,58 @@
+"""Things that many tests need: settings, drawn micrographs, the real files beside the checkout when they are there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.config import Settings, parse
+from edge.records import Micrograph, Source
+
+SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real microscope files, which are not part of this project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real files are not beside this checkout")
+    return SHARED_DATA
+
+
+def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
+    """Settings with a watched folder, a state folder beside it, and whatever a test changes."""
+    raw: dict[str, Any] = {"watch": {"folder": str(folder)}, "state": {"folder": str(folder.parent / "state")}}
+    for name, values in sections.items():
+        raw.setdefault(name, {}).update(values)
+    return parse(raw, {})
+
+
+def pitted(width: int = 640, height: int = 480, seed: int = 0, pits: int = 12) -> NDArray[np.uint8]:
+    """A brushed surface with dark, bright-rimmed pits: uint8 [height, width]."""
+    random = np.random.default_rng(seed)
+    lines = cv2.GaussianBlur(random.normal(0, 18, (height, 1)).repeat(width, 1), (0, 0), 1.2)
+    grey = 125 + lines + random.normal(0, 6, (height, width))
+    for _ in range(pits):
+        centre = (int(random.uniform(20, width - 20)), int(random.uniform(20, height - 20)))
+        axes = (int(random.uniform(8, 30)), int(random.uniform(8, 30)))
+        cv2.ellipse(grey, centre, axes, random.uniform(0, 180), 0, 360, 220.0, -1)
+        cv2.ellipse(grey, centre, (axes[0] - 3, axes[1] - 3), 0, 0, 360, 35.0, -1)
+    return np.clip(cv2.GaussianBlur(grey, (0, 0), 0.8), 0, 255).astype(np.uint8)
+
+
+def micrograph(grey: NDArray[np.uint8], nm: float | None = 100.0) -> Micrograph:
+    """`grey` as a micrograph without a data bar."""
+    return Micrograph(
+        grey, grey.shape[1], grey.shape[0], pixel_size_nm=nm, pixel_size_source=None if nm is None else "metadata"
+    )
+
+
+SOURCE = Source("a.tif", "a.tif", None)

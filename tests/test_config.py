@@ -1,0 +1,115 @@
+"""Settings: what is accepted, and how a refusal reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.config import Settings, load, parse
+from edge.errors import ConfigError
+from tests.conftest import settings_for
+
+EXAMPLE = Path(__file__).parents[1] / "systemd" / "config.toml"
+
+
+def refused(raw: dict[str, object], environment: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(raw, environment or {})
+    return str(caught.value)
+
+
+def test_the_shipped_example_is_valid() -> None:
+    assert load(EXAMPLE, {}).topic_prefix == "plant-1/lab/sem/sem-01"
+
+
+def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
+    message = refused({"watch": {"folder": "/a", "patern": ["*.tif"]}})
+    assert "watch.patern: unknown key" in message
+    assert "patterns" in message
+
+
+def test_every_wrong_key_is_named_at_once() -> None:
+    message = refused({"watch": {"folder": "/a", "settle_s": -1}, "mqtt": {"port": 0}, "nonsense": {}})
+    assert all(name in message for name in ("watch.settle_s", "mqtt.port", "nonsense"))
+
+
+def test_a_missing_folder_is_named() -> None:
+    assert "watch: missing" in refused({})
+
+
+def test_the_environment_overrides_the_file() -> None:
+    settings = parse(
+        {"watch": {"folder": "/a"}}, {"EDGE_MQTT__PORT": "1999", "EDGE_WATCH__FOLDER": "/b", "EDGE_MQTT__TLS": "true"}
+    )
+    assert (settings.mqtt.port, str(settings.watch.folder), settings.mqtt.tls) == (1999, "/b", True)
+
+
+def test_a_wrong_variable_is_refused_too() -> None:
+    assert "mqtt.prot: unknown key" in refused({"watch": {"folder": "/a"}}, {"EDGE_MQTT__PROT": "1"})
+
+
+@pytest.mark.parametrize("name", ["a/b", "a+b", "#", "", "a\nb", "$SYS"])
+def test_a_name_that_would_break_a_topic_is_refused(name: str) -> None:
+    assert "device.id" in refused({"watch": {"folder": "/a"}, "device": {"id": name}})
+
+
+def test_a_state_folder_in_the_watched_folder_is_refused() -> None:
+    assert "must not lie in" in refused({"watch": {"folder": "/a"}, "state": {"folder": "/a/state"}})
+
+
+@pytest.mark.parametrize("key", ["home_assistant", "sparkplug"])
+def test_what_this_version_lacks_is_refused_rather_than_ignored(key: str) -> None:
+    assert "not part of this version" in refused({"watch": {"folder": "/a"}, "mqtt": {key: True}})
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[watch\n")
+    with pytest.raises(ConfigError, match=r"c\.toml"):
+        load(path, {})
+
+
+def test_the_password_comes_from_a_file_and_is_read_anew(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("one\n")
+    settings = settings_for(tmp_path / "x", mqtt={"username": "u", "password_file": str(secret)})
+    assert settings.mqtt.password() == "one"
+    secret.write_text("two\n")
+    assert settings.mqtt.password() == "two"
+
+
+def test_a_relative_password_file_is_a_systemd_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mqtt").write_text("secret")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert settings_for(tmp_path / "x", mqtt={"username": "u", "password_file": "mqtt"}).mqtt.password() == "secret"
+
+
+@pytest.mark.parametrize(
+    ("path", "annealing", "hours"),
+    [
+        ("AN_60_7days_003.tif", 60, 168),
+        ("an90/21 d/x.tif", 90, 504),
+        ("AN-120_1h_1.tif", 120, 1),
+        ("AN_60/14_days/img_7.tif", 60, 336),
+        ("MAN_60_x.tif", None, None),
+        ("img_3dx.tif", None, None),
+    ],
+)
+def test_the_sample_is_found_in_the_path(path: str, annealing: float | None, hours: float | None) -> None:
+    fields = parse({"watch": {"folder": "/a"}}, {}).sample.fields(path)
+    assert fields == {"annealing_min": annealing, "exposure_h": hours}
+
+
+def test_a_pattern_of_ones_own_adds_fields() -> None:
+    settings = parse({"watch": {"folder": "/a"}, "sample": {"patterns": [r"coupon(?P<coupon>\w+)_"]}}, {})
+    assert settings.sample.fields("couponB7_x.tif")["coupon"] == "B7"
+
+
+def test_settings_that_can_change_a_verdict_change_its_hash(tmp_path: Path) -> None:
+    def hashed(**sections: dict[str, object]) -> str:
+        made: Settings = settings_for(tmp_path / "x", **sections)
+        return made.inspection_sha256()
+
+    assert hashed() != hashed(inspect={"confidence": 0.4})
+    assert hashed() == hashed(mqtt={"port": 1999})

@@ -1,0 +1,95 @@
+"""The generator and two files of initial weights in, the two shipped models with their cards out: `make models`.
+
+Every number that decides what the models become stands here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import EdgeError
+from training.dataset import open_data_set
+from training.synthetic import write_data_set
+
+if TYPE_CHECKING:
+    from export.to_onnx import Checkpoint
+
+SEGMENTER_IMAGES, SEGMENTER_SIDE_PX, SEGMENTER_EPOCHS, SEGMENTER_SEED = 900, 416, 8, 100_000
+CLASSIFIER_IMAGES, CLASSIFIER_SIZE_PX, CLASSIFIER_EPOCHS, CLASSIFIER_SEED = 1200, (448, 336), 6, 200_000
+TEST_IMAGES, TEST_SIZE_PX, TEST_SEED = 150, (640, 480), 300_000
+SEED = 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, score and export both models; 0 done, 1 failed, 2 wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.make_models",
+        description="Train and export the shipped models again, from the generator and initial weights alone.",
+        epilog="example: python -m training.make_models --weights yolov8n-seg.safetensors "
+        "--classifier-weights efficientnet-lite0.pth --out edge/models",
+    )
+    parser.add_argument("--weights", default="coco", metavar="FILE|coco|none", help="where the segmenter begins (%(default)s)")
+    parser.add_argument(
+        "--classifier-weights",
+        default="imagenet",
+        metavar="FILE|imagenet|none",
+        help="where the classifier begins (%(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("edge/models"), metavar="DIR", help="folder of the models (%(default)s)"
+    )
+    parser.add_argument("--work", type=Path, default=Path("runs/models"), metavar="DIR", help="data and weights (%(default)s)")
+    parser.add_argument("--model-version", default="0.1.0", metavar="V", help="version written into the cards (%(default)s)")
+    arguments = parser.parse_args(argv)
+    try:
+        make_segmenter(arguments.weights, arguments.work, arguments.out, arguments.model_version)
+        make_classifier(arguments.classifier_weights, arguments.work, arguments.out, arguments.model_version)
+    except EdgeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def make_segmenter(weights: str, work: Path, out: Path, version: str) -> Path:
+    """Train YOLOv8n-seg, score it on images of other seeds and of another size, export it; returns the model's path."""
+    from export.to_onnx import export_segmenter
+    from training import train_segmenter
+
+    data, test = work / "synthetic-segment", work / "synthetic-test"
+    write_data_set(data, SEGMENTER_IMAGES, SEGMENTER_SEED, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
+    write_data_set(test, TEST_IMAGES, TEST_SEED, TEST_SIZE_PX)
+    command = f"python -m training.make_models --weights {Path(weights).name}"
+    checkpoint = train_segmenter.train(data, work, weights, SEGMENTER_EPOCHS, SEGMENTER_SIDE_PX, SEED, command)
+    return export_segmenter(_scored_segmenter(checkpoint, test, work), out, version=version)
+
+
+def _scored_segmenter(checkpoint: Checkpoint, test: Path, work: Path) -> Checkpoint:
+    from training import train_segmenter
+
+    data_set = open_data_set(test)
+    measured_on = f"{len(data_set.images)} synthetic images of {TEST_SIZE_PX[0]} × {TEST_SIZE_PX[1]} px, seeds from {TEST_SEED}"
+    scores = train_segmenter.score(
+        checkpoint.network(), data_set.images, checkpoint.classes, work, max(TEST_SIZE_PX), measured_on
+    )
+    return replace(checkpoint, scores=scores)
+
+
+def make_classifier(weights: str, work: Path, out: Path, version: str) -> Path:
+    """Train EfficientNet-B0, calibrate and score it on held-out fields, export it; returns the model's path."""
+    from export.to_onnx import export_classifier
+    from training import train_classifier
+
+    data = work / "synthetic-classify"
+    write_data_set(data, CLASSIFIER_IMAGES, CLASSIFIER_SEED, CLASSIFIER_SIZE_PX)
+    command = f"python -m training.make_models --classifier-weights {Path(weights).name}"
+    checkpoint = train_classifier.train(data, work, weights, CLASSIFIER_EPOCHS, SEED, command)
+    return export_classifier(checkpoint, out, version=version)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
