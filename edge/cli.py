@@ -64,6 +64,8 @@ def log_to_stderr(level: int = logging.INFO) -> None:
         format="%(message)s" if under_systemd else "%(asctime)s %(levelname)s %(message)s",
         force=True,
     )
+    for library in ("watchdog", "tifffile", "PIL"):  # their own accounts would drown ours
+        logging.getLogger(library).setLevel(max(level, logging.WARNING))
     if under_systemd:
         syslog_levels = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>", logging.DEBUG: "<7>"}
         for python_level, prefix in syslog_levels.items():
@@ -111,16 +113,16 @@ def inspect(argv: Sequence[str] | None = None) -> int:
 
 def _images(paths: Sequence[str], settings: Settings) -> Iterator[tuple[Path, str]]:
     """Each image with the path that it is called by: below the folder named, or its own name."""
-    from edge.watch import matches
+    from edge import watch
 
     for name in paths:
         path = Path(name)
         if not path.is_dir():
             yield path, path.name
             continue
-        for below in sorted(path.rglob("*") if settings.watch.recursive else path.iterdir()):
-            if below.is_file() and matches(below.name, settings.watch.patterns):
-                yield below, below.relative_to(path).as_posix()
+        found = watch.scan(path, settings.watch.patterns, settings.watch.recursive)
+        for below in sorted(sighting.path for sighting in found if sighting.kind != "not_a_file"):
+            yield path / below, below
 
 
 @_command

@@ -30,7 +30,7 @@ from typing import Any, Literal
 from edge import __version__, intake, notify, oneshot, overlay, parity, sem, suspect, vitals, watch
 from edge.config import Settings
 from edge.errors import BackendError, EdgeError, ImageError, StateError, StateFullError
-from edge.journal import Entry, Journal, Message, Verdict
+from edge.journal import Entry, Fingerprint, Journal, Message, Verdict
 from edge.pipeline import Pipeline
 from edge.publish import Publisher, StatusText
 from edge.records import Failure, Inspection, Micrograph, Source, Timing
@@ -48,6 +48,8 @@ RETRY_S = 5.0
 STUCK_S = 900.0
 """A thread that shows no sign of life for so long is dead: the watchdog is no longer fed."""
 LEAST_FREE_BYTES = 64 << 20
+ZERO_TAIL_S = 5.0
+"""A real detector writes black rows too, so zeros at the end are not waited for as long as a missing end."""
 DEATHS = 2
 """So many deaths that the parent saw are needed to give an image up."""
 BROKEN = 70
@@ -196,38 +198,93 @@ class Daemon:
 
     def _scan(self) -> None:
         settings = self._settings.watch
+        known = {path: entry.fingerprint for path, entry in self._journal.entries().items()}
+        settler = watch.Settler(settings.settle_s, known.get)
+        denied: set[str] = set()
         first = self._journal.first_start
         backlog: set[str] = set()
-        settler = watch.Settler(settings.settle_s)
-        with watch.FolderEvents(self._folder, wanted=settings.events, recursive=settings.recursive, wake=self._look) as events:
+        next_full = 0.0
+        with watch.FolderEvents(self._folder, self._look, recursive=settings.recursive, mode=settings.events) as events:
             while not self._stopping.is_set():
                 self._beat("scan")
+                told = self._look.is_set()
                 self._look.clear()
                 closed = events.take()
+                now = time.monotonic()
+                due = settler.due(now)
+                # An event without an image's name (a folder came, a sidecar came, a command) asks for a look at everything.
+                full = now >= next_full or (told and not any(watch.is_image(path, settings.patterns) for path in closed))
                 try:
-                    sightings = list(watch.scan(self._folder, settings.patterns, settings.recursive))
-                except watch.FolderGoneError as error:
-                    self._doubt("folder", str(error))
+                    events.check()
+                    only = None if full else due | set(closed)
+                    found = watch.scan(self._folder, settings.patterns, settings.recursive, only=only, denied=denied)
+                    sightings = list(found)
+                    if first:
+                        backlog = self._first_look(sightings, known)
+                        first = False
+                    look = settler.observe(sightings, now, closed, partial=not full)
+                    finished = [one for one in look.ready if not self._awaits_more(settler, one, one.path in backlog)]
+                    self._admit(finished, known, backlog)
+                except (watch.FolderGone, StateFullError) as error:
+                    self._doubt("folder" if isinstance(error, watch.FolderGone) else "disk", str(error))
+                    next_full = 0.0
                     self._look.wait(min(settings.rescan_s, RETRY_S))
                     continue
                 self._doubt("folder", None)
-                events.rearm()
-                try:
-                    if first:
-                        backlog = self._first_look(sightings)
-                        first = False
-                    next_look_s = self._admit(settler, sightings, closed, backlog)
-                except StateFullError as error:
-                    self._doubt("disk", str(error))
-                    next_look_s = RETRY_S
-                self._look.wait(min(settings.rescan_s, next_look_s))
+                now = time.monotonic()
+                if full:
+                    next_full = now + settings.rescan_s
+                next_due = settler.next_moment()
+                self._look.wait(max(0.0, min(next_full, next_full if next_due is None else next_due) - now))
 
-    def _first_look(self, sightings: Sequence[watch.Sighting]) -> set[str]:
+    def _awaits_more(self, settler: watch.Settler, sighting: watch.Sighting, backlog: bool) -> bool:
+        """Whether a quiet file is worth waiting for: it is not whole, may still be filled, or may get a sidecar.
+
+        Only its structure is looked at, no pixel is decoded. Each wait happens once for each content.
+        """
+        settings = self._settings.watch
+        longest_s = max(settings.incomplete_s, settings.sidecar_wait_s)
+        if sighting.kind != "file" or (backlog and time.time() - sighting.mtime_ns / 1e9 > longest_s):
+            return False
+        path = self._folder / sighting.path
+        try:
+            file = intake.read_file(path, oneshot.limits_of(self._settings).max_bytes, within=self._folder)
+        except ImageError:
+            return False  # The decode thread meets it again, and says so.
+        whole = sem.completeness(file.data)
+        waits: list[tuple[watch.Wait, float]] = []
+        if whole.state is sem.State.INCOMPLETE:
+            waits.append(("incomplete", settings.incomplete_s))
+        elif whole.state is sem.State.ZERO_TAIL:
+            waits.append(("zero_tail", min(settings.incomplete_s, ZERO_TAIL_S)))
+        if not file.sidecars and settings.sidecar_wait_s and sem.needs_sidecar(file.data, path.name):
+            waits.append(("sidecar", settings.sidecar_wait_s))
+        for reason, for_s in waits:
+            if reason not in sighting.waited and for_s > 0:
+                log.debug("%s: %s: waiting for up to %g s", shown(sighting.path), whole.reason or reason, for_s)
+                settler.defer(sighting.path, sighting.fingerprint, reason, for_s)
+                return True
+        return False
+
+    def _admit(self, finished: Sequence[watch.Sighting], known: dict[str, Fingerprint], backlog: set[str]) -> None:
+        """Enter finished files into the ledger; new ones before those that were there at the first start."""
+        now = time.monotonic()
+        for old in (False, True):
+            batch = [(one.path, one.fingerprint) for one in finished if (one.path in backlog) == old]
+            if not batch:
+                continue
+            self._settled_at.update({path: now for path, _ in batch})
+            self._journal.admit_many(batch, backlog=old)
+            known.update(batch)
+            self._new_work.set()
+
+    def _first_look(self, sightings: Sequence[watch.Sighting], known: dict[str, Fingerprint]) -> set[str]:
         """What lay in the folder before the first start: ignored, or inspected after everything new."""
         if self._settings.watch.existing == "ignore":
-            known = [(sighting.path, sighting.fingerprint) for sighting in sightings]
-            self._journal.admit_many(known, ignore=True)
-            log.info("%d files that are there already are ignored, as watch.existing says", len(known))
+            there = {sighting.path: sighting.fingerprint for sighting in sightings}
+            self._journal.admit_many(there.items(), ignore=True)
+            known.update(there)
+            log.info("%d files that are there already are ignored, as watch.existing says", len(there))
             return set()
         self._journal.admit_many([])
         return {sighting.path for sighting in sightings}

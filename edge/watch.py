@@ -135,6 +135,11 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     return matches
 
 
+def is_image(path: str, patterns: Sequence[str]) -> bool:
+    """Whether the name of `path` is one that `scan` looks for."""
+    return _matcher(tuple(patterns))(path.rpartition("/")[2])
+
+
 def _join(here: str, name: str) -> str:
     return f"{here}/{name}" if here else name
 
@@ -285,7 +290,7 @@ class Settler:
             for path in self._deferred.keys() - seen:
                 del self._deferred[path]
         ready.sort(key=lambda sighting: (sighting.mtime_ns, sighting.path))
-        return Look(ready, min(self._moments().values(), default=None))
+        return Look(ready, self.next_moment())
 
     def _judge(self, sighting: Sighting, now: float, closed: Stamp | None) -> Sighting | None:
         path, fingerprint = sighting.path, sighting.fingerprint
@@ -335,6 +340,10 @@ class Settler:
     def due(self, now: float) -> set[str]:
         """Paths that can be ready by now: enough to look at between two full scans."""
         return {path for path, moment in self._moments().items() if moment <= now}
+
+    def next_moment(self) -> float | None:
+        """The earliest moment at which something can be ready if nothing else happens, None if nothing is awaited."""
+        return min(self._moments().values(), default=None)
 
     def _moments(self) -> dict[str, float]:
         """When each path that is awaited can be ready."""

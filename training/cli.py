@@ -39,9 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     synthesize.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets images/, labels/ and samples.csv")
     synthesize.add_argument("--images", type=_count, required=True, metavar="N", help="how many")
-    synthesize.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="of the first image; the next has S + 1 (%(default)s)"
-    )
+    synthesize.add_argument("--seed", type=int, default=0, metavar="S", help="of the first image, the next has S + 1")
     synthesize.add_argument("--size", type=_size, default=(640, 480), metavar="WxH", help="in pixels (640x480)")
     synthesize.set_defaults(run=_synthesize)
 

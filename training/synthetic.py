@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ PIT, PRODUCT = 0, 1
 SMALLEST_REGION_PX2 = 20
 
 Image = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 # Corroded part of the field of view (median; scatter is log-normal), and how much of it is corrosion product.
 _AREA_FRACTION: dict[SeverityLabel, float] = {"low": 0.008, "moderate": 0.04, "severe": 0.15}
@@ -113,7 +115,7 @@ class _Canvas:
 
     def window(self, cx: float, cy: float, half: int) -> tuple[slice, slice, slice, slice]:
         """Rows and columns of a square around a point in the picture, and the same rows and columns in the square."""
-        x0, y0 = int(round(cx)) - half, int(round(cy)) - half
+        x0, y0 = round(cx) - half, round(cy) - half
         side = 2 * half + 1
         rows = slice(max(0, y0), min(self.height, y0 + side))
         columns = slice(max(0, x0), min(self.width, x0 + side))
@@ -191,10 +193,10 @@ def _fractal(rng: np.random.Generator, width: int, height: int, octaves: int, ro
     for _ in range(octaves):
         shape = (max(2, round(cells * height / max(width, height))) + 1, max(2, round(cells * width / max(width, height))) + 1)
         coarse = rng.standard_normal(shape).astype(np.float32)
-        total += amplitude * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        total += amplitude * np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
         cells *= 2
         amplitude *= roughness
-    return (total - total.mean()) / (total.std() + 1e-6)
+    return np.asarray((total - total.mean()) / (total.std() + 1e-6), np.float32)
 
 
 def _brushed(rng: np.random.Generator, width: int, height: int, angle: float, length: float) -> Image:
@@ -206,7 +208,7 @@ def _brushed(rng: np.random.Generator, width: int, height: int, angle: float, le
     turn = cv2.getRotationMatrix2D((diagonal / 2, diagonal / 2), -np.degrees(angle), 1.0)
     turn[:, 2] += (width / 2 - diagonal / 2, height / 2 - diagonal / 2)
     turned = cv2.warpAffine(grooves, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return (turned - turned.mean()) / (turned.std() + 1e-6)
+    return np.asarray((turned - turned.mean()) / (turned.std() + 1e-6), np.float32)
 
 
 def _cells(rng: np.random.Generator, width: int, height: int, count: int) -> tuple[NDArray[np.int32], Image]:
@@ -322,9 +324,7 @@ def _facets(rng: np.random.Generator, half: int, radius: float, corners: int, as
     return _polygon(rng, half, angle, radius * rng.uniform(0.75, 1.2, corners), aspect)
 
 
-def _polygon(
-    rng: np.random.Generator, half: int, angle: NDArray[np.float64], reach: NDArray[np.float64], aspect: float
-) -> Mask:
+def _polygon(rng: np.random.Generator, half: int, angle: Floats, reach: Floats, aspect: float) -> Mask:
     turn = rng.uniform(0, 2 * np.pi)
     x, y = reach * np.cos(angle) * np.sqrt(aspect), reach * np.sin(angle) / np.sqrt(aspect)
     points = np.stack((half + x * np.cos(turn) - y * np.sin(turn), half + x * np.sin(turn) + y * np.cos(turn)), axis=1)
@@ -346,7 +346,7 @@ def _bearing(half: int) -> Image:
     return np.arctan2(axis[:, None], axis[None, :])
 
 
-def _step(x: Image) -> Image:
+def _step(x: Floats) -> Floats:
     """0 below 0, 1 above 1, smooth between."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
@@ -592,7 +592,8 @@ def _cut_edge(canvas: _Canvas) -> None:
 def _photograph(canvas: _Canvas) -> Grey:
     """What the detector makes of the scene: focus, charging, gain, noise, 8 bits."""
     rng, width, height = canvas.rng, canvas.width, canvas.height
-    grey = cv2.GaussianBlur(canvas.grey, (0, 0), float(rng.uniform(0.35, 1.0) if rng.random() < 0.8 else rng.uniform(1.0, 1.9)))
+    focus_px = float(rng.uniform(0.35, 1.0) if rng.random() < 0.8 else rng.uniform(1.0, 1.9))
+    grey: Image = np.asarray(cv2.GaussianBlur(canvas.grey, (0, 0), focus_px), np.float32)
     if rng.random() < 0.2:  # charging: bright places smear along the scan
         bright = np.clip(grey - 0.8, 0, None)
         kernel = np.exp(-np.arange(61) / rng.uniform(6, 25)).astype(np.float32)[None, :]
@@ -612,7 +613,7 @@ def _photograph(canvas: _Canvas) -> Grey:
     if rng.random() < 0.3:  # a slow amplifier joins neighbours along the line
         grain = cv2.GaussianBlur(grain, (3, 1), 0.7) * 1.3
     grey = grey + grain * np.sqrt(np.clip(grey, 0.02, None) / dose)
-    return np.clip(np.round(grey * 255), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.round(grey * 255), 0, 255), np.uint8)
 
 
 # --- a data set on disk ----------------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """A data set whose fields of view have severities in, a calibrated severity classifier with its scores out."""
 
+# torch is Any where it is not installed
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -64,7 +67,7 @@ def train(
         classes=SEVERITIES,
         state=network.state_dict(),
         training=Training(
-            data=f"{data.name}: {len(kept)} fields and {len(crops)} regions, grey mean {mean:.4f}, standard deviation {std:.4f}",
+            data=f"{data.name}: {len(kept)} fields and {len(crops)} regions, grey mean {mean:.4f}, deviation {std:.4f}",
             data_sha256=data_set.sha256,
             initialised_from=weights if weights in ("none", "imagenet") else Path(weights).name,
             epochs=epochs,
@@ -176,7 +179,8 @@ class _Examples:
         if rng.random() < 0.5:
             turn = cv2.getRotationMatrix2D((SIDE_PX / 2, SIDE_PX / 2), rng.uniform(-12, 12), rng.uniform(0.95, 1.1))
             turn[:, 2] += rng.uniform(-8, 8, 2)
-            grey = cv2.warpAffine(grey, turn, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REFLECT).astype(np.uint8)
+            turned = cv2.warpAffine(grey, turn, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REFLECT)
+            grey = np.asarray(turned, np.uint8)
         gain, shift = rng.uniform(0.75, 1.3), rng.uniform(-25, 25)
         return np.clip((grey.astype(np.float32) - 128) * gain + 128 + shift, 0, 255).astype(np.uint8)
 
@@ -215,7 +219,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        return load_file(path)
+        return dict(load_file(path))
     stored: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return stored
 
@@ -319,7 +323,7 @@ def _short(values: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def score(graph: ClassifierGraph, calibration: Calibration, fields: Fields, labels: Labels, measured_on: str) -> dict[str, Any]:
-    """Accuracy with its 95 % interval (Wilson), F1, calibration error and conformal coverage, in the form of a card's scores."""
+    """Accuracy with its 95 % interval, F1, calibration error and conformal coverage, in the form of a card's scores."""
     from sklearn.metrics import f1_score
 
     logits, embeddings = outputs(graph, fields)

@@ -1,7 +1,11 @@
 """A data set in YOLO-seg layout in, a YOLOv8n-seg checkpoint with its scores out."""
 
+# torch is Any where it is not installed
+# mypy: disallow-subclassing-any=False, disallow-untyped-decorators=False
+
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +39,7 @@ def train(data: Path, out: Path, weights: str, epochs: int, imgsz: int, seed: in
     torch.manual_seed(seed)
     network = initial_network(weights, data_set.classes, [_batch(kept[:BATCH], imgsz)])
 
-    class Trainer(SegmentationTrainer):  # type: ignore[misc]
+    class Trainer(SegmentationTrainer):
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
             return network
 
@@ -119,8 +123,6 @@ def score(
             "mode": "val",
         }
     )
-    import copy
-
     network = copy.deepcopy(network).eval()
     cast(Any, network).names = dict(enumerate(classes))
     results = validator(model=network)
@@ -139,11 +141,10 @@ def score(
 def _describe(folder: Path, classes: tuple[str, ...], **parts: tuple[LabelledImage, ...]) -> Path:
     """Write lists of images and the YAML (in its JSON subset) that ultralytics reads; returns the YAML's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = {"path": str(folder.resolve()), "names": dict(enumerate(classes))}
+    content: dict[str, Any] = {"path": str(folder.resolve()), "names": list(classes)}
     for part, images in parts.items():
         (folder / f"{part}.txt").write_text("".join(f"{image.path.resolve()}\n" for image in images), encoding="utf-8")
         content[part] = f"{part}.txt"
-    content["names"] = list(classes)
     path = folder / "data.yaml"
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
@@ -189,9 +190,8 @@ def _restore_batchnorm(network: nn.Module, folded: dict[str, Tensor], images: li
     gets that mean and variance, and the scale and shift that undo them.
     """
     cast(Any, network).float().eval()
-    convolutions = {
-        name: module for name, module in network.named_modules() if hasattr(module, "conv") and hasattr(module, "bn")
-    }
+    modules = cast(Iterable[tuple[str, Any]], network.named_modules())
+    convolutions = {name: module for name, module in modules if hasattr(module, "conv") and hasattr(module, "bn")}
     for name, parameter in [*network.named_parameters(), *network.named_buffers()]:
         stored = folded.get(name)
         if stored is not None and stored.shape == parameter.shape:
@@ -200,9 +200,8 @@ def _restore_batchnorm(network: nn.Module, folded: dict[str, Tensor], images: li
     def measure(name: str, bn: nn.BatchNorm2d) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
             mean, variance = output.mean(dim=(0, 2, 3)), output.var(dim=(0, 2, 3), unbiased=False)
-            assert bn.running_mean is not None and bn.running_var is not None
-            bn.running_mean.copy_(mean)
-            bn.running_var.copy_(variance)
+            cast(Tensor, bn.running_mean).copy_(mean)
+            cast(Tensor, bn.running_var).copy_(variance)
             bn.weight.copy_((variance + bn.eps).sqrt())
             bn.bias.copy_(folded[f"{name}.conv.bias"] + mean)
 
@@ -210,7 +209,7 @@ def _restore_batchnorm(network: nn.Module, folded: dict[str, Tensor], images: li
 
     hooks = [
         module.conv.register_forward_hook(measure(name, module.bn))
-        for name, module in cast(Iterable[tuple[str, Any]], convolutions.items())
+        for name, module in convolutions.items()
         if f"{name}.conv.bias" in folded and folded[f"{name}.conv.weight"].shape == module.conv.weight.shape
     ]
     if not hooks:
