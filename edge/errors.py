@@ -53,6 +53,10 @@ class ImageError(EdgeError):
         self.code: FailureCode = code
         self.message = message
 
+    def __reduce__(self) -> tuple[type[ImageError], tuple[FailureCode, str]]:
+        """An exception with two arguments has to say how it crosses into another process."""
+        return type(self), (self.code, self.message)
+
 
 class ModelError(EdgeError):
     """A model file or its card cannot be used."""

@@ -14,6 +14,7 @@ from edge.errors import ImageError
 from edge.sem import sidecar_names
 
 SIDECAR_LIMIT_BYTES = 4 << 20
+NOT_A_FILE = "it is a folder, pipe, socket or device: export images as plain files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +41,23 @@ def read_file(path: Path, max_bytes: int, within: Path | None = None) -> FileByt
         # Opening a named pipe would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise _unreadable(path, error) from error
-    with os.fdopen(descriptor, "rb") as stream:
+        raise _unreadable(error) from error
+    try:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
-            raise ImageError("not_a_file", "it is a folder, pipe, socket or device: export images as plain files")
+            raise ImageError("not_a_file", NOT_A_FILE)
         if before.st_size > max_bytes:
             raise ImageError(
                 "too_large",
                 f"{before.st_size >> 20} MiB is over the limit of {max_bytes >> 20} MiB: raise inspect.max_file_mib",
             )
-        try:
+        with open(descriptor, "rb", closefd=False) as stream:
             data = stream.read(before.st_size + 1)
-        except OSError as error:
-            raise _unreadable(path, error) from error
         after = os.fstat(descriptor)
+    except OSError as error:
+        raise _unreadable(error) from error
+    finally:
+        os.close(descriptor)
     if len(data) != before.st_size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise ImageError("still_changing", "it changed while it was read: it is looked at again when it is quiet")
     return FileBytes(data, hashlib.sha256(data).hexdigest(), before.st_size, before.st_mtime_ns, _sidecars(path))
@@ -82,9 +85,9 @@ def _names_beside(path: Path, wanted: set[str]) -> list[str]:
         return []
 
 
-def _unreadable(path: Path, error: OSError) -> ImageError:
+def _unreadable(error: OSError) -> ImageError:
     if error.errno in (errno.EISDIR, errno.ENXIO):
-        return ImageError("not_a_file", "it is a folder, pipe, socket or device: export images as plain files")
+        return ImageError("not_a_file", NOT_A_FILE)
     if error.errno in (errno.EACCES, errno.EPERM):
         return ImageError("unreadable", f"no permission to read it: give the service's user read access ({error.strerror})")
     return ImageError("unreadable", f"it cannot be read: {error.strerror or error}")

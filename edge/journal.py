@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import sqlite3
 import threading
@@ -174,7 +175,7 @@ CREATE TABLE image (
     begun_revision INTEGER,    -- what is being inspected while running: the file may be admitted anew meanwhile
     begun_run INTEGER
 );
-CREATE INDEX image_queue ON image (turn) WHERE state IN ('waiting', 'running');
+CREATE INDEX image_queue ON image (attempts > 0, attempts = 0 AND backlog, turn) WHERE state IN ('waiting', 'running');
 CREATE TABLE verdict (
     epoch INTEGER NOT NULL REFERENCES epoch,
     seq INTEGER NOT NULL,
@@ -255,6 +256,8 @@ class Journal:
         self._clock = clock
         self.first_start = not self._read("SELECT 1 FROM meta WHERE key = 'first_admission_at'")
         self._admitted_before = not self.first_start
+        queue = "SELECT COALESCE(MAX(turn), 0) FROM image WHERE state IN ('waiting', 'running')"
+        self._turns = itertools.count(self._read(queue)[0][0] + 1)
         self._epoch_id, self.epoch = self._newest_epoch()
 
     # Opening and closing
@@ -394,8 +397,7 @@ class Journal:
         revision = 1 if old is None else old.revision + 1
         self._database.execute(
             "INSERT INTO image (path, size, mtime_ns, readable, sidecar, state, revision, run, attempts, deaths, backlog, turn)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, 1, 0, 0, ?,"
-            " (SELECT COALESCE(MAX(turn), 0) + 1 FROM image WHERE state IN ('waiting', 'running')))"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 1, 0, 0, ?, ?)"
             " ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,"
             " readable = excluded.readable, sidecar = excluded.sidecar, state = excluded.state,"
             " revision = excluded.revision, run = 1, attempts = 0, deaths = 0, backlog = excluded.backlog,"
@@ -409,6 +411,7 @@ class Journal:
                 state,
                 revision,
                 backlog,
+                next(self._turns),
             ),
         )
         return Entry(path, fingerprint, state, revision, 1, 0, 0, backlog)
@@ -433,7 +436,7 @@ class Journal:
             self._set(
                 path,
                 "run = run + 1, state = CASE state WHEN 'running' THEN state ELSE 'waiting' END, attempts = 0, deaths = 0,"
-                " backlog = 0, turn = (SELECT COALESCE(MAX(turn), 0) + 1 FROM image WHERE state IN ('waiting', 'running'))",
+                f" backlog = 0, turn = {next(self._turns)}",
             )
             return self._need(path)
 
@@ -451,18 +454,25 @@ class Journal:
 
     def release(self, path: str) -> None:
         """A clean stop: what was begun waits again, and the attempt does not count."""
-        taken_back = "attempts = MAX(0, attempts - 1)"
-        self._write(lambda: self._stop(path, taken_back), reserve=True)
+
+        def work() -> None:
+            self._stop(path, "attempts = MAX(0, attempts - 1)")
+            self._set(path, "begun_revision = NULL, begun_run = NULL")
+
+        self._write(work, reserve=True)
 
     def died(self, path: str) -> Entry:
-        """The process that inspected it was seen to die: it waits again, as a suspect, and the death counts."""
+        """The process that inspected it was seen to die: it waits again, as a suspect, and the death counts.
+
+        A failure that is concluded now is about what was begun, also when the file was admitted anew in between.
+        """
         return self._write(lambda: self._stop(path, "deaths = deaths + 1"), reserve=True)
 
     def _stop(self, path: str, effect: str) -> Entry:
         self._need(path, "running")
         if self._is_as_begun(path):  # else the effect would hit a newer content that was never tried
             self._set(path, effect)
-        self._set(path, "state = 'waiting', begun_revision = NULL, begun_run = NULL")
+        self._set(path, "state = 'waiting'")
         return self._need(path)
 
     def recover(self) -> list[Entry]:

@@ -14,9 +14,9 @@ What a broker refuses for good becomes a dead letter, in one of three ways:
    its maximum packet size when we connected. "Quota exceeded" and the like are tried again later instead.
 2. The broker drops the connection on receiving the message, as MQTT 3.1.1 brokers do. Such a death counts against a
    message only if all of this holds, so that no outage can bury a good one: the broker had acknowledged our status on
-   that connection; the message was the only one in flight; it was the broker who closed, or it answered pings for
-   `STALLED_S` without acknowledging (our keepalive had not run out); and the very next attempt to connect succeeded up
-   to an acknowledged status. After a death with several in flight they are sent one by one. Three such deaths, counted
+   that connection; the message was the only one in flight; it was the broker who closed, or it acknowledged nothing for
+   `STALLED_S` (but our keepalive had not run out); and the very next attempt to connect succeeded up to an
+   acknowledged status. After a death with several in flight they are sent one by one. Three such deaths, counted
    in the journal, and the message is buried.
 3. MQTT 3.1.1 cannot report a denied topic, and mosquitto acknowledges and drops what exceeds its
    `message_size_limit`: that loss cannot be seen from here. Use protocol 5.
@@ -51,13 +51,16 @@ from edge.wire import json as wire
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE_S: Final = 30
+KEEPALIVE_S: Final = 60
+"""A broker gives up after one and a half of it without a whole packet: so long may the largest picture take to send."""
+LOST_S: Final = 20
+"""What the other side's network does not confirm for so long ends the connection (where the kernel can do that)."""
 CONNECT_S: Final = 3.0
 """Longest wait for the network connection, and again for the TLS handshake."""
 ANSWER_S: Final = 10.0
 """Longest wait for the broker's answer to CONNECT."""
-STALLED_S: Final = 3.0 * KEEPALIVE_S
-"""A broker that answers pings but acknowledges nothing for so long is connected to anew."""
+STALLED_S: Final = 90.0
+"""A broker that took a message whole and acknowledges nothing for so long is connected to anew."""
 HEALTH_S: Final = 10.0
 WINDOW: Final = 20
 """Most messages on the way without acknowledgement."""
@@ -70,6 +73,9 @@ LARGEST_COMMAND: Final = 64 * 1024
 _REFUSED_FOR_GOOD: Final = frozenset({0x87, 0x90, 0x95, 0x99})
 """PUBACK reasons (MQTT 5.0, 3.4.2.1) that another try cannot change."""
 _KEEPALIVE_TIMEOUT: Final = 0x8D
+
+_NO_QOS_1: Final = "the broker offers QoS 0 only, which may lose verdicts: use another"
+_NO_ANSWER: Final = "the broker accepted the connection but does not answer: is it MQTT, and mqtt.tls right?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +116,10 @@ class Backoff:
 class _Accepted:
     """The broker took us in; its limits are those of MQTT 5's CONNACK."""
 
-    receive_maximum: int = 65_535
-    largest_packet: int = LARGEST_PACKET
+    receive_maximum: int
+    largest_packet: int
+    qos_maximum: int
+    keepalive_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +173,9 @@ class _PromptHandshake(ssl.SSLSocket):
 class _Connection:
     """One MQTT connection from CONNECT to its end: a paho client that is never used twice."""
 
-    def __init__(self, settings: Mqtt, client_id: str, will: tuple[str, bytes]) -> None:
+    def __init__(self, settings: Mqtt, client_id: str, will: tuple[str, bytes] | None, keepalive_s: int) -> None:
         """Connect, send CONNECT. Raises BrokerError saying what failed and which settings to look at."""
         self._events: list[_Event] = []
-        self._selector = selectors.DefaultSelector()
         self._v5 = settings.protocol == 5
         where = f"{settings.host}:{settings.port}"
         client = mqtt.Client(
@@ -187,7 +194,8 @@ class _Connection:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        client.will_set(*will, qos=1, retain=True)
+        if will is not None:
+            client.will_set(*will, qos=1, retain=True)
         properties = None
         if self._v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -200,7 +208,7 @@ class _Connection:
             client.connect(
                 settings.host,
                 settings.port,
-                KEEPALIVE_S,
+                keepalive_s,
                 clean_start=True if self._v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY,
                 properties=properties,
             )
@@ -214,6 +222,12 @@ class _Connection:
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no DNS label can hold
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise BrokerError(f"cannot reach {where}: {why}") from error
+        self._selector = selectors.DefaultSelector()
+        peer = client.socket()
+        if isinstance(peer, socket.socket):
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST_S * 1000)
 
     def pump(self, wake: socket.socket, timeout_s: float) -> list[_Event]:
         """Wait for the network, `wake` or the timeout; do what is to be done; tell what happened."""
@@ -287,12 +301,18 @@ class _Connection:
             self._events.append(_Closed(f"the broker refused the connection ({reason}){hint}", by_peer=True))
             return
         self._events.append(
-            _Accepted(getattr(properties, "ReceiveMaximum", 65_535), getattr(properties, "MaximumPacketSize", LARGEST_PACKET))
+            _Accepted(
+                getattr(properties, "ReceiveMaximum", 65_535),
+                getattr(properties, "MaximumPacketSize", LARGEST_PACKET),
+                getattr(properties, "MaximumQoS", 2),
+                getattr(properties, "ServerKeepAlive", None),
+            )
         )
 
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
-            self._events.append(_Closed(f"the broker closed the connection ({reason})", by_peer=True))
+            said = f" ({reason})" if reason.is_failure else ""
+            self._events.append(_Closed(f"the broker closed the connection{said}", by_peer=True))
         elif reason.value == _KEEPALIVE_TIMEOUT:
             self._events.append(_Closed("the broker does not answer any more", by_peer=False))
         elif reason.is_failure:
@@ -333,6 +353,37 @@ def _tls(settings: Mqtt) -> ssl.SSLContext:
     return context
 
 
+def probe(settings: Mqtt, prefix: str) -> None:
+    """Connect as the daemon would, see whether commands may be subscribed to, and leave again without a trace.
+
+    Takes at most some seconds. Raises BrokerError with what to look at. Whether the broker lets us publish cannot be
+    found out without publishing.
+    """
+    deadline = time.monotonic() + ANSWER_S
+    connection = _Connection(settings, f"edgeprobe{random.getrandbits(56):014x}", None, KEEPALIVE_S)
+    never, waker = socket.socketpair()
+    try:
+        while time.monotonic() < deadline:
+            for event in connection.pump(never, 0.2):
+                match event:
+                    case _Accepted(qos_maximum=0):
+                        raise BrokerError(_NO_QOS_1)
+                    case _Accepted():
+                        connection.subscribe(f"{prefix}/command/+")
+                    case _Subscribed(None):
+                        connection.disconnect()
+                        return
+                    case _Subscribed(refused):
+                        raise BrokerError(f"the broker refuses our subscription to commands ({refused})")
+                    case _Closed(why):
+                        raise BrokerError(why)
+        raise BrokerError(_NO_ANSWER)
+    finally:
+        connection.close()
+        never.close()
+        waker.close()
+
+
 # ------------------------------------------------------------------------------------------------------- the publisher
 
 
@@ -359,6 +410,7 @@ class _Memory:
     """
 
     unrecorded: list[int]
+    keepalive_s: int = KEEPALIVE_S
     one_by_one_to: int = 0
     suspect: tuple[Outgoing, str] | None = None
 
@@ -492,7 +544,7 @@ class Publisher:
         suspect, self.memory.suspect = self.memory.suspect, None
         connecting_at = _now()
         will = (self.topic("status"), self.status_payload(connecting_at, "connection lost"))
-        connection = _Connection(self.settings, self._client_id, will)
+        connection = _Connection(self.settings, self._client_id, will, self.memory.keepalive_s)
         try:
             _Session(self, connection, connecting_at, suspect).run()
         finally:
@@ -529,14 +581,21 @@ class _Session:
             while not self._publisher.stopping.is_set():
                 self._step(1.0)
                 if self._limits is None and time.monotonic() > answer_by:
-                    raise BrokerError("the broker accepted the connection but does not answer: is it MQTT, and mqtt.tls right?")
-                if self._sent and time.monotonic() > self._progress_at + STALLED_S:
+                    raise BrokerError(_NO_ANSWER)
+                if self._connection.busy:
+                    self._progress_at = time.monotonic()
+                elif self._sent and time.monotonic() > self._progress_at + STALLED_S:
                     self._closed = _Closed(f"the broker acknowledged nothing for {STALLED_S:.0f} s", by_peer=True)
-                if self._closed:
-                    raise BrokerError(self._closed.why)
+                if self._closed is not None:
+                    raise BrokerError(self._closed.why + self._hint(self._closed))
             self._say_goodbye()
         finally:
             self._leave()
+
+    def _hint(self, closed: _Closed) -> str:
+        if self._proven or self._limits is None or not closed.by_peer:
+            return ""
+        return f" on our first message: may we publish to {self._publisher.topic('status')}?"
 
     def _step(self, patience_s: float) -> None:
         """One round: send what may be sent, wait, act upon what happened."""
@@ -652,6 +711,11 @@ class _Session:
 
     def _act(self, event: _Event) -> None:
         match event:
+            case _Accepted(qos_maximum=0):
+                self._closed = _Closed(_NO_QOS_1, by_peer=False)
+            case _Accepted(keepalive_s=int(wanted)) if 0 < wanted < self._memory.keepalive_s:
+                self._memory.keepalive_s = wanted  # MQTT 5.0, 3.2.2.3.14; paho can set it only before it connects
+                self._closed = _Closed(f"the broker wants to hear from us every {wanted} s: connecting anew", by_peer=False)
             case _Accepted():
                 self._limits = event
                 self._publisher.report(connected=True)

@@ -203,7 +203,7 @@ class Proxy:
     The first PUBLISH of a connection is the status; its acknowledgement always passes.
     """
 
-    def __init__(self, broker_port: int, *, swallow_acknowledgements: bool) -> None:
+    def __init__(self, broker_port: int, *, swallow_acknowledgements: bool = False) -> None:
         self.swallow_acknowledgements = swallow_acknowledgements
         self.refuse = False
         self.refusals = 0
@@ -212,6 +212,7 @@ class Proxy:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._lost: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept)]
 
     def __enter__(self) -> Proxy:
@@ -233,6 +234,12 @@ class Proxy:
         for pair in self._pairs:
             for end in pair:
                 _hang_up(end)
+
+    def lose(self) -> None:
+        """End every connection towards the client; the broker is not told."""
+        for near, _ in self._pairs:
+            self._lost.add(near)
+            _hang_up(near)
 
     def _accept(self) -> None:
         while True:
@@ -265,19 +272,21 @@ class Proxy:
                 sink.sendall(packet)
         except OSError:
             pass
-        for end in (source, sink):
-            _hang_up(end)
+        if source not in self._lost:
+            _hang_up(source)
+            _hang_up(sink)
 
 
 class FakeBroker:
     """Just enough MQTT 5 to answer PUBLISH with chosen reasons, which no real broker does on request.
 
-    reasons: given to the first verdicts, success afterwards.
+    reasons: given to the first inspections, success afterwards; None is silence.
+    limits: properties of the CONNACK, as they are sent.
     """
 
-    def __init__(self, *, reasons: list[int] | None = None, receive_maximum: int = 65535) -> None:
+    def __init__(self, *, reasons: list[int | None] | None = None, limits: bytes = b"") -> None:
         self._reasons = list(reasons or [])
-        self._receive_maximum = receive_maximum
+        self._limits = limits
         self.seqs: list[int] = []
         self.most_in_flight = 0
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -315,11 +324,11 @@ class FakeBroker:
             for packet in _packets(end):
                 kind = packet[0] >> 4 if packet else 0
                 if kind == 1:
-                    end.sendall(bytes([0x20, 6, 0, 0, 3, 0x21]) + self._receive_maximum.to_bytes(2, "big"))
+                    end.sendall(bytes([0x20, 3 + len(self._limits), 0, 0, len(self._limits)]) + self._limits)
                 elif kind == 8:
                     end.sendall(bytes([0x90, 4]) + _packet_id(packet) + bytes([0, 1]))
                 elif kind == 3 and packet[0] & 6:
-                    waiting.append(self._puback(packet))
+                    waiting.extend(self._puback(packet))
                     self.most_in_flight = max(self.most_in_flight, len(waiting))
                 elif kind == 0:  # a moment of silence: whoever may send more has done so
                     for answer in waiting:
@@ -328,14 +337,14 @@ class FakeBroker:
         except OSError:
             pass
 
-    def _puback(self, packet: bytes) -> bytes:
+    def _puback(self, packet: bytes) -> list[bytes]:
         topic_length = int.from_bytes(packet[_header_length(packet) :][:2], "big")
         body = packet[_header_length(packet) + 2 + topic_length :]
-        reason = 0
+        reason: int | None = 0
         if packet[_header_length(packet) + 2 :][:topic_length].endswith(b"/inspection"):
             self.seqs.append(json.loads(body[3:])["seq"])
             reason = self._reasons.pop(0) if self._reasons else 0
-        return bytes([0x40, 3]) + body[:2] + bytes([reason])
+        return [] if reason is None else [bytes([0x40, 3]) + body[:2] + bytes([reason])]
 
 
 def _header_length(packet: bytes) -> int:

@@ -367,6 +367,25 @@ def test_a_newer_content_does_not_inherit_what_befell_the_older(journal: Journal
     assert found(journal, "a.tif") == Entry("a.tif", B, "waiting", 2, 1, 0, 0, backlog=False)
 
 
+def test_a_file_that_changed_after_it_killed_its_process_is_not_concluded_with_the_old_content(journal: Journal) -> None:
+    journal.admit("a.tif", A)
+    journal.begin("a.tif")
+    journal.died("a.tif")
+    journal.admit("a.tif", B)
+    journal.conclude("a.tif", failure("crashed"))
+    assert journal.waiting() == [Entry("a.tif", B, "waiting", 2, 1, 0, 0, backlog=False)]
+    journal.conclude("a.tif", failure("crashed"))
+    assert journal.waiting() == []
+
+
+def test_the_order_of_admission_outlives_a_restart(folder: Path) -> None:
+    for name in ("c.tif", "a.tif", "b.tif"):
+        with Journal.open(folder) as journal:
+            journal.admit(name, A)
+    with Journal.view(folder) as view:
+        assert paths(view.waiting()) == ["c.tif", "a.tif", "b.tif"]
+
+
 def test_a_repeat_is_the_next_run(journal: Journal) -> None:
     inspected(journal, "a.tif")
     again = journal.again("v-1")

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from edge.config import Device, Mqtt
-from edge.errors import StateFullError
+from edge.errors import BrokerError, StateFullError
 from edge.journal import Fingerprint, Journal, Message, Verdict
-from edge.publish import Backoff, Publisher, StatusText
+from edge.publish import Backoff, Publisher, StatusText, probe
 from edge.wire import json as wire
 from tests.brokers import FakeBroker, Listener, Mosquitto, Proxy, eventually, free_port, needs_mosquitto, silent_server
 
@@ -205,7 +205,7 @@ def test_a_broker_that_comes_late_gets_everything(journal: Journal, tmp_path: Pa
     port = free_port()
     conclude(journal, "a.tif")
     publisher = publish(port)
-    eventually(lambda: publisher.last_error)
+    eventually(lambda: publisher.last_error or "")
     assert "cannot reach" in (publisher.last_error or "")
     with Mosquitto(tmp_path / "broker", port=port), Listener(port) as dashboard:
         eventually(lambda: seqs(dashboard) == [1])
@@ -289,6 +289,32 @@ def test_a_defect_is_logged_and_the_connection_is_rebuilt(
     assert publisher.alive
     assert "a defect" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def test_a_half_open_connection_does_not_leave_an_offline_status_behind(broker: Mosquitto, publish: Publish) -> None:
+    with Listener(broker.port) as dashboard, Proxy(broker.port) as proxy:
+        publisher = publish(proxy.port)
+        eventually(lambda: dashboard.on("/status"))
+        since = publisher.since
+        proxy.lose()  # the broker still believes in the old connection, and holds its last will
+        eventually(lambda: publisher.connected and publisher.since > since)
+        eventually(lambda: "already connected" in broker.log(), what="the broker closes the old connection")
+        eventually(lambda: [message.body["state"] for message in dashboard.on("/status")] == ["online", "offline", "online"])
+
+
+def test_the_keepalive_that_a_broker_demands_is_kept(tmp_path: Path, publish: Publish) -> None:
+    with Mosquitto(tmp_path / "broker", "max_keepalive 10") as broker:
+        publisher = publish(broker.port)
+        eventually(lambda: publisher.connected)
+        eventually(lambda: "k10" in broker.log())
+
+
+def test_a_broker_that_can_lose_verdicts_is_not_used(journal: Journal, publish: Publish) -> None:
+    conclude(journal, "a.tif")
+    with FakeBroker(limits=bytes([0x24, 0])) as broker:
+        publisher = publish(broker.port)
+        assert "QoS 0 only" in eventually(lambda: publisher.last_error or "")
+        assert broker.seqs == []
 
 
 # -------------------------------------------------------------------------------------------------------------- status
@@ -380,7 +406,7 @@ def test_a_wrong_password_is_told_and_a_corrected_file_is_taken(journal: Journal
     conclude(journal, "a.tif")
     with Mosquitto(tmp_path / "broker", "allow_anonymous false", f"password_file {users}") as broker:
         publisher = publish(broker.port, username="edge", password_file=str(secret))
-        eventually(lambda: publisher.last_error)
+        eventually(lambda: publisher.last_error or "")
         assert "mqtt.password_file" in (publisher.last_error or "")
         assert not publisher.connected
         secret.write_text("right\n")
@@ -390,7 +416,24 @@ def test_a_wrong_password_is_told_and_a_corrected_file_is_taken(journal: Journal
 
 def test_a_missing_password_file_is_told(broker: Mosquitto, tmp_path: Path, publish: Publish) -> None:
     publisher = publish(broker.port, username="edge", password_file=str(tmp_path / "nowhere"))
-    assert "nowhere" in eventually(lambda: publisher.last_error)
+    assert "nowhere" in eventually(lambda: publisher.last_error or "")
+
+
+def test_a_probe_finds_a_working_broker_and_leaves_no_trace(broker: Mosquitto) -> None:
+    with Listener(broker.port) as dashboard:
+        probe(Mqtt(host="127.0.0.1", port=broker.port), PREFIX)
+        dashboard.say("marker", b"")
+        eventually(lambda: dashboard.on("marker"))
+        assert len(dashboard.heard) == 1
+
+
+def test_a_probe_tells_why_a_broker_does_not_take_us(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker", "allow_anonymous false") as closed:
+        for protocol in (5, 311):
+            with pytest.raises(BrokerError, match=r"mqtt\.username"):
+                probe(Mqtt(host="127.0.0.1", port=closed.port, protocol=protocol), PREFIX)
+    with pytest.raises(BrokerError, match="cannot reach"):
+        probe(Mqtt(host="127.0.0.1", port=free_port()), PREFIX)
 
 
 def tls_broker(folder: Path) -> tuple[Mosquitto, dict[str, Any]]:
@@ -426,7 +469,7 @@ def test_an_untrusted_certificate_is_told(tmp_path: Path, publish: Publish) -> N
     broker, settings = tls_broker(tmp_path / "tls")
     with broker:
         publisher = publish(broker.port, **{**settings, "ca_file": ""})
-        assert "mqtt.ca_file" in eventually(lambda: publisher.last_error)
+        assert "mqtt.ca_file" in eventually(lambda: publisher.last_error or "")
 
 
 def test_a_certificate_for_another_name_is_told(tmp_path: Path, publish: Publish) -> None:
@@ -434,27 +477,27 @@ def test_a_certificate_for_another_name_is_told(tmp_path: Path, publish: Publish
     with broker:
         publisher = publish(broker.port, host="127.0.0.2", **settings)
         # Either mosquitto does not listen there, or its certificate does not fit: both must be told, neither sent to.
-        assert eventually(lambda: publisher.last_error)
+        assert eventually(lambda: publisher.last_error or "")
         assert not publisher.connected
 
 
 def test_a_missing_certificate_file_is_told(tmp_path: Path, publish: Publish) -> None:
     publisher = publish(free_port(), tls=True, ca_file=str(tmp_path / "nowhere.pem"))
-    assert "nowhere.pem" in eventually(lambda: publisher.last_error)
+    assert "nowhere.pem" in eventually(lambda: publisher.last_error or "")
 
 
 def test_a_silent_peer_is_given_up_on(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.publish.ANSWER_S", 0.2)
     with silent_server() as port:
         publisher = publish(port)
-        assert "does not answer" in eventually(lambda: publisher.last_error)
+        assert "does not answer" in eventually(lambda: publisher.last_error or "")
 
 
 def test_a_peer_silent_in_the_tls_handshake_is_given_up_on(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.publish.CONNECT_S", 0.2)
     with silent_server() as port:
         publisher = publish(port, tls=True)
-        assert "cannot reach" in eventually(lambda: publisher.last_error)
+        assert "cannot reach" in eventually(lambda: publisher.last_error or "")
 
 
 # --------------------------------------------------------------------------------------------------------- dead letters
@@ -550,6 +593,18 @@ def test_a_message_that_kills_every_connection_is_buried_and_its_neighbours_are_
         assert [message.body["schema"] for message in dashboard.on("/failure")] == ["edge.tombstone/1"]
 
 
+def test_a_message_that_is_never_acknowledged_is_buried_after_three_connections(
+    journal: Journal, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.publish.STALLED_S", 0.2)
+    conclude(journal, "a.tif")
+    with FakeBroker(reasons=[None, None, None]) as broker:
+        publish(broker.port)
+        eventually(drained(journal))
+        assert broker.seqs == [1, 1, 1]
+        assert [letter[0] for letter in journal.dead_letters()] == [1]
+
+
 def test_a_full_quota_is_waited_for(journal: Journal, publish: Publish) -> None:
     conclude(journal, "a.tif")
     conclude(journal, "b.tif")
@@ -564,7 +619,7 @@ def test_a_full_quota_is_waited_for(journal: Journal, publish: Publish) -> None:
 def test_no_more_is_in_flight_than_the_broker_allows(journal: Journal, publish: Publish) -> None:
     for n in range(30):
         conclude(journal, f"{n}.tif")
-    with FakeBroker(receive_maximum=3) as broker:
+    with FakeBroker(limits=bytes([0x21, 0, 3])) as broker:
         publish(broker.port)
         eventually(drained(journal))
         assert broker.most_in_flight <= 3

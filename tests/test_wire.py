@@ -131,11 +131,13 @@ def failure(**changed: Any) -> Failure:
 
 
 def encoded(inspection: Inspection) -> dict[str, Any]:
-    return strict(wire.encode_inspection(inspection, inspection_id=ID, epoch=EPOCH, seq=42, device=DEVICE))
+    message: dict[str, Any] = strict(wire.encode_inspection(inspection, inspection_id=ID, epoch=EPOCH, seq=42, device=DEVICE))
+    return message
 
 
 def summarised(inspection: Inspection) -> dict[str, Any]:
-    return strict(wire.summary(inspection, inspection_id=ID, epoch=EPOCH, seq=42, device=DEVICE))
+    message: dict[str, Any] = strict(wire.summary(inspection, inspection_id=ID, epoch=EPOCH, seq=42, device=DEVICE))
+    return message
 
 
 def strict(payload: bytes) -> Any:

@@ -205,7 +205,7 @@ def _brushed(rng: np.random.Generator, width: int, height: int, angle: float, le
     rows = rng.standard_normal((diagonal, max(4, int(diagonal / length)))).astype(np.float32)
     grooves = cv2.resize(rows, (diagonal, diagonal), interpolation=cv2.INTER_LINEAR)
     grooves = cv2.GaussianBlur(grooves, (0, 0), sigmaX=0.5, sigmaY=rng.uniform(0.3, 1.8))
-    turn = cv2.getRotationMatrix2D((diagonal / 2, diagonal / 2), -np.degrees(angle), 1.0)
+    turn = np.asarray(cv2.getRotationMatrix2D((diagonal / 2, diagonal / 2), -np.degrees(angle), 1.0), np.float64)
     turn[:, 2] += (width / 2 - diagonal / 2, height / 2 - diagonal / 2)
     turned = cv2.warpAffine(grooves, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return np.asarray((turned - turned.mean()) / (turned.std() + 1e-6), np.float32)

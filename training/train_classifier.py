@@ -177,7 +177,8 @@ class _Examples:
             grey = grey[:, ::-1]
         grey = np.ascontiguousarray(np.rot90(grey, int(rng.integers(4))))
         if rng.random() < 0.5:
-            turn = cv2.getRotationMatrix2D((SIDE_PX / 2, SIDE_PX / 2), rng.uniform(-12, 12), rng.uniform(0.95, 1.1))
+            middle = (SIDE_PX / 2, SIDE_PX / 2)
+            turn = np.asarray(cv2.getRotationMatrix2D(middle, rng.uniform(-12, 12), rng.uniform(0.95, 1.1)), np.float64)
             turn[:, 2] += rng.uniform(-8, 8, 2)
             turned = cv2.warpAffine(grey, turn, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REFLECT)
             grey = np.asarray(turned, np.uint8)

@@ -104,9 +104,12 @@ def _window_values(plane: Values) -> Windowed:
     warnings = (f"not_finite: {bad} pixels are NaN or infinite and count as black",) if bad else ()
     if good.size == 0:
         return _constant(plane, 0.0, warnings)
-    low, high = (float(value) for value in np.percentile(good, PERCENTILES))
+    least, greatest = float(good.min()), float(good.max())
+    # A quarter, where a float64 range is too wide for its own difference.
+    part = 1.0 if np.isfinite(greatest - least) else 0.25
+    low, high = (float(value) / part for value in np.percentile(good * part, PERCENTILES))
     if low == high:
-        low, high = float(good.min()), float(good.max())
+        low, high = least, greatest
     if low == high:
         return _constant(plane, low, warnings)
     values = np.where(finite, plane, low).astype(np.float64) if bad else plane.astype(np.float64)
@@ -114,8 +117,8 @@ def _window_values(plane: Values) -> Windowed:
 
 
 def _map(values: NDArray[np.float64], low: float, high: float) -> Grey:
-    if not np.isfinite(high - low):  # a float64 range too wide for its own difference
-        values, low, high = values / 4, low / 4, high / 4
+    if not np.isfinite((high - low) * 255):
+        values, low, high = values / 1024, low / 1024, high / 1024
     with np.errstate(over="ignore"):
         return np.clip(np.rint((values - low) * 255 / (high - low)), 0, 255).astype(np.uint8)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 
 from edge.records import Acquisition
-from edge.sem.said import Evidence, Said, ini, length_nm, moment, number, plain, positive, text, words
+from edge.sem.said import Evidence, Said, ini, length_nm, local_moment, number, plain, positive, stem, text, words
 
 VENDOR = "Hitachi"
 
 
 def sidecar_names(name: str) -> tuple[str, ...]:
     """ "a.tif" → "a.txt"."""
-    return (f"{name.rpartition('.')[0]}.txt",)
+    return (f"{stem(name)}.txt",)
 
 
 def _sidecar(evidence: Evidence) -> str:
@@ -35,11 +35,12 @@ def read(evidence: Evidence) -> Said:
     pixel_nm = length_nm(said.get("PixelSize"), unit="nm")
     size = re.match(r"(\d{1,7})\s*[xX*]\s*(\d{1,7})", said.get("DataSize", ""))
     distance_nm = length_nm(said.get("WorkingDistance"), unit="um")
+    taken, warnings = local_moment(said.get("Date", ""), said.get("Time", ""))
     return Said(
         acquisition=Acquisition(
             vendor=VENDOR,
             model=words(said.get("InstructName")) or words(said.get("InstrumentName")),
-            captured_at=moment(f"{said.get('Date', '')} {said.get('Time', '')}", ("%m/%d/%Y %H:%M:%S", "%Y/%m/%d %H:%M:%S")),
+            captured_at=taken,
             acceleration_kv=_kv(said.get("AcceleratingVoltage")),
             magnification=positive(said.get("Magnification")),
             detector=words(said.get("SignalName")),
@@ -49,6 +50,7 @@ def read(evidence: Evidence) -> Said:
         source="sidecar",
         image_width=int(size.group(1)) or None if size else None,
         image_height=int(size.group(2)) or None if size else None,
+        warnings=warnings,
     )
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 
 from edge.records import Acquisition
-from edge.sem.said import Evidence, Said, length_nm, moment, plain, positive, text, words
+from edge.sem.said import Evidence, Said, length_nm, moment, plain, positive, stem, text, words
 
 VENDOR = "JEOL"
 
 
 def sidecar_names(name: str) -> tuple[str, ...]:
     """ "a.tif" → "a.txt"."""
-    return (f"{name.rpartition('.')[0]}.txt",)
+    return (f"{stem(name)}.txt",)
 
 
 def recognises(evidence: Evidence) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ImageError
-from edge.sem.structure import Format, Page
+from edge.sem.structure import Format, Page, layout
 
 Values = NDArray[Any]
 
@@ -22,6 +22,9 @@ Values = NDArray[Any]
 COMPRESSIONS: Final = {1: "none", 5: "LZW", 6: "old JPEG", 7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate",
                        50000: "Zstandard"}  # fmt: skip
 PHOTOMETRICS: Final = {0: "white is zero", 1: "black is zero", 2: "RGB", 3: "palette", 6: "YCbCr"}
+LZW: Final = 5
+JPEGS: Final = (6, 7)
+LARGEST_TILE: Final = 1 << 20  # pixels of a tile that may be larger than its page
 COMPLEX_FORMATS: Final = (5, 6)
 
 
@@ -55,6 +58,8 @@ def check_kind(page: Page, form: Format) -> None:
         raise ImageError("unsupported", f"TIFF compression {compression} is not read; export the image uncompressed")
     if page.photometric not in PHOTOMETRICS:
         raise ImageError("unsupported", f"TIFF photometric interpretation {page.photometric} is not read; export as grey")
+    if page.first(266, 1) != 1:
+        raise ImageError("unsupported", "the bits of each byte are stored in reverse (FillOrder 2); export the image again")
     if not 1 <= page.channels <= 4:
         raise ImageError("unsupported", f"{page.channels} channels are neither grey nor colour; export the image as grey")
     if page.first(32997, 1) != 1:
@@ -72,7 +77,8 @@ def _tiff(data: bytes, page: Page) -> tuple[Values, int]:
         expected = page.width * page.height * page.channels
         if tiff_page.size != expected:
             raise ImageError("damaged", f"the page's tags speak of {tiff_page.size} and of {expected} values")
-        values = np.asarray(tiff_page.asarray(maxworkers=1))
+        _check_segments(data, page, tiff_page)
+        values = _lzw(tiff_page, data) if page.first(259, 1) == LZW else np.asarray(tiff_page.asarray(maxworkers=1))
         planar = int(tiff_page.planarconfig) == 2 and page.channels > 1
         colours = tiff_page.colormap
     if planar and values.ndim == 3:
@@ -93,6 +99,37 @@ def _tiff(data: bytes, page: Page) -> tuple[Values, int]:
         top = (1 << min(bits, 8 * values.dtype.itemsize)) - 1
         values = values.dtype.type(top) - values if values.dtype.kind == "u" else -values
     return values, bits
+
+
+def _check_segments(data: bytes, page: Page, tiff_page: Any) -> None:
+    """Raise ImageError when a tile, or the JPEG stream of a tile or strip, is far larger than the page it is part of."""
+    width, height = int(tiff_page.tilewidth), int(tiff_page.tilelength)  # 0 for strips
+    if width * height > 4 * page.width * page.height + LARGEST_TILE:
+        raise ImageError("damaged", f"tiles of {width}x{height} pixels in a page of {page.width}x{page.height}")
+    if page.first(259, 1) not in JPEGS:
+        return
+    for start, count in zip(tiff_page.dataoffsets, tiff_page.databytecounts, strict=True):
+        for inner in layout(data[start : start + count]).pages:
+            if inner.width * inner.height > 4 * page.width * page.height + LARGEST_TILE:
+                raise ImageError("damaged", f"a JPEG of {inner.width}x{inner.height} in a page of {page.width}x{page.height}")
+
+
+def _lzw(page: Any, data: bytes) -> Values:
+    """Values of a tifffile page compressed by LZW.
+
+    tifffile tells imagecodecs how many bytes to expect. Told so, its LZW decoder (2025.3.30) writes beyond that buffer
+    where a damaged stream is longer, and kills the process; not told, it checks the stream first and sizes the buffer.
+    """
+    import imagecodecs
+
+    page.compression = 1  # so that `decode` below only unpacks what has been decompressed here
+    values = np.zeros(page.shaped, page.dtype)
+    for index, (start, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        unpacked = bytearray(imagecodecs.lzw_decode(data[start : start + count]))
+        segment, (sample, depth, row, column, _), shape = page.decode(unpacked, index)
+        part = values[sample, depth : depth + shape[0], row : row + shape[1], column : column + shape[2]]
+        part[...] = segment[: part.shape[0], : part.shape[1], : part.shape[2]]
+    return values.reshape(page.shape)
 
 
 def _look_up(indices: Values, colours: Values) -> Values:

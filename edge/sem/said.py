@@ -187,6 +187,28 @@ def _moment(string: str, form: str) -> datetime | None:
         return None
 
 
+CLOCKS: Final = ("%I:%M:%S %p", "%H:%M:%S", "%I:%M %p", "%H:%M")
+
+
+def local_moment(date: str, time: str) -> tuple[datetime | None, tuple[str, ...]]:
+    """A moment written in the manner of an unknown country, and a doubt.
+
+    12/10/2017 may be December or October: unknown, except that AM and PM are written where the month comes first.
+    """
+    stamp = f"{plain(date)} {plain(time)}"
+    year_first = moment(stamp, (f"%Y{mark}%m{mark}%d {clock}" for mark in "/.-" for clock in CLOCKS))
+    month_first = moment(stamp, (f"%m/%d/%Y {clock}" for clock in CLOCKS))
+    day_first = moment(stamp, (f"%d{mark}%m{mark}%Y {clock}" for mark in "/.-" for clock in CLOCKS))
+    if month_first and day_first and month_first != day_first and not re.search(r"\b[AP]M\b", time):
+        return None, (f"date_ambiguous: {plain(date)} may be day/month or month/day: left unknown",)
+    return year_first or month_first or day_first, ()
+
+
+def stem(name: str) -> str:
+    """The file name without its last extension."""
+    return name.rpartition(".")[0] or name
+
+
 def words(string: str | None) -> str | None:
     """The text itself, None when it is empty."""
     return plain(string) or None if string else None

@@ -26,6 +26,7 @@ TYPE_CODE: Final = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4
                     17: "i8", 18: "u8"}  # fmt: skip
 
 MAX_PAGES: Final = 4096
+MAX_TAGS: Final = 1000  # of a page; real ones have under a hundred
 REDUCED_OR_MASK: Final = 0b101  # NewSubfileType, bit 0: a smaller copy of another page; bit 2: a transparency mask
 TAIL_BLOCK: Final = 1 << 16
 
@@ -165,6 +166,9 @@ def _tiff(data: bytes) -> Layout:
         end = at + head + tiff.number(at, head) * entry
         if at + head > len(data) or end + word > len(data):
             return Layout("tiff", tuple(pages), f"page {len(pages)} is listed at byte {at}, the file has {len(data)}")
+        if tiff.number(at, head) > MAX_TAGS:
+            warnings.append(f"ifd_damaged: {tiff.number(at, head)} tags at byte {at}: the list of pages was cut there")
+            break
         ifd = _ifd(tiff, at)
         metadata_missing = metadata_missing or ifd.metadata_missing
         if WIDTH in ifd.numbers and LENGTH in ifd.numbers:
@@ -250,7 +254,8 @@ def _segments(data: bytes, page: Page, ifd: _Ifd, extents: list[tuple[int, int, 
         return f"{int(sizes.sum())} bytes of pixels, {row_bytes * page.height} are needed"
     # Plain strips follow one another, so the run of zeros may begin in an earlier one.
     begin = int(starts[last] if compressed else starts.min())
-    extents.append((begin, int(ends[last]), compressed, row_bytes))
+    # Tiles are padded with zeros, so only a whole one counts.
+    extents.append((begin, int(ends[last]), compressed, int(sizes[last]) if tiled else row_bytes))
     return None
 
 

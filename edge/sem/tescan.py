@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from edge.records import Acquisition
-from edge.sem.said import Evidence, Said, ini, moment, positive, text, whole, words
+from edge.sem.said import Evidence, Said, ini, moment, positive, stem, text, whole, words
 
 TAG: Final = 50431
 VENDOR: Final = "TESCAN"
@@ -20,8 +20,7 @@ _LINE = re.compile(rb"([A-Z][A-Za-z0-9]{1,40})=([^\r\n\0]{0,400})(?=[\r\n])")
 
 def sidecar_names(name: str) -> tuple[str, ...]:
     """ "a.tif" → "a-tif.hdr" (current software) and "a.hdr"."""
-    stem, _, extension = name.rpartition(".")
-    return (f"{stem}-{extension}.hdr", f"{stem}.hdr")
+    return (f"{stem(name)}-{name.rpartition('.')[2]}.hdr", f"{stem(name)}.hdr")
 
 
 def recognises(evidence: Evidence) -> bool:

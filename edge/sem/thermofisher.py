@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import Final
 
 from edge.records import Acquisition
-from edge.sem.said import Evidence, Said, ini, moment, positive, text, whole, words
+from edge.sem.said import Evidence, Said, ini, local_moment, moment, positive, text, whole, words
 
 INI_TAGS: Final = (34682, 34680)
 XML_TAG: Final = 34683
 VENDOR: Final = "Thermo Fisher (FEI)"
+DAY_S: Final = 86400
 
 Sections = Mapping[str, Mapping[str, str]]
 
@@ -88,28 +89,15 @@ def _xml(xml: str, *path: str) -> str | None:
 
 
 def _taken(sections: Sections, xml: str) -> tuple[datetime | None, tuple[str, ...]]:
-    """When the image was taken, and doubts.
-
-    [User] Date follows the locale of the microscope's Windows, 12/10/2017 may be either; TimeOfCreation and the XML
-    do not. Without those an ambiguous date stays unknown, except that AM and PM are written by month-first locales.
-    """
+    """When the image was taken, and doubts: [User] Date follows the locale of the microscope's Windows, the others do not."""
     sure = moment((_xml(xml, "AcquisitionDatetime") or "")[:19], ("%Y-%m-%dT%H:%M:%S",)) or moment(
         sections.get("PrivateFei", {}).get("TimeOfCreation"), ("%d.%m.%Y %H:%M:%S",)
     )
     user = sections.get("User", {})
-    date, time = user.get("Date", ""), user.get("Time", "")
-    clocks = ("%I:%M:%S %p", "%H:%M:%S", "%I:%M %p", "%H:%M")
-    stamp = f"{date} {time}"
-    month_first = moment(stamp, tuple(f"%m/%d/%Y {clock}" for clock in clocks))
-    day_first = moment(stamp, tuple(f"%d{dot}%m{dot}%Y {clock}" for dot in "/.-" for clock in clocks))
-    year_first = moment(stamp, tuple(f"%Y{dot}%m{dot}%d {clock}" for dot in "/.-" for clock in clocks))
-    readings = [reading for reading in (year_first, month_first, day_first) if reading]
-    if sure is not None:
-        if readings and all(abs((reading - sure).total_seconds()) > 86400 for reading in readings):
-            return sure, (f"date_conflict: the file says {sure.date()} and {date}: the former is used",)
-        return sure, ()
-    if month_first and day_first and month_first != day_first:
-        if re.search(r"\b[AP]M\b", time):
-            return month_first, ()
-        return None, (f"date_ambiguous: {date} may be day/month or month/day: left unknown",)
-    return (readings[0] if readings else None), ()
+    date = user.get("Date", "")
+    said, doubts = local_moment(date, user.get("Time", ""))
+    if sure is None:
+        return said, doubts
+    if said and abs((said - sure).total_seconds()) > DAY_S:
+        return sure, (f"date_conflict: the file says {sure.date()} and {date}: the former is used",)
+    return sure, ()

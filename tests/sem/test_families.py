@@ -195,6 +195,12 @@ def test_zeiss_field_width_gives_the_pixel_of_older_files() -> None:
     assert micrograph.pixel_size_nm == pytest.approx(10)
 
 
+def test_zeiss_export_at_half_the_store_resolution_has_pixels_twice_as_large() -> None:
+    micrograph = read_zeiss(512, store="1024 * 768")
+    assert micrograph.pixel_size_nm == pytest.approx(2 * 35.94)
+    assert warned(micrograph, "resized")
+
+
 @pytest.mark.parametrize(("background", "ink"), [(255, 0), (0, 255)])
 def test_zeiss_data_zone_is_found_in_the_rows_of_the_image(background: int, ink: int) -> None:
     image = specimen(384, 512)
@@ -323,6 +329,20 @@ def test_hitachi_sidecar_in_each_encoding(raw: bytes) -> None:
     assert said.captured_at == datetime(2019, 5, 30, 14, 5, 6)  # noqa: DTZ001
 
 
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("2019/03/12", datetime(2019, 3, 12, 14, 5, 6)),  # noqa: DTZ001
+        ("03/30/2019", datetime(2019, 3, 30, 14, 5, 6)),  # noqa: DTZ001
+        ("03/12/2019", None),
+    ],
+)
+def test_hitachi_dates_are_those_of_some_country(date: str, expected: datetime | None) -> None:
+    micrograph = one(tiff(IMAGE), sidecars={"a.txt": hitachi(Date=date).encode()})
+    assert micrograph.acquisition.captured_at == expected
+    assert warned(micrograph, "date_ambiguous") == (expected is None)
+
+
 def test_hitachi_bar_is_inside_the_declared_size() -> None:
     image = IMAGE.copy()
     image[-32:] = bar(32)
@@ -376,6 +396,7 @@ def test_a_configured_pixel_size_is_used_only_when_nothing_else_says_one() -> No
 
 def test_sidecar_names_stand_in_the_same_folder() -> None:
     assert set(sidecar_names("S-1.x.tif")) == {"S-1.x.txt", "S-1.x.hdr", "S-1.x-tif.hdr"}
+    assert "image.txt" in sidecar_names("image")
 
 
 def test_a_sidecar_is_needed_when_the_file_has_no_pixel_size() -> None:

@@ -77,7 +77,7 @@ def test_a_float_image_of_nan_alone_is_black() -> None:
 
 
 def test_the_widest_float_range_does_not_overflow() -> None:
-    plane = np.linspace(-1.7e308, 1.7e308, 10_000).reshape(100, 100) if False else np.array([[-1.7e308, 0, 1.7e308]] * 400)
+    plane = np.array([[-1.7e308, 0, 1.7e308]] * 400)
     assert grey.window(plane).grey[0].tolist() == [0, 128, 255]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,12 +36,8 @@ LIMITS = Limits(max_pixels=1_000_000)
 def survives(data: bytes, sidecars: dict[str, bytes] | None = None) -> None:
     completeness(data)
     needs_sidecar(data, "a.tif")
-    try:
-        micrographs = read(data, "a.tif", sidecars or {}, LIMITS)
-    except ImageError as error:
-        assert error.message
-    else:
-        assert micrographs
+    with contextlib.suppress(ImageError):
+        assert read(data, "a.tif", sidecars or {}, LIMITS)
 
 
 changes = st.lists(

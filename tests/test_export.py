@@ -1,0 +1,251 @@
+"""Exported graphs say what the trained networks say, at every size; the shipped models keep the contract."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.errors import ModelError
+from edge.model_card import BUILTIN_FOLDER, GREY_WINDOW_RULE, card_path, load_card
+from edge.records import SEVERITIES
+from export import cli
+
+SEGMENTER_SIZES = [(640, 640), (480, 640), (416, 416), (32, 32)]
+
+
+def noise(n: int, height: int, width: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, (n, 1, height, width), dtype=np.uint8)
+
+
+def facts() -> Any:
+    from edge.model_card import Training
+
+    return Training(data="noise", data_sha256="0" * 64, initialised_from="none", epochs=0, images=0, seed=0, command="a test")
+
+
+@pytest.fixture(scope="module")
+def to_onnx() -> Any:
+    pytest.importorskip("torch")
+    pytest.importorskip("ultralytics")
+    pytest.importorskip("timm")
+    from export import to_onnx
+
+    return to_onnx
+
+
+def unsettle(torch: Any, network: Any) -> None:
+    """Give every BatchNorm statistics of its own, so that folding it is a real test."""
+    generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.copy_(0.1 * torch.randn(module.running_mean.shape, generator=generator))
+            module.running_var.copy_(0.5 + torch.rand(module.running_var.shape, generator=generator))
+
+
+@pytest.fixture(scope="module")
+def segmenter(to_onnx: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    import torch
+
+    torch.manual_seed(0)
+    network = to_onnx.segmentation_network(("pit", "product")).eval()
+    with torch.no_grad():
+        unsettle(torch, network)
+        for branch in network.model[-1].cv3:  # scores that differ from candidate to candidate
+            branch[-1].weight.mul_(30)
+            branch[-1].bias.zero_()
+    checkpoint = to_onnx.Checkpoint("segment", "yolov8n-seg", ("pit", "product"), network.state_dict(), facts())
+    path = to_onnx.export_segmenter(checkpoint, tmp_path_factory.mktemp("segmenter"))
+    return SimpleNamespace(network=network, checkpoint=checkpoint, path=path)
+
+
+@pytest.fixture(scope="module", params=["efficientnet_b0", "resnet18"])
+def classifier(request: pytest.FixtureRequest, to_onnx: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    import torch
+
+    torch.manual_seed(0)
+    network = to_onnx.classification_network(request.param, 3).eval()
+    with torch.no_grad():
+        unsettle(torch, network)
+        network.get_classifier().bias.copy_(torch.tensor([0.5, -1.0, 2.0]))
+    checkpoint = to_onnx.Checkpoint(
+        "classify", request.param, SEVERITIES, network.state_dict(), facts(), grey_mean=0.45, grey_std=0.21
+    )
+    path = to_onnx.export_classifier(checkpoint, tmp_path_factory.mktemp(request.param))
+    return SimpleNamespace(network=network, checkpoint=checkpoint, path=path)
+
+
+@pytest.mark.parametrize(("height", "width"), SEGMENTER_SIZES)
+def test_every_exported_candidate_is_one_of_the_torch_networks(to_onnx: Any, segmenter: Any, height: int, width: int) -> None:
+    import torch
+
+    image = noise(2, height, width)
+    found = to_onnx.run_onnx(segmenter.path, image)
+    with torch.no_grad():
+        grey = torch.from_numpy(image).float() / 255
+        (rows, prototypes), _ = segmenter.network(grey.expand(-1, 3, -1, -1))
+    rows = rows.transpose(1, 2).numpy()
+    centre, size = rows[..., :2], rows[..., 2:4]
+    boxes = np.concatenate((centre - size / 2, centre + size / 2), axis=-1)
+    for n in range(2):
+        best = rows[n, :, 4:6].max(axis=1)
+        count = min(to_onnx.CANDIDATES, len(best))
+        assert found["scores"].shape == (2, count)
+        np.testing.assert_allclose(found["scores"][n], np.sort(best)[::-1][:count], atol=1e-4)
+        # equal scores may change places, so a candidate is found again by its box and coefficients
+        mine = np.hstack((found["boxes"][n][:, :2], found["coefficients"][n][:, :2]))
+        theirs = np.hstack((boxes[n][:, :2], rows[n][:, 6:8]))
+        distance = np.abs(mine[:, None] - theirs[None]).sum(axis=2)
+        match = distance.argmin(axis=1)
+        np.testing.assert_allclose(found["boxes"][n], boxes[n][match], atol=2e-2)
+        np.testing.assert_allclose(found["scores"][n], best[match], atol=1e-4)
+        np.testing.assert_allclose(found["coefficients"][n], rows[n][match, 6:], atol=1e-3)
+        assert (found["classes"][n] == rows[n][match, 4:6].argmax(axis=1)).mean() > 0.99
+    np.testing.assert_allclose(found["prototypes"], prototypes.numpy(), atol=1e-3)
+
+
+def test_a_folded_stem_equals_the_stem_on_three_equal_channels(to_onnx: Any) -> None:
+    import torch
+
+    stem = torch.nn.Conv2d(3, 16, 3, stride=2, padding=1)
+    grey = torch.rand(2, 1, 33, 47)
+    with torch.no_grad():
+        difference = (to_onnx.fold_stem(stem)(grey) - stem(grey.expand(-1, 3, -1, -1))).abs().max()
+    assert float(difference) < 1e-5
+
+
+def test_exported_logits_equal_the_torch_networks(to_onnx: Any, classifier: Any) -> None:
+    import torch
+
+    image = noise(3, 224, 224)
+    found = to_onnx.run_onnx(classifier.path, image)
+    with torch.no_grad():
+        grey = (torch.from_numpy(image).float() / 255 - 0.45) / 0.21
+        expected = classifier.network(grey.expand(-1, 3, -1, -1)).numpy()
+    np.testing.assert_allclose(found["logits"], expected, atol=1e-3, rtol=1e-3)
+
+
+def test_the_mean_of_the_class_activation_map_and_the_bias_are_the_logits(to_onnx: Any, classifier: Any) -> None:
+    found = to_onnx.run_onnx(classifier.path, noise(2, 224, 224))
+    bias = classifier.network.get_classifier().bias.detach().numpy()
+    assert found["cam"].shape == (2, 3, 7, 7)
+    np.testing.assert_allclose(found["cam"].mean(axis=(2, 3)) + bias, found["logits"], atol=1e-3, rtol=1e-3)
+
+
+def test_the_embedding_is_what_the_linear_layer_reads(to_onnx: Any, classifier: Any) -> None:
+    found = to_onnx.run_onnx(classifier.path, noise(2, 224, 224))
+    head = classifier.network.get_classifier()
+    expected = found["embedding"] @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    np.testing.assert_allclose(expected, found["logits"], atol=1e-3, rtol=1e-3)
+
+
+def test_a_checkpoint_survives_a_round_trip(to_onnx: Any, classifier: Any, tmp_path: Path) -> None:
+    classifier.checkpoint.save(tmp_path / "w.pt")
+    back = to_onnx.Checkpoint.load(tmp_path / "w.pt")
+    assert (back.task, back.architecture, back.classes) == ("classify", classifier.checkpoint.architecture, SEVERITIES)
+    assert back.training == classifier.checkpoint.training
+    assert all((back.state[name] == tensor).all() for name, tensor in classifier.checkpoint.state.items())
+
+
+def test_the_card_names_the_file_by_its_hash(segmenter: Any) -> None:
+    card = load_card(segmenter.path, "segment")
+    assert card.sha256 == hashlib.sha256(segmenter.path.read_bytes()).hexdigest()
+    assert (card.grey_window, card.input_px, card.tile_above_px, card.tile_overlap_px) == (GREY_WINDOW_RULE, 640, 1280, 96)
+
+
+def test_the_file_loads_on_the_oldest_onnxruntime_supported(segmenter: Any) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(segmenter.path)
+    assert model.ir_version <= 10  # onnxruntime 1.18
+    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [17]
+
+
+def test_box_decoding_can_be_told_from_the_rest_by_its_nodes_names(segmenter: Any) -> None:
+    onnx = pytest.importorskip("onnx")
+    names = [node.name for node in onnx.load(segmenter.path).graph.node]
+    assert any(name.startswith("/box_decode/Softmax") for name in names)
+
+
+def test_the_command_writes_model_and_card(to_onnx: Any, segmenter: Any, tmp_path: Path) -> None:
+    segmenter.checkpoint.save(tmp_path / "w.pt")
+    assert cli.main(["onnx", "--segmenter", str(tmp_path / "w.pt"), "--out", str(tmp_path / "m"), "--model-version", "3"]) == 0
+    assert load_card(tmp_path / "m" / "segmenter.onnx", "segment").version == "3"
+
+
+def test_weights_of_the_other_stage_are_wrong_usage(to_onnx: Any, segmenter: Any, tmp_path: Path) -> None:
+    segmenter.checkpoint.save(tmp_path / "w.pt")
+    assert cli.main(["onnx", "--classifier", str(tmp_path / "w.pt"), "--out", str(tmp_path)]) == 2
+
+
+def test_a_missing_weights_file_fails(to_onnx: Any, tmp_path: Path) -> None:
+    assert cli.main(["onnx", "--segmenter", str(tmp_path / "none.pt"), "--out", str(tmp_path)]) == 1
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_by_name(to_onnx: Any, tmp_path: Path) -> None:
+    path = tmp_path / "letter.pt"
+    path.write_bytes(b"dear all")
+    with pytest.raises(ModelError, match=r"letter\.pt"):
+        to_onnx.Checkpoint.load(path)
+
+
+def test_nothing_to_export_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as raised:
+        cli.main(["onnx", "--out", str(tmp_path)])
+    assert raised.value.code == 2
+
+
+# --- the shipped files, without torch --------------------------------------------------------------------------------
+
+
+def run_shipped(name: str, image: Any) -> dict[str, Any]:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(BUILTIN_FOLDER / name), sess_options=options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"image": image}), strict=True))
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 416)])
+def test_the_shipped_segmenter_keeps_the_contract(height: int, width: int) -> None:
+    found = run_shipped("segmenter.onnx", noise(2, height, width))
+    count = min(1024, height * width * 21 // 1024)
+    assert {name: values.shape for name, values in found.items()} == {
+        "boxes": (2, count, 4),
+        "scores": (2, count),
+        "classes": (2, count),
+        "coefficients": (2, count, 32),
+        "prototypes": (2, 32, height // 4, width // 4),
+    }
+    assert found["classes"].dtype in (np.int32, np.int64)
+    assert found["boxes"].dtype == found["scores"].dtype == np.float32
+
+
+def test_the_shipped_classifier_keeps_the_contract() -> None:
+    found = run_shipped("classifier.onnx", noise(2, 224, 224))
+    assert {name: values.shape for name, values in found.items()} == {
+        "logits": (2, 3),
+        "cam": (2, 3, 7, 7),
+        "embedding": (2, 1280),
+    }
+
+
+def test_the_shipped_classifiers_map_explains_its_logits_up_to_a_constant() -> None:
+    found = run_shipped("classifier.onnx", noise(2, 224, 224))
+    bias = found["logits"] - found["cam"].mean(axis=(2, 3))
+    np.testing.assert_allclose(bias[0], bias[1], atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "task"), [("segmenter", "segment"), ("classifier", "classify")])
+def test_the_shipped_cards_are_valid_and_describe_their_files(name: str, task: Any) -> None:
+    card = load_card(BUILTIN_FOLDER / f"{name}.onnx", task)
+    assert all({"value", "n", "how"} <= set(score) for score in card.scores.values())
+    assert str(Path.home()) not in card_path(BUILTIN_FOLDER / f"{name}.onnx").read_text(encoding="utf-8")
+
+
+def test_the_shipped_models_are_small_enough_for_a_repository() -> None:
+    assert sum(path.stat().st_size for path in BUILTIN_FOLDER.iterdir()) < 32e6
