@@ -32,10 +32,10 @@ def _command(function: Callable[[Sequence[str] | None], int]) -> Callable[[Seque
         try:
             return function(argv)
         except (ConfigError, ModelError) as error:
-            print(f"{function.__name__}: {error}", file=sys.stderr)
+            print(f"edge-{function.__name__}: {error}", file=sys.stderr)
             return WRONG_USAGE
         except EdgeError as error:
-            print(f"{function.__name__}: {error}", file=sys.stderr)
+            print(f"edge-{function.__name__}: {error}", file=sys.stderr)
             return SOME_FAILED
         except BrokenPipeError:
             # The reader of our output has gone (`| head`): keep the interpreter from complaining at exit.

@@ -194,7 +194,7 @@ def _state(settings: Settings) -> Iterator[Finding]:
     text = f"{images['done']} images done, {images['waiting'] + images['running']} waiting, {counts['unsent']} messages unsent"
     yield Finding("state", "ok", text)
     for letter in dead[-10:]:
-        cure = "correct the broker's limits or permissions; the verdict is kept, ask for a replay"
+        cure = "correct the broker's limits or permissions, then have it inspected again by command/inspect"
         yield Finding("state", "problem", f"the broker refused seq {letter.seq} for good: {letter.reason}", cure)
     free = shutil.disk_usage(folder).free
     if free < 1 << 30:

@@ -481,8 +481,9 @@ class FolderEvents:
             return f"off: no inotify here ({error})"
         # A link would be watched itself instead of the folder that it names.
         root = os.path.realpath(self._folder)
-        observer = InotifyObserver(generate_full_events=True)  # else a rename from outside looks like a file just begun
+        observer: BaseObserver | None = None
         try:
+            observer = InotifyObserver(generate_full_events=True)  # else a rename from outside looks like a file just begun
             observer.schedule(
                 _Listener(self, root),
                 root,
@@ -490,8 +491,9 @@ class FolderEvents:
                 event_filter=[FileClosedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent],
             )
             observer.start()
-        except OSError as error:
-            observer.stop()
+        except Exception as error:  # whatever it is, detection must go on
+            if observer is not None:
+                observer.stop()
             return f"off: {_cure(error)}"
         self._observer = observer
         return "on"
@@ -537,9 +539,10 @@ def _all_alive(observer: BaseObserver) -> bool:
     return bool(observer.emitters) and all(part.is_alive() for part in parts if isinstance(part, threading.Thread))
 
 
-def _cure(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
+def _cure(error: Exception) -> str:
+    code = error.errno if isinstance(error, OSError) else None
+    if code == errno.ENOSPC:
         return "too many folders to listen to; raise fs.inotify.max_user_watches with sysctl and restart; rescans go on"
-    if error.errno == errno.EMFILE:
+    if code == errno.EMFILE:
         return "too many listeners; raise fs.inotify.max_user_instances with sysctl and restart; rescans go on"
-    return f"listening failed ({error.strerror or error}); rescans go on"
+    return f"listening failed ({error}); rescans go on"

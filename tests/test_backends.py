@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.backends import Network, choice
-from edge.errors import BackendError
+from edge.errors import BackendError, ConfigError
 from edge.model_card import BUILTIN_FOLDER
 from tests.conftest import pitted
 
@@ -113,5 +113,5 @@ def test_auto_is_the_first_installed() -> None:
 
 
 def test_a_backend_of_a_later_version_is_refused_by_name() -> None:
-    with pytest.raises(BackendError, match="tensorrt"):
+    with pytest.raises(ConfigError, match="tensorrt"):
         choice.resolve("tensorrt")

@@ -605,19 +605,32 @@ def test_a_folder_that_is_not_there_yet_is_listened_to_once_it_is(folder: Path, 
         assert events.state == "on"
 
 
+@pytest.mark.parametrize("where", ["__init__", "schedule", "start"])
 @pytest.mark.parametrize(
-    ("code", "cure"), [(errno.ENOSPC, "max_user_watches"), (errno.EMFILE, "max_user_instances"), (errno.EIO, "rescans go on")]
+    ("refusal", "cure"),
+    [
+        (OSError(errno.ENOSPC, "inotify watch limit reached"), "max_user_watches"),
+        (OSError(errno.EMFILE, "inotify instance limit reached"), "max_user_instances"),
+        (RuntimeError("a defect"), "rescans go on"),
+    ],
+    ids=["watches", "instances", "defect"],
 )
-def test_where_listening_is_refused_the_log_says_how_to_allow_it(
-    folder: Path, wake: threading.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int, cure: str
+def test_where_listening_is_refused_the_log_says_once_how_to_allow_it(
+    folder: Path,
+    wake: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+    refusal: Exception,
+    cure: str,
 ) -> None:
     from watchdog.observers.inotify import InotifyObserver
 
-    def refuses(self: InotifyObserver) -> None:
-        raise OSError(code, os.strerror(code))
+    def refuses(*values: object, **names: object) -> None:
+        raise refusal
 
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(InotifyObserver, "start", refuses)
+    monkeypatch.setattr(InotifyObserver, where, refuses)
     with FolderEvents(folder, wake, mounts=lambda: LOCAL) as events:
         events.check()
         assert cure in events.state

@@ -12,7 +12,7 @@ from pathlib import Path
 from edge.backends import Network, Opener
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.openvino_model import OpenVinoModel
-from edge.errors import BackendError
+from edge.errors import ConfigError
 
 BACKENDS: dict[str, Opener] = {
     "openvino": OpenVinoModel,
@@ -27,16 +27,16 @@ def installed() -> tuple[str, ...]:
 
 
 def resolve(name: str) -> str:
-    """The backend that `name` ("auto" or a backend's) means on this machine. Raises BackendError with the cure."""
+    """The backend that `name` ("auto" or a backend's) means on this machine. Raises ConfigError with the cure."""
     here = installed()
     if name == "auto":
         if not here:
-            raise BackendError("no inference library is installed: pip install onnxruntime")
+            raise ConfigError("no inference library is installed: pip install onnxruntime")
         return here[0]
     if name not in BACKENDS:
-        raise BackendError(f"the backend {name!r} is not part of this version; there are {', '.join(BACKENDS)}, and auto")
+        raise ConfigError(f"the backend {name!r} is not part of this version; there are {', '.join(BACKENDS)}, and auto")
     if name not in here:
-        raise BackendError(f"the backend {name!r} is not installed: pip install 'sem-corrosion-edge[{name}]'")
+        raise ConfigError(f"the backend {name!r} is not installed: pip install 'sem-corrosion-edge[{name}]'")
     return name
 
 

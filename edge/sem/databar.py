@@ -25,10 +25,13 @@ DRAWN_SHARE: Final = 0.5  # of a row at the background's level; dense text cover
 FLAT_SHARE: Final = 0.97  # a margin, or a line across the whole width
 IMAGE_SHARE: Final = 0.8  # at most, in the rows above the border
 DRAWN_ROWS: Final = 0.9  # of the bar's rows; the rest are the blurred rims of separating lines
+BLURRED_ROWS: Final = 2  # above the border after JPEG or resizing: rather two rows of image lost than a frame left
 LINE_ROWS: Final = 6
 EXACT, NEAR, EXACT_SHARE = 3, 20, 0.75  # of the pixels within NEAR levels of the background, this share is within EXACT
 CONTRAST: Final = 48  # grey levels between background and letters, at least
-FEWEST_LETTERS: Final = 5
+FEWEST_LETTERS, FEWEST_LETTERS_BY_A_BAR = 5, 3
+SCALE_BAR_PART: Final = 0.04  # of the width
+MOST_MARKS: Final = 1000  # more are noise
 
 
 def find(plane: Plane) -> int:
@@ -44,7 +47,7 @@ def find(plane: Plane) -> int:
     for tolerance in TOLERANCES:
         top = _border(columns, background, tolerance)
         if top is not None and _has_text(region[top:], background):
-            return search - top
+            return min(search, search - top + (0 if tolerance == TOLERANCES[0] else BLURRED_ROWS))
     return 0
 
 
@@ -112,17 +115,22 @@ def _share_at(columns: Plane, level: int, tolerance: int) -> Shares:
 
 
 def _has_text(bar: Bytes, background: int) -> bool:
-    """At least FEWEST_LETTERS separate marks of one line of text: of like height, on one baseline."""
+    """A word of FEWEST_LETTERS, or a shorter one beside a scale bar: marks of like height on one baseline, close together."""
     distance = cv2.absdiff(bar, np.full_like(bar, background))
     ink = int(np.bincount(distance.ravel(), minlength=256)[CONTRAST:].argmax()) + CONTRAST
     marks = np.asarray(distance > ink // 2, np.uint8)
-    if not marks.any():
+    count, _labels, stats, _centres = cv2.connectedComponentsWithStats(marks, connectivity=8)
+    if not 1 < count < MOST_MARKS:
         return False
-    _count, _labels, stats, _centres = cv2.connectedComponentsWithStats(marks, connectivity=8)
-    widths, heights = stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT]
-    letters = (heights >= 5) & (heights <= 0.8 * len(bar)) & (widths >= 2) & (widths <= 4 * heights)
-    heights = heights[letters]
-    bottoms = stats[1:, cv2.CC_STAT_TOP][letters] + heights
-    on_line = np.abs(bottoms[:, None] - bottoms) <= 1
-    like_height = np.abs(heights[:, None] - heights) <= 0.35 * heights
-    return bool((on_line & like_height).sum(axis=0).max(initial=0) >= FEWEST_LETTERS)
+    left, top, width, height = (stats[1:, column] for column in range(4))
+    scale_bar = bool(((width >= SCALE_BAR_PART * bar.shape[1]) & (width >= 4 * height)).any())
+    letters = (height >= 5) & (height <= 0.8 * len(bar)) & (width >= 2) & (width <= 4 * height)
+    left, width, height, bottom = left[letters], width[letters], height[letters], (top + height)[letters]
+    longest = 0
+    for index in range(len(left)):
+        line = (np.abs(bottom - bottom[index]) <= 1) & (np.abs(height - height[index]) <= 0.35 * height[index])
+        order = np.argsort(left[line])
+        begin, end = left[line][order], (left + width)[line][order]
+        apart = np.flatnonzero(begin[1:] - end[:-1] > 1.5 * height[index])
+        longest = max(longest, int(np.diff(np.concatenate([[-1], apart, [len(begin) - 1]])).max()))
+    return longest >= (FEWEST_LETTERS_BY_A_BAR if scale_bar else FEWEST_LETTERS)

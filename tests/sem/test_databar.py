@@ -36,15 +36,15 @@ def test_a_bar_is_found_in_a_float_image_with_nan() -> None:
 
 
 @pytest.mark.parametrize("quality", [50, 75, 95])
-def test_a_bar_is_found_within_one_row_after_jpeg(quality: int) -> None:
+def test_a_bar_is_found_to_the_row_or_a_little_above_after_jpeg(quality: int) -> None:
     (micrograph,) = read(encoded(burnt(), ".jpg", cv2.IMWRITE_JPEG_QUALITY, quality), "a.jpg")
-    assert abs(micrograph.databar_px - 36) <= 1
+    assert 35 <= micrograph.databar_px <= 39
 
 
 @pytest.mark.parametrize("scale", [0.75, 1.5])
-def test_a_bar_is_found_within_one_row_after_resizing(scale: float) -> None:
+def test_a_bar_is_found_to_the_row_or_a_little_above_after_resizing(scale: float) -> None:
     image = cv2.resize(burnt(960, 1280, 72), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    assert abs(databar.find(image) - 72 * scale) <= 1
+    assert 72 * scale - 1 <= databar.find(image) <= 72 * scale + 3
 
 
 def test_a_black_bar_below_a_dark_image_is_found() -> None:
@@ -58,6 +58,15 @@ def test_a_grey_bar_below_vacuum_is_found() -> None:
     image[300:] = 0
     image[444:] = bar(36, 640, background=48)
     assert databar.find(image) == 36
+
+
+@pytest.mark.parametrize("background", [0, 255])
+def test_a_bar_with_a_scale_and_a_short_word_is_found(background: int) -> None:
+    image = specimen(480, 640)
+    image[448:] = background
+    cv2.putText(image, "10 um", (500, 470), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255 - background, 1, cv2.LINE_AA)
+    cv2.line(image, (400, 464), (480, 464), 255 - background, 2)
+    assert databar.find(image) == 32
 
 
 def ticks() -> np.ndarray:

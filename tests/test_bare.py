@@ -1,0 +1,92 @@
+"""`edge` runs with its own dependencies alone: they are linked into a folder in which nothing else is found."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RunBare = Callable[[str], "subprocess.CompletedProcess[str]"]
+
+
+def dependencies(name: str, seen: set[str]) -> set[str]:
+    """Names of the installed distributions that `name` needs without any extra, and what those need."""
+    for requirement in metadata.requires(name) or []:
+        wanted, _, marker = requirement.partition(";")
+        match = re.match(r"[A-Za-z0-9._-]+", wanted)
+        assert match
+        needed = match[0].lower().replace("_", "-")
+        if "extra" in marker or needed in seen:
+            continue
+        try:
+            metadata.distribution(needed)
+        except metadata.PackageNotFoundError:
+            continue  # needed on another system only
+        seen.add(needed)
+        seen |= dependencies(needed, seen)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def run_bare(tmp_path_factory: pytest.TempPathFactory) -> RunBare:
+    site = tmp_path_factory.mktemp("site")
+    (site / "edge").symlink_to(ROOT / "edge")
+    for name in dependencies("sem-corrosion-edge", set()):
+        distribution = metadata.distribution(name)
+        for top in {file.parts[0] for file in distribution.files or []} - {"..", "__pycache__"}:
+            here = Path(str(distribution.locate_file(top)))
+            if here.exists() and not (site / top).exists():
+                (site / top).symlink_to(here)
+
+    def run(program: str) -> subprocess.CompletedProcess[str]:
+        program = f"import sys; sys.path.insert(0, {str(site)!r})\n{program}"
+        command = [sys.executable, "-I", "-S", "-c", program]
+        return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=site)
+
+    return run
+
+
+def test_what_is_no_dependency_cannot_be_imported_in_this_test(run_bare: RunBare) -> None:
+    assert "No module named 'pytest'" in run_bare("import pytest").stderr
+
+
+def test_every_module_of_edge_imports_with_its_own_dependencies_alone(run_bare: RunBare) -> None:
+    done = run_bare(
+        "import importlib, pkgutil, edge\n"
+        "names = [m.name for m in pkgutil.walk_packages(edge.__path__, 'edge.')]\n"
+        "for name in names: importlib.import_module(name)\n"
+        "assert len(names) > 25, names\n"
+        "print(sorted({'torch', 'ultralytics', 'matplotlib', 'timm', 'pandas', 'training', 'export'} & set(sys.modules)))"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_image_is_inspected_with_edges_own_dependencies_alone(run_bare: RunBare) -> None:
+    sample = sorted((ROOT / "edge" / "samples").glob("*.tif"))[0]
+    done = run_bare(f"from edge.cli import inspect\nsys.exit(inspect([{str(sample)!r}, '--json']))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('{"schema":"edge.inspection/1"')
+
+
+def test_help_needs_no_heavy_library(run_bare: RunBare) -> None:
+    done = run_bare(
+        "import contextlib\nfrom edge.cli import inspect\n"
+        "with contextlib.suppress(SystemExit): inspect(['--help'])\n"
+        "print(sorted({'cv2', 'numpy', 'onnxruntime', 'openvino', 'pydantic', 'paho'} & set(sys.modules)))"
+    )
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_nothing_of_edge_mentions_training_or_export() -> None:
+    for path in (ROOT / "edge").rglob("*.py"):
+        text = path.read_text()
+        for package in ("training", "export", "torch", "ultralytics"):
+            assert f"import {package}" not in text, path
+            assert f"from {package}" not in text, path
