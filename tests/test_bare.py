@@ -1,8 +1,10 @@
-"""`edge` runs with its own dependencies alone: they are linked into a folder in which nothing else is found."""
+"""`edge` runs with its own dependencies alone: they are brought into a folder in which nothing else is found."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,6 +35,14 @@ def dependencies(name: str, seen: set[str]) -> set[str]:
     return seen
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """OpenCV looks where its files really are, so a symbolic link would not do."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 @pytest.fixture(scope="module")
 def run_bare(tmp_path_factory: pytest.TempPathFactory) -> RunBare:
     site = tmp_path_factory.mktemp("site")
@@ -41,8 +51,10 @@ def run_bare(tmp_path_factory: pytest.TempPathFactory) -> RunBare:
         distribution = metadata.distribution(name)
         for top in {file.parts[0] for file in distribution.files or []} - {"..", "__pycache__"}:
             here = Path(str(distribution.locate_file(top)))
-            if here.exists() and not (site / top).exists():
-                (site / top).symlink_to(here)
+            if here.is_dir() and not (site / top).exists():
+                shutil.copytree(here, site / top, copy_function=link_or_copy)
+            elif here.is_file():
+                link_or_copy(str(here), str(site / top))
 
     def run(program: str) -> subprocess.CompletedProcess[str]:
         program = f"import sys; sys.path.insert(0, {str(site)!r})\n{program}"
