@@ -141,6 +141,8 @@ ROWS_PER_STRIP, STRIP_COUNTS, PLANAR, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TIL
 PIXEL_TAGS: Final = frozenset({WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP,
                                STRIP_COUNTS, PLANAR, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS, 320, 347})  # fmt: skip
 
+POINTERS: Final = (330, 34665)  # SubIFDs, EXIF
+
 
 def _tiff(data: bytes) -> Layout:
     order = TIFF_MAGICS[data[:4]]
@@ -208,8 +210,11 @@ def _ifd(tiff: _Tiff, at: int) -> _Ifd:
             ifd.numbers.setdefault(tag, tuple(ratios))
         elif kind in TYPE_CODE:
             values = tiff.values(kind, count, where)
-            ifd.arrays.setdefault(tag, values)
+            if values.dtype.kind != "f":
+                ifd.arrays.setdefault(tag, values)
             ifd.numbers.setdefault(tag, tuple(values[:16].tolist()))
+            if tag in POINTERS and int(values.max()) >= size:
+                ifd.metadata_missing = ifd.metadata_missing or f"tag {tag} points to byte {int(values.max())} of {size}"
     return ifd
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 
 import numpy as np
 import pytest
+import tifffile
 
-from edge.sem import State, completeness
+from edge.sem import State, completeness, read
 
 from .making import bar, encoded, specimen, tiff
 
@@ -93,6 +95,16 @@ def test_a_next_page_beyond_the_end_is_incomplete() -> None:
     (count,) = struct.unpack("<H", data[ifd : ifd + 2])
     data[ifd + 2 + 12 * count : ifd + 6 + 12 * count] = struct.pack("<I", len(data) + 100)
     assert completeness(bytes(data)).state is State.INCOMPLETE
+
+
+@pytest.mark.parametrize("tag", [330, 34665])
+def test_a_sub_page_beyond_the_end_is_incomplete_but_does_not_cost_the_image(tag: int) -> None:
+    stream = BytesIO()
+    tifffile.imwrite(stream, IMAGE, extratags=[(65000, 4, 1, 10**6, True)], metadata=None)
+    data = stream.getvalue().replace(struct.pack("<HHI", 65000, 4, 1), struct.pack("<HHI", tag, 4, 1))
+    assert completeness(data).state is State.INCOMPLETE
+    (micrograph,) = read(data, "a.tif")
+    np.testing.assert_array_equal(micrograph.grey, IMAGE)
 
 
 @pytest.mark.parametrize("data", [b"a text", b"GIF89a......", b"<xml/>"])

@@ -1,0 +1,183 @@
+"""The journal against a model of it in a few dictionaries, over random histories with kills and restarts in between."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from edge.journal import Entry, Fingerprint, Journal, Message, Verdict
+
+PATHS = st.sampled_from(["a.tif", "b.tif", os.fsdecode(b"\xff.tif")])
+FINGERPRINTS = st.builds(Fingerprint, st.integers(0, 2), st.just(7))
+
+
+class JournalMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = tempfile.TemporaryDirectory()
+        self.journal = Journal.open(Path(self.place.name) / "state")
+        self.epoch = self.journal.epoch
+        self.images: dict[str, Entry] = {}
+        self.begun: dict[str, tuple[int, int]] = {}
+        self.outbox: list[tuple[int, str, str]] = []  # seq, role, state; its row is the place in the list + 1
+        self.seq = 0
+
+    def teardown(self) -> None:
+        self.journal.close()
+        self.place.cleanup()
+
+    def _in(self, state: str) -> list[str]:
+        return [path for path, entry in self.images.items() if entry.state == state]
+
+    @initialize()
+    def start(self) -> None:
+        assert self.journal.first_start
+
+    @rule(path=PATHS, fingerprint=FINGERPRINTS, backlog=st.booleans(), ignore=st.booleans())
+    def admit(self, path: str, fingerprint: Fingerprint, backlog: bool, ignore: bool) -> None:
+        old = self.images.get(path)
+        entry = self.journal.admit(path, fingerprint, backlog=backlog, ignore=ignore)
+        if old is not None and old.fingerprint == fingerprint:
+            assert entry is None
+            return
+        running = old is not None and old.state == "running"
+        expected = Entry(
+            path, fingerprint, "running" if running else "ignored" if ignore else "waiting",
+            1 if old is None else old.revision + 1, 1, 0, 0, backlog,
+        )  # fmt: skip
+        assert entry == expected
+        self.images[path] = expected
+
+    @precondition(lambda self: self._in("waiting"))
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        path = data.draw(st.sampled_from(self._in("waiting")))
+        entry = self.images[path]
+        self.images[path] = replace(entry, state="running", attempts=entry.attempts + 1)
+        self.begun[path] = (entry.revision, entry.run)
+        assert self.journal.begin(path) == self.images[path]
+
+    @precondition(lambda self: self._in("running"))
+    @rule(data=st.data(), how=st.sampled_from(["release", "died"]))
+    def stop(self, data: st.DataObject, how: str) -> None:
+        path = data.draw(st.sampled_from(self._in("running")))
+        entry = replace(self.images[path], state="waiting")
+        if self.begun[path] == (entry.revision, entry.run):
+            died = how == "died"
+            entry = replace(entry, attempts=entry.attempts - (not died), deaths=entry.deaths + died)
+        if how == "release":
+            del self.begun[path]
+        self.images[path] = entry
+        getattr(self.journal, how)(path)
+
+    @precondition(lambda self: self._in("running"))
+    @rule(data=st.data(), pages=st.integers(1, 2), fails=st.booleans())
+    def conclude(self, data: st.DataObject, pages: int, fails: bool) -> None:
+        path = data.draw(st.sampled_from(self._in("running")))
+
+        def make(first: int) -> Sequence[Verdict]:
+            assert first == self.seq + 1
+            if fails:
+                raise OSError("no picture")
+            messages = (
+                Message("verdict", "inspection", b"verdict"),
+                Message("overlay", "overlay", b"png"),
+                Message("summary", "summary", b"summary"),
+            )
+            return [Verdict(f"{self.epoch}/{first + page}", "inspection", messages) for page in range(pages)]
+
+        if fails:
+            try:
+                self.journal.conclude(path, make)
+            except OSError:
+                return
+            raise AssertionError("it should have failed")
+        seqs = self.journal.conclude(path, make)
+        assert seqs == list(range(self.seq + 1, self.seq + 1 + pages))
+        self.seq += pages
+        for seq in seqs:
+            self.outbox += [(seq, "verdict", "unsent"), (seq, "overlay", "unsent")]
+        entry = self.images[path]
+        done = self.begun.pop(path) == (entry.revision, entry.run)
+        self.images[path] = replace(entry, state="done" if done else "waiting")
+
+    @rule(kill=st.booleans())
+    def restart(self, kill: bool) -> None:
+        """What a kill leaves behind are the two files as they are while the journal is open."""
+        folder = self.journal.folder
+        names = ("journal.sqlite3", "journal.sqlite3-wal") if kill else ()
+        left = {folder / name: (folder / name).read_bytes() for name in names}
+        self.journal.close()
+        for file, content in left.items():
+            file.write_bytes(content)
+        self.journal = Journal.open(folder)
+        assert (self.journal.epoch, self.journal.renewed) == (self.epoch, False)
+        running = self._in("running")
+        assert {entry.path for entry in self.journal.recover()} == set(running)
+        for path in running:
+            self.images[path] = replace(self.images[path], state="waiting")
+            self.begun.pop(path)
+
+    @precondition(lambda self: self.outbox)
+    @rule(data=st.data(), what=st.sampled_from(["acknowledge", "bury"]))
+    def answer(self, data: st.DataObject, what: str) -> None:
+        row = data.draw(st.integers(1, len(self.outbox)))
+        seq, role, state = self.outbox[row - 1]
+        if what == "acknowledge":
+            self.journal.acknowledge([row])
+            state = "acked" if state == "unsent" else state
+        elif role == "verdict":
+            self.journal.bury(row, "too large", Message("verdict", "failure", b"stone"))
+        else:
+            self.journal.bury(row, "too large", None)
+            state = "dead" if state == "unsent" else state
+        self.outbox[row - 1] = (seq, role, state)
+
+    @rule(first=st.integers(0, 5), count=st.integers(0, 5))
+    def replay(self, first: int, count: int) -> None:
+        again = [
+            row
+            for row, (seq, role, state) in enumerate(self.outbox)
+            if first <= seq < first + count and role == "verdict" and state == "acked"
+        ]
+        assert self.journal.replay(self.epoch, first, first + count - 1) == len(again)
+        for row in again:
+            self.outbox[row] = (self.outbox[row][0], "verdict", "unsent")
+
+    @precondition(lambda self: self.seq > 0)
+    @rule(data=st.data())
+    def again(self, data: st.DataObject) -> None:
+        seq = data.draw(st.integers(1, self.seq))
+        before = self.images
+        entry = self.journal.again(f"{self.epoch}/{seq}")
+        assert entry is not None
+        old = before[entry.path]
+        if old.state in ("done", "ignored"):
+            entry_expected = replace(old, state="waiting", run=old.run + 1, attempts=0, deaths=0, backlog=False)
+            assert entry == entry_expected
+        self.images[entry.path] = entry
+
+    @invariant()
+    def the_ledger_is_as_expected(self) -> None:
+        assert self.journal.entries() == self.images
+        waiting = self.journal.waiting()
+        assert sorted(entry.path for entry in waiting) == sorted(self._in("waiting"))
+        ranks = [2 if entry.attempts else int(entry.backlog) for entry in waiting]
+        assert ranks == sorted(ranks)
+
+    @invariant()
+    def the_outbox_is_as_expected(self) -> None:
+        rows = [(row.id, row.seq, row.role) for row in self.journal.unsent()]
+        assert rows == [(row, seq, role) for row, (seq, role, state) in enumerate(self.outbox, 1) if state == "unsent"][:100]
+        assert self.journal.info()["last_seq"] == self.seq
+
+
+TestJournalModel = JournalMachine.TestCase
+TestJournalModel.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
