@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 from edge import __version__, intake, notify, oneshot, overlay, parity, sem, suspect, vitals, watch
 from edge.config import Settings
-from edge.errors import BackendError, EdgeError, ImageError, StateError, StateFullError
+from edge.errors import BackendError, ConfigError, EdgeError, ImageError, ModelError, StateError, StateFullError
 from edge.journal import Entry, Fingerprint, Journal, Message, Verdict
 from edge.pipeline import Pipeline
 from edge.publish import Publisher, StatusText
@@ -44,6 +44,7 @@ STOP_S = 4.0
 FINISH_S = 2.5
 """Of those, what an inspection under way may take to end; then it is given back to the ledger."""
 UPKEEP_S = 300.0
+FULL_UPKEEP_S = 5.0
 RETRY_S = 5.0
 STUCK_S = 900.0
 """A thread that shows no sign of life for so long is dead: the watchdog is no longer fed."""
@@ -73,7 +74,7 @@ class Decoded:
 def run(settings: Settings) -> int:
     """Run until a signal comes; 0 after a clean stop, `BROKEN` after a failure that a restart may mend.
 
-    Raises ConfigError, ModelError, BackendError or StateError when it cannot start.
+    Raises ConfigError or ModelError when the models cannot be used, StateError when the state folder cannot.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,22 +82,29 @@ def run(settings: Settings) -> int:
     with Journal.open(settings.state.folder) as journal:
         daemon = Daemon(settings, journal)
         daemon.start()
-        feed_s = (notify.watchdog_s() or 60.0) / 3
+        feed_s = min((notify.watchdog_s() or 60.0) / 3, 1.0)
+        told_ready = False
         next_upkeep = 0.0
-        while not stop.wait(min(feed_s, 1.0)) and daemon.failed is None:
-            if daemon.alive():
+        while daemon.failure is None and not stop.wait(feed_s if told_ready else 0.05):
+            if daemon.ready and not told_ready:
+                notify.tell("READY=1", f"STATUS=watching {settings.watch.folder}")
+                told_ready = True
+            if told_ready and daemon.alive():
                 notify.tell("WATCHDOG=1")
             if time.monotonic() >= next_upkeep:
-                daemon.upkeep()
-                next_upkeep = time.monotonic() + UPKEEP_S
+                full = daemon.upkeep()
+                next_upkeep = time.monotonic() + (FULL_UPKEEP_S if full else UPKEEP_S)
         notify.tell("STOPPING=1")
         idle = daemon.stop()
-    log.info("stopped: %s", daemon.failed or "as asked")
+    log.info("stopped: %s", daemon.failure or "as asked")
+    if isinstance(daemon.failure, ConfigError | ModelError):
+        raise daemon.failure
+    status = 0 if daemon.failure is None else BROKEN
     if not idle:
         # A thread still in native code would crash the interpreter's own shutdown; the journal is closed already.
         logging.shutdown()
-        os._exit(0 if daemon.failed is None else BROKEN)
-    return 0 if daemon.failed is None else BROKEN
+        os._exit(status)
+    return status
 
 
 class Daemon:
@@ -119,7 +127,8 @@ class Daemon:
         self._ready = threading.Event()
         self._started_at = time.monotonic()
         self._runs_on = ("none", "none")
-        self.failed: str | None = None
+        self._state_bytes = 0
+        self.failure: Exception | None = None
         self._threads = [
             threading.Thread(target=self._guarded, args=(name, loop), name=name, daemon=True)
             for name, loop in (("scan", self._scan), ("decode", self._decode), ("inspect", self._inspect))
@@ -135,7 +144,7 @@ class Daemon:
         )
 
     def start(self) -> None:
-        """Take up what an earlier life left, start every thread, and wait until the models are loaded."""
+        """Take up what an earlier life left and start every thread; `ready` once the models are loaded."""
         log.info("sem-corrosion-edge %s watches %s, state in %s", __version__, self._folder, self._journal.folder)
         if self._journal.renewed:
             log.warning("the journal was restored from a copy: a new epoch %s begins", self._journal.epoch)
@@ -144,10 +153,11 @@ class Daemon:
         self._publisher.start()
         for thread in self._threads:
             thread.start()
-        while not self._ready.wait(0.1) and self.failed is None and not self._stopping.is_set():
-            pass
-        if self.failed is None:
-            notify.tell("READY=1", f"STATUS=watching {self._folder}")
+
+    @property
+    def ready(self) -> bool:
+        """Whether the models are loaded."""
+        return self._ready.is_set()
 
     def stop(self) -> bool:
         """End within `STOP_S`, with nothing lost; True when every thread has ended."""
@@ -168,20 +178,22 @@ class Daemon:
     def alive(self) -> bool:
         """Whether every thread is there and has moved lately; a folder that hangs is no reason to restart."""
         moved = time.monotonic() - min((beat for name, beat in self._beats.items() if name != "scan"), default=time.monotonic())
-        return self.failed is None and self._publisher.alive and moved < STUCK_S
+        return self.failure is None and self._publisher.alive and moved < STUCK_S
 
-    def upkeep(self) -> None:
-        """Forget what may be forgotten; pause the intake when the state folder is full and nothing may go."""
+    def upkeep(self) -> bool:
+        """Forget what may be forgotten; when the state folder is full and nothing may go, pause the intake and say True."""
         keep = self._settings.state
         try:
             report = self._journal.prune(keep.keep_days, int(keep.max_gib * 2**30), time.time())
         except StateError as error:
             self._doubt("state", str(error))
-            return
+            return True
+        self._state_bytes = report.used_bytes
         if report.pictures or report.messages:
             log.info("forgot %d old messages and %d pictures", report.messages, report.pictures)
         full = f"{report.used_bytes / 2**30:.1f} GiB of unsent messages fill state.max_gib: is the broker reachable?"
         self._doubt("state", full if report.full else None)
+        return report.full
 
     # The threads
 
@@ -190,10 +202,10 @@ class Daemon:
         try:
             loop()
         except EdgeError as error:
-            self.failed = f"{name}: {error}"
-            log.error("%s", self.failed)
+            self.failure = error
+            log.error("%s: %s", name, error)
         except Exception as error:  # a defect of ours must not leave a half-dead daemon behind
-            self.failed = f"{name}: {error!r}"
+            self.failure = error
             log.exception("the %s thread failed", name)
 
     def _scan(self) -> None:
@@ -508,7 +520,7 @@ class Daemon:
             uptime_s=time.monotonic() - self._started_at,
             queue=vitals.queue(self._journal, time.time()),
             memory=vitals.memory(),
-            disk=vitals.disk(self._journal.folder),
+            disk=vitals.disk(self._journal.folder, self._state_bytes),
             gpu=None,
             latency_ms=self._latencies.figures(),
             clock_synced=vitals.clock_synced(),

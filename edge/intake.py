@@ -90,4 +90,6 @@ def _unreadable(error: OSError) -> ImageError:
         return ImageError("not_a_file", NOT_A_FILE)
     if error.errno in (errno.EACCES, errno.EPERM):
         return ImageError("unreadable", f"no permission to read it: give the service's user read access ({error.strerror})")
+    if error.errno == errno.ENOENT:
+        return ImageError("unreadable", "it is not there (any more): was it moved, renamed or deleted before it was read?")
     return ImageError("unreadable", f"it cannot be read: {error.strerror or error}")

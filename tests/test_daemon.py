@@ -424,6 +424,13 @@ def test_a_second_daemon_on_the_same_state_refuses_to_start(tmp_path: Path, brok
         assert str(service.process.pid) in second.stderr.decode()
 
 
+def test_a_model_that_cannot_be_used_ends_the_daemon_with_status_2_and_its_reason(tmp_path: Path, broker: Mosquitto) -> None:
+    with Service(tmp_path, broker.port, models={"segmenter": str(tmp_path / "nothing.onnx")}) as service:
+        assert service.process is not None
+        assert service.process.wait(60) == 2
+        assert "nothing.onnx" in service.said()
+
+
 def begun_but_not_finished(service: Service, name: str) -> None:
     """Leave the trace of a kill in the middle of an image."""
     with Journal.open(service.state) as journal:

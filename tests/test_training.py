@@ -167,7 +167,7 @@ def test_sample_seeds_are_not_trained_on() -> None:
 
     trained = {
         *range(make_models.SEGMENTER_SEED, make_models.SEGMENTER_SEED + make_models.SEGMENTER_IMAGES),
-        *range(make_models.CLASSIFIER_SEED, make_models.CLASSIFIER_SEED + make_models.CLASSIFIER_IMAGES),
+        *(seed for images, first, _, _ in make_models.CLASSIFIER_ROUNDS for seed in range(first, first + images)),
     }
     tested = set(range(make_models.TEST_SEED, make_models.TEST_SEED + make_models.TEST_IMAGES))
     assert not trained & tested

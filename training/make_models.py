@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from export.to_onnx import Checkpoint
 
 SEGMENTER_IMAGES, SEGMENTER_SIDE_PX, SEGMENTER_EPOCHS, SEGMENTER_SEED = 900, 416, 8, 100_000
-CLASSIFIER_IMAGES, CLASSIFIER_SIZE_PX, CLASSIFIER_EPOCHS, CLASSIFIER_SEED = 1200, (448, 336), 6, 200_000
+CLASSIFIER_SIZE_PX = (448, 336)
+CLASSIFIER_ROUNDS = (  # images, first seed, epochs, part of the images that give a region: new images in each round
+    (1200, 200_000, 6, 0.35),
+    (2000, 210_000, 4, 0.1),
+)
 TEST_IMAGES, TEST_SIZE_PX, TEST_SEED = 150, (640, 480), 300_000
 SEED = 0
 
@@ -84,10 +88,12 @@ def make_classifier(weights: str, work: Path, out: Path, version: str) -> Path:
     from export.to_onnx import export_classifier
     from training import train_classifier
 
-    data = work / "synthetic-classify"
-    write_data_set(data, CLASSIFIER_IMAGES, CLASSIFIER_SEED, CLASSIFIER_SIZE_PX)
     command = f"python -m training.make_models --classifier-weights {Path(weights).name}"
-    checkpoint = train_classifier.train(data, work, weights, CLASSIFIER_EPOCHS, SEED, command)
+    for number, (images, first_seed, epochs, crops_part) in enumerate(CLASSIFIER_ROUNDS, start=1):
+        data, results = work / f"synthetic-classify-{number}", work / f"classifier-{number}"
+        write_data_set(data, images, first_seed, CLASSIFIER_SIZE_PX)
+        checkpoint = train_classifier.train(data, results, weights, epochs, SEED, command, crops_part=crops_part)
+        weights = str(results / "classifier.pt")
     return export_classifier(checkpoint, out, version=version)
 
 

@@ -36,9 +36,16 @@ Labels = NDArray[np.int64]
 
 
 def train(
-    data: Path, out: Path, weights: str, epochs: int, seed: int, command: str, architecture: str = "efficientnet_b0"
+    data: Path,
+    out: Path,
+    weights: str,
+    epochs: int,
+    seed: int,
+    command: str,
+    architecture: str = "efficientnet_b0",
+    crops_part: float = 0.35,
 ) -> Checkpoint:
-    """Train on the fields (and a few regions) in `data`; write `out/classifier.pt`.
+    """Train on the fields in `data`, and on a region of `crops_part` of them; write `out/classifier.pt`.
 
     weights: "none", "imagenet" (timm's own) or a file, see `initial_network`.  Groups are split 70/15/15 into fields to
     learn from, to calibrate on and to score on.  Raises ConfigError and ModelError.
@@ -51,10 +58,11 @@ def train(
     rng = np.random.default_rng(seed)
 
     fields, labels = load_fields(kept)
-    crops, crop_labels = load_crops(data_set, kept, rng)
+    crops, crop_labels = load_crops(data_set, kept, rng, crops_part)
     mean, std = float(fields.mean()) / 255, float(fields.std()) / 255
-    network = initial_network(architecture, weights)
-    _fit(network, _Examples(fields, labels, crops, crop_labels, mean, std, rng), epochs, frozen_first=weights != "none")
+    beginning = initial_network(architecture, weights)
+    network = beginning.network
+    _fit(beginning, _Examples(fields, labels, crops, crop_labels, mean, std, rng), epochs)
 
     graph = ClassifierGraph(network, mean, std)
     calibration = calibrate(graph, *load_fields(calibration_part))
@@ -69,7 +77,7 @@ def train(
         training=Training(
             data=f"{data.name}: {len(kept)} fields and {len(crops)} regions, grey mean {mean:.4f}, deviation {std:.4f}",
             data_sha256=data_set.sha256,
-            initialised_from=weights if weights in ("none", "imagenet") else Path(weights).name,
+            initialised_from=beginning.name,
             epochs=epochs,
             images=len(kept),
             seed=seed,
@@ -98,7 +106,7 @@ def load_fields(images: tuple[LabelledImage, ...]) -> tuple[Fields, Labels]:
 
 
 def load_crops(
-    data_set: DataSet, images: tuple[LabelledImage, ...], rng: np.random.Generator, part: float = 0.35
+    data_set: DataSet, images: tuple[LabelledImage, ...], rng: np.random.Generator, part: float
 ) -> tuple[Fields, Labels]:
     """One labelled region each of about `part` of the images, cut out as the edge does; labels are the fields' own."""
     crops, labels = [], []
@@ -189,19 +197,40 @@ class _Examples:
 # --- learning --------------------------------------------------------------------------------------------------------
 
 
-def initial_network(architecture: str, weights: str) -> nn.Module:
-    """A network for the three severities: random, timm's ImageNet weights, or what fits of a file. Raises ModelError.
+@dataclass(frozen=True)
+class Beginning:
+    """A network that has not yet learnt from this data set.
 
-    A file's tensors are matched in order, squeeze-and-excitation left out: so the weights of EfficientNet-Lite0, which
-    is B0 without it, begin a B0. Its gates then start open.
+    name: of its weights, for the card.  head_first: the head is new, the rest is not.  rate: learning rate of the rest.
+    """
+
+    network: nn.Module
+    name: str
+    head_first: bool
+    rate: float
+
+
+def initial_network(architecture: str, weights: str) -> Beginning:
+    """A network for the three severities: random, timm's ImageNet weights, or a file's. Raises ModelError.
+
+    A checkpoint of edge-train is continued. Another file's tensors are matched in order, squeeze-and-excitation left
+    out: so the weights of EfficientNet-Lite0, which is B0 without it, begin a B0. Its gates then start open.
     """
     if weights in ("none", "imagenet"):
-        return classification_network(architecture, len(SEVERITIES), pretrained=weights == "imagenet", drop_rate=0.2)
+        known = weights == "imagenet"
+        network = classification_network(architecture, len(SEVERITIES), pretrained=known, drop_rate=0.2)
+        return Beginning(network, weights, head_first=known, rate=8e-4 if known else 2e-3)
     network = classification_network(architecture, len(SEVERITIES), drop_rate=0.2)
     try:
-        stored = list(_tensors(Path(weights)).values())
+        tensors = _tensors(Path(weights))
     except Exception as error:  # torch and safetensors each raise several kinds
         raise ModelError(f"cannot read the weights {weights}: {error}") from error
+    if "schema" in tensors:
+        earlier = Checkpoint.load(Path(weights))
+        network.load_state_dict(earlier.network().state_dict())
+        name = f"{Path(weights).name}, itself from {earlier.training.initialised_from}"
+        return Beginning(network, name, head_first=False, rate=4e-4)
+    stored = list(tensors.values())
     state = network.state_dict()
     names = [name for name in state if ".se." not in name]
     if len(names) != len(stored):
@@ -213,7 +242,7 @@ def initial_network(architecture: str, weights: str) -> nn.Module:
         if ".se.conv_expand." in name
     }
     network.load_state_dict({**state, **fitting, **gates})
-    return network
+    return Beginning(network, Path(weights).name, head_first=True, rate=8e-4)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -225,10 +254,11 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return stored
 
 
-def _fit(network: nn.Module, examples: _Examples, epochs: int, frozen_first: bool) -> None:
+def _fit(beginning: Beginning, examples: _Examples, epochs: int) -> None:
     """Two phases (section 3.3): the new head alone for an epoch, then all layers at a smaller learning rate."""
     from tqdm import tqdm
 
+    network = beginning.network
     head_names = {"classifier.weight", "classifier.bias", "fc.weight", "fc.bias"}
     head = [parameter for name, parameter in network.named_parameters() if name in head_names]
     body = [parameter for name, parameter in network.named_parameters() if name not in head_names]
@@ -237,7 +267,8 @@ def _fit(network: nn.Module, examples: _Examples, epochs: int, frozen_first: boo
     weights = examples.class_weights().to(device)
     steps_an_epoch = -(-(len(examples.fields) + len(examples.crops)) // BATCH)
     optimiser = torch.optim.AdamW(
-        [{"params": body, "lr": 8e-4 if frozen_first else 2e-3}, {"params": head, "lr": 2e-3}], weight_decay=0.01
+        [{"params": body, "lr": beginning.rate}, {"params": head, "lr": 2e-3 if beginning.head_first else beginning.rate}],
+        weight_decay=0.01,
     )
     steps = epochs * steps_an_epoch
     warm = max(1, steps // 8)
@@ -246,7 +277,7 @@ def _fit(network: nn.Module, examples: _Examples, epochs: int, frozen_first: boo
     )
     for epoch in range(epochs):
         network.train()
-        alone = frozen_first and epoch == 0 and epochs > 1
+        alone = beginning.head_first and epoch == 0 and epochs > 1
         for parameter in body:
             parameter.requires_grad_(not alone)
         total = 0.0
