@@ -117,7 +117,7 @@ class Classifier:
             kept[best] = True
             prediction_set = tuple(name for name, keep in zip(classes, kept, strict=True) if keep)
             if len(prediction_set) > 1:
-                coverage = f"{calibration.conformal_coverage or 0:.0%} "
+                coverage = f"{calibration.conformal_coverage:.0%} " if calibration.conformal_coverage else ""
                 reasons.append(f"ambiguous: the {coverage}prediction set holds {', '.join(prediction_set)}")
         heat = np.maximum(cam[best].astype(np.float32), 0)
         peak = float(heat.max())

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge.records import Grey, Mask, Measures, Quality, Regions
 
-OUTLINE_TOLERANCE_PX = 0.75
+OUTLINE_TOLERANCE_PX = 0.5
 BLURRED_BELOW = 0.001
 FLAT_BELOW = 0.02
 SATURATED_ABOVE = 0.05
@@ -19,8 +19,9 @@ def measure(regions: Regions, image_shape: tuple[int, int]) -> Measures:
     """Measures of every region and of their union over an image of `image_shape` (rows, columns; data bar not included).
 
     Equivalent diameter: of the circle of equal area. Circularity: 4 pi A / P^2 of the region with its holes filled
-    (ISO 9276-6, squared), with the outer edge of its boundary pixels as perimeter; at most 1.
-    Outlines run through boundary pixels and are simplified by at most `OUTLINE_TOLERANCE_PX`.
+    (ISO 9276-6, squared), with the outer edge of its boundary pixels as perimeter; at most 1, and little use below 20 px.
+    Outlines run through the centres of boundary pixels, simplified by at most `OUTLINE_TOLERANCE_PX`; where a region is
+    one pixel wide they go there and back. A hole's outline runs through the region's pixels around it.
     """
     height, width = image_shape
     area = np.array([np.count_nonzero(mask) for mask in regions.masks], np.int64)
@@ -79,11 +80,22 @@ def _outline(mask: Mask, x: int, y: int) -> tuple[NDArray[np.int32], tuple[NDArr
     parents = hierarchy[0][:, 3]
     outer = contours[int(np.flatnonzero(parents < 0)[0])]
     holes = tuple(_simplified(contours[index]) for index in np.flatnonzero(parents >= 0))
-    centre_line = cv2.arcLength(outer, closed=True)
-    # Half a pixel outwards all around: the perimeter grows by pi, the area by half the centre line and pi / 4.
-    perimeter = centre_line + np.pi
-    filled = cv2.contourArea(outer) + centre_line / 2 + np.pi / 4
-    return _simplified(outer), holes, float(min(1.0, 4 * np.pi * filled / perimeter**2))
+    return _simplified(outer), holes, _circularity(outer)
+
+
+def _circularity(outer: MatLike) -> float:
+    """4 pi A / P^2 of what the chain of boundary pixels `outer` encloses, at most 1."""
+    points = outer.reshape(-1, 2)
+    steps = np.abs(np.diff(points, axis=0, append=points[:1])).sum(axis=1)
+    diagonal = steps == 2
+    straight_moves, diagonal_moves = int(np.count_nonzero(steps == 1)), int(np.count_nonzero(diagonal))
+    turns = int(np.count_nonzero(np.diff(diagonal, append=diagonal[:1])))
+    # A chain code's plain length is 5 % too long; these weights are unbiased (Vossepoel and Smeulders 1982). The outer
+    # edge lies half a pixel outwards, which adds pi.
+    perimeter = 0.980 * straight_moves + 1.406 * diagonal_moves - 0.091 * turns + np.pi
+    # Pick's theorem: the pixels in and on a polygon through pixel centres.
+    area = cv2.contourArea(outer) + (straight_moves + diagonal_moves) / 2 + 1
+    return float(min(1.0, 4 * np.pi * area / perimeter**2))
 
 
 def _simplified(contour: MatLike) -> NDArray[np.int32]:

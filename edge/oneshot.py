@@ -93,7 +93,7 @@ def describe(inspection: Inspection) -> str:
     """One inspection as a few lines for people."""
     lines = [inspection.source.path + (f" page {inspection.micrograph.page + 1}" if inspection.micrograph.pages > 1 else "")]
     if severity := inspection.severity:
-        sure = "" if severity.prediction_set is None else f", 90 % set: {', '.join(severity.prediction_set)}"
+        sure = "" if severity.prediction_set is None else f", prediction set: {', '.join(severity.prediction_set)}"
         lines.append(f"  severity   {severity.label} ({severity.confidence:.0%}{sure})")
     if inspection.models.segmenter:
         count, fraction = len(inspection.regions), inspection.measures.area_fraction

@@ -14,7 +14,9 @@ from edge.records import Inspection
 Picture = NDArray[np.uint8]
 
 LONGEST_PX = 1600
-SEVERITY_BGR = {"low": (110, 190, 60), "moderate": (40, 165, 240), "severe": (60, 60, 230)}
+NARROWEST_PX = 360
+"""A narrower picture is widened on its right, so that the strip below stays readable."""
+SEVERITY_BGR = {"low": (110, 190, 60), "moderate": (40, 165, 240), "severe": (80, 80, 255)}
 UNRATED_BGR = (220, 160, 60)
 INK_BGR = (245, 245, 245)
 STRIP_BGR = (38, 32, 28)
@@ -24,7 +26,8 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 def draw(inspection: Inspection, longest_px: int = LONGEST_PX) -> Picture:
     """The micrograph with every region outlined in the colour of its severity, above a strip that says the verdict.
 
-    Returns uint8 [h, w, 3] in BGR, shrunk to `longest_px` if it is longer. Regions without a severity of their own are blue.
+    Returns uint8 [h, w, 3] in BGR, the micrograph at its top left, shrunk to `longest_px` if it is longer. Regions without
+    a severity of their own are blue.
     """
     grey = inspection.micrograph.grey
     scale = min(1.0, longest_px / max(grey.shape))
@@ -32,6 +35,8 @@ def draw(inspection: Inspection, longest_px: int = LONGEST_PX) -> Picture:
     base = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if scale < 1 else grey
     picture = cast(Picture, cv2.cvtColor(base, cv2.COLOR_GRAY2BGR))
     _draw_regions(picture, inspection, scale)
+    spare = max(0, NARROWEST_PX - picture.shape[1])
+    picture = cast(Picture, cv2.copyMakeBorder(picture, 0, 0, 0, spare, cv2.BORDER_CONSTANT, value=STRIP_BGR))
     return np.vstack([picture, _strip(inspection, picture.shape[1], scale)])
 
 
@@ -118,8 +123,18 @@ def _wrapped(
                 lines.append((line, colour))
                 longer = word
             line = longer
+            while fits := _fitting(line, width, letter):
+                lines.append((line[:fits], colour))
+                line = line[fits:]
         lines.append((line, colour))
     return lines
+
+
+def _fitting(word: str, width: int, letter: float) -> int:
+    """How many characters of a word that is too wide fit into a line; 0 when all do."""
+    if cv2.getTextSize(word, FONT, letter, 1)[0][0] <= width:
+        return 0
+    return max(1, next(n for n in range(len(word)) if cv2.getTextSize(word[: n + 1], FONT, letter, 1)[0][0] > width))
 
 
 def _scale_bar(pixel_um: float | None, width: int, scale: float) -> tuple[int, str] | None:

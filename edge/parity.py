@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import sem
+from edge import __version__, sem
 from edge.backends import choice, openvino_model
 from edge.config import Settings
+from edge.errors import BackendError
 from edge.model_card import load_card
 from edge.model_card import resolve as resolve_model
 from edge.pipeline import Pipeline
 from edge.records import Inspection, Micrograph, Source
+
+log = logging.getLogger(__name__)
 
 LEAST_MASK_IOU = 0.99
 FLIP_MARGIN = 0.05
@@ -80,6 +84,7 @@ def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -
 
     bfloat16 where OpenVINO has it natively and it passed `compare` on the shipped images with these very models; the
     outcome is remembered in the folder `memory`. With may_run=False only a remembered outcome counts.
+    Raises ModelError, and BackendError when not even float32 runs.
     """
     if settings.models.backend != "auto" or choice.resolve("auto") != "openvino":
         return "float32", "float32 is the reference precision"
@@ -90,8 +95,12 @@ def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -
     if remembered is None:
         if not may_run:
             return "float32", "bfloat16 has not been checked on this machine yet: edge-doctor does it"
-        with Pipeline(settings) as reference, Pipeline(settings, precision="bfloat16") as candidate:
-            remembered = compare(reference, candidate, sample_micrographs())
+        with Pipeline(settings) as reference:
+            try:
+                with Pipeline(settings, precision="bfloat16") as candidate:
+                    remembered = compare(reference, candidate, sample_micrographs())
+            except BackendError as error:
+                return "float32", f"bfloat16 does not run here: {error}"
         _remember(memory / "parity.json", key, remembered)
     figures = f"mean mask IoU {remembered.mean_mask_iou:.4f}, {remembered.flips} severity flips on {remembered.images} images"
     if remembered.passed:
@@ -110,23 +119,49 @@ def _key(settings: Settings) -> list[str]:
     """Everything that the outcome depends on."""
     import openvino
 
-    cards: Sequence[str] = [
-        load_card(resolve_model(settings.models.segmenter, "segment"), "segment").sha256,
-        load_card(resolve_model(settings.models.classifier, "classify"), "classify").sha256,
-    ]
-    return [*cards, str(openvino.__version__), platform.processor() or platform.machine(), settings.inspect.stages]
+    wanted = settings.inspect
+    stages = wanted.stages
+    models = []
+    if stages != "classify":
+        models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment").sha256)
+    if stages != "segment":
+        models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify").sha256)
+    thresholds = f"{stages} {wanted.confidence} {wanted.iou} {wanted.tile} {wanted.max_regions}"
+    return [*models, thresholds, __version__, str(openvino.__version__), processor()]
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Which processor this is; `platform.processor` is empty on most Linux systems."""
+    try:
+        first = cpuinfo.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+    except OSError:
+        first = ""
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    known = [facts[name] for name in ("model name", "cpu family", "model", "stepping") if name in facts]
+    return " ".join(known) or platform.processor() or platform.machine()
 
 
 def _recall(path: Path, key: list[str]) -> Parity | None:
+    """The outcome remembered for this key; None also when the file is damaged, for then the gate runs again."""
     try:
-        stored = json.loads(path.read_text())
-        return Parity(**stored["parity"]) if stored["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["key"] != key:
+            return None
+        values = stored["parity"]
+        return Parity(**{name: type_(values[name]) for name, type_ in _TYPES.items()})
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
+_TYPES = {"images": int, "mean_mask_iou": float, "worst_mask_iou": float, "flips": int, "largest_probability_difference": float}
+
+
 def _remember(path: Path, key: list[str], parity: Parity) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Best effort: an outcome that cannot be stored is found again at the next start."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps({"key": key, "parity": asdict(parity)}, indent=1))
-    fresh.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps({"key": key, "parity": asdict(parity)}, indent=1), encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        log.warning("cannot remember the outcome of the bfloat16 check in %s: %s", path, error)

@@ -25,32 +25,49 @@ STRIDE = 32
 PROTOTYPE_STRIDE = 4
 PADDING_GREY = 114
 VIEWS_A_BATCH = 4
-CONTAINED = 0.6
-"""Part of the smaller mask inside the larger from which two detections of different views are taken for one region."""
-EXPLAINED = 0.6
-"""Part of a larger mask that smaller ones must cover together to replace it: a blob that the tiles resolved into pits."""
+NEAR_BORDER_PX = 4
+"""A mask that ends so close to its tile's border is taken to go on beyond it: a box regression is not exact."""
+SAME_COARSE = 0.4
+"""IoU from which a mask of the whole and one of a tile are one region; the whole draws a small one several pixels wide."""
+MOSTLY = 0.5
+"""Part of a mask inside others from which it is contained in them or explained by them; IoU, inside what two tiles both
+see, from which two cut pieces belong to one region."""
+JOINED = -1
+"""The view of a detection that was joined from several."""
+
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels of the image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """What the network sees of the image.
 
-    canvas: uint8 [h, w], multiples of 32.  scale: network pixels per image pixel.  x_px, y_px: the view's origin in the image.
-    width_px, height_px: extent in the image.  whole: False for a tile.
+    canvas: uint8 [h, w], multiples of 32.  scale_x, scale_y: network pixels per image pixel.  x_px, y_px: the view's origin
+    in the image.  width_px, height_px: extent in the image.  whole: False for a tile.
     """
 
     canvas: Grey
-    scale: float
+    scale_x: float
+    scale_y: float
     x_px: int
     y_px: int
     width_px: int
     height_px: int
     whole: bool
 
+    @property
+    def extent(self) -> Box:
+        """What the view shows of the image."""
+        return self.x_px, self.y_px, self.x_px + self.width_px, self.y_px + self.height_px
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """One mask found in one view, in image coordinates. cut: it touches a border of its tile that is none of the image."""
+    """One mask found in one view, in image coordinates.
+
+    seen: the view's extent.  cut_at: which of its tile's borders (left, top, right, bottom) it meets inside the image.
+    """
 
     x_px: int
     y_px: int
@@ -58,13 +75,19 @@ class Detection:
     score: float
     class_id: int
     view: int
+    seen: Box
     whole: bool
-    cut: bool
+    cut_at: tuple[bool, bool, bool, bool]
     area_px: int
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """x0, y0, x1, y1."""
+    def cut(self) -> bool:
+        """Whether it may go on beyond its tile."""
+        return any(self.cut_at)
+
+    @property
+    def box(self) -> Box:
+        """The mask's bounds."""
         height, width = self.mask.shape
         return self.x_px, self.y_px, self.x_px + width, self.y_px + height
 
@@ -113,7 +136,7 @@ class Segmenter:
             network_s += inferred - started
             masks_s += time.perf_counter() - inferred
         started = time.perf_counter()
-        kept = merge(detections, self._iou) if seen > 1 else detections
+        kept = merge(self._resolved(detections, grey.shape), self._iou) if seen > 1 else detections
         regions = self._regions(kept)
         masks_s += time.perf_counter() - started
         return regions, SegmentTiming(network_s * 1e3, masks_s * 1e3)
@@ -121,6 +144,12 @@ class Segmenter:
     def finest_scale(self, image_shape: tuple[int, ...]) -> float:
         """Network pixels per image pixel in the finest view of an image of this shape."""
         return 1.0 if is_tiled(image_shape, self.card, self._tile) else letterbox_scale(image_shape, self.card.input_px)
+
+    def _resolved(self, detections: Sequence[Detection], image_shape: tuple[int, ...]) -> list[Detection]:
+        """The detections of a tiled image, without those of the whole that only a tile can resolve."""
+        shortest_px = (self.card.smallest_region_px or 0.0) / letterbox_scale(image_shape, self.card.input_px)
+        least_px = np.pi / 4 * shortest_px**2
+        return [detection for detection in detections if not detection.whole or detection.area_px >= least_px]
 
     def _regions(self, found: Sequence[Detection]) -> Regions:
         ordered = sorted(found, key=lambda one: (-one.area_px, one.y_px, one.x_px))
@@ -145,10 +174,10 @@ def letterbox_scale(image_shape: tuple[int, ...], longest_px: int) -> float:
     return min(1.0, longest_px / max(image_shape))
 
 
-def letterbox(grey: Grey, longest_px: int) -> tuple[Grey, float]:
+def letterbox(grey: Grey, longest_px: int) -> tuple[Grey, float, float]:
     """The image shrunk so that its longer side is at most `longest_px`, padded right and below to multiples of 32.
 
-    Returns uint8 [h, w] and the scale.
+    Returns uint8 [h, w], and network pixels per image pixel along x and along y: sides are whole pixels, so they differ.
     """
     height, width = grey.shape
     scale = letterbox_scale(grey.shape, longest_px)
@@ -156,7 +185,8 @@ def letterbox(grey: Grey, longest_px: int) -> tuple[Grey, float]:
     if scale < 1.0:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         shrunk = cast(Grey, cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
-    return _pad(shrunk, _round_up(shrunk.shape[0]), _round_up(shrunk.shape[1])), scale
+    rows, columns = shrunk.shape
+    return _pad(shrunk, _round_up(rows), _round_up(columns)), columns / width, rows / height
 
 
 def is_tiled(image_shape: tuple[int, ...], card: ModelCard, tile: str) -> bool:
@@ -167,16 +197,16 @@ def is_tiled(image_shape: tuple[int, ...], card: ModelCard, tile: str) -> bool:
 def views(grey: Grey, card: ModelCard, tile: str = "auto") -> Iterator[View]:
     """The whole image and, where it is longer than the card's `tile_above_px`, its native tiles; all of one shape."""
     height, width = grey.shape
-    canvas, scale = letterbox(grey, card.input_px)
+    canvas, across, down = letterbox(grey, card.input_px)
     if not is_tiled(grey.shape, card, tile):
-        yield View(canvas, scale, 0, 0, width, height, whole=True)
+        yield View(canvas, across, down, 0, 0, width, height, whole=True)
         return
     tile_height, tile_width = (min(card.input_px, _round_up(side)) for side in (height, width))
-    yield View(_pad(canvas, tile_height, tile_width), scale, 0, 0, width, height, whole=True)
+    yield View(_pad(canvas, tile_height, tile_width), across, down, 0, 0, width, height, whole=True)
     for top in _starts(height, tile_height, card.tile_overlap_px):
         for left in _starts(width, tile_width, card.tile_overlap_px):
             part = grey[top : top + tile_height, left : left + tile_width]
-            yield View(_pad(part, tile_height, tile_width), 1.0, left, top, part.shape[1], part.shape[0], whole=False)
+            yield View(_pad(part, tile_height, tile_width), 1.0, 1.0, left, top, part.shape[1], part.shape[0], whole=False)
 
 
 def decode(
@@ -208,8 +238,9 @@ def decode(
                 score=float(scores[index]),
                 class_id=int(outputs["classes"][candidates[index]]),
                 view=number,
+                seen=view.extent,
                 whole=view.whole,
-                cut=not view.whole and _touches_inner_border(x, y, mask, view, image_shape),
+                cut_at=_cut_at(x, y, mask, view, image_shape),
                 area_px=int(np.count_nonzero(mask)),
             )
         )
@@ -219,39 +250,49 @@ def decode(
 def merge(detections: Sequence[Detection], iou: float) -> list[Detection]:
     """One detection for each region that several views saw.
 
-    Two masks of different views are one region when they overlap by more than `iou`, or when the smaller lies in the
-    larger. The finer, complete one stays; a larger one stays unless smaller ones explain it. Pieces that tile borders
-    cut, and that no other view completes, are joined.
+    Pieces that tile borders cut are joined, unless one tile has the region complete. Then, of two masks of one region
+    the complete one stays, and of two complete ones the finer. A larger mask gives way when several complete ones of the
+    tiles explain it; otherwise what lies in a larger mask goes.
     """
-    order = sorted(detections, key=lambda d: (d.cut, d.whole, -d.score))
+    order = sorted(_join_cut(detections), key=lambda d: (d.cut, d.whole, -d.score))
     pairs = _overlaps(order)
-    gone = _explained_by_parts(order, pairs, iou)
-    for (first, second), shared in sorted(pairs.items()):
-        if first in gone or second in gone:
-            continue
-        one, other = order[first], order[second]
-        if shared > iou * (one.area_px + other.area_px - shared):
+    gone: set[int] = set()
+    for (first, second), shared in pairs.items():
+        if not gone & {first, second} and _is_same(order[first], order[second], shared, iou):
             gone.add(second)
-        elif shared > CONTAINED * min(one.area_px, other.area_px):
-            small, large = (first, second) if one.area_px <= other.area_px else (second, first)
-            gone.add(large if order[large].cut and not order[small].cut else small)
-    return _join_cut([detection for index, detection in enumerate(order) if index not in gone])
+    gone |= _explained_by_parts(order, pairs, gone)
+    for (first, second), shared in pairs.items():
+        one, other = order[first], order[second]
+        if not gone & {first, second} and shared > MOSTLY * min(one.area_px, other.area_px):
+            gone.add(first if one.area_px < other.area_px else second)
+    return [detection for index, detection in enumerate(order) if index not in gone]
 
 
-def _explained_by_parts(order: Sequence[Detection], pairs: dict[tuple[int, int], int], iou: float) -> set[int]:
-    """Indices of detections that two or more smaller, complete ones of other views cover for the most part."""
+def _is_same(one: Detection, other: Detection, shared: int, iou: float) -> bool:
+    """Whether a mask and one that ranks after it are the same region."""
+    least = SAME_COARSE if other.whole and not one.cut else iou
+    return shared > least * (one.area_px + other.area_px - shared)
+
+
+def _explained_by_parts(order: Sequence[Detection], pairs: dict[tuple[int, int], int], gone: set[int]) -> set[int]:
+    """Indices of detections that two or more complete ones of tiles cover for the most part.
+
+    A part lies in what it explains, except that the whole is too coarse for that.
+    """
     covered: dict[int, list[int]] = {}
     for (first, second), shared in pairs.items():
-        small, large = sorted((first, second), key=lambda index: order[index].area_px)
-        same = shared > iou * (order[small].area_px + order[large].area_px - shared)
-        if not same and not order[small].cut and shared > CONTAINED * order[small].area_px:
+        small, large = sorted((first, second), key=lambda index: (order[index].whole, order[index].area_px))
+        part = order[small]
+        if gone & {first, second} or part.cut or part.whole:
+            continue
+        if order[large].whole or shared > MOSTLY * part.area_px:
             covered.setdefault(large, []).append(shared)
-    return {large for large, parts in covered.items() if len(parts) > 1 and sum(parts) > EXPLAINED * order[large].area_px}
+    return {large for large, parts in covered.items() if len(parts) > 1 and sum(parts) > MOSTLY * order[large].area_px}
 
 
 def _overlaps(detections: Sequence[Detection]) -> dict[tuple[int, int], int]:
-    """Shared pixels of every two detections of different views whose masks meet, keyed by (lower index, higher index)."""
-    boxes = np.array([detection.box for detection in detections])
+    """Shared pixels of every two detections of different views whose masks meet, by (lower index, higher index), in order."""
+    boxes = np.array([detection.box for detection in detections]).reshape(-1, 4)
     numbers = np.array([detection.view for detection in detections])
     shared: dict[tuple[int, int], int] = {}
     for index in range(len(detections) - 1):
@@ -270,44 +311,79 @@ def _overlaps(detections: Sequence[Detection]) -> dict[tuple[int, int], int]:
 
 
 def _shared_px(one: Detection, other: Detection) -> int:
-    left, top = max(one.x_px, other.x_px), max(one.y_px, other.y_px)
-    right, bottom = min(one.box[2], other.box[2]), min(one.box[3], other.box[3])
-    first = one.mask[top - one.y_px : bottom - one.y_px, left - one.x_px : right - one.x_px]
-    second = other.mask[top - other.y_px : bottom - other.y_px, left - other.x_px : right - other.x_px]
-    return int(np.count_nonzero(first & second))
+    a, b = one.box, other.box
+    common = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    return int(np.count_nonzero(_part(one, common) & _part(other, common)))
 
 
-def _join_cut(detections: list[Detection]) -> list[Detection]:
-    """Cut pieces of different tiles that share pixels, joined into one detection each."""
-    joined = [detection for detection in detections if not detection.cut]
-    pieces = [detection for detection in detections if detection.cut]
-    while pieces:
-        current = pieces.pop()
-        while True:
-            touching = [piece for piece in pieces if piece.class_id == current.class_id and _meets(current, piece)]
-            if not touching:
-                break
-            pieces = [piece for piece in pieces if all(piece is not one for one in touching)]
-            for piece in touching:
-                current = _united(current, piece)
-        joined.append(current)
+def _part(detection: Detection, box: Box) -> Mask:
+    """The detection's mask where it lies in `box`."""
+    left, top, right, bottom = box
+    x, y = detection.x_px, detection.y_px
+    return detection.mask[max(top - y, 0) : max(bottom - y, 0), max(left - x, 0) : max(right - x, 0)]
+
+
+def _join_cut(detections: Sequence[Detection]) -> list[Detection]:
+    """The detections, with the cut pieces of one region joined into one, and without pieces of what one tile has complete."""
+    tiles = [detection for detection in detections if not detection.whole]
+    pairs = _overlaps(tiles)
+    gone = set()
+    for (first, second), shared in pairs.items():
+        for piece, complete in ((first, second), (second, first)):
+            if tiles[piece].cut and not tiles[complete].cut and shared > MOSTLY * tiles[piece].area_px:
+                gone.add(piece)
+    partners: dict[int, list[int]] = {index: [] for index in range(len(tiles)) if index not in gone}
+    for (first, second), shared in pairs.items():
+        if not gone & {first, second} and _is_one_cut_region(tiles[first], tiles[second], shared):
+            partners[first].append(second)
+            partners[second].append(first)
+    joined = [detection for detection in detections if detection.whole]
+    while partners:
+        linked: dict[int, list[int]] = {}
+        reached = [next(iter(partners))]
+        while reached:
+            index = reached.pop()
+            if index in partners:
+                linked[index] = partners.pop(index)
+                reached += linked[index]
+        joined.append(_united([(tiles[index], [tiles[other] for other in others]) for index, others in linked.items()]))
     return joined
 
 
-def _meets(one: Detection, other: Detection) -> bool:
-    a, b = one.box, other.box
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] and _shared_px(one, other) > 0
+def _is_one_cut_region(one: Detection, other: Detection, shared: int) -> bool:
+    """Whether two cut pieces agree where both tiles look."""
+    if not one.cut or not other.cut:
+        return False
+    both = np.count_nonzero(_part(one, other.seen)) + np.count_nonzero(_part(other, one.seen))
+    return shared > MOSTLY * (int(both) - shared)
 
 
-def _united(one: Detection, other: Detection) -> Detection:
-    left, top = min(one.x_px, other.x_px), min(one.y_px, other.y_px)
-    right, bottom = max(one.box[2], other.box[2]), max(one.box[3], other.box[3])
-    mask = np.zeros((bottom - top, right - left), np.bool_)
-    for part in (one, other):
-        height, width = part.mask.shape
-        mask[part.y_px - top : part.y_px - top + height, part.x_px - left : part.x_px - left + width] |= part.mask
+def _united(pieces: Sequence[tuple[Detection, Sequence[Detection]]]) -> Detection:
+    """One detection of pieces, each given with those that continue it; of the largest's class.
+
+    It is complete when every border that cuts a piece is crossed by another one.
+    """
+    if len(pieces) == 1:
+        return pieces[0][0]
+    x0, y0 = (min(piece.box[side] for piece, _ in pieces) for side in (0, 1))
+    x1, y1 = (max(piece.box[side] for piece, _ in pieces) for side in (2, 3))
+    mask = np.zeros((y1 - y0, x1 - x0), np.bool_)
+    open_at = [False] * 4
+    for piece, others in pieces:
+        left, top, right, bottom = piece.box
+        mask[top - y0 : bottom - y0, left - x0 : right - x0] |= piece.mask
+        for side, outwards in enumerate((-1, -1, 1, 1)):
+            crossed = any(outwards * (other.seen[side] - piece.seen[side]) > 0 for other in others)
+            open_at[side] |= piece.cut_at[side] and not crossed
     return replace(
-        one, x_px=left, y_px=top, mask=mask, score=max(one.score, other.score), view=-1, area_px=int(np.count_nonzero(mask))
+        max((piece for piece, _ in pieces), key=lambda piece: piece.area_px),
+        x_px=x0,
+        y_px=y0,
+        mask=mask,
+        score=max(piece.score for piece, _ in pieces),
+        view=JOINED,
+        cut_at=(open_at[0], open_at[1], open_at[2], open_at[3]),
+        area_px=int(np.count_nonzero(mask)),
     )
 
 
@@ -320,24 +396,24 @@ def _mask_in_box(
 ) -> tuple[int, int, Mask] | None:
     """x, y and the mask of one candidate's largest connected piece in image coordinates; None when it is empty.
 
-    The mask logits are made only for the prototypes under the box and interpolated to image pixels; a logit above 0 is
-    a probability above one half.
+    A pixel lies in the box when its centre does. The mask logits are made only for the prototypes under the box and
+    interpolated to image pixels; a logit above 0 is a probability above one half.
     """
-    x0 = max(int(np.floor(box[0] / view.scale)), 0)
-    y0 = max(int(np.floor(box[1] / view.scale)), 0)
-    x1 = min(int(np.ceil(box[2] / view.scale)), view.width_px)
-    y1 = min(int(np.ceil(box[3] / view.scale)), view.height_px)
+    scales = np.array([view.scale_x, view.scale_y])
+    x0, y0 = (max(int(side), 0) for side in np.ceil(box[:2] / scales - 0.5))
+    x1, y1 = (int(side) for side in np.ceil(box[2:] / scales - 0.5))
+    x1, y1 = min(x1, view.width_px), min(y1, view.height_px)
     if x1 <= x0 or y1 <= y0:
         return None
     _, rows, columns = prototypes.shape
-    ratio = view.scale / PROTOTYPE_STRIDE
-    left, top = max(int(x0 * ratio) - 1, 0), max(int(y0 * ratio) - 1, 0)
-    right, bottom = min(int(x1 * ratio) + 2, columns), min(int(y1 * ratio) + 2, rows)
+    across, down = (float(scale) / PROTOTYPE_STRIDE for scale in scales)
+    left, top = max(int(x0 * across) - 1, 0), max(int(y0 * down) - 1, 0)
+    right, bottom = min(int(x1 * across) + 2, columns), min(int(y1 * down) + 2, rows)
     part = prototypes[:, top:bottom, left:right].astype(np.float32, copy=False)
     logits = np.tensordot(coefficients.astype(np.float32, copy=False), part, axes=1)
-    # Pixel centres: image x + 0.5 lies at prototype coordinate (x + 0.5) * ratio - 0.5.
+    # Pixel centres: image x + 0.5 lies at prototype coordinate (x + 0.5) * across - 0.5.
     to_prototypes = np.array(
-        [[ratio, 0, (x0 + 0.5) * ratio - 0.5 - left], [0, ratio, (y0 + 0.5) * ratio - 0.5 - top]], np.float64
+        [[across, 0, (x0 + 0.5) * across - 0.5 - left], [0, down, (y0 + 0.5) * down - 0.5 - top]], np.float64
     )
     full = cv2.warpAffine(
         logits,
@@ -366,15 +442,15 @@ def _largest_piece(mask: NDArray[np.uint8]) -> tuple[int, int, Mask] | None:
     return x, y, np.ascontiguousarray(labels[y : y + height, x : x + width] == label)
 
 
-def _touches_inner_border(x: int, y: int, mask: Mask, view: View, image_shape: tuple[int, ...]) -> bool:
-    height, width = mask.shape
-    image_height, image_width = image_shape
-    near = 2
+def _cut_at(x: int, y: int, mask: Mask, view: View, image_shape: tuple[int, ...]) -> tuple[bool, bool, bool, bool]:
+    """Whether a mask at x, y of the image reaches the view's left, top, right and bottom border inside the image."""
+    (rows, columns), (height, width) = mask.shape, image_shape
+    left, top, right, bottom = view.extent
     return (
-        (view.x_px > 0 and x - view.x_px <= near)
-        or (view.y_px > 0 and y - view.y_px <= near)
-        or (view.x_px + view.width_px < image_width and view.x_px + view.width_px - (x + width) <= near)
-        or (view.y_px + view.height_px < image_height and view.y_px + view.height_px - (y + height) <= near)
+        left > 0 and x - left <= NEAR_BORDER_PX,
+        top > 0 and y - top <= NEAR_BORDER_PX,
+        right < width and right - (x + columns) <= NEAR_BORDER_PX,
+        bottom < height and bottom - (y + rows) <= NEAR_BORDER_PX,
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.classify import Classifier, crop_region, domain_distance, field_of_view
@@ -133,3 +135,55 @@ def test_the_field_of_view_is_squashed_to_the_networks_square() -> None:
 def test_a_classifier_with_other_classes_is_refused() -> None:
     with pytest.raises(ModelError, match="rusty"):
         Classifier(Told([0]), CLASSIFIER.model_copy(update={"classes": ("rusty",)}))
+
+
+@st.composite
+def boxes_in_images(draw: st.DrawFn) -> tuple[int, int, tuple[int, int, int, int]]:
+    """Height and width of an image, and a box in it."""
+    height, width = (draw(st.one_of(st.integers(1, 40), st.integers(1, 3000))) for _ in range(2))
+    x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+    return height, width, (x, y, draw(st.integers(1, width - x)), draw(st.integers(1, height - y)))
+
+
+@given(boxes_in_images())
+def test_any_box_in_any_image_gives_a_crop_that_holds_all_of_it(scene: tuple[int, int, tuple[int, int, int, int]]) -> None:
+    height, width, (x, y, w, h) = scene
+    grey = np.full((height, width), 255, np.uint8)
+    grey[y : y + h, x : x + w] = 0
+    crop = crop_region(grey, (x, y, w, h), 0.25, 64)
+    assert crop.shape == (64, 64)
+    side = max(32, round(max(w, h) * 1.5))
+    dark = (255 - crop.astype(float)).sum() / 255 * (side / 64) ** 2
+    # Where the square is larger than the image, its edge is repeated, so there can only be more of the box.
+    assert dark > 0.8 * w * h - 4
+
+
+@given(st.lists(st.floats(-500, 500), min_size=3, max_size=3))
+def test_probabilities_are_a_distribution_whatever_the_logits(logits: list[float]) -> None:
+    severity, _ = Classifier(Told(logits), CLASSIFIER).assess(np.zeros((8, 8), np.uint8), NO_BOXES, 0)
+    values = np.array(list(severity.probabilities.values()))
+    exponent = np.exp(np.float32(logits).astype(np.float64) - max(np.float32(logits).astype(np.float64)))
+    assert np.allclose(values, exponent / exponent.sum(), atol=1e-12)
+    assert severity.prediction_set is not None
+    assert severity.label in severity.prediction_set
+    expected = {name for name, value in severity.probabilities.items() if 1 - value <= 0.6} | {severity.label}
+    assert set(severity.prediction_set) == expected
+
+
+def test_the_domain_distance_is_mahalanobis_for_gaussian_data() -> None:
+    random = np.random.default_rng(0)
+    basis = np.linalg.qr(random.normal(size=(10, 10)))[0]
+    scales = np.array([5.0, 2.0] + [0.5] * 8)
+    domain = DomainStatistics(
+        mean=tuple(range(10)),
+        components=tuple(map(tuple, basis[:2].tolist())),
+        scales=(5.0, 2.0),
+        residual_scale=0.5,
+        threshold=1.0,
+        quantile=0.9,
+    )
+    offsets = random.normal(size=(200, 10)) * scales
+    z = np.square(offsets / scales)
+    expected = np.sqrt((z[:, 0] + z[:, 1] + z[:, 2:].mean(axis=1)) / 3)
+    found = domain_distance((offsets @ basis + np.arange(10)).astype(np.float32), domain)
+    assert np.allclose(found, expected, rtol=1e-4)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.measure import measure, quality
 from edge.records import Mask, Regions
@@ -26,7 +28,7 @@ def disc(radius: int) -> Mask:
 def test_a_disc_has_its_own_diameter_and_is_round() -> None:
     found = measure(regions((10, 10, disc(40))), (200, 200))
     assert found.equivalent_diameter_px[0] == pytest.approx(80, rel=0.01)
-    assert found.circularity[0] > 0.9
+    assert found.circularity[0] == pytest.approx(1, abs=0.03)
 
 
 def test_a_long_bar_is_not_round() -> None:
@@ -70,7 +72,41 @@ def test_the_outline_drawn_again_is_the_mask() -> None:
     full = np.zeros((80, 80), bool)
     full[y : y + h, x : x + w] = mask
     either = np.count_nonzero(full | (drawn > 0))
-    assert np.count_nonzero(full & (drawn > 0)) / either > 0.9
+    assert np.count_nonzero(full & (drawn > 0)) / either > 0.97
+
+
+@pytest.mark.parametrize("angle", [0, 15, 30, 45, 60])
+def test_a_square_is_as_round_as_a_square_at_any_angle(angle: float) -> None:
+    canvas = np.zeros((301, 301), np.uint8)
+    corners = cv2.boxPoints(((150, 150), (180, 180), angle))
+    cv2.fillPoly(canvas, [np.rint(corners * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+    x, y, w, h = cv2.boundingRect(canvas)
+    found = measure(regions((x, y, canvas[y : y + h, x : x + w] > 0)), (301, 301))
+    assert found.circularity[0] == pytest.approx(np.pi / 4, rel=0.05)
+
+
+def walked(steps: list[tuple[int, int]]) -> Mask:
+    """A connected mask: the pixels on a walk of king's moves."""
+    points = np.cumsum([(0, 0), *steps], axis=0)
+    points -= points.min(axis=0)
+    mask = np.zeros(points.max(axis=0) + 1, np.bool_)
+    mask[tuple(points.T)] = True
+    return mask
+
+
+@given(st.lists(st.tuples(st.integers(-1, 1), st.integers(-1, 1)), max_size=60))
+def test_any_connected_mask_has_measures_in_range_and_an_outline_inside_its_box(steps: list[tuple[int, int]]) -> None:
+    mask = walked(steps)
+    found = measure(regions((3, 5, mask)), (100, 100))
+    assert found.area_px[0] == np.count_nonzero(mask)
+    assert 0 < found.circularity[0] <= 1
+    rings = np.vstack([found.outlines_px[0], *found.holes_px[0]])
+    assert (rings >= [3, 5]).all()
+    assert (rings < [3 + mask.shape[1], 5 + mask.shape[0]]).all()
+    drawn = np.zeros((100, 100), np.uint8)
+    cv2.fillPoly(drawn, [found.outlines_px[0]], 1)
+    thick = cv2.dilate(drawn, np.ones((3, 3), np.uint8))[5 : 5 + mask.shape[0], 3 : 3 + mask.shape[1]]
+    assert thick[mask].all()
 
 
 def test_touching_the_edge_is_told_for_all_four_edges() -> None:

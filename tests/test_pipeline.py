@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import statistics
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edge import overlay, parity
+from edge import intake, oneshot, overlay, parity, sem
 from edge.backends import choice
 from edge.model_card import GREY_WINDOW_RULE
 from edge.pipeline import Pipeline
@@ -61,7 +63,8 @@ def test_one_stage_can_run_alone(tmp_path: Path, stages: str) -> None:
 )
 def test_any_image_can_be_inspected_and_drawn(tmp_path: Path, grey: np.ndarray) -> None:
     inspection = inspected(tmp_path, micrograph(grey))
-    assert overlay.draw(inspection).shape[1] == min(grey.shape[1], overlay.LONGEST_PX)
+    width = min(max(grey.shape[1], overlay.NARROWEST_PX), overlay.LONGEST_PX)
+    assert overlay.draw(inspection).shape[1] == width
 
 
 def test_a_black_image_needs_review_with_its_reason(tmp_path: Path) -> None:
@@ -98,3 +101,56 @@ def test_the_shipped_cards_name_the_grey_window_of_this_version() -> None:
 
     assert load_card(resolve("builtin", "segment"), "segment").grey_window == GREY_WINDOW_RULE
     assert load_card(resolve("builtin", "classify"), "classify").grey_window == GREY_WINDOW_RULE
+
+
+@pytest.mark.parametrize(("nm", "width"), [(0.5, 640), (3.7, 640), (100.0, 1600), (100.0, 4096), (5e5, 500)])
+def test_the_scale_bar_is_as_long_as_it_says(nm: float, width: int) -> None:
+    scale = min(1.0, overlay.LONGEST_PX / width)
+    bar = overlay._scale_bar(nm / 1000, round(width * scale), scale)
+    assert bar is not None
+    length_px, text = bar
+    value, unit = text.split()
+    said_nm = float(value) * {"nm": 1, "um": 1e3, "mm": 1e6}[unit]
+    assert said_nm / (nm / scale) == pytest.approx(length_px, abs=0.51)
+    assert width * scale / 13 < length_px <= width * scale / 5
+
+
+def test_the_document_of_a_shipped_sample_adds_up(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path / "export", inspect={"confidence": 0.1})
+    path = max(parity.sample_files(), key=lambda file: sem.read(file.read_bytes(), file.name)[0].pixel_size_nm or 0)
+    with Pipeline(settings) as pipeline:
+        source = oneshot.source_of(path, path.name, None)
+        (inspection,) = oneshot.inspect_bytes(pipeline, settings, intake.read_file(path, 1 << 30), source, 0.0)
+    document = json.loads(oneshot.encode(inspection, settings))
+    image, corrosion, regions = document["image"], document["corrosion"], document["regions"]
+    um = image["pixel_size_nm"] / 1000
+    rows, columns = image["height_px"] - image["databar_px"], image["width_px"]
+    union = np.zeros((rows, columns), bool)
+    for region, mask in zip(regions, inspection.regions.masks, strict=True):
+        x, y, w, h = region["box_px"]
+        union[y : y + h, x : x + w] |= mask
+        assert region["area_px"] == np.count_nonzero(mask)
+        assert region["area_um2"] == pytest.approx(region["area_px"] * um * um, rel=1e-5)
+        assert region["equivalent_diameter_um"] == pytest.approx(2 * np.sqrt(region["area_um2"] / np.pi), rel=1e-5)
+    diameters = sorted(region["equivalent_diameter_um"] for region in regions)
+    assert len(regions) > 1
+    assert corrosion["region_count"] == len(regions)
+    assert image["field_um2"] == pytest.approx(rows * columns * um * um, rel=1e-5)
+    assert corrosion["area_fraction"] == pytest.approx(union.sum() / (rows * columns), rel=1e-5)
+    assert corrosion["area_um2"] == pytest.approx(union.sum() * um * um, rel=1e-5)
+    assert corrosion["largest_um2"] == max(region["area_um2"] for region in regions)
+    assert corrosion["density_per_mm2"] == pytest.approx(len(regions) / (image["field_um2"] * 1e-6), rel=1e-5)
+    found = corrosion["equivalent_diameter_um"]
+    rank = 0.95 * (len(diameters) - 1)
+    below, above = diameters[int(rank)], diameters[min(int(rank) + 1, len(diameters) - 1)]
+    assert found["p95"] == pytest.approx(below + (above - below) * (rank - int(rank)), rel=1e-5)
+    assert found["p50"] == pytest.approx(statistics.median(diameters), rel=1e-5)
+    assert found["mean"] == pytest.approx(statistics.fmean(diameters), rel=1e-5)
+    assert found["max"] == diameters[-1]
+
+
+@pytest.mark.parametrize("name", ["a" * 250 + ".tif", "short.tif", "W" * 40 + " " + "x" * 120, ""])
+def test_no_line_of_the_strip_is_cut_and_no_letter_lost(name: str) -> None:
+    lines = overlay._wrapped([(name, overlay.INK_BGR)], 344, 0.38)
+    assert all(cv2.getTextSize(line, overlay.FONT, 0.38, 1)[0][0] <= 344 for line, _ in lines)
+    assert "".join(line for line, _ in lines).replace(" ", "") == name.replace(" ", "")
