@@ -2,11 +2,12 @@
 
     thread      does                                                                  waits for
     ---------   --------------------------------------------------------------------  ---------------------
-    main        signals, systemd's watchdog, upkeep of the state folder               a signal
+    main        signals, systemd's watchdog, whether the others still move            a signal
     scan        folder → the journal's ledger (`edge.watch` decides what is finished) an event, the next look
     decode      the ledger's next image → pixels, at most two images ahead            new work
     inspect     pixels → verdict and messages, stored in one transaction              a decoded image
     publisher   the journal's outbox → the broker (`edge.publish`)                    new messages
+    upkeep      forgets what is older than the configuration wants                    its next turn
 
 Threads meet only in the journal and in one bounded queue, so that a kill at any moment leaves nothing but rows to take
 up again. What can break for good (a network, our own defects in a loop) ends the process; systemd starts it anew.
@@ -25,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from edge import __version__, intake, notify, oneshot, overlay, parity, sem, suspect, vitals, watch
 from edge.config import Settings
@@ -37,6 +38,7 @@ from edge.records import Failure, Inspection, Micrograph, Source, Timing
 from edge.wire import json as wire
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 AHEAD = 2
 STOP_S = 4.0
@@ -46,13 +48,21 @@ FINISH_S = 2.5
 UPKEEP_S = 300.0
 FULL_UPKEEP_S = 5.0
 RETRY_S = 5.0
+ADMIT_S = 1.0
+"""Finished files are admitted at least so often while many are looked at."""
+SILENT_S = 180.0
+"""A look at the folder that takes so long is a reason to doubt the share behind it."""
 STUCK_S = 900.0
 """A thread that shows no sign of life for so long is dead: the watchdog is no longer fed."""
 LEAST_FREE_BYTES = 64 << 20
 ZERO_TAIL_S = 5.0
 """A real detector writes black rows too, so zeros at the end are not waited for as long as a missing end."""
+READS = 3
+"""An image that changes while it is read is read so often, then it fails; once it is quiet it is a new revision."""
 DEATHS = 2
 """So many deaths that the parent saw are needed to give an image up."""
+ATTEMPTS = 10
+"""So many deaths of the whole service are more than power cuts can explain."""
 BROKEN = 70
 """Exit status (sysexits.h, EX_SOFTWARE) for what a restart may mend."""
 
@@ -84,16 +94,12 @@ def run(settings: Settings) -> int:
         daemon.start()
         feed_s = min((notify.watchdog_s() or 60.0) / 3, 1.0)
         told_ready = False
-        next_upkeep = 0.0
         while daemon.failure is None and not stop.wait(feed_s if told_ready else 0.05):
             if daemon.ready and not told_ready:
                 notify.tell("READY=1", f"STATUS=watching {settings.watch.folder}")
                 told_ready = True
             if told_ready and daemon.alive():
                 notify.tell("WATCHDOG=1")
-            if time.monotonic() >= next_upkeep:
-                full = daemon.upkeep()
-                next_upkeep = time.monotonic() + (FULL_UPKEEP_S if full else UPKEEP_S)
         notify.tell("STOPPING=1")
         idle = daemon.stop()
     log.info("stopped: %s", daemon.failure or "as asked")
@@ -121,9 +127,9 @@ class Daemon:
         self._decoded: queue.Queue[Decoded] = queue.Queue(maxsize=AHEAD)
         self._running: set[str] = set()
         self._settled_at: dict[str, float] = {}
-        self._reasons: dict[str, str] = {}
+        self._reasons = {"start": "the models are being loaded"}
         self._latencies = vitals.Latencies()
-        self._beats: dict[str, float] = {}
+        self._beats = dict.fromkeys(("scan", "decode", "inspect"), time.monotonic())
         self._ready = threading.Event()
         self._started_at = time.monotonic()
         self._runs_on = ("none", "none")
@@ -131,7 +137,12 @@ class Daemon:
         self.failure: Exception | None = None
         self._threads = [
             threading.Thread(target=self._guarded, args=(name, loop), name=name, daemon=True)
-            for name, loop in (("scan", self._scan), ("decode", self._decode), ("inspect", self._inspect))
+            for name, loop in (
+                ("scan", self._scan),
+                ("decode", self._decode),
+                ("inspect", self._inspect),
+                ("upkeep", self._upkeep),
+            )
         ]
         self._publisher = Publisher(
             settings.mqtt,
@@ -176,24 +187,13 @@ class Daemon:
         return self._publisher.stop(max(0.5, deadline - time.monotonic())) and ended
 
     def alive(self) -> bool:
-        """Whether every thread is there and has moved lately; a folder that hangs is no reason to restart."""
-        moved = time.monotonic() - min((beat for name, beat in self._beats.items() if name != "scan"), default=time.monotonic())
-        return self.failure is None and self._publisher.alive and moved < STUCK_S
-
-    def upkeep(self) -> bool:
-        """Forget what may be forgotten; when the state folder is full and nothing may go, pause the intake and say True."""
-        keep = self._settings.state
-        try:
-            report = self._journal.prune(keep.keep_days, int(keep.max_gib * 2**30), time.time())
-        except StateError as error:
-            self._doubt("state", str(error))
-            return True
-        self._state_bytes = report.used_bytes
-        if report.pictures or report.messages:
-            log.info("forgot %d old messages and %d pictures", report.messages, report.pictures)
-        full = f"{report.used_bytes / 2**30:.1f} GiB of unsent messages fill state.max_gib: is the broker reachable?"
-        self._doubt("state", full if report.full else None)
-        return report.full
+        """Whether every thread is there and has moved lately; a folder that hangs is said, and no reason to restart."""
+        now = time.monotonic()
+        silent = now - self._beats["scan"] > self._settings.watch.rescan_s + SILENT_S
+        hangs = f"the watched folder {self._folder} does not answer: does the share behind it hang?"
+        self._doubt("silence", hangs if silent else None)
+        moved = min(self._beats["decode"], self._beats["inspect"])
+        return self.failure is None and self._publisher.alive and now - moved < STUCK_S
 
     # The threads
 
@@ -202,6 +202,9 @@ class Daemon:
         try:
             loop()
         except EdgeError as error:
+            if self._stopping.is_set():  # The journal was closed under a thread that took too long.
+                log.debug("%s: %s", name, error)
+                return
             self.failure = error
             log.error("%s: %s", name, error)
         except Exception as error:  # a defect of ours must not leave a half-dead daemon behind
@@ -235,19 +238,36 @@ class Daemon:
                         backlog = self._first_look(sightings, known)
                         first = False
                     look = settler.observe(sightings, now, closed, partial=not full)
-                    finished = [one for one in look.ready if not self._awaits_more(settler, one, one.path in backlog)]
-                    self._admit(finished, known, backlog)
+                    self._admit_finished(settler, look.ready, known, backlog)
                 except (watch.FolderGone, StateFullError) as error:
-                    self._doubt("folder" if isinstance(error, watch.FolderGone) else "disk", str(error))
+                    self._doubt("scan", str(error))
                     next_full = 0.0
                     self._look.wait(min(settings.rescan_s, RETRY_S))
                     continue
-                self._doubt("folder", None)
+                self._doubt("scan", None)
                 now = time.monotonic()
                 if full:
                     next_full = now + settings.rescan_s
                 next_due = settler.next_moment()
                 self._look.wait(max(0.0, min(next_full, next_full if next_due is None else next_due) - now))
+
+    def _admit_finished(
+        self, settler: watch.Settler, ready: Sequence[watch.Sighting], known: dict[str, Fingerprint], backlog: set[str]
+    ) -> None:
+        """Admit what is not worth waiting for; the first ones while the last of many are still being looked at."""
+        finished: list[watch.Sighting] = []
+        next_admission = time.monotonic() + ADMIT_S
+        for sighting in ready:
+            if self._stopping.is_set():
+                return
+            self._beat("scan")
+            if not self._awaits_more(settler, sighting, sighting.path in backlog):
+                finished.append(sighting)
+            if time.monotonic() >= next_admission:
+                self._admit(finished, known, backlog)
+                finished = []
+                next_admission = time.monotonic() + ADMIT_S
+        self._admit(finished, known, backlog)
 
     def _awaits_more(self, settler: watch.Settler, sighting: watch.Sighting, backlog: bool) -> bool:
         """Whether a quiet file is worth waiting for: it is not whole, may still be filled, or may get a sidecar.
@@ -261,8 +281,8 @@ class Daemon:
         path = self._folder / sighting.path
         try:
             file = intake.read_file(path, oneshot.limits_of(self._settings).max_bytes, within=self._folder)
-        except ImageError:
-            return False  # The decode thread meets it again, and says so.
+        except (ImageError, MemoryError):
+            return False  # The decode thread meets it again, where it is counted, and says so.
         whole = sem.completeness(file.data)
         waits: list[tuple[watch.Wait, float]] = []
         if whole.state is sem.State.INCOMPLETE:
@@ -308,15 +328,13 @@ class Daemon:
             try:
                 entry = self._next_entry()
             except StateFullError as error:
-                self._doubt("disk", str(error))
+                self._doubt("decode", str(error))
                 self._stopping.wait(RETRY_S)
                 continue
             if entry is None:
                 self._new_work.wait(1.0)
                 continue
-            decoded = self._read(entry)
-            if decoded is not None:
-                self._hand_over(decoded)
+            self._hand_over(self._read(entry))
 
     def _next_entry(self) -> Entry | None:
         """The ledger's next image, its attempt counted; None when there is nothing to do or nothing may be begun."""
@@ -324,55 +342,54 @@ class Daemon:
             return None
         free = shutil.disk_usage(self._journal.folder).free
         if free < LEAST_FREE_BYTES:
-            self._doubt("disk", f"only {free >> 20} MiB are free where the state lies: images wait until there is room")
+            wanted = LEAST_FREE_BYTES >> 20
+            self._doubt("decode", f"less than {wanted} MiB are free where the state lies: images wait until there is room")
             return None
-        waiting = self._journal.waiting(limit=1)
-        if not waiting:
-            return None
-        entry = self._journal.begin(waiting[0].path)
-        self._running.add(entry.path)
-        self._doubt("disk", None)
+        entry = None
+        for first in self._journal.waiting(limit=1):
+            self._running.add(first.path)
+            entry = self._journal.begin(first.path)
+        self._doubt("decode", None)
         return entry
 
-    def _read(self, entry: Entry) -> Decoded | None:
-        """Read and decode one image; None when it has gone or is being written again, and waits for the next look."""
+    def _read(self, entry: Entry) -> Decoded:
+        """Read and decode one image."""
         path = self._folder / entry.path
         settled_at = self._settled_at.pop(entry.path, time.monotonic())
         source = Source(wire.display_path(path.name), wire.display_path(entry.path), None, entry.revision, entry.run)
         started = time.perf_counter()
         waited = Timing(wait=(time.monotonic() - settled_at) * 1e3)
+        outcome: tuple[Micrograph, ...] | ImageError | None
+        if entry.attempts > ATTEMPTS:
+            outcome = ImageError("crashed", f"the service ended {ATTEMPTS} times while it was being inspected")
+            return Decoded(entry, source, outcome, waited, settled_at)
         if entry.attempts > 1:
             return Decoded(entry, source, None, waited, settled_at)
-        outcome: tuple[Micrograph, ...] | ImageError
         try:
             limits = oneshot.limits_of(self._settings)
-            file = intake.read_file(path, limits.max_bytes, within=self._folder)
+            file = self._read_quiet(path, limits.max_bytes)
             source = replace(source, sha256=file.sha256)
             read = time.perf_counter()
             waited = replace(waited, read=(read - started) * 1e3)
             outcome = sem.read(file.data, source.name, file.sidecars, limits, self._settings.inspect.pixel_size_nm)
             waited = replace(waited, decode=(time.perf_counter() - read) * 1e3)
         except ImageError as error:
-            if error.code == "still_changing" and self._will_look_again(entry, path):
-                return None
             outcome = error
         except Exception as error:  # a defect in a reader must cost this image alone
             log.exception("%s: reading it failed", shown(entry.path))
             outcome = ImageError("internal", f"reading it failed: {error!r}")
         return Decoded(entry, source, outcome, waited, settled_at)
 
-    def _will_look_again(self, entry: Entry, path: Path) -> bool:
-        """Give an image that changed while it was read back to the ledger; it is admitted anew once it is quiet."""
-        try:
-            status = path.stat()
-        except OSError:
-            return False
-        changed = (status.st_size, status.st_mtime_ns) != (entry.fingerprint.size, entry.fingerprint.mtime_ns)
-        if changed:
-            self._give_back(entry.path)
-            self._look.set()
+    def _read_quiet(self, path: Path, max_bytes: int) -> intake.FileBytes:
+        """The file's bytes, read again a few times while it changes. Raises ImageError."""
+        for _ in range(READS - 1):
+            try:
+                return intake.read_file(path, max_bytes, within=self._folder)
+            except ImageError as error:
+                if error.code != "still_changing":
+                    raise
             self._stopping.wait(self._settings.watch.settle_s)
-        return changed
+        return intake.read_file(path, max_bytes, within=self._folder)
 
     def _hand_over(self, decoded: Decoded) -> None:
         while not self._stopping.is_set():
@@ -389,6 +406,7 @@ class Daemon:
             self._runs_on = (models.backend, models.precision)
             log.info("models run on %s in %s: %s", models.backend, models.precision, why)
             self._ready.set()
+            self._doubt("start", None)
             self._new_work.set()
             while not self._stopping.is_set():
                 self._beat("inspect")
@@ -399,56 +417,83 @@ class Daemon:
                 self._judge(pipeline, decoded)
 
     def _judge(self, pipeline: Pipeline, decoded: Decoded) -> None:
-        """Inspect one image and store the verdict."""
-        outcome: list[Inspection] | ImageError
-        source = decoded.source
+        """Inspect one image and store the verdict, unless it was stopped or has to be tried again."""
+        entry, source = decoded.entry, decoded.source
+        outcome: list[Inspection] | ImageError | None
         if decoded.outcome is None:
-            child = suspect.inspect_in_child(self._settings, self._folder / decoded.entry.path, source)
-            if isinstance(child, suspect.Died):
-                died = self._journal.died(decoded.entry.path)
-                self._running.discard(decoded.entry.path)
-                log.warning("%s: inspecting it killed the process (%s)", shown(died.path), child.how)
-                if died.deaths < DEATHS:
-                    self._new_work.set()
-                    return
-                outcome = ImageError("crashed", f"inspecting it killed the process {died.deaths} times ({child.how})")
-            elif isinstance(child, suspect.Refused):
-                outcome, source = child.error, replace(source, sha256=child.sha256)
-            else:
-                outcome = child
+            outcome, source = self._judge_suspect(entry, source)
         elif isinstance(decoded.outcome, ImageError):
             outcome = decoded.outcome
         else:
             outcome = self._run_pipeline(pipeline, decoded.outcome, source, decoded.spent)
-        self._conclude(decoded.entry, source, outcome)
-        self._latencies.add((time.monotonic() - decoded.settled_at) * 1e3)
+        if outcome is not None:
+            self._conclude(entry, source, outcome)
+            self._latencies.add((time.monotonic() - decoded.settled_at) * 1e3)
+
+    def _judge_suspect(self, entry: Entry, source: Source) -> tuple[list[Inspection] | ImageError | None, Source]:
+        child = suspect.inspect_in_child(self._settings, self._folder / entry.path, source)
+        if isinstance(child, suspect.Refused):
+            return child.error, replace(source, sha256=child.sha256)
+        if not isinstance(child, suspect.Died):
+            return child, source
+        deaths = entry.deaths + 1
+        log.warning("%s: inspecting it killed the process (%s)", shown(entry.path), child.how)
+        if deaths >= DEATHS:
+            return ImageError("crashed", f"inspecting it killed the process {deaths} times ({child.how})"), source
+        self._stored(lambda: self._journal.died(entry.path))
+        self._running.discard(entry.path)
+        self._new_work.set()
+        return None, source
 
     def _run_pipeline(
         self, pipeline: Pipeline, pages: tuple[Micrograph, ...], source: Source, spent: Timing
-    ) -> list[Inspection] | ImageError:
+    ) -> list[Inspection] | ImageError | None:
         each = replace(spent, read=spent.read / len(pages), decode=spent.decode / len(pages))
+        inspections = []
         try:
-            return [pipeline.inspect(page, source, spent=each) for page in pages]
+            for page in pages:
+                if self._stopping.is_set():
+                    return None
+                self._beat("inspect")
+                inspections.append(pipeline.inspect(page, source, spent=each))
         except BackendError:
             raise  # the network itself is broken: the process starts anew
         except Exception as error:  # a defect of ours must cost this image alone
             log.exception("%s: inspecting it failed", shown(source.path))
             return ImageError("internal", f"inspecting it failed: {error!r}")
+        return inspections
 
     def _conclude(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError) -> None:
-        """Store the verdict with its messages, waiting for room on the disk if need be."""
-        while True:
-            try:
-                seqs = self._journal.conclude(entry.path, self._verdicts(entry, source, outcome))
-                break
-            except StateFullError as error:
-                self._doubt("disk", str(error))
-                if self._stopping.wait(RETRY_S):
-                    return
-        self._doubt("disk", None)
+        """Store the verdict with its messages."""
+        try:
+            seqs = self._stored(lambda: self._journal.conclude(entry.path, self._verdicts(entry, source, outcome)))
+        except StateError:
+            raise
+        except Exception as error:  # a defect in drawing or encoding must cost this image alone
+            if isinstance(outcome, ImageError):
+                raise
+            log.exception("%s: its verdict cannot be told", shown(entry.path))
+            self._conclude(entry, source, ImageError("internal", f"its verdict cannot be told: {error!r}"))
+            return
+        if seqs is None:
+            return
         self._running.discard(entry.path)
         self._publisher.wake()
         self._say(entry, outcome, seqs[0])
+
+    def _stored(self, write: Callable[[], T]) -> T | None:
+        """The result of `write`, tried until there is room on the disk; None when the daemon stops before."""
+        while True:
+            try:
+                result = write()
+            except StateFullError as error:
+                self._doubt("inspect", str(error))
+                self._beat("inspect")
+                if self._stopping.wait(RETRY_S):
+                    return None
+            else:
+                self._doubt("inspect", None)
+                return result
 
     def _say(self, entry: Entry, outcome: list[Inspection] | ImageError, seq: int) -> None:
         """One line of the log for each verdict."""
@@ -459,6 +504,26 @@ class Daemon:
             severity = f"{inspection.severity.label} {inspection.severity.confidence:.0%}, " if inspection.severity else ""
             found = f"{len(inspection.regions)} regions, {inspection.measures.area_fraction:.2%} of the area"
             log.info("%s: %s%s in %.0f ms (seq %d)", shown(entry.path), severity, found, inspection.timing.total, number)
+
+    def _upkeep(self) -> None:
+        """Forget what may be forgotten; while the state folder is full and nothing may go, nothing new is begun."""
+        while not self._stopping.is_set():
+            self._doubt("state", self._forget_old())
+            self._stopping.wait(FULL_UPKEEP_S if "state" in self._reasons else UPKEEP_S)
+
+    def _forget_old(self) -> str | None:
+        """Why there is no room for anything new, None when there is."""
+        keep = self._settings.state
+        try:
+            report = self._journal.prune(keep.keep_days, int(keep.max_gib * 2**30), time.time())
+        except StateError as error:
+            return str(error)
+        self._state_bytes = report.used_bytes
+        if report.pictures or report.messages:
+            log.info("forgot %d old messages and %d pictures", report.messages, report.pictures)
+        if not report.full:
+            return None
+        return f"{report.used_bytes / 2**30:.1f} GiB of unsent messages fill state.max_gib: is the broker reachable?"
 
     # Verdicts
 
@@ -511,7 +576,7 @@ class Daemon:
     # What the publisher asks for, in its thread
 
     def _status(self) -> StatusText:
-        reasons = tuple(self._reasons.values()) + (("paused: by command",) if self._paused.is_set() else ())
+        reasons = tuple(dict.fromkeys(self._reasons.values())) + (("paused: by command",) if self._paused.is_set() else ())
         counts = self._journal.info()
         return StatusText("degraded" if reasons else "online", reasons, counts["last_seq"], counts["dead_letters"])
 
@@ -561,15 +626,11 @@ class Daemon:
             **{key: value for key, value in self._journal.info().items() if key != "epoch"},
         }
 
-    def _give_back(self, path: str) -> None:
-        self._journal.release(path)
-        self._running.discard(path)
-
     def _beat(self, name: str) -> None:
         self._beats[name] = time.monotonic()
 
     def _doubt(self, key: str, text: str | None) -> None:
-        """Note a reason why the state is degraded, or that it is gone."""
+        """Note a reason why the state is degraded, or that it is gone. Each key belongs to one thread."""
         if self._reasons.get(key) == text:
             return
         if text is None:

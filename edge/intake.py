@@ -80,7 +80,7 @@ def _sidecars(path: Path) -> dict[str, bytes]:
 
 def _names_beside(path: Path, wanted: set[str]) -> list[str]:
     try:
-        return sorted(beside.name for beside in path.parent.iterdir() if beside.name.casefold() in wanted)
+        return sorted(name for name in os.listdir(path.parent) if name.casefold() in wanted)  # noqa: PTH208 - thrice as fast
     except OSError:
         return []
 

@@ -518,8 +518,9 @@ class Journal:
             self._set(path, f"state = '{state}', begun_revision = NULL, begun_run = NULL")
             return list(range(first, first + len(verdicts)))
 
-        seqs = self._write(work)
-        self._write_witness(seqs[-1])
+        with self._mutex:
+            seqs = self._write(work)
+            self._write_witness(seqs[-1])
         return seqs
 
     def _insert_messages(self, seq: int, messages: Iterable[Message], now: float) -> None:
@@ -736,11 +737,16 @@ class Journal:
             "epoch": self.epoch,
             "last_seq": self._last_seq(),
             "images": {state: states.get(state, 0) for state in ("waiting", "running", "done", "ignored")},
+            "suspects": int(
+                self._read(
+                    "SELECT COUNT(*) FROM image WHERE state IN ('waiting', 'running') AND state = 'waiting' AND attempts > 0"
+                )[0][0]
+            ),
             "unsent": self.unsent_count(),
             "oldest_unsent": self.oldest_unsent(),
             "dead_letters": int(self._read("SELECT COUNT(*) FROM dead_letter")[0][0]),
             "database_bytes": self._database_bytes(),
-            "pictures": len(self._picture_sizes()),
+            "pictures": self._picture_count(),
             "reserve": (self.folder / "reserve").exists(),
         }
 
@@ -811,9 +817,11 @@ class Journal:
     def _give_back_pages(self) -> None:
         """Shrink the file when much of it is empty, in steps, so that nobody waits long; on a full disk, not now."""
         size = self._read("PRAGMA page_size")[0][0]
+        before, free = None, self._read("PRAGMA freelist_count")[0][0]
         with contextlib.suppress(StateFullError):
-            while self._read("PRAGMA freelist_count")[0][0] * size > VACUUM_ABOVE_BYTES:
+            while free != before and free * size > VACUUM_ABOVE_BYTES:
                 self._read(f"PRAGMA incremental_vacuum({VACUUM_STEP_BYTES // size})")
+                before, free = free, self._read("PRAGMA freelist_count")[0][0]
 
     def _picture_sizes(self) -> dict[str, int]:
         sizes: dict[str, int] = {}
@@ -822,6 +830,11 @@ class Journal:
                 with contextlib.suppress(FileNotFoundError):  # renamed or removed meanwhile
                     sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
         return sizes
+
+    def _picture_count(self) -> int:
+        """Without asking for each one's size: this is called every few seconds, and there may be a hundred thousand."""
+        with _disk(self.folder), os.scandir(self.pictures) as listing:
+            return sum(1 for _ in listing)
 
     def _remove_orphans(self) -> None:
         """A picture is written before the transaction that names it, so a crash between the two leaves one behind."""
@@ -888,7 +901,7 @@ class Journal:
 
     def _write_witness(self, seq: int) -> None:
         """Not synced: it may lag behind the database after a power cut, which is harmless, but never be ahead of it."""
-        with self._mutex, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
             if self._witness is not None:
                 os.pwrite(self._witness, self._testimony(seq), 0)
 
@@ -993,7 +1006,7 @@ def _disk(folder: Path) -> Iterator[None]:
 
 def _from_sqlite_error(error: sqlite3.Error, folder: Path) -> StateError:
     text, file = str(error), folder / "journal.sqlite3"
-    # SQLite reports a full disk as an input/output error where it cannot grow its shared memory, or over a quota.
+    # SQLite calls a full disk an input/output error where it is its shared memory that cannot grow.
     if "is full" in text or ("disk I/O error" in text and _free_bytes(folder) < 1 << 20):
         return StateFullError(f"the disk that holds {folder} is full: free some space; nothing is lost")
     if "malformed" in text or "not a database" in text:

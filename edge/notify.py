@@ -15,7 +15,8 @@ def tell(*lines: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     # The manager's socket being full or gone must not stop the work.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door, contextlib.suppress(OSError):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door, contextlib.suppress(OSError):
+        door.setblocking(False)
         door.sendto("\n".join(lines).encode(), address)
 
 

@@ -6,17 +6,26 @@ So it is inspected once more where a death costs nothing and is seen.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
-from dataclasses import dataclass
+import os
+import signal
+import threading
+from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from pathlib import Path
+from pickle import UnpicklingError
 
 from edge import intake, oneshot
 from edge.config import Settings
 from edge.errors import ImageError
+from edge.pipeline import Pipeline
 from edge.records import Inspection, Source
 
 LONGEST_S = 600.0
+LAST_WORDS_S = 10.0
+"""So long may a child that has closed its end of the pipe take to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +47,36 @@ Outcome = list[Inspection] | Refused | Died
 
 
 def inspect_in_child(settings: Settings, path: Path, source: Source, longest_s: float = LONGEST_S) -> Outcome:
-    """Read, decode and inspect `path` in a process of its own."""
+    """Read, decode and inspect `path` in a process of its own, which does not outlive this call nor this process."""
     context = multiprocessing.get_context("spawn")  # A fork would carry our threads' locks along.
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_work, args=(sender, settings, path, source), name="suspect", daemon=True)
-    child.start()
-    sender.close()
+    resource_tracker.ensure_running()  # Else the first start does it, and would undo what follows.
+    # systemd and Ctrl-C signal every process, but a stop is no death that the image is guilty of. A child inherits this.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    try:
+        child.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        sender.close()
     try:
         if not receiver.poll(longest_s):
-            child.kill()
-            return Died(f"no answer within {longest_s:.0f} s")
+            return Died(f"no answer within {longest_s:g} s")
         outcome: Outcome = receiver.recv()
-    except (EOFError, ConnectionResetError):
-        child.join()
+        return outcome
+    except (EOFError, OSError, UnpicklingError):  # It may also die in the middle of its answer.
+        child.join(LAST_WORDS_S)
         return Died(f"exit status {child.exitcode}")
     finally:
         receiver.close()
-    child.join()
-    return outcome
+        child.kill()
+        child.join()
 
 
 def _work(sender: multiprocessing.connection.Connection, settings: Settings, path: Path, source: Source) -> None:
-    from dataclasses import replace
-
-    from edge.pipeline import Pipeline
-
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # When memory runs out, this process is to go, not the daemon.
     sha256 = None
     outcome: Outcome
     try:
@@ -74,3 +88,10 @@ def _work(sender: multiprocessing.connection.Connection, settings: Settings, pat
         outcome = Refused(error, sha256)
     sender.send(outcome)
     sender.close()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -44,7 +44,7 @@ def queue(journal: Journal, now: float) -> documents.Queue:
     oldest = counts["oldest_unsent"]
     return documents.Queue(
         images_waiting=counts["images"]["waiting"] + counts["images"]["running"],
-        images_suspect=sum(entry.attempts > 0 for entry in journal.waiting(limit=1000)),
+        images_suspect=counts["suspects"],
         unsent=counts["unsent"],
         oldest_unsent_s=None if oldest is None else round(max(0.0, now - oldest), 3),
         dead_letters=counts["dead_letters"],

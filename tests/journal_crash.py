@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -45,6 +46,13 @@ def conclude_for_ever(folder: Path) -> None:
                 print("seq", *journal.conclude(entry.path, verdicts(journal, entry.path)), flush=True)
 
 
+def take_what_is_left(folder: Path) -> None:
+    """Something else fills the disk, to the last byte."""
+    with (folder / "foreign").open("wb", buffering=0) as foreign, contextlib.suppress(OSError):
+        while foreign.write(b"x" * 4096):
+            pass
+
+
 def fill_the_disk(folder: Path) -> None:
     """Conclude until the disk is full, then show that sending and pruning go on and that room brings intake back."""
     with Journal.open(folder) as journal:
@@ -58,13 +66,7 @@ def fill_the_disk(folder: Path) -> None:
                 stored += journal.conclude(entry.path, verdicts(journal, entry.path, payload_bytes=300_000))
         except StateFullError as error:
             print("full:", error)
-        # Something else takes what is left, to the last byte.
-        with (folder / "foreign").open("wb", buffering=0) as foreign:
-            try:
-                while foreign.write(b"x" * 4096):
-                    pass
-            except OSError:
-                pass
+        take_what_is_left(folder)
         assert os.statvfs(folder).f_bavail == 0
         assert journal.info()["last_seq"] == len(stored)
         assert [row.seq for row in journal.unsent(limit=10_000) if row.role == "verdict"] == stored
@@ -86,6 +88,12 @@ def fill_the_disk(folder: Path) -> None:
         assert journal.conclude(entry.path, verdicts(journal, entry.path)) == [len(stored) + 1]
         journal.prune(keep_days=1, max_bytes=1 << 30, now=9e9)
         print("reserve:", (folder / "reserve").exists())
+        take_what_is_left(folder)
+    with Journal.open(folder) as journal:  # a daemon that is restarted while the disk is full
+        assert journal.unsent_count() == 2
+        journal.acknowledge([row.id for row in journal.unsent()])
+        assert journal.unsent_count() == 0
+        assert not journal.renewed
     print("stored", len(stored))
 
 

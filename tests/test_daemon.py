@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import multiprocessing
+import multiprocessing.connection
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +26,13 @@ import numpy as np
 import psutil
 import pytest
 
-from edge.journal import Journal
+from edge import config, intake, notify, overlay, suspect, vitals, watch
+from edge.daemon import ATTEMPTS, Daemon, Decoded
+from edge.errors import ImageError, StateError
+from edge.journal import Entry, Fingerprint, Journal
+from edge.pipeline import Pipeline
+from edge.records import Source, Timing
+from edge.wire import json as wire
 from tests.brokers import Heard, Listener, Mosquitto, eventually, needs_mosquitto
 from tests.conftest import pitted
 from tests.sem.making import encoded, fei, jeol, png_header, specimen, tiff
@@ -431,15 +441,25 @@ def test_a_model_that_cannot_be_used_ends_the_daemon_with_status_2_and_its_reaso
         assert "nothing.onnx" in service.said()
 
 
-def begun_but_not_finished(service: Service, name: str) -> None:
-    """Leave the trace of a kill in the middle of an image."""
+def begun_but_not_finished(service: Service, name: str, times: int = 1) -> None:
+    """Leave the trace of kills in the middle of an image."""
     with Journal.open(service.state) as journal:
         journal.admit_many([])
         status = (service.folder / name).stat()
-        from edge.journal import Fingerprint
-
         journal.admit(name, Fingerprint(status.st_size, status.st_mtime_ns))
-        journal.begin(name)
+        for _ in range(times):
+            journal.recover()
+            journal.begin(name)
+
+
+def child_of(service: Service) -> psutil.Process | None:
+    """The process in which a suspect is inspected, if there is one now."""
+    assert service.process is not None
+    for child in psutil.Process(service.process.pid).children():
+        with contextlib.suppress(psutil.Error):  # one that was killed may still be a zombie
+            if "spawn_main" in " ".join(child.cmdline()):
+                return child
+    return None
 
 
 def test_an_image_that_a_kill_interrupted_is_inspected_last_in_a_child(tmp_path: Path, broker: Mosquitto) -> None:
@@ -458,19 +478,10 @@ def test_an_image_whose_child_dies_twice_is_given_up_and_the_daemon_goes_on(tmp_
     service.put("killer.png", png(1))
     begun_but_not_finished(service, "killer.png")
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
-        killed: set[int] = set()
-
-        def kill_next_child() -> bool:
-            assert service.process is not None
-            for child in psutil.Process(service.process.pid).children():
-                if "spawn_main" in " ".join(child.cmdline()) and child.pid not in killed:
-                    child.send_signal(signal.SIGKILL)
-                    killed.add(child.pid)
-                    return True
-            return False
-
         for _ in range(2):
-            eventually(kill_next_child, 60, "a child that inspects")
+            child = eventually(lambda: child_of(service), 60, "a child that inspects")
+            child.kill()
+            eventually(lambda child=child: not child.is_running(), 60)
         (failure,) = eventually(lambda: verdicts(dashboard), 60)
         assert failure["error"]["code"] == "crashed"
         service.put("next.png", png(2))
@@ -554,3 +565,176 @@ def test_a_full_disk_pauses_the_intake_and_loses_nothing(tmp_path: Path, broker:
             assert service.stop() == 0
     finally:
         subprocess.run(["umount", str(service.state)], check=False)
+
+
+def test_a_stop_is_no_death_of_the_suspect(tmp_path: Path, broker: Mosquitto) -> None:
+    service = Service(tmp_path, broker.port)
+    service.put("slow.png", png(1))
+    begun_but_not_finished(service, "slow.png")
+    with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
+        child = eventually(lambda: child_of(service), 60, "a child that inspects")
+        child.send_signal(signal.SIGTERM)
+        child.send_signal(signal.SIGINT)
+        eventually(lambda: verdicts(dashboard), 60)
+        assert "killed the process" not in service.said()
+
+
+def test_the_child_of_a_killed_daemon_does_not_go_on(tmp_path: Path, broker: Mosquitto) -> None:
+    service = Service(tmp_path, broker.port)
+    service.put("long.tif", tiff(np.stack([specimen(96, 128)] * 2000), photometric="minisblack"))
+    begun_but_not_finished(service, "long.tif")
+    with service:
+        child = eventually(lambda: child_of(service), 60, "a child that inspects")
+        eventually(lambda: child.num_threads() > 2, 60, "its models")
+        service.kill()
+        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 10)
+
+
+def test_an_image_that_ended_the_service_again_and_again_is_given_up(tmp_path: Path, broker: Mosquitto) -> None:
+    service = Service(tmp_path, broker.port)
+    service.put("killer.png", png(1))
+    begun_but_not_finished(service, "killer.png", ATTEMPTS)
+    with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
+        (failure,) = eventually(lambda: verdicts(dashboard), 60)
+        assert failure["error"]["code"] == "crashed"
+
+
+# Its parts
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """Wired, and not started."""
+    folder = tmp_path / "export"
+    folder.mkdir()
+    settings = config.parse({"watch": {"folder": str(folder), "settle_s": 0.0}, "models": {"backend": "onnxruntime"}}, {})
+    with Journal.open(tmp_path / "state") as journal:
+        made = Daemon(settings, journal)
+        yield made
+        made._publisher.stop(0.0)
+
+
+def begun(daemon: Daemon, name: str) -> Entry:
+    daemon._journal.admit(name, Fingerprint(1, 1))
+    return daemon._journal.begin(name)
+
+
+def half_an_answer(sender: multiprocessing.connection.Connection, *_: object) -> None:
+    os.write(sender.fileno(), b"\0\0\1\0half")
+    os._exit(3)
+
+
+def test_a_child_that_dies_in_the_middle_of_its_answer_has_died(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspect, "_work", half_an_answer)
+    outcome = suspect.inspect_in_child(daemon._settings, Path("x.png"), Source("x.png", "x.png", None))
+    assert outcome == suspect.Died("exit status 3")
+
+
+def test_a_child_that_takes_too_long_is_ended(daemon: Daemon) -> None:
+    outcome = suspect.inspect_in_child(daemon._settings, Path("x.png"), Source("x.png", "x.png", None), longest_s=0.0)
+    assert isinstance(outcome, suspect.Died)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_defect_in_drawing_costs_that_image_alone(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(overlay, "draw", lambda _: 1 / 0)
+    (tmp_path / "export" / "a.png").write_bytes(png(1))
+    decoded = daemon._read(begun(daemon, "a.png"))
+    with Pipeline(daemon._settings) as pipeline:
+        daemon._judge(pipeline, decoded)
+    (row,) = daemon._journal.unsent()
+    assert json.loads(row.payload or b"")["error"]["code"] == "internal"
+
+
+def test_an_image_that_is_given_up_does_not_wait_again_in_between(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decode thread would begin it once more."""
+    monkeypatch.setattr(suspect, "inspect_in_child", lambda *_: suspect.Died("exit status -9"))
+    waited = []
+    encode = wire.encode_failure
+    monkeypatch.setattr(
+        wire, "encode_failure", lambda *args, **more: waited.extend(daemon._journal.waiting()) or encode(*args, **more)
+    )
+    for _ in range(2):
+        entry = begun(daemon, "a.png")
+        daemon._judge(None, Decoded(entry, Source("a.png", "a.png", None), None, Timing(), 0.0))  # type: ignore[arg-type]
+    assert daemon._journal.unsent_count() == 1
+    assert waited == []
+
+
+def test_a_file_that_changes_whenever_it_is_read_holds_up_no_other(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changing(*_: object, **__: object) -> intake.FileBytes:
+        raise ImageError("still_changing", "it changed while it was read")
+
+    monkeypatch.setattr(intake, "read_file", changing)
+    decoded = daemon._read(begun(daemon, "a.png"))
+    assert isinstance(decoded.outcome, ImageError)
+    assert decoded.outcome.code == "still_changing"
+
+
+def test_the_first_of_many_files_are_admitted_while_the_last_are_looked_at(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.daemon.ADMIT_S", 0.0)
+    waiting: list[int] = []
+    monkeypatch.setattr(daemon, "_awaits_more", lambda *_: waiting.append(len(daemon._journal.waiting())))
+    files = [watch.Sighting(f"{number}.png", 1, 1, "file") for number in range(3)]
+    daemon._admit_finished(watch.Settler(0.0, {}.get), files, {}, set())
+    assert waiting == [0, 1, 2]
+
+
+def test_it_is_not_online_before_the_models_are_loaded(daemon: Daemon) -> None:
+    assert daemon._status().state == "degraded"
+
+
+def test_a_folder_that_hangs_is_said(daemon: Daemon) -> None:
+    daemon._doubt("start", None)
+    assert daemon._status().state == "online"
+    daemon._beats["scan"] -= 3600
+    daemon.alive()
+    assert "does not answer" in daemon._status().reasons[0]
+
+
+def test_a_full_disk_is_over_once_there_is_room_also_without_an_image(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon._doubt("start", None)
+    daemon._ready.set()
+    roomy = shutil.disk_usage(daemon._journal.folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: roomy._replace(free=1))
+    daemon._next_entry()
+    assert daemon._status().state == "degraded"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: roomy._replace(free=1 << 40))
+    daemon._next_entry()
+    assert daemon._status().state == "online"
+
+
+def test_an_inspection_of_many_pages_ends_with_the_daemon(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "export" / "a.png").write_bytes(png(1))
+    decoded = daemon._read(begun(daemon, "a.png"))
+    daemon._stopping.set()
+    daemon._judge(None, decoded)  # type: ignore[arg-type] # it is not used any more
+    assert daemon._journal.unsent_count() == 0
+
+
+def test_a_thread_that_meets_the_closed_journal_after_a_stop_has_not_failed(daemon: Daemon) -> None:
+    def late() -> None:
+        raise StateError("the journal is closed")
+
+    daemon._stopping.set()
+    daemon._guarded("inspect", late)
+    assert daemon.failure is None
+
+
+def test_suspects_are_counted_behind_any_number_of_new_images(daemon: Daemon) -> None:
+    begun(daemon, "suspect.png")
+    daemon._journal.recover()
+    daemon._journal.admit_many([(f"{number}.png", Fingerprint(1, 1)) for number in range(1001)])
+    assert vitals.queue(daemon._journal, 0.0).images_suspect == 1
+
+
+def test_a_service_manager_that_does_not_listen_does_not_stop_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        telling = threading.Thread(target=lambda: [notify.tell("WATCHDOG=1") for _ in range(2000)], daemon=True)
+        telling.start()
+        telling.join(30)
+        assert not telling.is_alive()

@@ -11,9 +11,10 @@ import pytest
 
 from edge.config import Sample
 from edge.errors import ConfigError
-from edge.records import SEVERITIES, SeverityLabel
+from edge.records import SEVERITIES, Regions, SeverityLabel
 from training import cli
 from training.dataset import open_data_set, severity_of
+from training.evaluate import RegionScores, match
 from training.samples import SAMPLES, write_samples
 from training.synthetic import CLASSES, SMALLEST_REGION_PX2, render, write_data_set, yolo_labels
 
@@ -209,6 +210,44 @@ def test_training_without_data_says_how_to_make_some(tmp_path: Path, capsys: pyt
     assert "edge-train synthesize" in capsys.readouterr().err
 
 
+# --- scoring ---------------------------------------------------------------------------------------------------------
+
+
+def regions_of(*boxes: tuple[int, int, int, int]) -> Regions:
+    return Regions(
+        boxes_px=np.array(boxes, np.int32).reshape(-1, 4),
+        scores=np.ones(len(boxes), np.float32),
+        class_ids=np.zeros(len(boxes), np.int32),
+        masks=tuple(np.ones((height, width), bool) for _, _, width, height in boxes),
+        class_names=CLASSES,
+    )
+
+
+def test_the_truth_matches_itself() -> None:
+    regions = render(4, SIZE, "severe").regions
+    assert match(regions, regions).all()
+
+
+def test_a_found_region_counts_for_one_true_region_only() -> None:
+    truth = regions_of((0, 0, 10, 10), (0, 0, 10, 9))
+    assert match(truth, regions_of((0, 0, 10, 10))).tolist() == [True, False]
+
+
+def test_too_little_overlap_is_no_match() -> None:
+    assert match(regions_of((0, 0, 10, 10)), regions_of((6, 0, 10, 10))).tolist() == [False]
+
+
+def test_the_smallest_resolved_diameter_is_where_half_are_found() -> None:
+    diameters = np.repeat([7.0, 9.0, 12.0, 40.0], 20)
+    found = np.repeat([False, True, True, True], 20)
+    assert RegionScores(diameters, found, 60, 60, np.zeros(1)).smallest_resolved_px() == 8.0
+
+
+def test_a_size_that_hardly_occurs_is_not_called_resolved() -> None:
+    diameters, found = np.array([9.0] * 3 + [12.0] * 20), np.ones(23, bool)
+    assert RegionScores(diameters, found, 23, 23, np.zeros(1)).smallest_resolved_px() == 10.0
+
+
 # --- learning --------------------------------------------------------------------------------------------------------
 
 
@@ -275,8 +314,8 @@ def test_embeddings_far_from_the_training_images_are_out_of_domain() -> None:
     from training.train_classifier import domain_statistics
 
     rng = np.random.default_rng(0)
-    mixing = rng.normal(size=(40, 128))
-    near = (rng.normal(size=(500, 40)) @ mixing + 0.1 * rng.normal(size=(500, 128))).astype(np.float32)
+    mixing = rng.normal(size=(20, 128))
+    near = (rng.normal(size=(500, 20)) @ mixing + 0.1 * rng.normal(size=(500, 128))).astype(np.float32)
     statistics = domain_statistics(near[:300], near[300:400])
     assert (domain_distance(near[400:], statistics) <= statistics.threshold).mean() > 0.9
     far = (10 * rng.normal(size=(20, 128))).astype(np.float32)

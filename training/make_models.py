@@ -12,9 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.backends.choice import open_network
 from edge.errors import EdgeError
+from edge.model_card import load_card
+from edge.records import SEVERITIES
+from edge.segment import Segmenter
 from training.dataset import open_data_set
-from training.synthetic import write_data_set
+from training.evaluate import score_regions
+from training.synthetic import render, write_data_set
 
 if TYPE_CHECKING:
     from export.to_onnx import Checkpoint
@@ -60,27 +65,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_segmenter(weights: str, work: Path, out: Path, version: str) -> Path:
-    """Train YOLOv8n-seg, score it on images of other seeds and of another size, export it; returns the model's path."""
+    """Train YOLOv8n-seg, score it, export it; returns the model's path."""
+    from training import train_segmenter
+
+    data = work / "synthetic-segment"
+    write_data_set(data, SEGMENTER_IMAGES, SEGMENTER_SEED, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
+    command = f"python -m training.make_models --weights {Path(weights).name}"
+    checkpoint = train_segmenter.train(data, work, weights, SEGMENTER_EPOCHS, SEGMENTER_SIDE_PX, SEED, command)
+    return publish_segmenter(checkpoint, work, out, version)
+
+
+def publish_segmenter(checkpoint: Checkpoint, work: Path, out: Path, version: str) -> Path:
+    """Export, and put into the card what the network and the exported file reach on images of other seeds and sizes."""
     from export.to_onnx import export_segmenter
     from training import train_segmenter
 
-    data, test = work / "synthetic-segment", work / "synthetic-test"
-    write_data_set(data, SEGMENTER_IMAGES, SEGMENTER_SEED, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
+    test, size = work / "synthetic-test", f"{TEST_SIZE_PX[0]} × {TEST_SIZE_PX[1]} px"
     write_data_set(test, TEST_IMAGES, TEST_SEED, TEST_SIZE_PX)
-    command = f"python -m training.make_models --weights {Path(weights).name}"
-    checkpoint = train_segmenter.train(data, work, weights, SEGMENTER_EPOCHS, SEGMENTER_SIDE_PX, SEED, command)
-    return export_segmenter(_scored_segmenter(checkpoint, test, work), out, version=version)
-
-
-def _scored_segmenter(checkpoint: Checkpoint, test: Path, work: Path) -> Checkpoint:
-    from training import train_segmenter
-
-    data_set = open_data_set(test)
-    measured_on = f"{len(data_set.images)} synthetic images of {TEST_SIZE_PX[0]} × {TEST_SIZE_PX[1]} px, seeds from {TEST_SEED}"
-    scores = train_segmenter.score(
-        checkpoint.network(), data_set.images, checkpoint.classes, work, max(TEST_SIZE_PX), measured_on
+    drawn = f"{TEST_IMAGES} synthetic images of {size}, seeds from {TEST_SEED}"
+    images = open_data_set(test).images
+    scores = train_segmenter.score(checkpoint.network(), images, checkpoint.classes, work, max(TEST_SIZE_PX), drawn)
+    path = export_segmenter(checkpoint, out, version=version)
+    scenes = (render(TEST_SEED + index, TEST_SIZE_PX, SEVERITIES[index % len(SEVERITIES)]) for index in range(TEST_IMAGES))
+    with open_network("onnxruntime", path) as network:
+        found = score_regions(Segmenter(network, load_card(path, "segment"), confidence=0.25, iou=0.7), scenes)
+    scored = replace(
+        checkpoint,
+        scores={**scores, **found.card(drawn)},
+        card={**checkpoint.card, "smallest_region_px": found.smallest_resolved_px()},
     )
-    return replace(checkpoint, scores=scores)
+    return export_segmenter(scored, out, version=version)
 
 
 def make_classifier(weights: str, work: Path, out: Path, version: str) -> Path:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -281,7 +282,7 @@ def _fit(beginning: Beginning, examples: _Examples, epochs: int) -> None:
         for parameter in body:
             parameter.requires_grad_(not alone)
         total = 0.0
-        bar = tqdm(examples.batches(), total=steps_an_epoch, desc=f"epoch {epoch + 1}/{epochs}", mininterval=5)
+        bar = tqdm(examples.batches(), total=steps_an_epoch, desc=f"epoch {epoch + 1}/{epochs}", disable=None)
         for pixels, labels, importance in bar:
             logits = network(pixels.to(device))
             loss = nn.functional.cross_entropy(
@@ -293,7 +294,8 @@ def _fit(beginning: Beginning, examples: _Examples, epochs: int) -> None:
             optimiser.step()
             schedule.step()
             total += float(loss.detach())
-            bar.set_postfix(loss=f"{total / (bar.n + 1):.3f}")
+            bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
+        print(f"epoch {epoch + 1}/{epochs}: loss {total / steps_an_epoch:.4f}", file=sys.stderr, flush=True)
     network.to("cpu", memory_format=torch.contiguous_format).eval()
 
 
