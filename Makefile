@@ -18,7 +18,8 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 models: $(VENV)/.training
-	$(BIN)/python -m training.make_models --weights $(or $(WEIGHTS),coco) --out edge/models
+	$(BIN)/python -m training.make_models --weights $(or $(WEIGHTS),coco) \
+		--classifier-weights $(or $(CLASSIFIER_WEIGHTS),imagenet) --out edge/models
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m edge.wire.schema docs

@@ -48,17 +48,18 @@ def crop_region(grey: Grey, box_px: Sequence[int] | NDArray[np.int32], margin: f
 def domain_distance(embedding: NDArray[np.float32], domain: DomainStatistics) -> NDArray[np.float64]:
     """How far embeddings [N, D] lie from the training images, in standard deviations: float64 [N].
 
-    Probabilistic principal component analysis (Tipping and Bishop 1999): the leading components have a scale each,
-    what they leave has one for all.
+    Principal components of the standardised embedding: root mean square of the coordinates along them, or of what they
+    leave, whichever is farther out. What is foreign often lies where training images never vary, so the rest must not
+    be outvoted by the components.
     """
     components = np.asarray(domain.components, np.float64)
-    offset = embedding.astype(np.float64) - np.asarray(domain.mean)
+    offset = (embedding.astype(np.float64) - np.asarray(domain.mean)) / np.asarray(domain.deviations)
     coordinates = offset @ components.T
     rest = offset - coordinates @ components
     spare = max(offset.shape[1] - len(components), 1)
-    explained = np.square(coordinates / np.asarray(domain.scales)).sum(axis=1)
-    residual = np.square(rest).sum(axis=1) / domain.residual_scale**2 / spare
-    return np.asarray(np.sqrt((explained + residual) / (len(components) + 1)))
+    along = np.square(coordinates / np.asarray(domain.scales)).mean(axis=1)
+    beside = np.square(rest).sum(axis=1) / domain.residual_scale**2 / spare
+    return np.asarray(np.sqrt(np.maximum(along, beside)))
 
 
 class Classifier:

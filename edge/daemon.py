@@ -28,6 +28,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+
 from edge import __version__, intake, notify, oneshot, overlay, parity, sem, suspect, vitals, watch
 from edge.config import Settings
 from edge.errors import BackendError, ConfigError, EdgeError, ImageError, ModelError, StateError, StateFullError
@@ -48,6 +50,8 @@ FINISH_S = 2.5
 UPKEEP_S = 300.0
 FULL_UPKEEP_S = 5.0
 RETRY_S = 5.0
+LOOKING_SHARE = 0.1
+"""A look at 100,000 files takes seconds: no more than this part of the time goes into looking at everything."""
 ADMIT_S = 1.0
 """Finished files are admitted at least so often while many are looked at."""
 SILENT_S = 180.0
@@ -61,8 +65,7 @@ READS = 3
 """An image that changes while it is read is read so often, then it fails; once it is quiet it is a new revision."""
 DEATHS = 2
 """So many deaths that the parent saw are needed to give an image up."""
-ATTEMPTS = 10
-"""So many deaths of the whole service are more than power cuts can explain."""
+BLANK = Micrograph(np.zeros((64, 64), np.uint8), 64, 64)
 BROKEN = 70
 """Exit status (sysexits.h, EX_SOFTWARE) for what a restart may mend."""
 
@@ -234,6 +237,7 @@ class Daemon:
                     only = None if full else due | set(closed)
                     found = watch.scan(self._folder, settings.patterns, settings.recursive, only=only, denied=denied)
                     sightings = list(found)
+                    looked_s = time.monotonic() - now
                     if first:
                         backlog = self._first_look(sightings, known)
                         first = False
@@ -247,7 +251,7 @@ class Daemon:
                 self._doubt("scan", None)
                 now = time.monotonic()
                 if full:
-                    next_full = now + settings.rescan_s
+                    next_full = now + max(settings.rescan_s, looked_s / LOOKING_SHARE)
                 next_due = settler.next_moment()
                 self._look.wait(max(0.0, min(next_full, next_full if next_due is None else next_due) - now))
 
@@ -360,9 +364,6 @@ class Daemon:
         started = time.perf_counter()
         waited = Timing(wait=(time.monotonic() - settled_at) * 1e3)
         outcome: tuple[Micrograph, ...] | ImageError | None
-        if entry.attempts > ATTEMPTS:
-            outcome = ImageError("crashed", f"the service ended {ATTEMPTS} times while it was being inspected")
-            return Decoded(entry, source, outcome, waited, settled_at)
         if entry.attempts > 1:
             return Decoded(entry, source, None, waited, settled_at)
         try:
@@ -403,6 +404,8 @@ class Daemon:
         precision, why = parity.gated_precision(self._settings, self._journal.folder)
         with Pipeline(self._settings, precision=precision) as pipeline:
             models = pipeline.models
+            # A library that loads but cannot run must end the service here, before any image is blamed for it.
+            pipeline.inspect(BLANK, Source("blank", "blank", None))
             self._runs_on = (models.backend, models.precision)
             log.info("models run on %s in %s: %s", models.backend, models.precision, why)
             self._ready.set()

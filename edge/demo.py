@@ -95,6 +95,7 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
             print(f"edge-daemon watches {folder}, the broker is {host}:{port}, pictures go to {out}\n", flush=True)
             closed_at: dict[str, float] = {}
             for name, deliver in _deliveries(samples, images):
+                _remember_deliveries(out, {*closed_at, name})
                 deliver(folder / name)
                 closed_at[name] = time.time()
                 time.sleep(0.15)
@@ -177,13 +178,26 @@ def _address(broker: str | None) -> tuple[str, int]:
 
 
 def _empty_own_folder(out: Path) -> None:
-    """A fresh folder; what an earlier demo left there goes, anything else is not touched."""
-    if out.exists() and any(out.iterdir()):
-        if not (out / OWN_MARK).exists():
-            raise ConfigError(f"{out} holds files that are not from a demo: name another folder with --out")
+    """A fresh folder; what an earlier demo left there goes, anything else is not touched.
+
+    Raises ConfigError when there are files that no demo made, in the folder or among the images.
+    """
+    try:
+        delivered = set(json.loads((out / OWN_MARK).read_text()))
+    except (OSError, ValueError):
+        delivered = None
+    there = {path.name for path in out.iterdir()} if out.exists() else set()
+    foreign = there if delivered is None else {path.name for path in (out / "export").glob("*")} - delivered
+    if foreign:
+        raise ConfigError(f"{out} holds files that are not from a demo ({min(foreign)}): name another folder with --out")
+    if there:
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / OWN_MARK).touch()
+    _remember_deliveries(out, set())
+
+
+def _remember_deliveries(out: Path, names: set[str]) -> None:
+    (out / OWN_MARK).write_text(json.dumps(sorted(names)))
 
 
 def _write_config(out: Path, folder: Path, host: str, port: int, area: str) -> Path:

@@ -21,14 +21,15 @@ class _Card(BaseModel):
 
 
 class DomainStatistics(_Card):
-    """Mahalanobis distance of the classifier's embedding after projection: where the training images lay.
+    """Where the training images lay in the classifier's embedding; `edge.classify.domain_distance` measures against it.
 
-    mean: [D].  components: [R, D], rows orthonormal.  scales: [R], standard deviations along the rows.
-    residual_scale: standard deviation of what the rows do not explain, per dimension.
+    mean, deviations: [D], of the training images.  components: [R, D], rows orthonormal, of the standardised embedding.
+    scales: [R], standard deviations along the rows.  residual_scale: of what the rows do not explain, per dimension.
     threshold: distances above it are out of domain (the quantile named in `quantile` on held-out images).
     """
 
     mean: tuple[float, ...]
+    deviations: tuple[float, ...]
     components: tuple[tuple[float, ...], ...]
     scales: tuple[float, ...]
     residual_scale: float

@@ -23,7 +23,7 @@ from edge.errors import ImageError
 from edge.pipeline import Pipeline
 from edge.records import Inspection, Source
 
-LONGEST_S = 600.0
+LONGEST_S = 300.0
 LAST_WORDS_S = 10.0
 """So long may a child that has closed its end of the pipe take to end."""
 

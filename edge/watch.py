@@ -313,6 +313,7 @@ class Settler:
         known = self._known(path) == fingerprint
         if known and (deferred is None or deferred.told):
             self._pending.pop(path, None)
+            self._deferred.pop(path, None)
             return None
         pending = self._pending.get(path)
         if pending is None or pending.fingerprint != fingerprint:

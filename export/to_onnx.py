@@ -259,11 +259,17 @@ def _pick(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(2, index.unsqueeze(1).expand(-1, values.shape[1], -1))
 
 
+TEXTURE_STAGES = 3
+
+
 class ClassifierGraph(nn.Module):
     """uint8 [N, 1, 224, 224] → logits [N, C], cam [N, C, h, w], embedding [N, D].
 
     cam is the class-weighted sum of the last feature maps, without bias: exact Grad-CAM for a head of global average
     pooling and one linear layer (Selvaraju et al. 2017, section 3.1). Its mean over positions plus the bias is logits.
+    embedding holds the mean and the standard deviation over positions of every channel of the first `TEXTURE_STAGES`
+    stages. The last layer's features would be of no use for telling foreign images: a trained head maps noise, too, to
+    where its classes are.
     """
 
     def __init__(self, network: nn.Module, mean: float, std: float) -> None:
@@ -284,9 +290,11 @@ class ClassifierGraph(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
-        features = self.body.forward_features((image.float() / 255.0 - self.mean) / self.std)
+        features, stages = self.body.forward_intermediates((image.float() / 255.0 - self.mean) / self.std)
         cam = self.position_scores(features)
-        return cam.mean(dim=(2, 3)) + self.bias, cam, features.mean(dim=(2, 3))
+        textures = stages[:TEXTURE_STAGES]
+        parts = [part for stage in textures for part in (stage.mean(dim=(2, 3)), stage.std(dim=(2, 3), correction=0))]
+        return cam.mean(dim=(2, 3)) + self.bias, cam, torch.cat(parts, dim=1)
 
 
 SEGMENTER_OUTPUTS = ("boxes", "scores", "classes", "coefficients", "prototypes")

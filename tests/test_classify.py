@@ -17,7 +17,13 @@ from tests.conftest import pitted
 from tests.test_segment import CARD
 
 DOMAIN = DomainStatistics(
-    mean=(0.0,) * 4, components=((1.0, 0, 0, 0),), scales=(2.0,), residual_scale=1.0, threshold=3.0, quantile=0.995
+    deviations=(1.0,) * 4,
+    mean=(0.0,) * 4,
+    components=((1.0, 0, 0, 0),),
+    scales=(2.0,),
+    residual_scale=1.0,
+    threshold=3.0,
+    quantile=0.995,
 )
 CLASSIFIER = CARD.model_copy(
     update={
@@ -109,7 +115,7 @@ def test_the_heat_map_is_between_0_and_1_with_its_peak_where_the_class_score_is(
 
 def test_the_domain_distance_counts_scales_and_residue() -> None:
     embedding = np.array([[2.0, 0, 0, 0], [0, 1.0, 1.0, 1.0]], np.float32)
-    assert domain_distance(embedding, DOMAIN) == pytest.approx([np.sqrt(1 / 2), np.sqrt(1 / 2)])
+    assert domain_distance(embedding, DOMAIN) == pytest.approx([1, 1])
 
 
 @pytest.mark.parametrize("box", [(0, 0, 10, 10), (630, 470, 10, 10), (0, 0, 640, 480), (300, 200, 3, 90), (639, 0, 1, 1)])
@@ -170,12 +176,13 @@ def test_probabilities_are_a_distribution_whatever_the_logits(logits: list[float
     assert set(severity.prediction_set) == expected
 
 
-def test_the_domain_distance_is_mahalanobis_for_gaussian_data() -> None:
+def test_the_domain_distance_is_that_of_the_farther_of_components_and_rest() -> None:
     random = np.random.default_rng(0)
     basis = np.linalg.qr(random.normal(size=(10, 10)))[0]
     scales = np.array([5.0, 2.0] + [0.5] * 8)
     domain = DomainStatistics(
         mean=tuple(range(10)),
+        deviations=(2.0,) * 10,
         components=tuple(map(tuple, basis[:2].tolist())),
         scales=(5.0, 2.0),
         residual_scale=0.5,
@@ -184,6 +191,6 @@ def test_the_domain_distance_is_mahalanobis_for_gaussian_data() -> None:
     )
     offsets = random.normal(size=(200, 10)) * scales
     z = np.square(offsets / scales)
-    expected = np.sqrt((z[:, 0] + z[:, 1] + z[:, 2:].mean(axis=1)) / 3)
-    found = domain_distance((offsets @ basis + np.arange(10)).astype(np.float32), domain)
+    expected = np.sqrt(np.maximum(z[:, :2].mean(axis=1), z[:, 2:].mean(axis=1)))
+    found = domain_distance((2 * offsets @ basis + np.arange(10)).astype(np.float32), domain)
     assert np.allclose(found, expected, rtol=1e-4)

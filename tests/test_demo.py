@@ -42,6 +42,18 @@ def test_a_folder_with_other_things_in_it_is_not_touched(tmp_path: Path, capsys:
     assert "not from a demo" in capsys.readouterr().err
 
 
+def test_images_that_a_user_added_to_a_demo_are_not_deleted_by_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert demo(["--images", "1", "--out", str(out)]) == 0
+    (out / "export" / "mine.tif").write_bytes(b"precious")
+    assert demo(["--images", "1", "--out", str(out)]) == 2
+    assert (out / "export" / "mine.tif").read_bytes() == b"precious"
+    (out / "export" / "mine.tif").unlink()
+    assert demo(["--images", "1", "--out", str(out)]) == 0
+
+
 def test_no_broker_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo(["--out", str(tmp_path / "o"), "--broker", "127.0.0.1:1"]) == 1
     assert "no broker at 127.0.0.1:1" in capsys.readouterr().err

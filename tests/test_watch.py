@@ -372,7 +372,7 @@ def test_what_the_ledger_knows_can_be_deferred_and_is_told_once_more(settler: Se
     assert settler.observe([seen()], 61.0) == ([], 62.0)
     assert settler.observe([seen()], 62.0).ready == [seen(waited=frozenset(["incomplete"]))]
     assert settler.observe([seen()], 63.0) == ([], None)
-    assert settler.waited("a.tif", seen().fingerprint) == {"incomplete"}
+    assert settler.waited("a.tif", seen().fingerprint) == frozenset()  # what is done with is forgotten
 
 
 def test_a_sidecar_that_arrives_ends_the_wait_for_it(settler: Settler) -> None:

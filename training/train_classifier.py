@@ -29,7 +29,7 @@ CROP_MARGIN = 0.25
 CROP_WEIGHT = 0.3  # a region's label is its field's, so it says little
 BATCH = 32
 COVERAGE = 0.9
-DOMAIN_QUANTILE = 0.995
+DOMAIN_QUANTILE = 0.99
 COMPONENTS = 32
 
 Fields = NDArray[np.uint8]
@@ -333,14 +333,16 @@ def calibrate(graph: ClassifierGraph, fields: Fields, labels: Labels) -> Calibra
 def domain_statistics(learnt: NDArray[np.float32], held_out: NDArray[np.float32]) -> DomainStatistics:
     """Principal components of the training images' embeddings [N, D]; the threshold is a quantile over held-out ones."""
     values = learnt.astype(np.float64)
-    mean = values.mean(axis=0)
-    _, singular, rows = np.linalg.svd(values - mean, full_matrices=False)
+    mean, deviations = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
+    values = (values - mean) / deviations
+    _, singular, rows = np.linalg.svd(values, full_matrices=False)
     count = min(COMPONENTS, len(singular) - 1)
     components, scales = rows[:count], singular[:count] / np.sqrt(len(values))
-    rest = (values - mean) - (values - mean) @ components.T @ components
+    rest = values - values @ components.T @ components
     spare = max(values.shape[1] - count, 1)
     statistics = DomainStatistics(
         mean=_short(mean),
+        deviations=_short(deviations),
         components=tuple(_short(row) for row in components),
         scales=_short(np.maximum(scales, 1e-6)),
         residual_scale=float(np.sqrt(np.square(rest).sum(axis=1).mean() / spare)) or 1e-6,
@@ -352,7 +354,7 @@ def domain_statistics(learnt: NDArray[np.float32], held_out: NDArray[np.float32]
 
 
 def _short(values: NDArray[np.float64]) -> tuple[float, ...]:
-    """Five significant digits: the card is text, and 32 rows of 1280 numbers are most of it."""
+    """Five significant digits: the card is text, and the components are most of it."""
     return tuple(float(f"{value:.5g}") for value in values)
 
 

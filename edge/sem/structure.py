@@ -25,7 +25,7 @@ TYPE_SIZE: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8,
 TYPE_CODE: Final = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 11: "f4", 12: "f8", 13: "u4", 16: "u8",
                     17: "i8", 18: "u8"}  # fmt: skip
 
-MAX_PAGES: Final = 4096
+MAX_PAGES: Final = 256
 MAX_TAGS: Final = 1000  # of a page; real ones have under a hundred
 REDUCED_OR_MASK: Final = 0b101  # NewSubfileType, bit 0: a smaller copy of another page; bit 2: a transparency mask
 TAIL_BLOCK: Final = 1 << 16
