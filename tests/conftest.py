@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,15 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real files are not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _log_handlers_of_its_own() -> Iterator[None]:
+    """A command that was run in this process must not log into a stream that pytest has closed since."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
 
 
 def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
