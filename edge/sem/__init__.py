@@ -107,7 +107,7 @@ def read(
     data: bytes,
     name: str,
     sidecars: Mapping[str, bytes] | None = None,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),
     pixel_size_nm: float | None = None,
 ) -> tuple[Micrograph, ...]:
     """Micrographs of one file: one a page if its pages are images of one size, else its first page.
