@@ -276,7 +276,7 @@ def _subscribed(dashboard: Dashboard, host: str, port: int, prefix: str, out: Pa
     client.on_connect = subscribe
     client.on_subscribe = lambda *_: subscribed.set()
     client.on_message = lambda _client, _data, message: _arrived(
-        dashboard, message.topic[len(prefix) + 1 :], message.payload, out
+        dashboard, message.topic[len(prefix) + 1 :], bytes(message.payload), out
     )
     try:
         client.connect(host, port)

@@ -79,7 +79,7 @@ def _outline(mask: Mask, x: int, y: int) -> tuple[NDArray[np.int32], tuple[NDArr
     contours, hierarchy = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
     parents = hierarchy[0][:, 3]
     outer = contours[int(np.flatnonzero(parents < 0)[0])]
-    holes = tuple(_simplified(contours[index]) for index in np.flatnonzero(parents >= 0))
+    holes = tuple(_simplified(contours[index]) for index in np.flatnonzero(parents >= 0).tolist())
     return _simplified(outer), holes, _circularity(outer)
 
 

@@ -304,9 +304,9 @@ def _overlaps(detections: Sequence[Detection]) -> dict[tuple[int, int], int]:
             & (rest[:, 3] > boxes[index, 1])
             & (numbers[index + 1 :] != numbers[index])
         )
-        for other in np.flatnonzero(meets) + index + 1:
+        for other in (np.flatnonzero(meets) + index + 1).tolist():
             if count := _shared_px(detections[index], detections[other]):
-                shared[index, int(other)] = count
+                shared[index, other] = count
     return shared
 
 

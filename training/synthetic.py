@@ -577,7 +577,7 @@ def _cut_edge(canvas: _Canvas) -> None:
     distance = (np.arange(height, dtype=np.float32)[:, None] - ragged[None, :]).astype(np.float32)
     turned = int(rng.integers(4))
     if turned in (1, 3):
-        distance = cv2.resize(np.ascontiguousarray(distance.T), (width, height))
+        distance = np.asarray(cv2.resize(np.ascontiguousarray(distance.T), (width, height)), np.float32)
     if turned in (2, 3):
         distance = np.ascontiguousarray(distance[::-1, ::-1])
     beyond = distance < 0

@@ -192,7 +192,7 @@ class _Examples:
             turned = cv2.warpAffine(grey, turn, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REFLECT)
             grey = np.asarray(turned, np.uint8)
         gain, shift = rng.uniform(0.75, 1.3), rng.uniform(-25, 25)
-        return np.clip((grey.astype(np.float32) - 128) * gain + 128 + shift, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip((grey.astype(np.float32) - 128) * gain + 128 + shift, 0, 255), np.uint8)
 
 
 # --- learning --------------------------------------------------------------------------------------------------------

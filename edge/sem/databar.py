@@ -55,7 +55,7 @@ def looks_drawn(plane: Plane, rows: int) -> bool:
     """False when the last `rows` rows are clearly specimen: one grey level dominates less than half of them."""
     region = _as_bytes(plane[-rows:])
     modes = [int(np.bincount(row, minlength=256).max()) for row in region]
-    return 2 * sum(mode > region.shape[1] / 3 for mode in modes) > rows
+    return bool(2 * sum(mode > region.shape[1] / 3 for mode in modes) > rows)
 
 
 def black_rows(plane: Plane) -> int:

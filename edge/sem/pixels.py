@@ -129,7 +129,7 @@ def _lzw(page: Any, data: bytes) -> Values:
         segment, (sample, depth, row, column, _), shape = page.decode(unpacked, index)
         part = values[sample, depth : depth + shape[0], row : row + shape[1], column : column + shape[2]]
         part[...] = segment[: part.shape[0], : part.shape[1], : part.shape[2]]
-    return values.reshape(page.shape)
+    return np.asarray(values.reshape(page.shape))
 
 
 def _look_up(indices: Values, colours: Values) -> Values:
