@@ -14,12 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Network
+from edge.backends import Arrays, Network
 from edge.errors import ModelError
 from edge.model_card import DomainStatistics, ModelCard
 from edge.records import SEVERITIES, Grey, RegionSeverity, Severity, SeverityLabel
 
 SMALLEST_CROP_PX = 32
+CROPS_A_RUN = 8
+"""On a CPU, runs of 8 are as fast as one of 33 and take a third of the memory."""
 
 
 def field_of_view(grey: Grey, side_px: int) -> Grey:
@@ -87,11 +89,16 @@ class Classifier:
         batch[0, 0] = field_of_view(grey, side)
         for index, box in enumerate(chosen, start=1):
             batch[index, 0] = crop_region(grey, box, self.card.crop_margin, side)
-        outputs = self._network.run(batch)
+        outputs = self._run(batch)
         probabilities = _softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
         field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1])
         regions = [self._region_severity(row) for row in probabilities[1:]]
         return field, tuple(regions) + (None,) * (len(boxes_px) - len(chosen))
+
+    def _run(self, batch: NDArray[np.uint8]) -> Arrays:
+        """Outputs for the whole batch, which goes through the network in runs of at most `CROPS_A_RUN`."""
+        parts = [self._network.run(batch[start : start + CROPS_A_RUN]) for start in range(0, len(batch), CROPS_A_RUN)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _region_severity(self, probabilities: NDArray[np.float64]) -> RegionSeverity:
         best = int(probabilities.argmax())

@@ -77,6 +77,23 @@ def test_field_and_regions_go_through_the_network_in_one_batch() -> None:
     assert [region.label if region else None for region in regions] == ["severe", "severe", None]
 
 
+def test_many_regions_are_run_in_parts_and_come_out_in_order() -> None:
+    class Numbered(Told):
+        def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+            outputs = super().run(image)
+            outputs["logits"][:, 2] = image[:, 0, 112, 112] / 32.0
+            return outputs
+
+    grey = np.repeat(np.arange(0, 256, 8, dtype=np.uint8), 32)[None].repeat(64, axis=0)
+    boxes = np.array([[32 * index + 8, 24, 16, 16] for index in range(31)], np.int32)
+    network = Numbered([0, 0, 0])
+    _, regions = Classifier(network, CLASSIFIER).assess(grey, boxes, 32)
+    assert max(len(batch) for batch in network.batches) <= 8
+    confidences = [region.confidence for region in regions if region and region.label == "severe"]
+    assert len(confidences) >= 30
+    assert confidences == sorted(confidences)
+
+
 def test_the_temperature_softens_the_probabilities() -> None:
     soft = CLASSIFIER.model_copy(update={"calibration": CLASSIFIER.calibration.model_copy(update={"temperature": 4.0})})
     sharp, _ = Classifier(Told([0, 0, 4]), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
