@@ -251,7 +251,7 @@ class Daemon:
                 self._doubt("scan", None)
                 now = time.monotonic()
                 if full:
-                    next_full = now + max(settings.rescan_s, looked_s / LOOKING_SHARE)
+                    next_full = now + max(settings.rescan_s, min(looked_s / LOOKING_SHARE, SILENT_S / 2))
                 next_due = settler.next_moment()
                 self._look.wait(max(0.0, min(next_full, next_full if next_due is None else next_due) - now))
 
