@@ -31,7 +31,7 @@ import numpy as np
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge import parity
+from edge import overlay, parity
 from edge.errors import BrokerError, ConfigError
 
 OWN_MARK = ".edge-demo"
@@ -321,7 +321,7 @@ def line(verdict: dict[str, Any]) -> str:
         return _coloured(f"{'FAILED':<9}", "35") + f" {name:<34} {verdict['error']['code']}: {verdict['error']['message']}"
     severity, corrosion = verdict["severity"], verdict["corrosion"]
     label = severity["label"]
-    scale = "" if corrosion["area_um2"] is None else f", {corrosion['area_um2']:.4g} µm²"
+    scale = "" if corrosion["area_um2"] is None else f", {overlay.four_figures(corrosion['area_um2'])} µm²"
     doubt = f"  review: {severity['reasons'][0]}" if severity["needs_review"] else ""
     return (
         _coloured(f"{label:<9}", COLOURS[label])

@@ -104,9 +104,9 @@ def describe(inspection: Inspection) -> str:
                 inspection.measures.area_px[0] * pixel_um**2,
                 inspection.measures.equivalent_diameter_px[0] * pixel_um,
             )
-            lines.append(f"  largest    {area:.4g} µm², {diameter:.4g} µm across")
+            lines.append(f"  largest    {overlay.four_figures(area)} µm², {overlay.four_figures(diameter)} µm across")
     nm = inspection.micrograph.pixel_size_nm
-    scale = "unknown" if nm is None else f"{nm:.4g} nm a pixel ({inspection.micrograph.pixel_size_source})"
+    scale = "unknown" if nm is None else f"{overlay.four_figures(nm)} nm a pixel ({inspection.micrograph.pixel_size_source})"
     lines.append(f"  scale      {scale}")
     reasons = inspection.severity.reasons if inspection.severity else ()
     lines += [f"  review     {reason}" for reason in reasons]

@@ -49,6 +49,11 @@ def encode(picture: Picture, kind: Literal["png", "webp"]) -> bytes:
     return encoded.tobytes()
 
 
+def four_figures(value: float) -> str:
+    """A measure as people read it: four significant figures, no exponent where whole numbers do."""
+    return f"{value:.4g}" if abs(value) < 10_000 else f"{float(f'{value:.4g}'):,.0f}"
+
+
 def _draw_regions(picture: Picture, inspection: Inspection, scale: float) -> None:
     """Fill faintly, then outline; smaller regions are drawn over larger ones."""
     shift = 3  # cv2 takes fixed-point coordinates with this many fractional bits.
@@ -95,7 +100,7 @@ def _verdict(inspection: Inspection) -> list[tuple[str, tuple[int, int, int]]]:
         found = f"{len(inspection.regions)} regions, {measures.area_fraction:.2%} of the area"
         pixel_um = inspection.micrograph.pixel_size_um
         if pixel_um and len(inspection.regions):
-            found += f", largest {measures.area_px[0] * pixel_um**2:.4g} um2"
+            found += f", largest {four_figures(measures.area_px[0] * pixel_um**2)} um2"
         parts.append((found, INK_BGR))
     parts.append((_ascii(inspection.source.name), (190, 190, 190)))
     return parts

@@ -154,3 +154,10 @@ def test_no_line_of_the_strip_is_cut_and_no_letter_lost(name: str) -> None:
     lines = overlay._wrapped([(name, overlay.INK_BGR)], 344, 0.38)
     assert all(cv2.getTextSize(line, overlay.FONT, 0.38, 1)[0][0] <= 344 for line, _ in lines)
     assert "".join(line for line, _ in lines).replace(" ", "") == name.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(22770.4, "22,770"), (684.12, "684.1"), (0.012345, "0.01235"), (9999.4, "9999"), (1.5e7, "15,000,000")]
+)
+def test_measures_are_written_for_people(value: float, text: str) -> None:
+    assert overlay.four_figures(value) == text
