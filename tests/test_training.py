@@ -1,101 +1,23 @@
-"""The generator draws what it says; training takes data to a checkpoint that can be exported."""
+"""Training takes data to a checkpoint that can be exported."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
-from edge.config import Sample
 from edge.errors import ConfigError
-from edge.records import SEVERITIES, Regions, SeverityLabel
+from edge.records import SEVERITIES, Regions
 from training import cli
-from training.dataset import open_data_set, severity_of
+from training.dataset import open_data_set
 from training.evaluate import RegionScores, match
 from training.samples import SAMPLES, write_samples
-from training.synthetic import CLASSES, SMALLEST_REGION_PX2, render, write_data_set, yolo_labels
+from training.synthetic import CLASSES, render, write_data_set
 
 SIZE = (192, 144)
 COCO = Path(__file__).parents[1] / ".." / "shared" / "data" / "weights" / "yolov8n-seg_coco_fused_dequant.safetensors"
-
-
-def test_the_same_seed_draws_the_same_scene() -> None:
-    one, other = render(11, SIZE), render(11, SIZE)
-    assert one.name == other.name
-    np.testing.assert_array_equal(one.grey, other.grey)
-    np.testing.assert_array_equal(one.regions.boxes_px, other.regions.boxes_px)
-
-
-def test_another_seed_draws_another_scene() -> None:
-    assert (render(11, SIZE).grey != render(12, SIZE).grey).mean() > 0.5
-
-
-@pytest.mark.parametrize("size", [(192, 144), (144, 192), (97, 131)])
-def test_a_scene_has_the_size_asked_for(size: tuple[int, int]) -> None:
-    scene = render(5, size)
-    assert scene.grey.shape == size[::-1]
-    assert scene.grey.dtype == np.uint8
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_regions_lie_inside_the_image_and_do_not_overlap(seed: int) -> None:
-    regions = render(seed, SIZE, "severe").regions
-    taken = np.zeros(SIZE[::-1], np.int32)
-    for (x, y, width, height), mask in zip(regions.boxes_px, regions.masks, strict=True):
-        assert x >= 0
-        assert y >= 0
-        assert x + width <= SIZE[0]
-        assert y + height <= SIZE[1]
-        taken[y : y + height, x : x + width] += mask
-    assert taken.max() <= 1
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_region_is_one_connected_part_with_tight_bounds(seed: int) -> None:
-    for mask in render(seed, SIZE, "severe").regions.masks:
-        parts, _ = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-        assert parts == 2
-        assert mask.sum() >= SMALLEST_REGION_PX2
-        assert all(edge.any() for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
-
-
-def test_more_severe_scenes_are_more_corroded_on_average() -> None:
-    means = [np.mean([render(seed, SIZE, label).area_fraction for seed in range(20)]) for label in SEVERITIES]
-    assert means[0] < means[1] < means[2]
-
-
-def test_both_classes_occur() -> None:
-    seen = {int(value) for seed in range(6) for value in render(seed, SIZE, "severe").regions.class_ids}
-    assert seen == set(range(len(CLASSES)))
-
-
-def test_scenes_without_a_chosen_severity_have_all_of_them() -> None:
-    assert {render(seed, (64, 64)).severity for seed in range(20)} == set(SEVERITIES)
-
-
-@pytest.mark.parametrize("severity", SEVERITIES)
-def test_a_scenes_name_says_its_annealing_and_exposure(severity: SeverityLabel) -> None:
-    scene = render(3, (64, 64), severity)
-    fields = Sample().fields(f"{scene.name}.tif")
-    assert (fields["annealing_min"], fields["exposure_h"]) == (scene.annealing_min, scene.exposure_h)
-    assert severity_of(fields["exposure_h"]) == severity
-
-
-def test_labels_drawn_again_cover_their_regions() -> None:
-    scene = render(7, (320, 240), "severe")
-    lines = yolo_labels(scene.regions, 320, 240).splitlines()
-    assert len(lines) > 3
-    largest = np.array(lines[0].split()[1:], float).reshape(-1, 2) * (320, 240) - 0.5
-    drawn = np.zeros((240, 320), np.uint8)
-    cv2.fillPoly(drawn, [np.round(largest).astype(np.int32)], 1)
-    truth = np.zeros((240, 320), bool)
-    x, y, width, height = scene.regions.boxes_px[0]
-    truth[y : y + height, x : x + width] = scene.regions.masks[0]
-    both, either = (drawn & truth).sum(), (drawn | truth).sum()
-    assert both / either > 0.95
 
 
 # --- data sets -------------------------------------------------------------------------------------------------------
@@ -189,19 +111,6 @@ def test_samples_read_as_the_microscopes_they_imitate(sample: Any, tmp_path: Pat
     else:
         assert micrograph.pixel_size_nm is None
     assert micrograph.warnings == ()
-
-
-def test_synthesize_writes_as_many_images_as_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["synthesize", "--out", str(tmp_path), "--images", "2", "--seed", "9", "--size", "96x64"]) == 0
-    images = sorted((tmp_path / "images").iterdir())
-    assert len(images) == 2
-    assert cv2.imread(str(images[0]), cv2.IMREAD_GRAYSCALE).shape == (64, 96)
-
-
-def test_a_size_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as raised:
-        cli.main(["synthesize", "--out", str(tmp_path), "--images", "2", "--size", "large"])
-    assert raised.value.code == 2
 
 
 def test_training_without_data_says_how_to_make_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

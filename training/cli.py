@@ -35,13 +35,85 @@ def _parser() -> argparse.ArgumentParser:
     synthesize = commands.add_parser(
         "synthesize",
         help="draw micrographs with exact labels",
-        epilog="example: edge-train synthesize --out data/synthetic --images 200 --seed 1 --size 640x480",
+        epilog="examples: edge-train synthesize --preset paper --out data/paper; "
+        "edge-train synthesize --out data/synthetic --images 200 --seed 1 --size 640x480",
     )
-    synthesize.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets images/, labels/ and samples.csv")
-    synthesize.add_argument("--images", type=_count, required=True, metavar="N", help="how many")
-    synthesize.add_argument("--seed", type=int, default=0, metavar="S", help="of the first image, the next has S + 1")
+    synthesize.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets images/, labels/, truth/, samples.csv")
+    synthesize.add_argument(
+        "--preset",
+        choices=("transfer", "paper"),
+        default="transfer",
+        help="transfer: any metal under any microscope; paper: 3 annealing times x 4 exposures, 117 images (%(default)s)",
+    )
+    synthesize.add_argument("--images", type=_count, metavar="N", help="how many; the paper's preset has 117")
+    synthesize.add_argument("--seed", type=int, metavar="S", help="of the first image, the next has S + 1 (the preset's own)")
     synthesize.add_argument("--size", type=_size, default=(640, 480), metavar="WxH", help="in pixels (640x480)")
+    synthesize.add_argument(
+        "--classes",
+        choices=("annealing", "morphology"),
+        help="of the labels; annealing (AN_60 …) is for the paper's preset alone, and its default",
+    )
     synthesize.set_defaults(run=_synthesize)
+
+    prepare = commands.add_parser(
+        "prepare",
+        help="check, split and augment labelled images",
+        epilog="example: edge-train prepare my-images --out data/mine --classes pit product --seed 1",
+    )
+    prepare.add_argument("data", type=Path, metavar="DATA", help="images/ with labels/, masks/ or a COCO file; samples.csv")
+    prepare.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="gets images/, labels/, samples.csv, dataset.json"
+    )
+    prepare.add_argument(
+        "--labels", choices=("auto", "yolo", "labelme", "coco", "png", "npy"), default="auto", help="kind (%(default)s)"
+    )
+    prepare.add_argument(
+        "--labels-from", type=Path, metavar="DIR", help="folder of labels/ or masks/, where they are not in DATA"
+    )
+    prepare.add_argument("--folds", type=int, default=4, metavar="K", help="for cross-validation, 0 for none (%(default)s)")
+    prepare.add_argument("--test", type=float, default=0.1, metavar="PART", help="part of the images (%(default)s)")
+    prepare.add_argument("--val", type=float, default=0.1, metavar="PART", help="part of the images (%(default)s)")
+    prepare.add_argument(
+        "--augment",
+        type=_count,
+        default=4,
+        metavar="N",
+        help="images made of each training image, itself included (%(default)s)",
+    )
+    prepare.add_argument("--seed", type=int, default=0, metavar="S", help="(%(default)s)")
+    prepare.add_argument("--classes", nargs="+", default=(), metavar="NAME", help="in the order of their numbers")
+    prepare.add_argument(
+        "--mask-rule",
+        choices=("auto", "binary", "class", "instance"),
+        default="auto",
+        help="what the values of PNG and NPY masks mean (%(default)s)",
+    )
+    prepare.set_defaults(run=_prepare)
+
+    annotate = commands.add_parser(
+        "annotate",
+        help="label images without a person",
+        epilog="example: edge-train annotate my-images --out data/automatic --report",
+    )
+    annotate.add_argument("images", type=Path, metavar="IMAGES", help="an image, or a folder that is searched for images")
+    annotate.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets masks/*.npy and quality.csv")
+    annotate.add_argument(
+        "--min-diameter-px", type=float, default=6.0, metavar="N", help="of a disc of the region's area (%(default)g)"
+    )
+    annotate.add_argument(
+        "--polarity",
+        choices=("auto", "dark", "bright", "both"),
+        default="auto",
+        help="regions against the ground (%(default)s)",
+    )
+    annotate.add_argument("--report", action="store_true", help="also write report.html, a page of outlines, worst first")
+    annotate.add_argument(
+        "--against",
+        type=Path,
+        metavar="LABELS",
+        help="folder of labels made by hand (.npy, .png, .txt): also write against.json",
+    )
+    annotate.set_defaults(run=_annotate)
 
     samples = commands.add_parser(
         "samples", help="write the demo's sample micrographs", epilog="example: edge-train samples --out edge/samples"
@@ -97,11 +169,59 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _synthesize(arguments: argparse.Namespace, _command: str) -> int:
-    from training.synthetic import write_data_set
+    from training import synthetic
 
-    write_data_set(arguments.out, arguments.images, arguments.seed, arguments.size)
+    if arguments.preset == "paper":
+        if arguments.images not in (None, synthetic.PAPER_IMAGES):
+            raise ConfigError(f"--images: the paper's preset has {synthetic.PAPER_IMAGES} images; leave the option out")
+        seed = synthetic.PAPER_SEED if arguments.seed is None else arguments.seed
+        classes = synthetic.CLASSES if arguments.classes == "morphology" else synthetic.PAPER_CLASSES
+        synthetic.write_paper_set(arguments.out, arguments.size, seed, classes)
+    else:
+        if arguments.images is None:
+            raise ConfigError("--images: say how many images to draw")
+        if arguments.classes == "annealing":
+            raise ConfigError("--classes annealing: only the paper's preset has annealing times that can be seen")
+        seed = synthetic.TRANSFER_SEED if arguments.seed is None else arguments.seed
+        synthetic.write_data_set(arguments.out, arguments.images, seed, arguments.size)
     print(arguments.out)
     return 0
+
+
+def _prepare(arguments: argparse.Namespace, command: str) -> int:
+    from training.prepare import Options, prepare
+
+    options = Options(
+        labels=arguments.labels,
+        labels_from=arguments.labels_from,
+        folds=arguments.folds,
+        test=arguments.test,
+        val=arguments.val,
+        augment=arguments.augment,
+        seed=arguments.seed,
+        classes=tuple(arguments.classes),
+        mask_rule=arguments.mask_rule,
+    )
+    prepared = prepare(arguments.data, arguments.out, options, command)
+    for line in prepared.warnings:
+        print(f"to be known: {line}", file=sys.stderr)
+    print(prepared.summary())
+    print(prepared.folder)
+    return 0
+
+
+def _annotate(arguments: argparse.Namespace, _command: str) -> int:
+    from training.annotate import Rules
+    from training.annotate_folder import annotate_folder
+    from training.compare_labels import describe
+
+    rules = Rules(arguments.min_diameter_px, arguments.polarity)
+    done = annotate_folder(arguments.images, arguments.out, rules, report=arguments.report, against=arguments.against)
+    print(f"{done.regions} regions in {done.images} images; {done.failed} files failed")
+    if done.agreement:
+        print(f"{done.compared} images with labels. {describe(done.agreement)}")
+    print(arguments.out)
+    return 1 if done.failed else 0
 
 
 def _samples(arguments: argparse.Namespace, _command: str) -> int:

@@ -48,13 +48,11 @@ def train(
 ) -> Checkpoint:
     """Train on the fields in `data`, and on a region of `crops_part` of them; write `out/classifier.pt`.
 
-    weights: "none", "imagenet" (timm's own) or a file, see `initial_network`.  Groups are split 70/15/15 into fields to
-    learn from, to calibrate on and to score on.  Raises ConfigError and ModelError.
+    weights: "none", "imagenet" (timm's own) or a file, see `initial_network`.  Groups are split into fields to learn
+    from, to calibrate on and to score on: as prepared, else 70/15/15.  Raises ConfigError and ModelError.
     """
     data_set = open_data_set(data)
-    kept, outside = data_set.split(0.3)
-    half = len(outside) // 2
-    calibration_part, test_part = outside[:half], outside[half:]
+    kept, calibration_part, test_part = data_set.parts()
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
 
