@@ -102,11 +102,11 @@ def _images(images: Path, out: Path) -> list[Path]:
         return [images]
     if not images.is_dir():
         raise ConfigError(f"{images} is neither an image nor a folder of images")
-    inside = out.resolve()
+    masks = (out / "masks").resolve()  # `out` may well be the data set that holds the images
     files = sorted(
         path
         for path in images.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and inside not in path.resolve().parents
+        if path.suffix.lower() in SUFFIXES and path.is_file() and masks not in path.resolve().parents
     )
     if not files:
         raise ConfigError(f"no images below {images}: looked for {', '.join(sorted(SUFFIXES))}")
