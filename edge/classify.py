@@ -90,7 +90,7 @@ class Classifier:
         for index, box in enumerate(chosen, start=1):
             batch[index, 0] = crop_region(grey, box, self.card.crop_margin, side)
         outputs = self._run(batch)
-        probabilities = _softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
+        probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
         field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1])
         regions = [self._region_severity(row) for row in probabilities[1:]]
         return field, tuple(regions) + (None,) * (len(boxes_px) - len(chosen))
@@ -144,7 +144,8 @@ class Classifier:
         return cast(SeverityLabel, self.card.classes[index])
 
 
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities [N, C] of logits [N, C]."""
     exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(exponent / exponent.sum(axis=1, keepdims=True))
 

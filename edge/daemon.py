@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from edge import __version__, intake, notify, oneshot, overlay, parity, sem, suspect, vitals, watch
+from edge import __version__, intake, notify, overlay, parity, sem, suspect, vitals, watch
 from edge.config import Settings
 from edge.errors import BackendError, ConfigError, EdgeError, ImageError, ModelError, StateError, StateFullError
 from edge.journal import Entry, Fingerprint, Journal, Message, Verdict
@@ -284,7 +284,7 @@ class Daemon:
             return False
         path = self._folder / sighting.path
         try:
-            file = intake.read_file(path, oneshot.limits_of(self._settings).max_bytes, within=self._folder)
+            file = intake.read_file(path, intake.limits_of(self._settings).max_bytes, within=self._folder)
         except (ImageError, MemoryError):
             return False  # The decode thread meets it again, where it is counted, and says so.
         whole = sem.completeness(file.data)
@@ -367,7 +367,7 @@ class Daemon:
         if entry.attempts > 1:
             return Decoded(entry, source, None, waited, settled_at)
         try:
-            limits = oneshot.limits_of(self._settings)
+            limits = intake.limits_of(self._settings)
             file = self._read_quiet(path, limits.max_bytes)
             source = replace(source, sha256=file.sha256)
             read = time.perf_counter()
@@ -451,7 +451,7 @@ class Daemon:
     def _run_pipeline(
         self, pipeline: Pipeline, pages: tuple[Micrograph, ...], source: Source, spent: Timing
     ) -> list[Inspection] | ImageError | None:
-        each = replace(spent, read=spent.read / len(pages), decode=spent.decode / len(pages))
+        each = spent.shared_by(len(pages))
         inspections = []
         try:
             for page in pages:

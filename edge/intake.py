@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.config import Settings
 from edge.errors import ImageError
-from edge.sem import sidecar_names
+from edge.sem import Limits, sidecar_names
 
 SIDECAR_LIMIT_BYTES = 4 << 20
 NOT_A_FILE = "it is a folder, pipe, socket or device: export images as plain files"
@@ -26,6 +27,11 @@ class FileBytes:
     size: int
     mtime_ns: int
     sidecars: Mapping[str, bytes]
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the settings refuse before anything is read or allocated."""
+    return Limits(int(settings.inspect.max_megapixels * 1e6), int(settings.inspect.max_file_mib * 2**20))
 
 
 def read_file(path: Path, max_bytes: int, within: Path | None = None) -> FileBytes:

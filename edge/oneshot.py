@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
@@ -10,14 +9,12 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge import intake, overlay, parity, sem
+from edge import intake, overlay, parity
 from edge.config import Settings
 from edge.errors import ImageError
 from edge.pipeline import Pipeline
 from edge.records import Failure, Inspection, Source, Timing
 from edge.wire import json as wire
-
-log = logging.getLogger(__name__)
 
 ONE_SHOT_EPOCH = "6f7a3c52-2f0e-5d55-9f0c-1c2c50d7a3b1"
 """Stands for the journal's epoch where there is no journal, so that the same file has the same id in every run."""
@@ -33,7 +30,7 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: Settings, *, as_
     failed = done = 0
     precision, _ = parity.gated_precision(settings, cache_folder(), may_run=False)
     written = _Names(out)
-    limits = limits_of(settings)
+    limits = intake.limits_of(settings)
     with Pipeline(settings, precision=precision) as pipeline:
         for path, called in images:
             sha256 = None
@@ -42,7 +39,7 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: Settings, *, as_
                 file = intake.read_file(path, limits.max_bytes)
                 sha256 = file.sha256
                 read_ms = (time.perf_counter() - started) * 1e3
-                inspections = inspect_bytes(pipeline, settings, file, source_of(path, called, sha256), read_ms)
+                inspections = pipeline.inspect_file(file, source_of(path, called, sha256), Timing(read=read_ms))
             except ImageError as error:
                 failed += 1
                 _tell_failure(source_of(path, called, sha256), error, settings, as_json)
@@ -61,24 +58,9 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: Settings, *, as_
     return 1 if failed else 0
 
 
-def limits_of(settings: Settings) -> sem.Limits:
-    """What the settings refuse before anything is allocated."""
-    return sem.Limits(int(settings.inspect.max_megapixels * 1e6), int(settings.inspect.max_file_mib * 2**20))
-
-
 def source_of(path: Path, called: str, sha256: str | None) -> Source:
     """Which file it is, in text that is always valid UTF-8."""
     return Source(wire.display_path(path.name), wire.display_path(called), sha256)
-
-
-def inspect_bytes(
-    pipeline: Pipeline, settings: Settings, file: intake.FileBytes, source: Source, read_ms: float
-) -> list[Inspection]:
-    """One inspection for each page of a file. Raises ImageError or BackendError."""
-    started = time.perf_counter()
-    pages = sem.read(file.data, source.name, file.sidecars, limits_of(settings), settings.inspect.pixel_size_nm)
-    decode_ms = (time.perf_counter() - started) * 1e3 / len(pages)
-    return [pipeline.inspect(page, source, spent=Timing(read=read_ms / len(pages), decode=decode_ms)) for page in pages]
 
 
 def encode(inspection: Inspection, settings: Settings) -> bytes:

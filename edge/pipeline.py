@@ -10,9 +10,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
+from edge import sem
 from edge.backends import Network, choice
 from edge.classify import Classifier
 from edge.config import Settings
+from edge.intake import FileBytes, limits_of
 from edge.measure import measure, quality
 from edge.model_card import ModelCard, load_card
 from edge.model_card import resolve as resolve_model
@@ -125,6 +127,13 @@ class Pipeline:
             ),
             made_at=datetime.now(timezone.utc),
         )
+
+    def inspect_file(self, file: FileBytes, source: Source, spent: Timing = Timing()) -> list[Inspection]:  # noqa: B008 (frozen)
+        """The verdicts on a file's pages, which share what was `spent` on reading it. Raises ImageError or BackendError."""
+        started = time.perf_counter()
+        pages = sem.read(file.data, source.name, file.sidecars, limits_of(self._settings), self._settings.inspect.pixel_size_nm)
+        spent = replace(spent, decode=(time.perf_counter() - started) * 1e3).shared_by(len(pages))
+        return [self.inspect(page, source, spent=spent) for page in pages]
 
     def close(self) -> None:
         """Free both networks."""

@@ -17,7 +17,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from pickle import UnpicklingError
 
-from edge import intake, oneshot
+from edge import intake
 from edge.config import Settings
 from edge.errors import ImageError
 from edge.pipeline import Pipeline
@@ -80,10 +80,10 @@ def _work(sender: multiprocessing.connection.Connection, settings: Settings, pat
     sha256 = None
     outcome: Outcome
     try:
-        file = intake.read_file(path, oneshot.limits_of(settings).max_bytes, within=settings.watch.folder)
+        file = intake.read_file(path, intake.limits_of(settings).max_bytes, within=settings.watch.folder)
         sha256 = file.sha256
         with Pipeline(settings) as pipeline:
-            outcome = oneshot.inspect_bytes(pipeline, settings, file, replace(source, sha256=sha256), 0.0)
+            outcome = pipeline.inspect_file(file, replace(source, sha256=sha256))
     except ImageError as error:
         outcome = Refused(error, sha256)
     sender.send(outcome)

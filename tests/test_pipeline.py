@@ -120,7 +120,7 @@ def test_the_document_of_a_shipped_sample_adds_up(tmp_path: Path) -> None:
     path = max(parity.sample_files(), key=lambda file: sem.read(file.read_bytes(), file.name)[0].pixel_size_nm or 0)
     with Pipeline(settings) as pipeline:
         source = oneshot.source_of(path, path.name, None)
-        (inspection,) = oneshot.inspect_bytes(pipeline, settings, intake.read_file(path, 1 << 30), source, 0.0)
+        (inspection,) = pipeline.inspect_file(intake.read_file(path, 1 << 30), source)
     document = json.loads(oneshot.encode(inspection, settings))
     image, corrosion, regions = document["image"], document["corrosion"], document["regions"]
     um = image["pixel_size_nm"] / 1000

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge import classify
 from edge.classify import crop_region, domain_distance, field_of_view
 from edge.errors import ConfigError, ModelError
 from edge.model_card import Calibration, DomainStatistics, Training
@@ -310,9 +311,8 @@ def outputs(graph: ClassifierGraph, fields: Fields) -> tuple[NDArray[np.float64]
 
 
 def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Probabilities [N, C]."""
-    exponent = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
-    return np.asarray(exponent / exponent.sum(axis=1, keepdims=True))
+    """Probabilities [N, C], as the edge makes them."""
+    return classify.softmax(logits / temperature)
 
 
 def calibrate(graph: ClassifierGraph, fields: Fields, labels: Labels) -> Calibration:

@@ -14,16 +14,15 @@ from edge.backends.onnx_session import OnnxSession
 from edge.backends.openvino_model import OpenVinoModel
 from edge.errors import ConfigError
 
-BACKENDS: dict[str, Opener] = {
+BACKENDS: dict[str, Opener] = {  # by the name of the library that each imports
     "openvino": OpenVinoModel,
     "onnxruntime": OnnxSession,
 }
-_MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
 
 
 def installed() -> tuple[str, ...]:
     """Names of the backends whose library is installed, best first; nothing is imported."""
-    return tuple(name for name in BACKENDS if importlib.util.find_spec(_MODULES[name]) is not None)
+    return tuple(name for name in BACKENDS if importlib.util.find_spec(name) is not None)
 
 
 def resolve(name: str) -> str:
