@@ -106,7 +106,7 @@ class Checkpoint:
     def network(self) -> nn.Module:
         """The trained network on three equal channels, in eval mode. Raises ModelError."""
         network = (
-            segmentation_network(self.classes)
+            segmentation_network(self.classes, self.architecture)
             if self.task == "segment"
             else classification_network(self.architecture, len(self.classes))
         )
@@ -117,11 +117,19 @@ class Checkpoint:
         return network.eval()
 
 
-def segmentation_network(classes: tuple[str, ...]) -> nn.Module:
-    """YOLOv8n-seg with random weights (Jocher et al. 2023; 32 prototypes, strides 8, 16, 32)."""
+def segmentation_network(classes: tuple[str, ...], architecture: str = "yolov8n-seg") -> nn.Module:
+    """A segmenter of ultralytics with random weights: yolov8n-seg (Jocher et al. 2023), yolo11n-seg, yolo26s-seg …
+
+    Raises ModelError for a name that ultralytics does not know as a segmenter.
+    """
     from ultralytics.nn.tasks import SegmentationModel
 
-    network = SegmentationModel("yolov8n-seg.yaml", ch=3, nc=len(classes), verbose=False)
+    if not re.fullmatch(r"yolo[\w.]*-seg", architecture):
+        raise ModelError(f"{architecture} is not a segmenter's name: write it like yolov8n-seg or yolo11n-seg")
+    try:
+        network = SegmentationModel(f"{architecture}.yaml", ch=3, nc=len(classes), verbose=False)
+    except FileNotFoundError as error:
+        raise ModelError(f"this version of ultralytics has no {architecture}") from error
     network.names = dict(enumerate(classes))
     return cast(nn.Module, network)
 

@@ -629,6 +629,30 @@ def test_labels_from_another_folder_are_split_in_the_same_way(data: Path, tmp_pa
     assert table(automatic.folder) == table(by_hand.folder)
 
 
+def test_regions_can_be_named_by_the_annealing_of_their_image(data: Path, tmp_path: Path) -> None:
+    rows = (data / "samples.csv").read_text().splitlines()
+    minutes = ["60" if index % 2 else "90" for index in range(len(rows) - 1)]
+    head, *rest = csv.reader(rows)
+    table = [dict(zip(head, row, strict=True), annealing_min=time) for row, time in zip(rest, minutes, strict=True)]
+    with (data / "samples.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    out = tmp_path / "annealed"
+    prepare(data, out, Options(folds=2, augment=1, classes_by="annealing"), "")
+    assert (out / "classes.txt").read_text().split() == ["AN_60", "AN_90"]
+    for row, time in zip(table, minutes, strict=True):
+        lines = (out / "labels" / f"{Path(row['image']).stem}.txt").read_text().splitlines()
+        assert {line.split()[0] for line in lines} <= {"0" if time == "60" else "1"}
+
+
+def test_an_image_without_annealing_has_no_class_by_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    cv2.imwrite(str(tmp_path / "data" / "a.png"), blobs(1).astype(np.uint8) * 200)
+    with pytest.raises(ConfigError, match="annealing time is not known"):
+        prepare(tmp_path / "data", tmp_path / "out", Options(folds=0, test=0, val=0, classes_by="annealing"), "")
+
+
 def test_images_without_labels_can_still_be_classified(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     make_images(tmp_path / "data", labels=False)

@@ -88,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="what the values of PNG and NPY masks mean (%(default)s)",
     )
+    prepare.add_argument(
+        "--classes-by",
+        choices=("labels", "annealing"),
+        default="labels",
+        help="annealing: name each region by the annealing of its image, as the paper does (%(default)s)",
+    )
     prepare.set_defaults(run=_prepare)
 
     annotate = commands.add_parser(
@@ -123,11 +129,19 @@ def _parser() -> argparse.ArgumentParser:
 
     segmenter = commands.add_parser(
         "segmenter",
-        help="stage 1: YOLOv8n-seg",
-        epilog="example: edge-train segmenter --data data/synthetic --weights coco --epochs 50 --imgsz 640 --out runs",
+        help="stage 1: YOLOv8n-seg, or another segmenter of ultralytics",
+        epilog="examples: edge-train segmenter --data data/ready --weights coco --epochs 50 --imgsz 640 --out runs/segmenter; "
+        "edge-train segmenter --data data/ready --preset short --fold all --out runs/folds",
     )
-    _training_arguments(segmenter, "FILE|coco|none", "coco", epochs=50)
-    segmenter.add_argument("--imgsz", type=_count, default=640, metavar="PX", help="side of the training images (%(default)s)")
+    _training_arguments(segmenter, "FILE|coco|none", "coco")
+    segmenter.add_argument("--model", default="yolov8n-seg", metavar="NAME", help="or yolov8s-seg, yolo11n-seg … (%(default)s)")
+    segmenter.add_argument(
+        "--preset",
+        choices=("paper", "short"),
+        help="paper: 200 epochs at 640 px, for a GPU; short: 30 at 320 px, for two cores",
+    )
+    segmenter.add_argument("--imgsz", type=_count, metavar="PX", help="side of the training images (640)")
+    segmenter.add_argument("--resume", action="store_true", help="go on where a run into the same --out was cut off")
     segmenter.set_defaults(run=_segmenter)
 
     classifier = commands.add_parser(
@@ -135,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         help="stage 2: EfficientNet-B0 or ResNet18",
         epilog="example: edge-train classifier --data data/synthetic --weights imagenet --epochs 20 --out runs",
     )
-    _training_arguments(classifier, "FILE|imagenet|none", "imagenet", epochs=20)
+    _training_arguments(classifier, "FILE|imagenet|none", "imagenet")
     classifier.add_argument(
         "--architecture", choices=("efficientnet_b0", "resnet18"), default="efficientnet_b0", help="(%(default)s)"
     )
@@ -143,12 +157,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _training_arguments(parser: argparse.ArgumentParser, weights: str, begin: str, epochs: int) -> None:
+def _training_arguments(parser: argparse.ArgumentParser, weights: str, begin: str) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set: images/, labels/, samples.csv")
     parser.add_argument("--weights", default=begin, metavar=weights, help="where training begins (%(default)s)")
-    parser.add_argument("--epochs", type=_count, default=epochs, metavar="N", help="(%(default)s)")
+    parser.add_argument("--epochs", type=_count, metavar="N", help="passes over the images")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="gets the weights (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="(%(default)s)")
+    parser.add_argument(
+        "--fold",
+        type=_fold,
+        metavar="K|all",
+        help="of a prepared data set: learn from the others, score on this one; into OUT/fold0, OUT/fold1, …",
+    )
+
+
+def _fold(text: str) -> int | str:
+    return text if text == "all" else int(text)
+
+
+def _runs(arguments: argparse.Namespace) -> list[tuple[int | None, Path]]:
+    """The folds that were asked for, and the folder of each; (None, OUT) without folds."""
+    if arguments.fold is None:
+        return [(None, arguments.out)]
+    if arguments.fold != "all":
+        return [(arguments.fold, arguments.out / f"fold{arguments.fold}")]
+    from training.dataset import open_data_set
+
+    folds = open_data_set(arguments.data).folds
+    if not folds:
+        raise ConfigError(f"{arguments.data} has no folds: make them with edge-train prepare --folds 4")
+    return [(fold, arguments.out / f"fold{fold}") for fold in range(folds)]
 
 
 def _count(text: str) -> int:
@@ -201,6 +239,7 @@ def _prepare(arguments: argparse.Namespace, command: str) -> int:
         seed=arguments.seed,
         classes=tuple(arguments.classes),
         mask_rule=arguments.mask_rule,
+        classes_by=arguments.classes_by,
     )
     prepared = prepare(arguments.data, arguments.out, options, command)
     for line in prepared.warnings:
@@ -232,10 +271,23 @@ def _samples(arguments: argparse.Namespace, _command: str) -> int:
 
 
 def _segmenter(arguments: argparse.Namespace, command: str) -> int:
-    from training.train_segmenter import train
+    from training.train_segmenter import PRESETS, Recipe, train
 
-    train(arguments.data, arguments.out, arguments.weights, arguments.epochs, arguments.imgsz, arguments.seed, command)
-    print(arguments.out / "segmenter.pt")
+    preset = PRESETS[arguments.preset] if arguments.preset else {}
+    recipe = Recipe(
+        model=arguments.model,
+        weights=arguments.weights,
+        epochs=arguments.epochs or preset.get("epochs", 50),
+        imgsz=arguments.imgsz or preset.get("imgsz", 640),
+        seed=arguments.seed,
+    )
+    for fold, out in _runs(arguments):
+        if arguments.resume and (out / "segmenter.pt").is_file():
+            print(f"{out / 'segmenter.pt'} is there already", file=sys.stderr)
+            continue
+        begun = arguments.resume and (out / "segmenter" / "weights" / "last.pt").is_file()
+        train(arguments.data, out, recipe, command, fold, resume=begun)
+        print(out / "segmenter.pt")
     return 0
 
 
@@ -246,7 +298,7 @@ def _classifier(arguments: argparse.Namespace, command: str) -> int:
         arguments.data,
         arguments.out,
         arguments.weights,
-        arguments.epochs,
+        arguments.epochs or 20,
         arguments.seed,
         command,
         arguments.architecture,

@@ -24,7 +24,7 @@ from training.synthetic import render, write_data_set
 if TYPE_CHECKING:
     from export.to_onnx import Checkpoint
 
-SEGMENTER_IMAGES, SEGMENTER_SIDE_PX, SEGMENTER_EPOCHS, SEGMENTER_SEED = 900, 416, 8, 100_000
+SEGMENTER_IMAGES, SEGMENTER_SIDE_PX, SEGMENTER_EPOCHS, SEGMENTER_SEED = 1400, 416, 10, 100_000
 CLASSIFIER_SIZE_PX = (448, 336)
 CLASSIFIER_ROUNDS = (  # images, first seed, epochs, part of the images that give a region: new images in each round
     (1200, 200_000, 6, 0.35),
@@ -71,7 +71,8 @@ def make_segmenter(weights: str, work: Path, out: Path, version: str) -> Path:
     data = work / "synthetic-segment"
     write_data_set(data, SEGMENTER_IMAGES, SEGMENTER_SEED, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
     command = f"python -m training.make_models --weights {Path(weights).name}"
-    checkpoint = train_segmenter.train(data, work, weights, SEGMENTER_EPOCHS, SEGMENTER_SIDE_PX, SEED, command)
+    recipe = train_segmenter.Recipe(weights=weights, epochs=SEGMENTER_EPOCHS, imgsz=SEGMENTER_SIDE_PX, seed=SEED)
+    checkpoint = train_segmenter.train(data, work, recipe, command)
     return publish_segmenter(checkpoint, work, out, version)
 
 

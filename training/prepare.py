@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
@@ -65,6 +65,7 @@ class Options:
     labels_from: folder of the labels and their classes.txt, where they are not with the images.
     augment: images made of each image that is learnt from, itself included; 1 for no varied copies.
     classes: names in the order of their numbers; empty for what the labels, classes.txt or COCO's categories say.
+    classes_by: "annealing" names every region by the annealing of its image, AN_60 …, as the paper does (section 3.2).
     """
 
     labels: LabelKind | Literal["auto"] = "auto"
@@ -76,6 +77,7 @@ class Options:
     seed: int = 0
     classes: tuple[str, ...] = ()
     mask_rule: MaskRule | Literal["auto"] = "auto"
+    classes_by: Literal["labels", "annealing"] = "labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ def prepare(data: Path, out: Path, options: Options, command: str) -> Prepared:
     labels_in = options.labels_from or data
     labels = _find_labels(labels_in, files, options, findings)
     classes, regions, rule = _read_labels(labels_in, files, pages, labels, options, findings)
+    if options.classes_by == "annealing":
+        classes, regions = _by_annealing(pages, regions, findings)
     findings += _check_pages(pages)
     parts, folds = _split(pages, options, findings)
     if regions:
@@ -211,6 +215,8 @@ def _check_options(data: Path, out: Path, options: Options) -> None:
         problems.append("--augment must be 1 (no varied copies) or more")
     if len(set(options.classes)) < len(options.classes):
         problems.append("--classes names a class twice")
+    if options.classes and options.classes_by == "annealing":
+        problems.append("--classes-by annealing makes the names itself: leave --classes out")
     if problems:
         raise ConfigError("; ".join(problems))
 
@@ -467,6 +473,27 @@ def _read_labels(
         regions.append(made)
         findings += noted
     return classes, tuple(regions), rule
+
+
+def _by_annealing(
+    pages: Sequence[_Page], regions: tuple[Regions, ...], findings: list[Finding]
+) -> tuple[tuple[str, ...], tuple[Regions, ...]]:
+    """Class names, shortest annealing first, and the regions with these classes."""
+    unknown = [
+        Finding("the annealing time is not known, so there is no class", page.key)
+        for page in pages
+        if page.annealing_min is None
+    ]
+    findings += unknown
+    if unknown:
+        return ("corrosion",), regions
+    minutes = sorted({page.annealing_min for page in pages if page.annealing_min is not None})
+    names = tuple(f"AN_{value:g}" for value in minutes)
+    numbers = [minutes.index(page.annealing_min or 0.0) for page in pages]
+    return names, tuple(
+        replace(one, class_ids=np.full(len(one), number, np.int32), class_names=names)
+        for one, number in zip(regions, numbers, strict=bool(regions))
+    )
 
 
 def _read_one(read: _Read, page: _Page, key: str | None) -> Sheet | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge.errors import ModelError
+from edge.errors import ConfigError, ModelError
 from edge.model_card import Training
+from edge.segment import letterbox_scale
 from export.to_onnx import Checkpoint, segmentation_network
 from training.dataset import LabelledImage, open_data_set
 
@@ -25,40 +27,77 @@ BATCH = 16
 HELD_OUT = 0.06
 
 
-def train(data: Path, out: Path, weights: str, epochs: int, imgsz: int, seed: int, command: str) -> Checkpoint:
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides, beside the data, how a segmenter is trained.
+
+    model: ultralytics' name of an architecture: yolov8n-seg, yolov8s-seg, yolo11n-seg, yolo26n-seg …
+    weights: where training begins, see `initial_network`.  imgsz: side of the training images in pixels.
+    """
+
+    model: str = "yolov8n-seg"
+    weights: str = "coco"
+    epochs: int = 50
+    imgsz: int = 640
+    seed: int = 0
+
+
+PRESETS = {
+    "paper": {"epochs": 200, "imgsz": 640},  # section 3.2: for a GPU
+    "short": {"epochs": 30, "imgsz": 320},  # for two cores: about two hours for four folds of 117 images
+}
+
+
+def train(data: Path, out: Path, recipe: Recipe, command: str, fold: int | None = None, *, resume: bool = False) -> Checkpoint:
     """Train on the data set in `data`; write `out/segmenter.pt` and ultralytics' own files below `out/segmenter`.
 
-    weights: see `initial_network`.  imgsz: side of the training images in pixels.  command: what the card will say.
-    Raises ModelError and ConfigError.
+    command: what the card will say.  fold: learn from the other folds of a prepared data set and score on this one.
+    resume: go on after the last whole epoch of a run that was cut off; its own recipe counts. Raises ModelError and
+    ConfigError.
     """
     from ultralytics.models.yolo.segment import SegmentationTrainer
 
     data_set = open_data_set(data)
-    kept, held_out = data_set.split(HELD_OUT)
-    description = _describe(out / "segmenter-data", data_set.classes, train=kept, val=held_out)
-    torch.manual_seed(seed)
-    network = initial_network(weights, data_set.classes, [_batch(kept[:BATCH], imgsz)])
+    kept, held_out = data_set.split(HELD_OUT) if fold is None else data_set.fold(fold)
+    last = out / "segmenter" / "weights" / "last.pt"
+    if resume and not last.is_file():
+        raise ConfigError(f"nothing to resume: there is no {last}")
+    description = _describe(out / "segmenter-data", data_set.classes, recipe.imgsz, train=kept, val=held_out)
+    torch.manual_seed(recipe.seed)
+    network = (
+        segmentation_network(data_set.classes, recipe.model)
+        if resume
+        else initial_network(recipe.model, recipe.weights, data_set.classes, [_batch(kept[:BATCH], recipe.imgsz)])
+    )
 
     class Trainer(SegmentationTrainer):
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
-            return network
+            if weights is not None:  # of the run that is resumed
+                network.load_state_dict(weights.float().state_dict())
+            return network.to(memory_format=torch.channels_last)  # 1.6 times as fast on two cores, and the same numbers
+
+        def preprocess_batch(self, batch: Any) -> Any:
+            batch = super().preprocess_batch(batch)
+            batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
+            return batch
 
     trainer = Trainer(
         overrides={
-            "model": "yolov8n-seg.yaml",
+            "model": str(last) if resume else f"{recipe.model}.yaml",
+            "resume": str(last) if resume else False,
             "data": str(description),
-            "epochs": epochs,
-            "imgsz": imgsz,
+            "epochs": recipe.epochs,
+            "imgsz": recipe.imgsz,
             "batch": BATCH,
             "nbs": BATCH,  # a step per batch: the data set is small
-            "seed": seed,
+            "seed": recipe.seed,
             "device": "0" if torch.cuda.is_available() else "cpu",
             "workers": 1,
             "project": str(out.resolve()),
             "name": "segmenter",
             "exist_ok": True,
             "optimizer": "AdamW",
-            "lr0": 1.5e-3 if weights != "none" else 2e-3,
+            "lr0": 1.5e-3 if recipe.weights != "none" else 2e-3,
             "lrf": 0.05,
             "cos_lr": True,
             "warmup_epochs": 0.5,
@@ -68,31 +107,35 @@ def train(data: Path, out: Path, weights: str, epochs: int, imgsz: int, seed: in
             "flipud": 0.5,
             "fliplr": 0.5,
             "degrees": 10.0,
-            "scale": 0.4,
+            "scale": 0.5,
             "mosaic": 0.5,
-            "close_mosaic": max(1, epochs // 4),
+            "close_mosaic": max(1, recipe.epochs // 4),
             "plots": False,
             "val": False,
         }
     )
-    trainer.train()
+    try:
+        trainer.train()
+    except AssertionError as error:  # how ultralytics says that all epochs are done
+        raise ConfigError(f"{last} cannot be resumed: {error}") from error
     best = cast(Any, torch.load(trainer.last, map_location="cpu", weights_only=False))  # our own file of a moment ago
     trained = (best.get("ema") or best["model"]).float()
+    what = f"held-out images of {data.name}" if fold is None else f"fold {fold} of {data.name}"
     checkpoint = Checkpoint(
         task="segment",
-        architecture="yolov8n-seg",
+        architecture=recipe.model,
         classes=data_set.classes,
         state=trained.state_dict(),
         training=Training(
             data=f"{data.name}: {len(kept)} images trained on, {len(held_out)} held out",
             data_sha256=data_set.sha256,
-            initialised_from=weights if weights in ("none", "coco") else Path(weights).name,
-            epochs=epochs,
+            initialised_from=recipe.weights if recipe.weights in ("none", "coco") else Path(recipe.weights).name,
+            epochs=recipe.epochs,
             images=len(kept),
-            seed=seed,
+            seed=recipe.seed,
             command=command,
         ),
-        scores=score(trained, held_out, data_set.classes, out, imgsz, f"held-out images of {data.name}"),
+        scores=score(trained, held_out, data_set.classes, out, recipe.imgsz, what),
         card={"input_px": 640, "smallest_region_px": 8.0},
     )
     checkpoint.save(out / "segmenter.pt")
@@ -105,7 +148,7 @@ def score(
     """Box and mask mAP as ultralytics computes them, in the form of a card's scores."""
     from ultralytics.models.yolo.segment import SegmentationValidator
 
-    description = _describe(out / "segmenter-score", classes, train=images, val=images)
+    description = _describe(out / "segmenter-score", classes, imgsz, train=images, val=images)
     validator = SegmentationValidator(
         args={
             "data": str(description),
@@ -138,16 +181,44 @@ def score(
     return {name: {"value": round(float(results[key]), 4), "n": len(images), "how": how} for name, key in keys.items()}
 
 
-def _describe(folder: Path, classes: tuple[str, ...], **parts: tuple[LabelledImage, ...]) -> Path:
-    """Write lists of images and the YAML (in its JSON subset) that ultralytics reads; returns the YAML's path."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _describe(folder: Path, classes: tuple[str, ...], side_px: int, **parts: tuple[LabelledImage, ...]) -> Path:
+    """Write the images as the network will see them, their labels and the YAML (in its JSON subset) that ultralytics reads.
+
+    Images are shrunk to `side_px` here, as the edge shrinks them: ultralytics would drop pixels instead of averaging them.
+    Returns the YAML's path.
+    """
     content: dict[str, Any] = {"path": str(folder.resolve()), "names": list(classes)}
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    written: set[Path] = set()
     for part, images in parts.items():
-        (folder / f"{part}.txt").write_text("".join(f"{image.path.resolve()}\n" for image in images), encoding="utf-8")
+        lines = []
+        for image in images:
+            target = folder / "images" / f"{image.path.stem}.png"
+            lines.append(f"{target.resolve()}\n")
+            if target in written:
+                continue
+            written.add(target)
+            _write_shrunk(image.path, target, side_px)
+            label = image.path.parent.parent / "labels" / f"{image.path.stem}.txt"
+            text = label.read_bytes() if label.is_file() else b""
+            (folder / "labels" / f"{image.path.stem}.txt").write_bytes(text)
+        (folder / f"{part}.txt").write_text("".join(lines), encoding="utf-8")
         content[part] = f"{part}.txt"
     path = folder / "data.yaml"
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
+
+
+def _write_shrunk(image: Path, target: Path, side_px: int) -> None:
+    grey = cv2.imread(str(image), cv2.IMREAD_GRAYSCALE)
+    if grey is None:
+        raise ConfigError(f"cannot decode {image}: let edge-train prepare convert it")
+    scale = letterbox_scale(grey.shape, side_px)
+    if scale < 1:
+        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    target.write_bytes(cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
 
 
 def _batch(images: tuple[LabelledImage, ...], side_px: int) -> Tensor:
@@ -157,19 +228,27 @@ def _batch(images: tuple[LabelledImage, ...], side_px: int) -> Tensor:
     return torch.from_numpy(np.stack(resized)).float().div(255)[:, None].expand(-1, 3, -1, -1)
 
 
-def initial_network(weights: str, classes: tuple[str, ...], images: Iterable[Tensor]) -> nn.Module:
-    """YOLOv8n-seg for `classes`, initialised from `weights`: "none", "coco" (ultralytics' own) or a .safetensors file.
+def initial_network(model: str, weights: str, classes: tuple[str, ...], images: Iterable[Tensor]) -> nn.Module:
+    """The architecture `model` for `classes`, initialised from `weights`.
 
+    weights: "none", "coco" (ultralytics' own, downloaded), a .pt file of edge-train or ultralytics, or a .safetensors file.
     images: float32 [N, 3, H, W] in 0…1, a few batches of what the network will learn from; a file whose BatchNorm is
     folded into its convolutions gets BatchNorm back with statistics measured on them. Raises ModelError.
     """
-    network = segmentation_network(classes)
+    network = segmentation_network(classes, model)
     if weights == "none":
         return network
     if weights == "coco":
         from ultralytics import YOLO
 
-        cast(Any, network).load(cast(Any, YOLO("yolov8n-seg.pt").model))
+        cast(Any, network).load(cast(Any, YOLO(f"{model}.pt").model))
+        return network
+    if weights.endswith(".pt"):
+        known, fits = Checkpoint.load(Path(weights)).state, network.state_dict()
+        fitting = {name: tensor for name, tensor in known.items() if name in fits and fits[name].shape == tensor.shape}
+        if len(fitting) < len(fits) / 2:
+            raise ModelError(f"{weights} holds another network than {model}")
+        network.load_state_dict({**fits, **fitting})
         return network
     from safetensors.torch import load_file
 
@@ -213,7 +292,7 @@ def _restore_batchnorm(network: nn.Module, folded: dict[str, Tensor], images: li
         if f"{name}.conv.bias" in folded and folded[f"{name}.conv.weight"].shape == module.conv.weight.shape
     ]
     if not hooks:
-        raise ModelError("none of the weights fit YOLOv8n-seg")
+        raise ModelError("none of the weights fit the network")
     network(torch.cat(images))
     for hook in hooks:
         hook.remove()
