@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `edge-export`; 0 done, 1 a model could not be exported, 2 wrong usage."""
+    """Run `edge-export`; 0 done, 1 a model could not be exported or differs from its weights, 2 wrong usage."""
     parser = argparse.ArgumentParser(prog="edge-export", description="Trained weights to the files that run at the edge.")
     commands = parser.add_subparsers(dest="command", required=True)
     onnx = commands.add_parser(
@@ -24,18 +25,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     onnx.add_argument("--classifier", type=Path, metavar="W.pt", help="checkpoint of edge-train classifier")
     onnx.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the .onnx files and their cards")
     onnx.add_argument("--model-version", default="0.1.0", metavar="V", help="version written into the cards (%(default)s)")
+    onnx.set_defaults(run=_onnx)
+
+    parity = commands.add_parser(
+        "parity",
+        help="prove that an ONNX file says what its weights say",
+        description="Compare the trained torch network with NAME.onnx on every installed backend, in float32, image by image.",
+        epilog="example: edge-export parity --checkpoint runs/segmenter.pt --onnx models/segmenter.onnx --images exports/",
+    )
+    parity.add_argument("--checkpoint", type=Path, required=True, metavar="W.pt", help="what the file was exported from")
+    parity.add_argument("--onnx", type=Path, required=True, metavar="NAME.onnx", help="the file, its card beside it")
+    parity.add_argument("--images", type=Path, metavar="PATH", help="an image or a folder of them (the shipped samples)")
+    parity.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, and the verdict to stdout")
+    parity.set_defaults(run=_parity)
+
     arguments = parser.parse_args(argv)
-    if arguments.segmenter is None and arguments.classifier is None:
+    if arguments.command == "onnx" and arguments.segmenter is None and arguments.classifier is None:
         parser.error("nothing to export: name --segmenter, --classifier or both")
-    return _onnx(arguments)
+    try:
+        return int(arguments.run(arguments))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except EdgeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(f"edge-export {arguments.command} needs more: install sem-corrosion-edge[training] ({error})", file=sys.stderr)
+        return 2
 
 
 def _onnx(arguments: argparse.Namespace) -> int:
-    try:
-        from export.to_onnx import Checkpoint, export_classifier, export_segmenter
-    except ImportError as error:
-        print(f"edge-export onnx needs torch: install sem-corrosion-edge[training] ({error})", file=sys.stderr)
-        return 2
+    from export.to_onnx import Checkpoint, export_classifier, export_segmenter
+
     failed = False
     jobs = (("segment", arguments.segmenter, export_segmenter), ("classify", arguments.classifier, export_classifier))
     for task, weights, export in jobs:
@@ -51,6 +73,23 @@ def _onnx(arguments: argparse.Namespace) -> int:
             print(f"{weights}: {error}", file=sys.stderr)
             failed = True
     return 1 if failed else 0
+
+
+def _parity(arguments: argparse.Namespace) -> int:
+    from export.parity import compare_export
+    from export.to_onnx import Checkpoint
+
+    found = compare_export(Checkpoint.load(arguments.checkpoint), arguments.onnx, arguments.images)
+    for name, reason in found.unreadable.items():
+        print(f"left out {name}: {reason}", file=sys.stderr)
+    text = json.dumps(found.document(), indent=1)
+    if arguments.json:
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+        print(found.verdict())
+    else:
+        print(text)
+        print(found.verdict(), file=sys.stderr)
+    return 0 if found.passed else 1
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -28,13 +29,17 @@ from edge.model_card import GREY_WINDOW_RULE, Calibration, ModelCard, Training, 
 
 OPSET = 17
 CANDIDATES = 1024
+COARSEST_STRIDE = 32
 PARITY_TOLERANCE = 1e-3
 
-LICENCES = {
-    "yolov8n-seg": "AGPL-3.0 (YOLOv8 by Ultralytics)",
-    "efficientnet_b0": "Apache-2.0 (architecture: timm)",
-    "resnet18": "Apache-2.0 (architecture: timm)",
-}
+_SEGMENTER_NAME = re.compile(r"yolo(v?\d+)[a-z]-seg")
+
+
+def licence_of(architecture: str) -> str:
+    """The licence under which weights of this architecture are, because of the code that they were trained with."""
+    if found := _SEGMENTER_NAME.fullmatch(architecture):
+        return f"AGPL-3.0 (YOLO{found[1]} by Ultralytics)"
+    return "Apache-2.0 (architecture: timm)"
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,11 @@ class Checkpoint:
         try:
             network.load_state_dict(dict(self.state))
         except RuntimeError as error:
-            raise ModelError(f"the weights do not fit {self.architecture}: {error}") from error
+            library = "ultralytics" if self.task == "segment" else "timm"
+            raise ModelError(
+                f"the weights do not fit {self.architecture} as this version of {library} builds it "
+                f"({' '.join(str(error).split())[:160]} …)"
+            ) from error
         return network.eval()
 
 
@@ -124,7 +133,7 @@ def segmentation_network(classes: tuple[str, ...], architecture: str = "yolov8n-
     """
     from ultralytics.nn.tasks import SegmentationModel
 
-    if not re.fullmatch(r"yolo[\w.]*-seg", architecture):
+    if not _SEGMENTER_NAME.fullmatch(architecture):
         raise ModelError(f"{architecture} is not a segmenter's name: write it like yolov8n-seg or yolo11n-seg")
     try:
         network = SegmentationModel(f"{architecture}.yaml", ch=3, nc=len(classes), verbose=False)
@@ -154,7 +163,7 @@ def _from_ultralytics(path: Path) -> Checkpoint:
     data = Path(str(facts.get("data", "unknown")))
     return Checkpoint(
         task="segment",
-        architecture="yolov8n-seg",
+        architecture=_name_of(network),
         classes=tuple(str(names[index]) for index in sorted(names)),
         state=network.state_dict(),
         training=Training(
@@ -170,6 +179,12 @@ def _from_ultralytics(path: Path) -> Checkpoint:
     )
 
 
+def _name_of(network: Any) -> str:
+    """ultralytics' name of a network that it has loaded; its file may be called yolov8-seg.yaml, with the size beside it."""
+    name, size = Path(str(network.yaml.get("yaml_file", "unknown"))).stem, str(network.yaml.get("scale", ""))
+    return name if _SEGMENTER_NAME.fullmatch(name) else re.sub(r"(?<=\d)-seg", f"{size}-seg", name)
+
+
 def fold_stem(stem: nn.Conv2d) -> nn.Conv2d:
     """A convolution on one channel that equals `stem` on three equal channels: the sum of its weights over the input."""
     folded = nn.Conv2d(
@@ -180,12 +195,106 @@ def fold_stem(stem: nn.Conv2d) -> nn.Conv2d:
         cast(Any, stem.padding),
         cast(Any, stem.dilation),
         bias=stem.bias is not None,
+        dtype=stem.weight.dtype,
     )
     with torch.no_grad():
         folded.weight.copy_(stem.weight.sum(dim=1, keepdim=True))
         if stem.bias is not None and folded.bias is not None:
             folded.bias.copy_(stem.bias)
     return folded
+
+
+def _with_folded_stem(network: nn.Module) -> nn.Module:
+    """A copy of a segmenter of ultralytics or of a timm network whose first convolution takes one channel."""
+    network = copy.deepcopy(network)
+    holder, name = next(
+        (holder, name)
+        for holder in network.modules()
+        for name, child in holder.named_children()
+        if isinstance(child, nn.Conv2d)
+    )
+    setattr(holder, name, fold_stem(cast(nn.Conv2d, getattr(holder, name))))
+    return network
+
+
+class TrainedNetwork:
+    """A checkpoint's network exactly as it was trained, in the form of `edge.backends.Network`.
+
+    Three equal channels, nothing folded, boxes decoded by ultralytics: what an exported file is measured against.
+    """
+
+    name = "torch"
+    precision = "float32"
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._network = cast(Any, checkpoint.network())
+        if checkpoint.task == "segment":
+            _require_head(self._network.model[-1])
+        self._task = checkpoint.task
+        self._mean, self._std = checkpoint.grey_mean, checkpoint.grey_std
+
+    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """The outputs that the exported file has, by name, for uint8 [N, 1, H, W]."""
+        with torch.no_grad():
+            grey = (torch.from_numpy(image).float() / 255 - self._mean) / self._std
+            found = (self._segment if self._task == "segment" else self._classify)(grey.expand(-1, 3, -1, -1))
+        return {name: tensor.numpy() for name, tensor in found.items()}
+
+    def close(self) -> None:
+        """Free the network."""
+        self._network = None
+
+    def __enter__(self) -> TrainedNetwork:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _segment(self, grey: Tensor) -> dict[str, Tensor]:
+        head = self._network.model[-1]
+        (rows, prototypes), _ = self._network(grey)
+        centre, size, probabilities, coefficients = rows.split((2, 2, head.nc, head.nm), dim=1)
+        scores, labels = probabilities.max(dim=1)
+        top, index = scores.topk(min(CANDIDATES, scores.shape[1]), dim=1)
+        return {
+            "boxes": _pick(torch.cat((centre - size / 2, centre + size / 2), dim=1), index).transpose(1, 2),
+            "scores": top,
+            "classes": labels.gather(1, index),
+            "coefficients": _pick(coefficients, index).transpose(1, 2),
+            "prototypes": prototypes,
+        }
+
+    def _classify(self, grey: Tensor) -> dict[str, Tensor]:
+        features, stages = self._network.forward_intermediates(grey)
+        textures = [
+            moment for stage in stages[:TEXTURE_STAGES] for moment in torch.std_mean(stage, dim=(2, 3), correction=0)[::-1]
+        ]
+        return {
+            "logits": self._network(grey),
+            "cam": torch.einsum("cd,ndhw->nchw", self._network.get_classifier().weight, features),
+            "embedding": torch.cat(textures, dim=1),
+        }
+
+
+def folding_difference(checkpoint: Checkpoint, image: NDArray[np.uint8]) -> float:
+    """How far the network with its stem folded to one channel is from the unfolded one on three equal channels.
+
+    The largest difference of any output, relative to that output's largest magnitude, in float64, where rounding hides nothing.
+    image: uint8 [N, 1, H, W].
+    """
+    network = checkpoint.network().double()
+    folded = _with_folded_stem(network)
+    grey = (torch.from_numpy(image).double() / 255 - checkpoint.grey_mean) / checkpoint.grey_std
+    with torch.no_grad():
+        pairs = zip(_tensors(network(grey.expand(-1, 3, -1, -1))), _tensors(folded(grey)), strict=True)
+        return max(float((one - other).abs().max() / one.abs().max().clamp(min=1e-9)) for one, other in pairs)
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """The tensors among nested outputs, without the raw ones that ultralytics adds for its loss."""
+    if isinstance(output, Tensor):
+        return [output]
+    return [tensor for part in output if not isinstance(part, dict) for tensor in _tensors(part)]
 
 
 class BoxDecode(nn.Module):
@@ -210,15 +319,15 @@ class BoxDecode(nn.Module):
 class SegmenterGraph(nn.Module):
     """uint8 [N, 1, H, W] → boxes, scores, classes, coefficients of the best candidates, and prototypes.
 
-    Only the K = min(1024, all) best candidates are decoded; H and W are any multiples of 32.
+    Only the K = min(1024, all) best candidates are decoded; H and W are any multiples of 32. Raises ModelError for a
+    network with another head than YOLOv8's.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        network = copy.deepcopy(network).eval()
-        network = cast(Any, network).fuse(verbose=False)
-        layers = cast(nn.Sequential, network.model)
-        cast(Any, layers[0]).conv = fold_stem(cast(nn.Conv2d, cast(Any, layers[0]).conv))
+        _require_head(cast(Any, network).model[-1])
+        fused = cast(Any, copy.deepcopy(network).eval()).fuse(verbose=False)
+        layers = cast(nn.Sequential, cast(Any, _with_folded_stem(fused)).model)
         self.body = layers[:-1]
         self.head = cast(Any, layers[-1])
         self.strides = [float(stride) for stride in self.head.stride]
@@ -262,6 +371,21 @@ class SegmenterGraph(nn.Module):
         return torch.cat(centres), torch.cat(strides)
 
 
+def _require_head(head: Any) -> None:
+    """The graph repeats what the head of YOLOv8 does; YOLO11 and others have the same one."""
+    kind = type(head).__name__
+    if kind != "Segment" or getattr(head, "one2one_cv2", None) is not None:
+        raise ModelError(
+            f"cannot export a segmenter whose head is {kind} of the end-to-end kind: it chooses one box for each region "
+            "itself and gives no distribution of its sides, while the edge decodes the head of YOLOv8 and YOLO11; "
+            "train one of these"
+        )
+    if float(max(head.stride)) != COARSEST_STRIDE:
+        raise ModelError(
+            f"cannot export a segmenter with a stride of {max(head.stride):.0f} px: the edge pads to {COARSEST_STRIDE}"
+        )
+
+
 def _pick(values: Tensor, index: Tensor) -> Tensor:
     """Columns `index` [N, K] of `values` [N, C, A]."""
     return values.gather(2, index.unsqueeze(1).expand(-1, values.shape[1], -1))
@@ -282,10 +406,7 @@ class ClassifierGraph(nn.Module):
 
     def __init__(self, network: nn.Module, mean: float, std: float) -> None:
         super().__init__()
-        body = copy.deepcopy(network).eval()
-        stem_name = "conv_stem" if hasattr(body, "conv_stem") else "conv1"
-        setattr(body, stem_name, fold_stem(cast(nn.Conv2d, getattr(body, stem_name))))
-        self.body = cast(Any, body)
+        self.body = cast(Any, _with_folded_stem(network).eval())
         head = self.body.get_classifier()
         if not isinstance(head, nn.Linear):
             raise ModelError("the classifier's head must be one linear layer after global average pooling")
@@ -392,18 +513,32 @@ def largest_drift(expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDAr
     return _drift(expected, found)
 
 
+def match_candidates(
+    expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]], least_score: float = 0.0
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which candidates of one image's `expected` count, and the one of `found` that is most like each of them.
+
+    Those below `least_score` do not count, nor those at the very end of a full ranking. Likeness is that of boxes and
+    coefficients, because nearly equal scores may change places.
+    """
+    scores = expected["scores"]
+    last = float(scores.min()) + 1e-4 if len(scores) == CANDIDATES else 0.0
+    counted = np.flatnonzero((scores >= least_score) & (scores >= last))
+    left, right = (np.hstack((side["boxes"], side["coefficients"])).astype(np.float64) for side in (expected, found))
+    left = left[counted]
+    distance = np.square(left).sum(axis=1)[:, None] + np.square(right).sum(axis=1) - 2 * left @ right.T
+    return counted, distance.argmin(axis=1)
+
+
 def _matched(
     expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]], image: int
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
     one = {name: values[image] for name, values in expected.items()}
     other = {name: values[image] for name, values in found.items()}
-    sure = one["scores"] > one["scores"].min() + 1e-4 if len(one["scores"]) == CANDIDATES else one["scores"] >= 0
-    left, right = (np.hstack((side["boxes"], side["coefficients"])).astype(np.float64) for side in (one, other))
-    distance = np.square(left).sum(axis=1)[:, None] + np.square(right).sum(axis=1) - 2 * left @ right.T
-    match = distance.argmin(axis=1)[sure]
+    here, there = match_candidates(one, other)
     return (
-        {name: values if name == "prototypes" else values[sure] for name, values in one.items()},
-        {name: values if name == "prototypes" else values[match] for name, values in other.items()},
+        {name: values if name == "prototypes" else values[here] for name, values in one.items()},
+        {name: values if name == "prototypes" else values[there] for name, values in other.items()},
     )
 
 
@@ -427,7 +562,7 @@ def _write_card(checkpoint: Checkpoint, path: Path, name: str, version: str, def
         calibration=checkpoint.calibration,
         training=checkpoint.training,
         scores=dict(checkpoint.scores),
-        licence=LICENCES.get(checkpoint.architecture, "see the architecture's own"),
+        licence=licence_of(checkpoint.architecture),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         **{**defaults, **checkpoint.card},
     )

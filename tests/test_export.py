@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from edge.errors import ModelError
 from edge.model_card import BUILTIN_FOLDER, GREY_WINDOW_RULE, card_path, load_card
 from edge.records import SEVERITIES
 from export import cli
+from tests.conftest import pitted
 
 SEGMENTER_SIZES = [(640, 640), (480, 640), (416, 416), (32, 32)]
 
@@ -204,6 +207,144 @@ def test_nothing_to_export_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as raised:
         cli.main(["onnx", "--out", str(tmp_path)])
     assert raised.value.code == 2
+
+
+# --- other architectures ---------------------------------------------------------------------------------------------
+
+
+def untrained(to_onnx: Any, architecture: str) -> Any:
+    import torch
+
+    torch.manual_seed(0)
+    network = to_onnx.segmentation_network(("pit", "product"), architecture).eval()
+    with torch.no_grad():
+        unsettle(torch, network)
+    return to_onnx.Checkpoint("segment", architecture, ("pit", "product"), network.state_dict(), facts())
+
+
+@pytest.mark.parametrize(("architecture", "family"), [("yolov8s-seg", "YOLOv8"), ("yolo11n-seg", "YOLO11")])
+def test_networks_with_the_same_head_are_exported_and_named(
+    to_onnx: Any, tmp_path: Path, architecture: str, family: str
+) -> None:
+    checkpoint = untrained(to_onnx, architecture)
+    path = to_onnx.export_segmenter(checkpoint, tmp_path)
+    card = load_card(path, "segment")
+    assert (card.architecture, card.licence) == (architecture, f"AGPL-3.0 ({family} by Ultralytics)")
+    image = noise(1, 96, 128)
+    trained = to_onnx.TrainedNetwork(checkpoint).run(image)
+    assert to_onnx.largest_drift(trained, to_onnx.run_onnx(path, image)) < 1e-3
+
+
+def test_a_network_with_another_head_is_refused_with_the_reason(
+    to_onnx: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    untrained(to_onnx, "yolo26n-seg").save(tmp_path / "w.pt")
+    assert cli.main(["onnx", "--segmenter", str(tmp_path / "w.pt"), "--out", str(tmp_path / "m")]) == 1
+    assert "end-to-end" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_weights_that_ultralytics_saved_keep_their_architectures_name(to_onnx: Any, tmp_path: Path) -> None:
+    import torch
+
+    network = to_onnx.segmentation_network(("pit", "product"), "yolo11n-seg")
+    torch.save({"model": network, "train_args": {}}, tmp_path / "theirs.pt")
+    assert to_onnx.Checkpoint.load(tmp_path / "theirs.pt").architecture == "yolo11n-seg"
+
+
+def test_weights_of_another_network_are_refused_in_one_line(to_onnx: Any, segmenter: Any) -> None:
+    with pytest.raises(ModelError, match="the weights do not fit yolo11n-seg") as raised:
+        replace(segmenter.checkpoint, architecture="yolo11n-seg").network()
+    assert len(str(raised.value)) < 300
+
+
+# --- the proof -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def micrographs(tmp_path: Path) -> Path:
+    import cv2
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), pitted(160, 128))
+    return folder
+
+
+def test_folding_the_stem_changes_nothing(to_onnx: Any, segmenter: Any, classifier: Any) -> None:
+    assert to_onnx.folding_difference(segmenter.checkpoint, noise(1, 96, 160)) < 1e-5
+    assert to_onnx.folding_difference(classifier.checkpoint, noise(1, 224, 224)) < 1e-5
+
+
+def test_an_exported_segmenter_agrees_with_its_weights_on_every_backend(segmenter: Any, micrographs: Path) -> None:
+    from edge.backends.choice import installed
+    from export.parity import compare_export
+
+    found = compare_export(segmenter.checkpoint, segmenter.path, micrographs)
+    assert found.passed
+    assert tuple(backend.backend for backend in found.backends) == installed()
+    assert all(image.candidates >= 100 for backend in found.backends for image in backend.images)
+
+
+def test_an_exported_classifier_agrees_with_its_weights(classifier: Any, micrographs: Path) -> None:
+    from export.parity import compare_export
+
+    assert compare_export(classifier.checkpoint, classifier.path, micrographs).passed
+
+
+def test_weights_that_changed_since_the_export_differ(
+    to_onnx: Any, segmenter: Any, micrographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = {name: tensor.clone() for name, tensor in segmenter.checkpoint.state.items()}
+    for level in range(3):
+        state[f"model.22.cv2.{level}.2.bias"][0] += 0.1  # the first distance of a side becomes a little likelier
+    replace(segmenter.checkpoint, state=state).save(tmp_path / "w.pt")
+    command = ["parity", "--checkpoint", str(tmp_path / "w.pt"), "--onnx", str(segmenter.path), "--images", str(micrographs)]
+    assert cli.main([*command, "--json", str(tmp_path / "figures.json")]) == 1
+    assert capsys.readouterr().out.startswith("DIFFERS")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert not figures["passed"]
+    assert figures["backends"][0]["worst"]["box_px"] > figures["tolerances"]["box_px"]
+
+
+def test_without_a_file_the_figures_go_to_stdout_and_the_verdict_beside_them(
+    classifier: Any, micrographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (micrographs / "b.tif").write_bytes(b"no image")
+    classifier.checkpoint.save(tmp_path / "w.pt")
+    command = ["parity", "--checkpoint", str(tmp_path / "w.pt"), "--onnx", str(classifier.path), "--images", str(micrographs)]
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["unreadable"].keys() == {"b.tif"}
+    assert "agrees" in printed.err
+
+
+def test_a_file_of_another_architecture_is_refused(to_onnx: Any, segmenter: Any, micrographs: Path) -> None:
+    from export.parity import compare_export
+
+    with pytest.raises(ModelError, match="exported from other weights"):
+        compare_export(untrained(to_onnx, "yolo11n-seg"), segmenter.path, micrographs)
+
+
+def test_a_proof_without_images_is_wrong_usage(segmenter: Any, tmp_path: Path) -> None:
+    segmenter.checkpoint.save(tmp_path / "w.pt")
+    images = ["--images", str(tmp_path / "none")]
+    assert cli.main(["parity", "--checkpoint", str(tmp_path / "w.pt"), "--onnx", str(segmenter.path), *images]) == 2
+
+
+@pytest.mark.parametrize("images", ["microscopes/quanta_image.tif", "microscopes/tescan-pfib_dataZeroed.tif"])
+def test_both_agree_on_a_real_microscopes_file(segmenter: Any, shared_data: Path, images: str) -> None:
+    from export.parity import compare_export
+
+    assert compare_export(segmenter.checkpoint, segmenter.path, shared_data / images).passed
+
+
+def test_both_agree_on_a_real_cross_section(segmenter: Any, shared_data: Path) -> None:
+    from export.parity import compare_export
+
+    image = sorted((shared_data / "ebc_oxide" / "images").iterdir())[0]
+    assert compare_export(segmenter.checkpoint, segmenter.path, image).passed
 
 
 # --- the shipped files, without torch --------------------------------------------------------------------------------

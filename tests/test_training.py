@@ -12,12 +12,11 @@ from edge.errors import ConfigError
 from edge.records import SEVERITIES, Regions
 from training import cli
 from training.dataset import open_data_set
-from training.evaluate import RegionScores, match
+from training.region_scores import RegionScores, match
 from training.samples import SAMPLES, write_samples
 from training.synthetic import CLASSES, render, write_data_set
 
 SIZE = (192, 144)
-COCO = Path(__file__).parents[1] / ".." / "shared" / "data" / "weights" / "yolov8n-seg_coco_fused_dequant.safetensors"
 
 
 # --- data sets -------------------------------------------------------------------------------------------------------
@@ -90,7 +89,7 @@ def test_sample_seeds_are_not_trained_on() -> None:
 
     trained = {
         *range(make_models.SEGMENTER_SEED, make_models.SEGMENTER_SEED + make_models.SEGMENTER_IMAGES),
-        *(seed for images, first, _, _ in make_models.CLASSIFIER_ROUNDS for seed in range(first, first + images)),
+        *range(make_models.CLASSIFIER_SEED, make_models.CLASSIFIER_SEED + make_models.CLASSIFIER_IMAGES),
     }
     tested = set(range(make_models.TEST_SEED, make_models.TEST_SEED + make_models.TEST_IMAGES))
     assert not trained & tested
@@ -158,77 +157,6 @@ def test_a_size_that_hardly_occurs_is_not_called_resolved() -> None:
 
 
 # --- learning --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def coco() -> Path:
-    pytest.importorskip("torch")
-    pytest.importorskip("ultralytics")
-    pytest.importorskip("safetensors")
-    if not COCO.is_file():
-        pytest.skip("the COCO weights are not at hand")
-    return COCO
-
-
-def test_restored_batchnorm_changes_nothing_in_eval_mode(coco: Path) -> None:
-    import torch
-    from safetensors.torch import load_file
-
-    from export.to_onnx import segmentation_network
-    from training.train_segmenter import initial_network
-
-    classes = tuple(f"class {index}" for index in range(80))
-    torch.manual_seed(0)
-    images = torch.rand(2, 1, 96, 96).expand(-1, 3, -1, -1)
-    restored = initial_network(str(coco), classes, [images]).eval()
-    fused = segmentation_network(classes).eval().fuse(verbose=False)
-    missing = fused.load_state_dict(load_file(coco), strict=False)
-    assert not missing.unexpected_keys
-    other = torch.rand(1, 1, 128, 96).expand(-1, 3, -1, -1)
-    with torch.no_grad():
-        (one, _), _ = restored(other)
-        (two, _), _ = fused(other)
-    assert float((one - two).abs().max()) < 0.05
-
-
-def test_restored_batchnorm_normalises_its_own_batch(coco: Path) -> None:
-    import torch
-
-    from training.train_segmenter import initial_network
-
-    images = torch.rand(4, 1, 96, 96).expand(-1, 3, -1, -1)
-    network = initial_network(str(coco), ("pit", "product"), [images])
-    with torch.no_grad():
-        learning = network.train()(images)["proto"]
-        judging = network.eval()(images)[0][1]
-    assert float((learning - judging).abs().mean()) < 0.1 * float(judging.abs().mean())
-
-
-def test_temperature_undoes_overconfidence() -> None:
-    pytest.importorskip("torch")
-    pytest.importorskip("timm")
-    from training.train_classifier import expected_calibration_error, softmax, wilson_interval
-
-    logits = np.array([[8.0, 0, 0]] * 10)
-    assert softmax(logits, 4.0)[0, 0] < softmax(logits)[0, 0]
-    assert expected_calibration_error(np.array([0.9] * 10), np.array([True] * 9 + [False])) == pytest.approx(0, abs=1e-9)
-    low, high = wilson_interval(15, 16)
-    assert (round(low, 2), round(high, 2)) == (0.72, 0.99)
-
-
-def test_embeddings_far_from_the_training_images_are_out_of_domain() -> None:
-    pytest.importorskip("torch")
-    pytest.importorskip("timm")
-    from edge.classify import domain_distance
-    from training.train_classifier import domain_statistics
-
-    rng = np.random.default_rng(0)
-    mixing = rng.normal(size=(20, 128))
-    near = (rng.normal(size=(500, 20)) @ mixing + 0.1 * rng.normal(size=(500, 128))).astype(np.float32)
-    statistics = domain_statistics(near[:300], near[300:400])
-    assert (domain_distance(near[400:], statistics) <= statistics.threshold).mean() > 0.9
-    far = (10 * rng.normal(size=(20, 128))).astype(np.float32)
-    assert (domain_distance(far, statistics) > statistics.threshold).all()
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edge.records import SEVERITIES, Grey, Mask, Regions
 from training.canvas import SMALLEST_REGION_PX2
-from training.evaluate import match
+from training.region_scores import match
 from training.synthetic import TRANSFER_SEED, Scene, paper_scenes, render
 
 

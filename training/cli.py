@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -133,12 +134,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples: edge-train segmenter --data data/ready --weights coco --epochs 50 --imgsz 640 --out runs/segmenter; "
         "edge-train segmenter --data data/ready --preset short --fold all --out runs/folds",
     )
-    _training_arguments(segmenter, "FILE|coco|none", "coco")
+    _training_arguments(segmenter, "FILE|RUN|coco|none", "coco")
     segmenter.add_argument("--model", default="yolov8n-seg", metavar="NAME", help="or yolov8s-seg, yolo11n-seg … (%(default)s)")
     segmenter.add_argument(
         "--preset",
         choices=("paper", "short"),
-        help="paper: 200 epochs at 640 px, for a GPU; short: 30 at 320 px, for two cores",
+        help="paper: 200 epochs at 640 px, for a GPU; short: 30 at 320 px, for a CPU",
     )
     segmenter.add_argument("--imgsz", type=_count, metavar="PX", help="side of the training images (640)")
     segmenter.add_argument("--resume", action="store_true", help="go on where a run into the same --out was cut off")
@@ -147,13 +148,59 @@ def _parser() -> argparse.ArgumentParser:
     classifier = commands.add_parser(
         "classifier",
         help="stage 2: EfficientNet-B0 or ResNet18",
-        epilog="example: edge-train classifier --data data/synthetic --weights imagenet --epochs 20 --out runs",
+        epilog="examples: edge-train classifier --data data/ready --weights imagenet --epochs 20 --out runs/classifier; "
+        "edge-train classifier --data data/ready --preset short --architecture resnet18 --fold all --out runs/folds",
     )
     _training_arguments(classifier, "FILE|imagenet|none", "imagenet")
     classifier.add_argument(
         "--architecture", choices=("efficientnet_b0", "resnet18"), default="efficientnet_b0", help="(%(default)s)"
     )
+    classifier.add_argument(
+        "--preset",
+        choices=("paper", "short"),
+        help="paper: 30 epochs of the head, 60 of all layers, for a GPU; short: 20 and 8, six of them at 160 px, for a core",
+    )
+    classifier.add_argument("--head-epochs", type=_whole, metavar="N", help="of the new head alone (20)")
+    classifier.add_argument("--mixup", type=_weight, default=0.2, metavar="ALPHA", help="0 for none (%(default)s)")
+    classifier.add_argument("--dropout", type=_part, default=0.2, metavar="PART", help="before the head (%(default)s)")
+    classifier.add_argument("--label-smoothing", type=_part, default=0.0, metavar="PART", help="(%(default)s)")
+    classifier.add_argument(
+        "--crops", type=_part, default=0.35, metavar="PART", help="part of the images that also give a region (%(default)s)"
+    )
+    classifier.add_argument("--no-crops", action="store_const", const=0.0, dest="crops", help="learn from whole fields alone")
+    classifier.add_argument(
+        "--zoom",
+        type=_part,
+        default=0.5,
+        metavar="PART",
+        help="least part of a field's sides that keeps the field's severity; 1 for whole fields alone (%(default)s)",
+    )
     classifier.set_defaults(run=_classifier)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="the paper's tables and figures for a prepared data set and trained runs",
+        epilog="example: edge-train evaluate --data data/ready --segmenter manual=runs/manual "
+        "--segmenter automated=runs/automated --classifier efficientnet_b0=runs/b0 --classifier resnet18=runs/r18 --out report",
+    )
+    evaluate.add_argument(
+        "--data", type=Path, required=True, metavar="READY", help="made by edge-train prepare; its labels count"
+    )
+    for stage in ("segmenter", "classifier"):
+        evaluate.add_argument(
+            f"--{stage}",
+            type=_named_run,
+            action="append",
+            default=[],
+            metavar="NAME=RUN",
+            help=f"folder with fold0/{stage}.pt, fold1/{stage}.pt … or {stage}.pt, scored on the test part; may be repeated",
+        )
+    evaluate.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets evaluation.json, index.html, plots")
+    evaluate.add_argument("--imgsz", type=_count, metavar="PX", help="side of the images for segmenters (that of training)")
+    evaluate.add_argument(
+        "--truth", type=Path, metavar="FILE", help="truth.json of drawn images, for the area against exposure"
+    )
+    evaluate.set_defaults(run=_evaluate)
     return parser
 
 
@@ -172,6 +219,8 @@ def _training_arguments(parser: argparse.ArgumentParser, weights: str, begin: st
 
 
 def _fold(text: str) -> int | str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError("a fold is a number from 0, or all")
     return text if text == "all" else int(text)
 
 
@@ -179,20 +228,47 @@ def _runs(arguments: argparse.Namespace) -> list[tuple[int | None, Path]]:
     """The folds that were asked for, and the folder of each; (None, OUT) without folds."""
     if arguments.fold is None:
         return [(None, arguments.out)]
-    if arguments.fold != "all":
-        return [(arguments.fold, arguments.out / f"fold{arguments.fold}")]
     from training.dataset import open_data_set
 
     folds = open_data_set(arguments.data).folds
     if not folds:
         raise ConfigError(f"{arguments.data} has no folds: make them with edge-train prepare --folds 4")
-    return [(fold, arguments.out / f"fold{fold}") for fold in range(folds)]
+    wanted = range(folds) if arguments.fold == "all" else [arguments.fold]
+    return [(fold, arguments.out / f"fold{fold}") for fold in wanted]
+
+
+def _named_run(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not equals or not folder or not re.fullmatch(r"[\w.+-]+", name):
+        raise argparse.ArgumentTypeError(f"{text!r}: write it like manual=runs/manual")
+    return name, Path(folder)
 
 
 def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must be at least 0")
+    return value
+
+
+def _weight(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError("must be at least 0")
+    return value
+
+
+def _part(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
     return value
 
 
@@ -271,7 +347,7 @@ def _samples(arguments: argparse.Namespace, _command: str) -> int:
 
 
 def _segmenter(arguments: argparse.Namespace, command: str) -> int:
-    from training.train_segmenter import PRESETS, Recipe, train
+    from training.train_segmenter import PRESETS, Recipe, progress, train
 
     preset = PRESETS[arguments.preset] if arguments.preset else {}
     recipe = Recipe(
@@ -282,28 +358,57 @@ def _segmenter(arguments: argparse.Namespace, command: str) -> int:
         seed=arguments.seed,
     )
     for fold, out in _runs(arguments):
-        if arguments.resume and (out / "segmenter.pt").is_file():
-            print(f"{out / 'segmenter.pt'} is there already", file=sys.stderr)
+        state = progress(out) if arguments.resume else None
+        if state == "finished":
+            print(f"{out / 'segmenter.pt'} is finished: nothing to resume", file=sys.stderr)
             continue
-        begun = arguments.resume and (out / "segmenter" / "weights" / "last.pt").is_file()
-        train(arguments.data, out, recipe, command, fold, resume=begun)
+        if state == "none":
+            print(f"no whole epoch in {out} to go on from: training begins", file=sys.stderr)
+        train(arguments.data, out, recipe, command, fold, resume=arguments.resume)
         print(out / "segmenter.pt")
     return 0
 
 
 def _classifier(arguments: argparse.Namespace, command: str) -> int:
-    from training.train_classifier import train
+    from training.train_classifier import PRESETS, Recipe, train
 
-    train(
-        arguments.data,
-        arguments.out,
-        arguments.weights,
-        arguments.epochs or 20,
-        arguments.seed,
-        command,
-        arguments.architecture,
+    preset = PRESETS[arguments.preset] if arguments.preset else {}
+    recipe = Recipe(
+        architecture=arguments.architecture,
+        weights=arguments.weights,
+        head_epochs=preset.get("head_epochs", 20) if arguments.head_epochs is None else arguments.head_epochs,
+        epochs=arguments.epochs or preset.get("epochs", 20),
+        small_part=preset.get("small_part", 0.0),
+        seed=arguments.seed,
+        mixup=arguments.mixup,
+        dropout=arguments.dropout,
+        label_smoothing=arguments.label_smoothing,
+        crops_part=arguments.crops,
+        zoom=arguments.zoom,
     )
-    print(arguments.out / "classifier.pt")
+    for fold, out in _runs(arguments):
+        train(arguments.data, out, recipe, command, fold)
+        print(out / "classifier.pt")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace, command: str) -> int:
+    runs = [*arguments.segmenter, *arguments.classifier]
+    if not runs:
+        raise ConfigError("nothing to evaluate: give --segmenter NAME=RUN, --classifier NAME=RUN, or both")
+    if len({name for name, _ in runs}) < len(runs):
+        raise ConfigError("two runs have one name: the name before = must differ")
+    from training.evaluate import evaluate
+    from training.evaluation import summary
+    from training.evaluation_page import write
+
+    segmenters, classifiers = dict(arguments.segmenter), dict(arguments.classifier)
+    evaluation = evaluate(arguments.data, segmenters, classifiers, command, arguments.imgsz, arguments.truth)
+    page = write(evaluation, arguments.out)
+    for line in evaluation.warnings:
+        print(f"to be known: {line}", file=sys.stderr)
+    print(summary(evaluation))
+    print(page)
     return 0
 
 

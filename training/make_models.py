@@ -18,18 +18,18 @@ from edge.model_card import load_card
 from edge.records import SEVERITIES
 from edge.segment import Segmenter
 from training.dataset import open_data_set
-from training.evaluate import score_regions
+from training.region_scores import score_regions
 from training.synthetic import render, write_data_set
 
 if TYPE_CHECKING:
     from export.to_onnx import Checkpoint
 
 SEGMENTER_IMAGES, SEGMENTER_SIDE_PX, SEGMENTER_EPOCHS, SEGMENTER_SEED = 1400, 416, 10, 100_000
-CLASSIFIER_SIZE_PX = (448, 336)
-CLASSIFIER_ROUNDS = (  # images, first seed, epochs, part of the images that give a region: new images in each round
-    (1200, 200_000, 6, 0.35),
-    (2000, 210_000, 4, 0.1),
-)
+CLASSIFIER_IMAGES, CLASSIFIER_SIZE_PX, CLASSIFIER_SEED = 2400, (448, 336), 200_000
+CALIBRATION_FIELDS, CALIBRATION_SEED = 1500, 400_000
+COVERAGE_FIELDS, COVERAGE_SEED = 2000, 410_000
+SURFACES, SURFACE_SIZE_PX, SURFACE_SEED = 200, (960, 720), 420_000
+REGION_SCENES, REGION_SEED = 60, 430_000
 TEST_IMAGES, TEST_SIZE_PX, TEST_SEED = 150, (640, 480), 300_000
 SEED = 0
 
@@ -99,17 +99,34 @@ def publish_segmenter(checkpoint: Checkpoint, work: Path, out: Path, version: st
 
 
 def make_classifier(weights: str, work: Path, out: Path, version: str) -> Path:
-    """Train EfficientNet-B0, calibrate and score it on held-out fields, export it; returns the model's path."""
-    from export.to_onnx import export_classifier
+    """Train EfficientNet-B0, calibrate and score it on fields drawn for that alone, export it; returns the model's path."""
     from training import train_classifier
 
+    data = work / "synthetic-classify"
+    write_data_set(data, CLASSIFIER_IMAGES, CLASSIFIER_SEED, CLASSIFIER_SIZE_PX)
     command = f"python -m training.make_models --classifier-weights {Path(weights).name}"
-    for number, (images, first_seed, epochs, crops_part) in enumerate(CLASSIFIER_ROUNDS, start=1):
-        data, results = work / f"synthetic-classify-{number}", work / f"classifier-{number}"
-        write_data_set(data, images, first_seed, CLASSIFIER_SIZE_PX)
-        checkpoint = train_classifier.train(data, results, weights, epochs, SEED, command, crops_part=crops_part)
-        weights = str(results / "classifier.pt")
-    return export_classifier(checkpoint, out, version=version)
+    recipe = train_classifier.Recipe(weights=weights, head_epochs=20, epochs=4, small_part=0.75, crops_part=0.15, seed=SEED)
+    return publish_classifier(train_classifier.train(data, work, recipe, command), out, version)
+
+
+def publish_classifier(checkpoint: Checkpoint, out: Path, version: str) -> Path:
+    """Calibrate on drawn fields, put into the card what other drawn fields, surfaces and regions show, export."""
+    from export.to_onnx import export_classifier
+    from training.calibration import drawn_fields, graph_of, recalibrated, score
+    from training.score_views import Surface, magnification_agreement, score_region_verdicts
+
+    checkpoint = recalibrated(checkpoint, *drawn_fields(CALIBRATION_SEED, CALIBRATION_FIELDS, CLASSIFIER_SIZE_PX))
+    graph, calibration = graph_of(checkpoint), checkpoint.calibration
+    drawn = "drawn fields, seeds from"
+    surfaces = (Surface.of(render(SURFACE_SEED + index, SURFACE_SIZE_PX)) for index in range(SURFACES))
+    scenes = [render(REGION_SEED + index) for index in range(REGION_SCENES)]
+    fields = drawn_fields(COVERAGE_SEED, COVERAGE_FIELDS, CLASSIFIER_SIZE_PX)
+    scores = {
+        **score(graph, calibration, *fields, f"{COVERAGE_FIELDS} {drawn} {COVERAGE_SEED}"),
+        **magnification_agreement(graph, calibration, surfaces, f"{SURFACES} {drawn} {SURFACE_SEED}"),
+        **score_region_verdicts(graph, calibration, scenes, f"{REGION_SCENES} {drawn} {REGION_SEED}"),
+    }
+    return export_classifier(replace(checkpoint, scores=scores), out, version=version)
 
 
 if __name__ == "__main__":

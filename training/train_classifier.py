@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -17,73 +18,140 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge import classify
-from edge.classify import crop_region, domain_distance, field_of_view
+from edge.classify import crop_region, field_of_view
 from edge.errors import ConfigError, ModelError
-from edge.model_card import Calibration, DomainStatistics, Training
-from edge.records import SEVERITIES
+from edge.model_card import Training
+from edge.records import SEVERITIES, Grey, Mask
 from export.to_onnx import Checkpoint, ClassifierGraph, classification_network
-from training.dataset import DataSet, LabelledImage, open_data_set
+from training.calibration import (
+    Fields,
+    Labels,
+    calibrate,
+    conformal_coverage,
+    domain_statistics,
+    expected_calibration_error,
+    outputs,
+    recalibrated,
+    score,
+    softmax,
+    wilson_interval,
+)
+from training.dataset import DataSet, Images, open_data_set
+from training.labels import read_yolo
+from training.score_views import CROP_MARGIN, SIDE_PX, Surface, magnification_agreement, score_region_verdicts
 
-SIDE_PX = 224
-CROP_MARGIN = 0.25
+__all__ = [
+    "PRESETS",
+    "Beginning",
+    "Recipe",
+    "calibrate",
+    "conformal_coverage",
+    "domain_statistics",
+    "expected_calibration_error",
+    "initial_network",
+    "load_crops",
+    "load_fields",
+    "magnification_agreement",
+    "outputs",
+    "recalibrated",
+    "score",
+    "score_region_verdicts",
+    "softmax",
+    "train",
+    "wilson_interval",
+]
+
+SMALL_SIDE_PX = 160
 CROP_WEIGHT = 0.3  # a region's label is its field's, so it says little
-BATCH = 32
-COVERAGE = 0.9
-DOMAIN_QUANTILE = 0.99
-COMPONENTS = 32
-
-Fields = NDArray[np.uint8]
-Labels = NDArray[np.int64]
+BATCH = 16
+HEAD_VERSIONS = 2  # of each image, for the head alone
+HEAD_RATE = 1e-3
+SET_ASIDE = 5  # one part in so many groups of what a fold learns from is for calibration
 
 
-def train(
-    data: Path,
-    out: Path,
-    weights: str,
-    epochs: int,
-    seed: int,
-    command: str,
-    architecture: str = "efficientnet_b0",
-    crops_part: float = 0.35,
-) -> Checkpoint:
-    """Train on the fields in `data`, and on a region of `crops_part` of them; write `out/classifier.pt`.
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides, beside the data, how a classifier is trained (section 3.3).
 
-    weights: "none", "imagenet" (timm's own) or a file, see `initial_network`.  Groups are split into fields to learn
-    from, to calibrate on and to score on: as prepared, else 70/15/15.  Raises ConfigError and ModelError.
+    weights: where training begins, see `initial_network`.
+    head_epochs: of the first phase, the new head alone; left out where the head is not new.  epochs: of the second, all
+    layers.  small_part: part of these epochs at `SMALL_SIDE_PX`, at half the cost (Tan and Le 2021 let images grow too).
+    mixup: α of the Beta distribution that mixes pairs (Zhang et al. 2018), 0 for none.  dropout: before the head.
+    crops_part: part of the images that also give one region.  zoom: the least part of a field's sides that is taken for
+    the whole, 1 for the field alone: 0.5 teaches that severity does not change up to twice the magnification.
+    """
+
+    architecture: str = "efficientnet_b0"
+    weights: str = "imagenet"
+    head_epochs: int = 20
+    epochs: int = 20
+    small_part: float = 0.0
+    seed: int = 0
+    mixup: float = 0.2
+    dropout: float = 0.2
+    label_smoothing: float = 0.0
+    crops_part: float = 0.35
+    zoom: float = 0.5
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"head_epochs": 30, "epochs": 60},  # for a GPU; the paper does not say how many
+    "short": {"head_epochs": 20, "epochs": 8, "small_part": 0.75},  # for a core: five minutes for a fold of 117 images
+}
+
+
+def train(data: Path, out: Path, recipe: Recipe, command: str, fold: int | None = None) -> Checkpoint:
+    """Train on the fields in `data`, and on a region of some of them; write `out/classifier.pt`.
+
+    command: what the card will say.  Groups are split into fields to learn from, to calibrate on and to score on: as
+    prepared, else 70/15/15.  fold: score on this fold of a prepared data set, learn from the others, but for a part of
+    their groups that calibrates.  Raises ConfigError and ModelError.
     """
     data_set = open_data_set(data)
-    kept, calibration_part, test_part = data_set.parts()
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
+    if fold is None:
+        kept, aside, test = data_set.parts()
+        what = f"held-out fields of {data.name}"
+    else:
+        others, test = data_set.fold(fold)
+        kept, aside = _set_aside(others, recipe.seed)
+        what = f"fold {fold} of {data.name}"
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
 
-    fields, labels = load_fields(kept)
-    crops, crop_labels = load_crops(data_set, kept, rng, crops_part)
-    mean, std = float(fields.mean()) / 255, float(fields.std()) / 255
-    beginning = initial_network(architecture, weights)
-    network = beginning.network
-    _fit(beginning, _Examples(fields, labels, crops, crop_labels, mean, std, rng), epochs)
+    pictures, labels = _load_pictures(kept)
+    crops, crop_labels = load_crops(data_set, kept, rng, recipe.crops_part)
+    fields = np.stack([field_of_view(picture, SIDE_PX) for picture in pictures])
+    mean, std = float(fields.mean()) / 255, float(fields.std()) / 255 or 1.0
+    beginning = initial_network(recipe.architecture, recipe.weights, recipe.dropout)
+    _fit(beginning, _Examples(pictures, labels, crops, crop_labels, mean, std, recipe.zoom, rng), recipe)
 
-    graph = ClassifierGraph(network, mean, std)
-    calibration = calibrate(graph, *load_fields(calibration_part))
-    # the residuals of images that the network learnt are too small: statistics come from it, the threshold does not
-    domain = domain_statistics(outputs(graph, fields)[1], outputs(graph, load_fields(calibration_part)[0])[1])
-    calibration = calibration.model_copy(update={"domain": domain})
+    graph = ClassifierGraph(beginning.network, mean, std)
+    held_out, held_out_labels = load_fields(aside)
+    # the distances of images that the network learnt are too small: statistics come from these, the threshold does not
+    domain = domain_statistics(
+        outputs(graph, np.concatenate([fields, _zoomed(pictures, recipe.zoom, rng)]))[1],
+        outputs(graph, np.concatenate([held_out, _zoomed(_load_pictures(aside)[0], recipe.zoom, rng)]))[1],
+    )
+    calibration = calibrate(graph, held_out, held_out_labels).model_copy(update={"domain": domain})
+    scores = score(graph, calibration, *load_fields(test), measured_on=what)
+    surfaces = _surfaces(data_set, test)
+    if surfaces:
+        scores |= magnification_agreement(graph, calibration, surfaces, what)
     checkpoint = Checkpoint(
         task="classify",
-        architecture=architecture,
+        architecture=recipe.architecture,
         classes=SEVERITIES,
-        state=network.state_dict(),
+        state=beginning.network.state_dict(),
         training=Training(
-            data=f"{data.name}: {len(kept)} fields and {len(crops)} regions, grey mean {mean:.4f}, deviation {std:.4f}",
+            data=f"{data.name}: {len(pictures)} fields and {len(crops)} regions, grey mean {mean:.4f}, deviation {std:.4f}",
             data_sha256=data_set.sha256,
             initialised_from=beginning.name,
-            epochs=epochs,
-            images=len(kept),
-            seed=seed,
+            epochs=recipe.epochs,
+            images=len(pictures),
+            seed=recipe.seed,
             command=command,
         ),
-        scores=score(graph, calibration, *load_fields(test_part), measured_on=f"held-out fields of {data.name}"),
+        scores=scores,
         calibration=calibration,
         grey_mean=mean,
         grey_std=std,
@@ -96,22 +164,56 @@ def train(
 # --- data ------------------------------------------------------------------------------------------------------------
 
 
-def load_fields(images: tuple[LabelledImage, ...]) -> tuple[Fields, Labels]:
+def _set_aside(images: Images, seed: int) -> tuple[Images, Images]:
+    """Images to learn from, and to calibrate on: whole groups, severities as even as groups allow, no varied copies."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    known = [image for image in images if image.severity is not None]
+    originals = [image for image in known if image.origin is None]
+    groups = [image.group for image in originals]
+    severities = [image.severity for image in originals]
+    parts = min(SET_ASIDE, len(set(groups)), max(severities.count(severity) for severity in SEVERITIES))
+    if parts < 2:
+        raise ConfigError("too few groups of images with a severity to learn from some and calibrate on others")
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # of a severity with fewer images than parts; it is then learnt from or calibrated on
+        warnings.simplefilter("ignore", UserWarning)
+        _, chosen = next(splitter.split(originals, severities, groups))
+    aside = {groups[index] for index in chosen}
+    return (
+        tuple(image for image in known if image.group not in aside),
+        tuple(image for image in originals if image.group in aside),
+    )
+
+
+def load_fields(images: Images) -> tuple[Fields, Labels]:
     """uint8 [N, 224, 224] and class numbers [N] of the images whose severity is known. Raises ConfigError without any."""
+    pictures, labels = _load_pictures(images)
+    return np.stack([field_of_view(picture, SIDE_PX) for picture in pictures]), labels
+
+
+def _load_pictures(images: Images) -> tuple[tuple[Grey, ...], Labels]:
+    """Images whose severity is known, shrunk no further than half a side needs to fill the network's input."""
     known = [image for image in images if image.severity is not None]
     if not known:
         raise ConfigError("no image with a severity: give samples.csv a column `severity` or `exposure_h`")
-    fields = np.stack([field_of_view(_read(image.path), SIDE_PX) for image in known])
-    return fields, np.array([SEVERITIES.index(image.severity) for image in known if image.severity is not None])
+    labels = np.array([SEVERITIES.index(image.severity) for image in known if image.severity is not None])
+    return tuple(_shrunk(_read(image.path)) for image in known), labels
 
 
-def load_crops(
-    data_set: DataSet, images: tuple[LabelledImage, ...], rng: np.random.Generator, part: float
-) -> tuple[Fields, Labels]:
+def _shrunk(grey: Grey) -> Grey:
+    height, width = grey.shape
+    scale = 2 * SIDE_PX / min(height, width)
+    if scale >= 1:
+        return grey
+    return cast(Grey, cv2.resize(grey, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA))
+
+
+def load_crops(data_set: DataSet, images: Images, rng: np.random.Generator, part: float) -> tuple[Fields, Labels]:
     """One labelled region each of about `part` of the images, cut out as the edge does; labels are the fields' own."""
     crops, labels = [], []
     for image in images:
-        if image.severity is None or rng.random() > part:
+        if image.severity is None or rng.random() >= part:
             continue
         boxes = _label_boxes(data_set.folder / "labels" / f"{image.path.stem}.txt")
         if not len(boxes):
@@ -135,61 +237,99 @@ def _label_boxes(path: Path) -> NDArray[np.float64]:
     return np.array(boxes).reshape(-1, 4)
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
+def _surfaces(data_set: DataSet, images: Images) -> list[Surface]:
+    """The images that have a severity and a label file, with their corroded pixels."""
+    surfaces = []
+    for image in images:
+        label = data_set.folder / "labels" / f"{image.path.stem}.txt"
+        if image.severity is None or not label.is_file():
+            continue
+        grey = _read(image.path)
+        corroded: Mask = np.zeros(grey.shape, np.bool_)
+        for piece in read_yolo(label.read_text(encoding="ascii"), label.name, grey.shape[1], grey.shape[0]).drawn:
+            height, width = piece.mask.shape
+            corroded[piece.y_px : piece.y_px + height, piece.x_px : piece.x_px + width] |= piece.mask
+        surfaces.append(Surface(grey, corroded, SEVERITIES.index(image.severity)))
+    return surfaces
+
+
+def _read(path: Path) -> Grey:
     grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise ConfigError(f"cannot decode {path}: use PNG, TIFF or JPEG")
     return grey.astype(np.uint8, copy=False)
 
 
+def _window(grey: Grey, least: float, rng: np.random.Generator) -> Grey:
+    """A part of the field with its aspect ratio and sides between `least` and 1 of its own: a higher magnification."""
+    part = rng.uniform(least, 1.0)
+    rows, columns = (max(1, round(side * part)) for side in grey.shape)
+    top, left = int(rng.integers(grey.shape[0] - rows + 1)), int(rng.integers(grey.shape[1] - columns + 1))
+    return grey[top : top + rows, left : left + columns]
+
+
+def _zoomed(pictures: tuple[Grey, ...], least: float, rng: np.random.Generator) -> Fields:
+    return np.stack([field_of_view(_window(picture, least, rng), SIDE_PX) for picture in pictures])
+
+
 @dataclass(frozen=True)
 class _Examples:
     """Fields and regions, and how they are shuffled and varied."""
 
-    fields: Fields
+    pictures: tuple[Grey, ...]
     labels: Labels
     crops: Fields
     crop_labels: Labels
     mean: float
     std: float
+    zoom: float
     rng: np.random.Generator
 
-    def class_weights(self) -> Tensor:
-        """Inverse frequencies with mean 1, as scikit-learn's "balanced"."""
-        counts = np.bincount(self.labels, minlength=len(SEVERITIES))
-        return torch.tensor(len(self.labels) / (len(SEVERITIES) * np.maximum(counts, 1)), dtype=torch.float32)
+    def __len__(self) -> int:
+        return len(self.pictures) + len(self.crops)
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """One epoch: images [N, 3, 224, 224] normalised, labels [N], weights [N]."""
-        count = len(self.fields) + len(self.crops)
-        order = self.rng.permutation(count)
-        for start in range(0, count, BATCH):
+    def class_weights(self) -> Tensor:
+        """float32 [C], inverse frequencies of the fields' classes; 1 for a class that does not occur."""
+        from sklearn.utils.class_weight import compute_class_weight
+
+        present = np.unique(self.labels)
+        weights = np.ones(len(SEVERITIES), np.float32)
+        weights[present] = compute_class_weight("balanced", classes=present, y=self.labels)
+        return torch.from_numpy(weights)
+
+    def batches(self, side_px: int = SIDE_PX) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """One epoch: images [N, 3, side, side] normalised, labels [N], weights [N]."""
+        order = self.rng.permutation(len(self))
+        for start in range(0, len(self), BATCH):
             chosen = order[start : start + BATCH]
-            if len(chosen) < 2:
+            if len(chosen) < 2:  # BatchNorm needs two
                 continue
             varied, labels, weights = [], [], []
             for index in chosen:
-                is_field = index < len(self.fields)
-                at = index if is_field else index - len(self.fields)
-                varied.append(self._vary((self.fields if is_field else self.crops)[at]))
+                is_field = index < len(self.pictures)
+                at = index if is_field else index - len(self.pictures)
+                grey = self.pictures[at] if is_field else self.crops[at]
+                if is_field and self.rng.random() < 0.6:
+                    grey = _window(grey, self.zoom, self.rng)
+                varied.append(self._vary(field_of_view(grey, side_px)))
                 labels.append((self.labels if is_field else self.crop_labels)[at])
                 weights.append(1.0 if is_field else CROP_WEIGHT)
             pixels = torch.from_numpy(np.stack(varied)).float().div(255).sub(self.mean).div(self.std)
             images = pixels[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
             yield images, torch.tensor(np.array(labels)), torch.tensor(weights)
 
-    def _vary(self, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Flips, quarter turns, small turns and shifts, brightness and contrast: none of them changes the severity."""
-        rng = self.rng
+    def _vary(self, grey: Grey) -> Grey:
+        """Flips, quarter turns, small turns, shears and shifts, brightness and contrast: none of them changes the severity."""
+        rng, side = self.rng, len(grey)
         if rng.random() < 0.5:
             grey = grey[:, ::-1]
         grey = np.ascontiguousarray(np.rot90(grey, int(rng.integers(4))))
         if rng.random() < 0.5:
-            middle = (SIDE_PX / 2, SIDE_PX / 2)
+            middle = (side / 2, side / 2)
             turn = np.asarray(cv2.getRotationMatrix2D(middle, rng.uniform(-12, 12), rng.uniform(0.95, 1.1)), np.float64)
-            turn[:, 2] += rng.uniform(-8, 8, 2)
-            turned = cv2.warpAffine(grey, turn, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REFLECT)
-            grey = np.asarray(turned, np.uint8)
+            turn[:, :2] += rng.uniform(-0.04, 0.04, (2, 2))
+            turn[:, 2] += rng.uniform(-0.035, 0.035, 2) * side
+            grey = np.asarray(cv2.warpAffine(grey, turn, (side, side), borderMode=cv2.BORDER_REFLECT), np.uint8)
         gain, shift = rng.uniform(0.75, 1.3), rng.uniform(-25, 25)
         return np.asarray(np.clip((grey.astype(np.float32) - 128) * gain + 128 + shift, 0, 255), np.uint8)
 
@@ -201,7 +341,8 @@ class _Examples:
 class Beginning:
     """A network that has not yet learnt from this data set.
 
-    name: of its weights, for the card.  head_first: the head is new, the rest is not.  rate: learning rate of the rest.
+    name: of its weights, for the card.  head_first: the head is new, the rest is not.  rate: learning rate of all layers
+    in the second phase.
     """
 
     network: nn.Module
@@ -210,17 +351,18 @@ class Beginning:
     rate: float
 
 
-def initial_network(architecture: str, weights: str) -> Beginning:
+def initial_network(architecture: str, weights: str, dropout: float = 0.2) -> Beginning:
     """A network for the three severities: random, timm's ImageNet weights, or a file's. Raises ModelError.
 
     A checkpoint of edge-train is continued. Another file's tensors are matched in order, squeeze-and-excitation left
     out: so the weights of EfficientNet-Lite0, which is B0 without it, begin a B0. Its gates then start open.
     """
+    classes = len(SEVERITIES)
     if weights in ("none", "imagenet"):
         known = weights == "imagenet"
-        network = classification_network(architecture, len(SEVERITIES), pretrained=known, drop_rate=0.2)
-        return Beginning(network, weights, head_first=known, rate=8e-4 if known else 2e-3)
-    network = classification_network(architecture, len(SEVERITIES), drop_rate=0.2)
+        network = classification_network(architecture, classes, pretrained=known, drop_rate=dropout)
+        return Beginning(network, weights, head_first=known, rate=5e-4 if known else 1.5e-3)
+    network = classification_network(architecture, classes, drop_rate=dropout)
     try:
         tensors = _tensors(Path(weights))
     except Exception as error:  # torch and safetensors each raise several kinds
@@ -229,7 +371,7 @@ def initial_network(architecture: str, weights: str) -> Beginning:
         earlier = Checkpoint.load(Path(weights))
         network.load_state_dict(earlier.network().state_dict())
         name = f"{Path(weights).name}, itself from {earlier.training.initialised_from}"
-        return Beginning(network, name, head_first=False, rate=4e-4)
+        return Beginning(network, name, head_first=False, rate=3e-4)
     stored = list(tensors.values())
     state = network.state_dict()
     names = [name for name in state if ".se." not in name]
@@ -242,7 +384,7 @@ def initial_network(architecture: str, weights: str) -> Beginning:
         if ".se.conv_expand." in name
     }
     network.load_state_dict({**state, **fitting, **gates})
-    return Beginning(network, Path(weights).name, head_first=True, rate=8e-4)
+    return Beginning(network, Path(weights).name, head_first=True, rate=5e-4)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -254,148 +396,114 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return stored
 
 
-def _fit(beginning: Beginning, examples: _Examples, epochs: int) -> None:
-    """Two phases (section 3.3): the new head alone for an epoch, then all layers at a smaller learning rate."""
+def _fit(beginning: Beginning, examples: _Examples, recipe: Recipe) -> None:
+    """Two phases (section 3.3): the new head on a frozen backbone, then all layers at a smaller learning rate."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = beginning.network.to(device, memory_format=torch.channels_last)  # twice as fast on CPUs
+    if beginning.head_first and recipe.head_epochs:
+        _fit_head(network, examples, recipe)
+    _fit_all(network, examples, recipe, beginning.rate)
+    network.to("cpu", memory_format=torch.contiguous_format).eval()
+
+
+def _fit_head(network: Any, examples: _Examples, recipe: Recipe) -> None:
+    """A frozen backbone says the same of the same picture every time, so each picture goes through it only
+    `HEAD_VERSIONS` times, each time varied, and the head learns from what came out.
+
+    BatchNorm keeps its statistics. Mixup mixes features instead of images (Verma et al. 2019). Channels differ a
+    hundredfold in size, so the head learns on standardised ones, and mean and deviation are folded into it at the end.
+    """
+    network.eval()
+    head = network.get_classifier()
+    device = head.weight.device
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+    with torch.no_grad():
+        for _ in range(HEAD_VERSIONS):
+            for images, labels, weights in examples.batches():
+                features = network.forward_head(network.forward_features(images.to(device)), pre_logits=True)
+                seen.append((features, labels.to(device), weights.to(device)))
+    features, labels, weights = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    mean, deviation = features.mean(dim=0), features.std(dim=0).clamp_min(1e-6)
+    features = (features - mean) / deviation
+    linear = nn.Linear(head.in_features, head.out_features, device=device)
+    loss_of = _Loss(recipe, examples, device)
+    optimiser = torch.optim.AdamW(linear.parameters(), lr=HEAD_RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.head_epochs * -(-len(labels) // BATCH))
+    last: list[float] = []
+    for _ in range(recipe.head_epochs):
+        last = []
+        for chosen in torch.randperm(len(labels), device=device).split(BATCH):
+            mixed, mixture = loss_of.mix(features[chosen])
+            logits = linear(nn.functional.dropout(mixed, recipe.dropout))
+            loss = loss_of(logits, labels[chosen], weights[chosen], mixture)
+            _step(loss, optimiser, schedule)
+            last.append(float(loss.detach()))
+    with torch.no_grad():
+        head.weight.copy_(linear.weight / deviation)
+        head.bias.copy_(linear.bias - head.weight @ mean)
+    print(f"head alone, {recipe.head_epochs} epochs: loss {np.mean(last):.4f}", file=sys.stderr, flush=True)
+
+
+def _fit_all(network: Any, examples: _Examples, recipe: Recipe, rate: float) -> None:
     from tqdm import tqdm
 
-    network = beginning.network
-    head_names = {"classifier.weight", "classifier.bias", "fc.weight", "fc.bias"}
-    head = [parameter for name, parameter in network.named_parameters() if name in head_names]
-    body = [parameter for name, parameter in network.named_parameters() if name not in head_names]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device, memory_format=torch.channels_last)  # twice as fast on CPUs
-    weights = examples.class_weights().to(device)
-    steps_an_epoch = -(-(len(examples.fields) + len(examples.crops)) // BATCH)
-    optimiser = torch.optim.AdamW(
-        [{"params": body, "lr": beginning.rate}, {"params": head, "lr": 2e-3 if beginning.head_first else beginning.rate}],
-        weight_decay=0.01,
-    )
-    steps = epochs * steps_an_epoch
+    device = network.get_classifier().weight.device
+    loss_of = _Loss(recipe, examples, device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
+    steps_an_epoch = -(-len(examples) // BATCH)
+    steps = recipe.epochs * steps_an_epoch
     warm = max(1, steps // 8)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min((step + 1) / warm, 0.5 + 0.5 * float(np.cos(np.pi * min(1.0, step / steps))))
     )
-    for epoch in range(epochs):
-        network.train()
-        alone = beginning.head_first and epoch == 0 and epochs > 1
-        for parameter in body:
-            parameter.requires_grad_(not alone)
-        total = 0.0
-        bar = tqdm(examples.batches(), total=steps_an_epoch, desc=f"epoch {epoch + 1}/{epochs}", disable=None)
-        for pixels, labels, importance in bar:
-            logits = network(pixels.to(device))
-            loss = nn.functional.cross_entropy(
-                logits, labels.to(device), weight=weights, label_smoothing=0.03, reduction="none"
-            )
-            loss = (loss * importance.to(device)).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += float(loss.detach())
-            bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
-        print(f"epoch {epoch + 1}/{epochs}: loss {total / steps_an_epoch:.4f}", file=sys.stderr, flush=True)
-    network.to("cpu", memory_format=torch.contiguous_format).eval()
+    network.train()
+    for epoch in range(recipe.epochs):
+        side = SMALL_SIDE_PX if epoch < round(recipe.epochs * recipe.small_part) else SIDE_PX
+        losses = []
+        name = f"epoch {epoch + 1}/{recipe.epochs}"
+        for images, labels, weights in tqdm(examples.batches(side), total=steps_an_epoch, desc=name, disable=None):
+            mixed, mixture = loss_of.mix(images.to(device))
+            loss = loss_of(network(mixed), labels.to(device), weights.to(device), mixture)
+            _step(loss, optimiser, schedule)
+            losses.append(float(loss.detach()))
+        print(f"{name}, {side} px: loss {np.mean(losses):.4f}", file=sys.stderr, flush=True)
 
 
-# --- calibration -----------------------------------------------------------------------------------------------------
+def _step(loss: Tensor, optimiser: Any, schedule: Any) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    schedule.step()
 
 
-@torch.no_grad()
-def outputs(graph: ClassifierGraph, fields: Fields) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Logits float64 [N, C] and embeddings float32 [N, D], by the very graph that is exported."""
-    graph.eval()
-    parts = [graph(torch.from_numpy(fields[start : start + BATCH, None])) for start in range(0, len(fields), BATCH)]
-    logits = np.concatenate([part[0].numpy() for part in parts]).astype(np.float64)
-    return logits, np.concatenate([part[2].numpy() for part in parts])
+@dataclass(frozen=True)
+class _Mixture:
+    """Row i is `part` of itself and 1 − part of row `other[i]`."""
+
+    part: float
+    other: Tensor
 
 
-def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Probabilities [N, C], as the edge makes them."""
-    return classify.softmax(logits / temperature)
+class _Loss:
+    """Cross-entropy with class weights, label smoothing and mixup (Zhang et al. 2018)."""
 
+    def __init__(self, recipe: Recipe, examples: _Examples, device: torch.device) -> None:
+        self._class_weights = examples.class_weights().to(device)
+        self._smoothing, self._alpha, self._rng = recipe.label_smoothing, recipe.mixup, examples.rng
 
-def calibrate(graph: ClassifierGraph, fields: Fields, labels: Labels) -> Calibration:
-    """Temperature (Guo et al. 2017) and split-conformal quantile of 1 - p(true) (Vovk; Angelopoulos and Bates 2021)."""
-    logits, _ = outputs(graph, fields)
-    rows = np.arange(len(labels))
-    temperatures = np.geomspace(0.2, 8.0, 400)
-    losses = [-np.log(softmax(logits, t)[rows, labels] + 1e-12).mean() for t in temperatures]
-    temperature = float(temperatures[int(np.argmin(losses))])
-    nonconformity = 1 - softmax(logits, temperature)[rows, labels]
-    level = min(1.0, np.ceil((len(labels) + 1) * COVERAGE) / len(labels))
-    quantile = float(np.quantile(nonconformity, level, method="higher"))
-    return Calibration(temperature=temperature, conformal_quantile=quantile, conformal_coverage=COVERAGE)
+    def mix(self, inputs: Tensor) -> tuple[Tensor, _Mixture]:
+        """[N, …] mixed with itself in another order."""
+        part = float(self._rng.beta(self._alpha, self._alpha)) if self._alpha > 0 else 1.0
+        other = torch.randperm(len(inputs), device=inputs.device)
+        return (inputs * part + inputs[other] * (1 - part) if part < 1 else inputs), _Mixture(part, other)
 
+    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor, mixture: _Mixture) -> Tensor:
+        """logits [N, C] of mixed inputs; labels, weights [N] of the inputs before."""
+        own = self._of(logits, labels) * weights
+        others = self._of(logits, labels[mixture.other]) * weights[mixture.other]
+        return (mixture.part * own + (1 - mixture.part) * others).mean()
 
-def domain_statistics(learnt: NDArray[np.float32], held_out: NDArray[np.float32]) -> DomainStatistics:
-    """Principal components of the training images' embeddings [N, D]; the threshold is a quantile over held-out ones."""
-    values = learnt.astype(np.float64)
-    mean, deviations = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
-    values = (values - mean) / deviations
-    _, singular, rows = np.linalg.svd(values, full_matrices=False)
-    count = min(COMPONENTS, len(singular) - 1)
-    components, scales = rows[:count], singular[:count] / np.sqrt(len(values))
-    rest = values - values @ components.T @ components
-    spare = max(values.shape[1] - count, 1)
-    statistics = DomainStatistics(
-        mean=_short(mean),
-        deviations=_short(deviations),
-        components=tuple(_short(row) for row in components),
-        scales=_short(np.maximum(scales, 1e-6)),
-        residual_scale=float(np.sqrt(np.square(rest).sum(axis=1).mean() / spare)) or 1e-6,
-        threshold=1.0,
-        quantile=DOMAIN_QUANTILE,
-    )
-    threshold = float(np.quantile(domain_distance(held_out, statistics), DOMAIN_QUANTILE, method="higher"))
-    return statistics.model_copy(update={"threshold": threshold})
-
-
-def _short(values: NDArray[np.float64]) -> tuple[float, ...]:
-    """Five significant digits: the card is text, and the components are most of it."""
-    return tuple(float(f"{value:.5g}") for value in values)
-
-
-def score(graph: ClassifierGraph, calibration: Calibration, fields: Fields, labels: Labels, measured_on: str) -> dict[str, Any]:
-    """Accuracy with its 95 % interval, F1, calibration error and conformal coverage, in the form of a card's scores."""
-    from sklearn.metrics import f1_score
-
-    logits, embeddings = outputs(graph, fields)
-    probabilities = softmax(logits, calibration.temperature)
-    right = probabilities.argmax(axis=1) == labels
-    n, accuracy = len(labels), float(right.mean())
-    low, high = wilson_interval(int(right.sum()), n)
-    kept = 1 - probabilities <= (calibration.conformal_quantile or 1.0)
-    kept[np.arange(n), probabilities.argmax(axis=1)] = True
-    values = {
-        "accuracy": accuracy,
-        "accuracy_low_95": low,
-        "accuracy_high_95": high,
-        "macro_f1": float(f1_score(labels, probabilities.argmax(axis=1), average="macro")),
-        "expected_calibration_error": expected_calibration_error(probabilities.max(axis=1), right),
-        "conformal_coverage": float(kept[np.arange(n), labels].mean()),
-        "conformal_set_size": float(kept.sum(axis=1).mean()),
-    }
-    if calibration.domain is not None:
-        inside = domain_distance(embeddings, calibration.domain) <= calibration.domain.threshold
-        values["in_domain"] = float(inside.mean())
-    return {name: {"value": round(value, 4), "n": n, "how": measured_on} for name, value in values.items()}
-
-
-def wilson_interval(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927)."""
-    part = right / n
-    centre = part + z * z / (2 * n)
-    reach = z * np.sqrt(part * (1 - part) / n + z * z / (4 * n * n))
-    return float((centre - reach) / (1 + z * z / n)), float((centre + reach) / (1 + z * z / n))
-
-
-def expected_calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 10) -> float:
-    """Mean gap between confidence and accuracy over bins of equal width, weighted by size (Naeini et al. 2015)."""
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        (bin_of == index).mean() * abs(confidence[bin_of == index].mean() - right[bin_of == index].mean())
-        for index in range(bins)
-        if (bin_of == index).any()
-    ]
-    return float(sum(gaps))
+    def _of(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(
+            logits, labels, weight=self._class_weights, label_smoothing=self._smoothing, reduction="none"
+        )
