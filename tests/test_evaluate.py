@@ -233,6 +233,15 @@ def test_a_found_region_is_assigned_to_one_labelled_region_only() -> None:
     assert overlaps.tolist() == [1.0, 0.0]
 
 
+def test_pixels_of_regions_too_small_to_resolve_count_neither_way() -> None:
+    of_stage_1()
+    from training.segmentation_scores import iou, resolved_iou
+
+    seen = seen_of(truth=[(0, 0, 30), (40, 40, 4)], found=[(50, 5, 5), (0, 0, 30)])
+    assert iou(seen.truth_union(), seen.found_union()) < 0.97
+    assert resolved_iou(seen) == 1.0
+
+
 def test_the_union_of_found_and_labelled_pixels_gives_the_mean_iou() -> None:
     of_stage_1()
     from training.segmentation_scores import iou

@@ -64,6 +64,7 @@ from training.segmentation_scores import (
     official,
     pixel_curves,
     quiet,
+    resolved_iou,
 )
 from training.train_classifier import load_fields
 
@@ -395,6 +396,7 @@ def _size_row(folds: Sequence[SizeScore]) -> SizeRow:
 def _overlap(seen: Sequence[Seen], design: _Design) -> dict[str, Number]:
     """Table 5's mean IoU, and what else is called so."""
     unions = np.array([iou(one.truth_union(), one.found_union()) for one in seen])
+    resolved = np.array([resolved_iou(one) for one in seen])
     overlaps = [matched(one)[1] for one in seen]
     counts = np.array([class_overlaps(one, 0).sum(axis=0) for one in seen])  # of the ground
     corroded = np.array(
@@ -410,6 +412,7 @@ def _overlap(seen: Sequence[Seen], design: _Design) -> dict[str, Number]:
         ratios = [shared / covered for shared, covered in pixel_sums if covered]
         return {
             "mean_iou": float(unions[images].mean()),
+            "mean_iou_from_16px": float(resolved[images].mean()),
             "matched_iou": float(found[found > 0].mean()) if (found > 0).any() else float("nan"),
             "ground_and_corrosion_iou": _mean(ratios),
         }
@@ -419,6 +422,7 @@ def _overlap(seen: Sequence[Seen], design: _Design) -> dict[str, Number]:
         measure,
         {
             "mean_iou": f"pixel IoU of all found against all labelled regions of an image, {at}, mean over images",
+            "mean_iou_from_16px": f"the same without the pixels of smaller regions, labelled or found; {at}, mean over images",
             "matched_iou": f"IoU of the masks of found regions assigned to labelled ones, {at}, IoU {LEAST_IOU} or more; "
             "regions that are missed or wrong do not count",
             "ground_and_corrosion_iou": f"mean of the pixel IoU of ground and of corrosion over all pixels, {at}",

@@ -262,10 +262,12 @@ def summary(evaluation: Evaluation) -> str:
 
 _SEGMENTER: Final = {
     "mean_iou": "mean IoU",
+    "mean_iou_from_16px": "mean IoU, 16 px and more",
     "box_map50": "box mAP50",
     "mask_map50": "mask mAP50",
     "mask_map50_95": "mask mAP50-95",
     "mask_map50_from_16px": "mask mAP50, 16 px and more",
+    "mask_map50_95_from_16px": "mask mAP50-95, 16 px and more",
     "roc_auc": "ROC AUC of pixels",
 }
 _CLASSIFIER: Final = {"accuracy": "accuracy", "macro_f1": "F1", "expected_calibration_error": "calibration error"}

@@ -81,7 +81,7 @@ def _stage1(evaluation: Evaluation, out: Path) -> list[str]:
     segmenters = evaluation.segmenters
     sets = [(one, title, numbers) for one in segmenters for title, numbers in _kinds(one)]
     columns5 = ("mean_iou", "box_precision", "box_recall", "mask_precision", "mask_recall", "box_map50", "mask_map50")
-    columns_iou = ("mean_iou", "matched_iou", "ground_and_corrosion_iou", "class_iou")
+    columns_iou = ("mean_iou", "mean_iou_from_16px", "matched_iou", "ground_and_corrosion_iou", "class_iou")
     columns6 = ("box_map50", "box_map50_95", "mask_map50", "mask_map50_95")
     by_title = [(f"{one.name}, {title}", {**one.any_class, **numbers}) for one, title, numbers in sets]
     wholes = [(one.name, one.any_class) for one in segmenters]
@@ -101,7 +101,14 @@ def _stage1(evaluation: Evaluation, out: Path) -> list[str]:
         "ultralytics does.</p>",
         _table(
             "What else is called mean IoU",
-            ("", "pixels of an image", "matched regions only", "ground and corrosion", "per class"),
+            (
+                "",
+                "pixels of an image",
+                "without regions below 16 px",
+                "matched regions only",
+                "ground and corrosion",
+                "per class",
+            ),
             [_row(name, found, columns_iou) for name, found in mean_ious],
         ),
         "<p>“Matched regions only” leaves out whatever was missed or found in vain; "

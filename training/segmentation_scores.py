@@ -284,6 +284,15 @@ def iou(one: Mask, other: Mask) -> float:
     return float(np.count_nonzero(one & other) / either) if either else 1.0
 
 
+def resolved_iou(seen: Seen, least_px: float = RESOLVED_PX) -> float:
+    """Of the found and the labelled pixels of an image, without those of smaller regions, which are neither right nor wrong."""
+    found = [rle for rle, score in zip(seen.found, seen.scores, strict=True) if score >= CONFIDENCE]
+    sides = (seen.truth, found)
+    small = [rle for side in sides for rle, size in zip(side, diameters_px(side), strict=True) if size < least_px]
+    counted = ~_union(small, seen.at)
+    return iou(seen.truth_union() & counted, seen.found_union() & counted)
+
+
 def class_overlaps(seen: Seen, classes: int) -> NDArray[np.int64]:
     """int64 [1 + classes, 2]: shared and covered pixels of the ground (row 0) and of each class."""
     sides = [(~seen.truth_union(), ~seen.found_union())]
