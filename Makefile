@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check models docs clean
+.PHONY: demo test check gpu-check models docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-demo $(DEMO)
@@ -16,6 +16,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m export.fatbin --check
+
+gpu-check: $(VENV)/.dev  # all that only a machine with an NVIDIA GPU can tell
+	$(BIN)/python -m export.fatbin --check
+	EDGE_GPU_REQUIRED=1 $(BIN)/python -m pytest -m gpu -s tests/gpu
 
 models: $(VENV)/.training
 	$(BIN)/python -m training.make_models --weights $(or $(WEIGHTS),coco) \

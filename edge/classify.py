@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends import Arrays, Network
+from edge.backends.look import Look, canvas, see
 from edge.errors import ModelError
 from edge.model_card import DomainStatistics, ModelCard
 from edge.records import SEVERITIES, Grey, RegionSeverity, Severity, SeverityLabel
@@ -24,27 +24,34 @@ CROPS_A_RUN = 8
 """On a CPU, runs of 8 are as fast as one of 33 and take a third of the memory."""
 
 
-def field_of_view(grey: Grey, side_px: int) -> Grey:
-    """The whole image as uint8 [side_px, side_px]; the aspect ratio is not kept, as in the paper's section 3.3."""
-    return _resize(grey, side_px)
+def field_look(image_shape: tuple[int, ...], side_px: int) -> Look:
+    """The whole image on a square; the aspect ratio is not kept, as in the paper's section 3.3."""
+    height, width = image_shape
+    return Look(0, 0, width, height, side_px, side_px)
 
 
-def crop_region(grey: Grey, box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Grey:
-    """A square around one region as uint8 [side_px, side_px].
+def region_look(image_shape: tuple[int, ...], box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Look:
+    """A square around one region.
 
     box_px: x, y, width, height.  The square's side is the box's longer side times (1 + 2 margin), at least
     `SMALLEST_CROP_PX`. It is shifted into the image where it fits and edge-replicated where it does not.
     """
-    height, width = grey.shape
+    height, width = image_shape
     x, y, box_width, box_height = (int(value) for value in box_px)
     side = max(SMALLEST_CROP_PX, round(max(box_width, box_height) * (1 + 2 * margin)))
     left = _shift_inside(x + box_width / 2 - side / 2, side, width)
     top = _shift_inside(y + box_height / 2 - side / 2, side, height)
-    inside = grey[max(top, 0) : top + side, max(left, 0) : left + side]
-    missing = (max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0))
-    if any(missing):
-        inside = cast(Grey, cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE))
-    return _resize(inside, side_px)
+    return Look(left, top, side, side, side_px, side_px)
+
+
+def field_of_view(grey: Grey, side_px: int) -> Grey:
+    """`field_look` as pixels: uint8 [side_px, side_px]."""
+    return canvas(grey, field_look(grey.shape, side_px), side_px, side_px)
+
+
+def crop_region(grey: Grey, box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Grey:
+    """`region_look` as pixels: uint8 [side_px, side_px]."""
+    return canvas(grey, region_look(grey.shape, box_px, margin, side_px), side_px, side_px)
 
 
 def domain_distance(embedding: NDArray[np.float32], domain: DomainStatistics) -> NDArray[np.float64]:
@@ -85,19 +92,19 @@ class Classifier:
         """
         side = self.card.input_px
         chosen = boxes_px[:region_crops]
-        batch = np.empty((1 + len(chosen), 1, side, side), np.uint8)
-        batch[0, 0] = field_of_view(grey, side)
-        for index, box in enumerate(chosen, start=1):
-            batch[index, 0] = crop_region(grey, box, self.card.crop_margin, side)
-        outputs = self._run(batch)
+        looks = [field_look(grey.shape, side)]
+        looks += [region_look(grey.shape, box, self.card.crop_margin, side) for box in chosen]
+        outputs = self._run(grey, looks)
         probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
         field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1])
         regions = [self._region_severity(row) for row in probabilities[1:]]
         return field, tuple(regions) + (None,) * (len(boxes_px) - len(chosen))
 
-    def _run(self, batch: NDArray[np.uint8]) -> Arrays:
-        """Outputs for the whole batch, which goes through the network in runs of at most `CROPS_A_RUN`."""
-        parts = [self._network.run(batch[start : start + CROPS_A_RUN]) for start in range(0, len(batch), CROPS_A_RUN)]
+    def _run(self, grey: Grey, looks: Sequence[Look]) -> Arrays:
+        """Outputs for all looks, which go through the network in runs of at most `CROPS_A_RUN`."""
+        side = self.card.input_px
+        starts = range(0, len(looks), CROPS_A_RUN)
+        parts = [see(self._network, grey, looks[start : start + CROPS_A_RUN], side, side) for start in starts]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _region_severity(self, probabilities: NDArray[np.float64]) -> RegionSeverity:
@@ -154,10 +161,3 @@ def _shift_inside(start: float, side: int, length: int) -> int:
     if side >= length:
         return -((side - length) // 2)
     return min(max(round(start), 0), length - side)
-
-
-def _resize(grey: Grey, side_px: int) -> Grey:
-    height, width = grey.shape
-    shrinking = height > side_px or width > side_px
-    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    return cast(Grey, cv2.resize(grey, (side_px, side_px), interpolation=interpolation))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge import __version__, oneshot, parity, publish, watch
-from edge.backends import choice, openvino_model
+from edge.backends import choice, openvino_model, passport
 from edge.config import Settings, parse
 from edge.errors import EdgeError, StateError
 from edge.journal import Journal
@@ -69,7 +69,7 @@ def _all_findings(settings: Settings | None) -> Iterator[Finding]:
     yield from _machine()
     yield from _limits()
     yield from _backends(settings)
-    yield from _gpu()
+    yield from _gpu(settings or parse({"watch": {"folder": os.devnull}}, {}))
     if settings is None:
         yield from _models(parse({"watch": {"folder": os.devnull}}, {}))
         yield Finding("config", "note", "no --config given: folder, state and broker were not looked at")
@@ -131,11 +131,21 @@ def _tried_pipeline(settings: Settings) -> str:
     return f"auto means {models.backend} in {models.precision}: {middle:.0f} ms for a shipped image (median of {len(spent)})"
 
 
-def _gpu() -> Iterator[Finding]:
-    if shutil.which("nvidia-smi") or Path("/etc/nv_tegra_release").exists():
-        yield Finding("gpu", "note", "an NVIDIA GPU or Jetson is here; this version does not use it yet")
+def _gpu(settings: Settings) -> Iterator[Finding]:
+    gpu = passport.this_gpu()
+    if gpu is None:
+        if shutil.which("nvidia-smi") or Path("/etc/nv_tegra_release").exists():
+            yield Finding(
+                "gpu", "problem", "an NVIDIA GPU seems to be here, but its driver does not answer", "nvidia-smi says why"
+            )
+        else:
+            yield Finding("gpu", "ok", "no NVIDIA GPU: models run on the processor")
+        return
+    reason = choice.without_engine(parity.models_of(settings))
+    if reason is None:
+        yield Finding("gpu", "ok", f"{gpu.name}: both models have an engine")
     else:
-        yield Finding("gpu", "ok", "no NVIDIA GPU: models run on the processor")
+        yield Finding("gpu", "note", f"{gpu.name} is not used: {reason}", "docs/tensorrt.md: edge-export tensorrt")
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__, sem
-from edge.backends import choice, openvino_model
+from edge.backends import choice, openvino_model, passport
 from edge.config import Settings
 from edge.errors import BackendError
 from edge.model_card import load_card
@@ -82,10 +82,17 @@ def sample_micrographs() -> list[Micrograph]:
 def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -> tuple[str, str]:
     """The precision that "auto" takes here, and why.
 
+    float16 where TensorRT has an engine of each model, compared with float32 when it was built.
     bfloat16 where OpenVINO has it natively and it passed `compare` on the shipped images with these very models; the
     outcome is remembered in the folder `memory`. With may_run=False only a remembered outcome counts.
     Raises ModelError, and BackendError when not even float32 runs.
     """
+    if settings.models.backend in {"auto", "tensorrt"}:
+        reason = choice.without_engine(models_of(settings))
+        if reason is None:
+            return "float16", "TensorRT's engines agreed with float32 when they were built"
+        if passport.this_gpu() is not None:
+            log.warning("the GPU is not used: %s", reason)
     if settings.models.backend != "auto" or choice.resolve("auto") != "openvino":
         return "float32", "float32 is the reference precision"
     if not openvino_model.has_bfloat16():
@@ -106,6 +113,16 @@ def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -
     if remembered.passed:
         return "bfloat16", f"bfloat16 agrees with float32 ({figures})"
     return "float32", f"bfloat16 does not agree with float32 ({figures})"
+
+
+def models_of(settings: Settings) -> list[Path]:
+    """The model files that the settings name."""
+    stages, models = settings.inspect.stages, []
+    if stages != "classify":
+        models.append(resolve_model(settings.models.segmenter, "segment"))
+    if stages != "segment":
+        models.append(resolve_model(settings.models.classifier, "classify"))
+    return models
 
 
 def _union(inspection: Inspection) -> NDArray[np.bool_]:

@@ -52,7 +52,7 @@ class Pipeline:
         self._settings = settings
         self._settings_sha256 = settings.inspection_sha256()
         wanted = settings.inspect
-        backend = choice.resolve(settings.models.backend)
+        backend = choice.resolve(settings.models.backend, precision)
         networks: list[Network] = []
         self._segmenter: Segmenter | None = None
         self._classifier: Classifier | None = None

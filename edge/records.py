@@ -47,7 +47,7 @@ class Acquisition:
 class Micrograph:
     """One page of a microscope's file, ready to be inspected.
 
-    grey: uint8 [H, W], contiguous, data bar cut off, brightness mapped once by `grey_window`.
+    grey: uint8 [H, W], contiguous, read-only, data bar cut off, brightness mapped once by `grey_window`.
     stored_width_px, stored_height_px: size in the file, data bar included.
     databar_px: rows cut off the bottom; stored_height_px = H + databar_px.
     pixel_size_nm: edge of a (square) pixel in nanometres, None when unknown.
@@ -82,6 +82,10 @@ class Micrograph:
         _check((self.pixel_size_nm is None) == (self.pixel_size_source is None), "a pixel size needs a source, and only then")
         if self.pixel_size_nm is not None:
             _check(bool(np.isfinite(self.pixel_size_nm)) and self.pixel_size_nm > 0, "pixel_size_nm must be positive")
+        # A network on a GPU keeps an image that nobody can change, and sends it once for both stages.
+        read_only = self.grey.view()
+        read_only.setflags(write=False)
+        object.__setattr__(self, "grey", read_only)
 
     @property
     def width_px(self) -> int:

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends import Arrays, Network
+from edge.backends.look import Look, canvas, see
 from edge.model_card import ModelCard
 from edge.records import Grey, Mask, Regions
 
 STRIDE = 32
 PROTOTYPE_STRIDE = 4
-PADDING_GREY = 114
 VIEWS_A_BATCH = 4
 NEAR_BORDER_PX = 4
 """A mask that ends so close to its tile's border is taken to go on beyond it: a box regression is not exact."""
@@ -43,18 +43,48 @@ Box = tuple[int, int, int, int]
 class View:
     """What the network sees of the image.
 
-    canvas: uint8 [h, w], multiples of 32.  scale_x, scale_y: network pixels per image pixel.  x_px, y_px: the view's origin
-    in the image.  width_px, height_px: extent in the image.  whole: False for a tile.
+    look: where, and at what size.  shape: rows and columns of the canvas, multiples of 32.  whole: False for a tile.
     """
 
-    canvas: Grey
-    scale_x: float
-    scale_y: float
-    x_px: int
-    y_px: int
-    width_px: int
-    height_px: int
+    grey: Grey
+    look: Look
+    shape: tuple[int, int]
     whole: bool
+
+    @property
+    def canvas(self) -> Grey:
+        """The pixels: uint8 `shape`, drawn at each call."""
+        return canvas(self.grey, self.look, *self.shape)
+
+    @property
+    def x_px(self) -> int:
+        """The view's left border in the image."""
+        return self.look.x_px
+
+    @property
+    def y_px(self) -> int:
+        """The view's upper border in the image."""
+        return self.look.y_px
+
+    @property
+    def width_px(self) -> int:
+        """Extent in the image."""
+        return self.look.width_px
+
+    @property
+    def height_px(self) -> int:
+        """Extent in the image."""
+        return self.look.height_px
+
+    @property
+    def scale_x(self) -> float:
+        """Network pixels per image pixel; sides are whole pixels, so it differs from `scale_y`."""
+        return self.look.columns / self.look.width_px
+
+    @property
+    def scale_y(self) -> float:
+        """Network pixels per image pixel."""
+        return self.look.rows / self.look.height_px
 
     @property
     def extent(self) -> Box:
@@ -127,7 +157,7 @@ class Segmenter:
             batch = list(islice(all_views, VIEWS_A_BATCH))
             if not batch:
                 break
-            outputs = self._network.run(np.stack([view.canvas for view in batch])[:, None])
+            outputs = see(self._network, grey, [view.look for view in batch], *batch[0].shape)
             inferred = time.perf_counter()
             for row, view in enumerate(batch):
                 one = {name: array[row] for name, array in outputs.items()}
@@ -174,19 +204,11 @@ def letterbox_scale(image_shape: tuple[int, ...], longest_px: int) -> float:
     return min(1.0, longest_px / max(image_shape))
 
 
-def letterbox(grey: Grey, longest_px: int) -> tuple[Grey, float, float]:
-    """The image shrunk so that its longer side is at most `longest_px`, padded right and below to multiples of 32.
-
-    Returns uint8 [h, w], and network pixels per image pixel along x and along y: sides are whole pixels, so they differ.
-    """
-    height, width = grey.shape
-    scale = letterbox_scale(grey.shape, longest_px)
-    shrunk = grey
-    if scale < 1.0:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        shrunk = cast(Grey, cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
-    rows, columns = shrunk.shape
-    return _pad(shrunk, _round_up(rows), _round_up(columns)), columns / width, rows / height
+def letterbox(image_shape: tuple[int, ...], longest_px: int) -> Look:
+    """The whole image, shrunk so that its longer side is at most `longest_px`."""
+    height, width = image_shape
+    scale = letterbox_scale(image_shape, longest_px)
+    return Look(0, 0, width, height, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
 def is_tiled(image_shape: tuple[int, ...], card: ModelCard, tile: str) -> bool:
@@ -197,16 +219,16 @@ def is_tiled(image_shape: tuple[int, ...], card: ModelCard, tile: str) -> bool:
 def views(grey: Grey, card: ModelCard, tile: str = "auto") -> Iterator[View]:
     """The whole image and, where it is longer than the card's `tile_above_px`, its native tiles; all of one shape."""
     height, width = grey.shape
-    canvas, across, down = letterbox(grey, card.input_px)
+    whole = letterbox(grey.shape, card.input_px)
     if not is_tiled(grey.shape, card, tile):
-        yield View(canvas, across, down, 0, 0, width, height, whole=True)
+        yield View(grey, whole, (_round_up(whole.rows), _round_up(whole.columns)), whole=True)
         return
-    tile_height, tile_width = (min(card.input_px, _round_up(side)) for side in (height, width))
-    yield View(_pad(canvas, tile_height, tile_width), across, down, 0, 0, width, height, whole=True)
+    shape = tile_height, tile_width = (min(card.input_px, _round_up(height)), min(card.input_px, _round_up(width)))
+    yield View(grey, whole, shape, whole=True)
     for top in _starts(height, tile_height, card.tile_overlap_px):
         for left in _starts(width, tile_width, card.tile_overlap_px):
-            part = grey[top : top + tile_height, left : left + tile_width]
-            yield View(_pad(part, tile_height, tile_width), 1.0, 1.0, left, top, part.shape[1], part.shape[0], whole=False)
+            columns, rows = min(tile_width, width - left), min(tile_height, height - top)
+            yield View(grey, Look(left, top, columns, rows, columns, rows), shape, whole=False)
 
 
 def decode(
@@ -460,14 +482,6 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
         return [0]
     count = -(-(length - overlap) // (tile - overlap))
     return [round(position) for position in np.linspace(0, length - tile, count)]
-
-
-def _pad(grey: Grey, height: int, width: int) -> Grey:
-    missing_rows, missing_columns = height - grey.shape[0], width - grey.shape[1]
-    if not missing_rows and not missing_columns:
-        return np.ascontiguousarray(grey)
-    padded = cv2.copyMakeBorder(grey, 0, missing_rows, 0, missing_columns, cv2.BORDER_CONSTANT, value=PADDING_GREY)
-    return cast(Grey, padded)
 
 
 def _round_up(side: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import ConfigError, EdgeError
+from export import tensorrt_cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parity.add_argument("--images", type=Path, metavar="PATH", help="an image or a folder of them (the shipped samples)")
     parity.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, and the verdict to stdout")
     parity.set_defaults(run=_parity)
+
+    tensorrt_cli.add_parser(commands)
 
     arguments = parser.parse_args(argv)
     if arguments.command == "onnx" and arguments.segmenter is None and arguments.classifier is None:

@@ -22,6 +22,8 @@ def backend(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     if name not in choice.installed():
         pytest.skip(f"{name} is not installed")
+    if name == "tensorrt":
+        pytest.skip("TensorRT runs engines in float16: tests/gpu")
     return name
 
 
@@ -76,7 +78,7 @@ def test_outputs_stay_when_the_next_image_runs(classifier: Network) -> None:
 
 
 def test_all_backends_agree_in_float32() -> None:
-    names = choice.installed()
+    names = [name for name in choice.installed() if name != "tensorrt"]
     if len(names) < 2:
         pytest.skip("only one backend is installed")
     fields = np.stack([pitted(224, 224, seed) for seed in range(4)])[:, None]
@@ -108,10 +110,22 @@ def test_a_precision_that_a_backend_has_not_is_refused(backend: str) -> None:
         choice.open_network(backend, CLASSIFIER, "int3")
 
 
-def test_auto_is_the_first_installed() -> None:
-    assert choice.resolve("auto") == choice.installed()[0]
+def test_auto_is_the_first_installed_that_runs_in_float32() -> None:
+    assert choice.resolve("auto") == next(name for name in choice.installed() if name != "tensorrt")
 
 
-def test_a_backend_of_a_later_version_is_refused_by_name() -> None:
+def test_auto_is_tensorrt_where_its_engines_were_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "_is_installed", lambda name: True)
+    assert choice.resolve("auto", "float16") == "tensorrt"
+    assert choice.resolve("auto", "bfloat16") == "openvino"
+
+
+def test_a_machine_without_tensorrt_has_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "_is_installed", lambda name: name != "tensorrt")
+    assert "not installed" in (choice.without_engine([SEGMENTER]) or "")
+
+
+def test_a_backend_that_is_not_installed_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "_is_installed", lambda name: name != "tensorrt")
     with pytest.raises(ConfigError, match="tensorrt"):
         choice.resolve("tensorrt")

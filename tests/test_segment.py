@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.model_card import ModelCard, Training
-from edge.segment import Detection, Segmenter, View, decode, letterbox, merge, views
+from edge.segment import Detection, Segmenter, View, decode, merge, views
 
 CARD = ModelCard(
     schema="edge.model/1",
@@ -90,9 +90,9 @@ def test_a_small_image_is_seen_once_at_its_own_size() -> None:
 
 
 def test_the_letterbox_is_padded_to_multiples_of_32_and_never_to_a_square() -> None:
-    canvas, across, down = letterbox(blank(768, 1024), 640)
-    assert canvas.shape == (480, 640)
-    assert across == down == 0.625
+    (view,) = views(blank(768, 1024), CARD, tile="off")
+    assert view.shape == view.canvas.shape == (480, 640)
+    assert view.scale_x == view.scale_y == 0.625
 
 
 def test_a_mask_covers_the_pixels_that_the_network_meant() -> None:
@@ -233,8 +233,8 @@ def test_pieces_that_miss_the_middle_of_a_region_do_not_replace_the_whole() -> N
 
 
 def view_of(height: int, width: int, longest_px: int) -> View:
-    canvas, across, down = letterbox(blank(height, width), longest_px)
-    return View(canvas, across, down, 0, 0, width, height, whole=True)
+    (view,) = views(blank(height, width), CARD.model_copy(update={"input_px": longest_px}), tile="off")
+    return view
 
 
 def logits_at_pixel_centres(prototype: NDArray[np.float32], view: View) -> NDArray[np.float64]:

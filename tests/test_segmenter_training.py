@@ -364,6 +364,7 @@ def test_images_without_labels_are_ground_and_tiff_is_read(trainer: Any, copied:
 
 
 def test_images_are_shrunk_as_the_edge_shrinks_them(trainer: Any, tmp_path: Path) -> None:
+    from edge.backends.look import canvas
     from edge.segment import letterbox
     from training.dataset import LabelledImage
 
@@ -373,7 +374,7 @@ def test_images_are_shrunk_as_the_edge_shrinks_them(trainer: Any, tmp_path: Path
     image = LabelledImage(tmp_path / "images" / "a.png", None, "a")
     trainer._describe(tmp_path / "seen", CLASSES, 128, train=(image,))
     seen = cv2.imread(str(tmp_path / "seen" / "images" / "a.png"), cv2.IMREAD_GRAYSCALE)
-    assert np.array_equal(seen, letterbox(grey, 128)[0])
+    assert np.array_equal(seen, canvas(grey, letterbox(grey.shape, 128), 96, 128))
 
 
 @pytest.mark.parametrize(("more", "status"), [(("--fold", "0"), 2), (("--imgsz", "100"), 2)])

@@ -1,0 +1,28 @@
+// One launch draws a whole batch: an image on the device and rectangles of it in, the network's input out.
+
+#include "kernels.h"
+
+using namespace edge;
+
+const int BLOCK_COLUMNS = 32, BLOCK_ROWS = 8;
+
+// grid: columns / 32, rows / 8, looks.  block: 32, 8.  canvases: uint8 [looks, 1, rows, columns].
+// Spans need double precision, which most GPUs are slow at: a block computes each of its 32 + 8 once, not 2 for each pixel.
+extern "C" __global__ void __launch_bounds__(BLOCK_COLUMNS *BLOCK_ROWS)
+    draw_looks(const unsigned char *__restrict__ pixels, int width, int height, const Look *__restrict__ looks,
+               unsigned char *__restrict__ canvases, int columns, int rows) {
+    __shared__ Span across[BLOCK_COLUMNS], down[BLOCK_ROWS];
+    const Look look = looks[blockIdx.z];
+    const Way way = way_of(look);
+    const int left = blockIdx.x * BLOCK_COLUMNS, top = blockIdx.y * BLOCK_ROWS;
+    if (threadIdx.y == 0) across[threadIdx.x] = span_of(way, left + threadIdx.x, look.width, look.columns, true);
+    if (threadIdx.y == 1 && threadIdx.x < BLOCK_ROWS)
+        down[threadIdx.x] = span_of(way, top + threadIdx.x, look.height, look.rows, false);
+    __syncthreads();
+    const int column = left + threadIdx.x, row = top + threadIdx.y;
+    if (column >= columns || row >= rows) return;
+    const Image image = {pixels, width, height};
+    const bool inside = column < look.columns && row < look.rows;
+    canvases[((size_t)blockIdx.z * rows + row) * columns + column] =
+        inside ? drawn(image, look, way, across[threadIdx.x], down[threadIdx.y]) : PADDING_GREY;
+}

@@ -1,0 +1,88 @@
+"""A grey image and rectangles of it in, what a network says about them out: cut, resized and padded in one place.
+
+A stage says where to look, not how the pixels get there. On a CPU the canvases are drawn here, with OpenCV; a network
+on a GPU that is an `Eye` takes the image across the bus once and draws them itself (`kernels.cu`), alike to 1 grey level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast, runtime_checkable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.backends import Arrays, Network
+from edge.records import Grey
+
+PADDING_GREY = 114
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A rectangle of the image, and the size at which the network sees it.
+
+    x_px, y_px, width_px, height_px: pixels of the image. Beyond its borders the nearest pixel is repeated.
+    columns, rows: size on the canvas, at its top left; the rest of the canvas is `PADDING_GREY`.
+    A rectangle that shrinks along either side is averaged (OpenCV's INTER_AREA), another one interpolated (INTER_LINEAR).
+    """
+
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+    columns: int
+    rows: int
+
+
+@runtime_checkable
+class Eye(Protocol):
+    """A network that draws its own canvases."""
+
+    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
+        """What `run(canvases(grey, looks, rows, columns))` gives. Raises BackendError.
+
+        The image is sent to the device once, as long as the same array is shown and nobody can write to it
+        (`grey.flags.writeable` is False); an array that can change is sent at each call.
+        """
+        ...
+
+
+def see(network: Network, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
+    """Outputs by name for N looks at a uint8 [H, W] image on canvases of [rows, columns]. Raises BackendError."""
+    if isinstance(network, Eye):
+        return network.see(grey, looks, rows, columns)
+    return network.run(canvases(grey, looks, rows, columns))
+
+
+def canvases(grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> NDArray[np.uint8]:
+    """What the network sees: uint8 [N, 1, rows, columns]."""
+    drawn = np.full((len(looks), 1, rows, columns), PADDING_GREY, np.uint8)
+    for place, look in zip(drawn[:, 0], looks, strict=True):
+        place[: look.rows, : look.columns] = _resized(_cut(grey, look), look)
+    return drawn
+
+
+def canvas(grey: Grey, look: Look, rows: int, columns: int) -> Grey:
+    """What the network sees at one look: uint8 [rows, columns]."""
+    drawn: Grey = canvases(grey, [look], rows, columns)[0, 0]
+    return drawn
+
+
+def _cut(grey: Grey, look: Look) -> Grey:
+    height, width = grey.shape
+    right, bottom = look.x_px + look.width_px, look.y_px + look.height_px
+    inside = grey[max(look.y_px, 0) : bottom, max(look.x_px, 0) : right]
+    missing = (max(-look.y_px, 0), max(bottom - height, 0), max(-look.x_px, 0), max(right - width, 0))
+    return cast(Grey, cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE)) if any(missing) else inside
+
+
+def _resized(part: Grey, look: Look) -> Grey:
+    height, width = part.shape
+    if (height, width) == (look.rows, look.columns):
+        return part
+    shrinks = height > look.rows or width > look.columns
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cast(Grey, cv2.resize(part, (look.columns, look.rows), interpolation=way))

@@ -1,0 +1,285 @@
+"""The JSON beside a TensorRT engine in, the engine's bytes out if they may run on this machine, else the reason why not.
+
+An engine is machine code for one GPU and one version of TensorRT, and says nothing about itself. So a passport lies
+beside it: the ONNX file that it was built from, its own hash, what built it, and what it scored against float32. The
+builder installs both; the runtime loads only what the passport vouches for. Neither TensorRT nor a GPU is needed here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import ModelError
+
+RECIPE = 1
+"""Rises when graph conversion or build options change what an engine computes; engines of another recipe are built again."""
+
+Shape = tuple[int, int, int, int]
+"""N, 1, H, W."""
+Sha256 = str
+
+_HASH = r"^[0-9a-f]{64}$"
+
+
+class _Page(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Library(_Page):
+    """Which TensorRT. name: the Python module, "tensorrt" or "tensorrt_rtx".  version: its `__version__`."""
+
+    name: Literal["tensorrt", "tensorrt_rtx"]
+    version: str = Field(min_length=1)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class Gpu(_Page):
+    """Which GPU. compute_capability: such as "8.7".  driver: such as "580.65.06", or "unknown"; noted, not compared."""
+
+    name: str = Field(min_length=1)
+    compute_capability: str = Field(pattern=r"^\d+\.\d+$")
+    driver: str = "unknown"
+
+    def __str__(self) -> str:
+        return f"{self.name} (compute capability {self.compute_capability})"
+
+
+class Profile(_Page):
+    """Shapes of the input that the engine takes, and the one that it is fastest at."""
+
+    least: Shape
+    best: Shape
+    most: Shape
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether an input of this shape lies within the profile."""
+        return len(shape) == 4 and all(
+            low <= side <= high for low, side, high in zip(self.least, shape, self.most, strict=True)
+        )
+
+
+class EngineParity(_Page):
+    """How far the engine is from the same model in float32, on the images shipped with this package.
+
+    A stage has its own figures and leaves the other's None.  box_error_px: largest, of matched candidates, in network
+    pixels.  flips: severities that changed although float32 preferred its own by more than flip_margin.
+    """
+
+    images: int = Field(gt=0)
+    mean_mask_iou: float | None = None
+    worst_mask_iou: float | None = None
+    box_error_px: float | None = None
+    flips: int | None = None
+    flip_margin: float | None = None
+    largest_probability_difference: float | None = None
+
+
+class Passport(_Page):
+    """What is known about one engine.
+
+    layers: number of layers by the precision that TensorRT's engine inspector reports ("float16", "float32", other).
+    parity: None only until it has been measured; an engine without it is neither installed nor loaded.
+    made_at: ISO 8601, UTC.  made_by: the version of this package.
+    """
+
+    schema_: Literal["edge.engine/1"] = Field("edge.engine/1", alias="schema")
+    recipe: int
+    made_at: str
+    made_by: str
+    model: str
+    onnx_sha256: Sha256 = Field(pattern=_HASH)
+    engine_sha256: Sha256 = Field(pattern=_HASH)
+    engine_bytes: int = Field(gt=0)
+    library: Library
+    gpu: Gpu
+    precision: Literal["float16"] = "float16"
+    profile: Profile
+    layers: dict[str, int]
+    parity: EngineParity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine that may run here. data: the very bytes that were hashed, so that nothing else can be loaded instead."""
+
+    path: Path
+    passport: Passport
+    data: bytes
+
+
+def passport_path(engine: Path) -> Path:
+    """`name.engine` → `name.engine.json`."""
+    return engine.with_name(engine.name + ".json")
+
+
+def engine_name(model: Path, onnx_sha256: Sha256) -> str:
+    """`segmenter.onnx` → `segmenter-3cbe887e8892.engine`: going back to an older model finds its engine again."""
+    return f"{model.stem}-{onnx_sha256[:12]}.engine"
+
+
+def engine_folders(model: Path) -> tuple[Path, Path]:
+    """Where an engine of `model` may lie: beside it, else in the user's cache, which systemd gives the service as its own."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sem-corrosion-edge"
+    return model.absolute().parent, cache / "engines"
+
+
+def read_passport(engine: Path) -> Passport:
+    """The passport beside `engine`. Raises ModelError."""
+    path = passport_path(engine)
+    try:
+        return Passport.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"the engine {engine} has no readable passport {path.name}: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise ModelError(f"the passport {path} is not valid: {error}") from error
+
+
+def mismatch(passport: Passport, *, onnx_sha256: Sha256, library: Library, gpu: Gpu) -> str | None:
+    """Why an engine with this passport may not run here, in words; None when it may."""
+    if passport.parity is None:
+        return "it was never compared with float32"
+    if passport.recipe != RECIPE:
+        return f"it was built by recipe {passport.recipe}, this version has recipe {RECIPE}"
+    if passport.onnx_sha256 != onnx_sha256:
+        return f"it was built from another ONNX file ({passport.onnx_sha256[:12]}…, not {onnx_sha256[:12]}…)"
+    if passport.library != library:
+        return f"it was built by another TensorRT ({passport.library}, here is {library})"
+    if (passport.gpu.name, passport.gpu.compute_capability) != (gpu.name, gpu.compute_capability):
+        return f"it was built for another GPU ({passport.gpu}, here is {gpu})"
+    return None
+
+
+def load_engine(engine: Path, *, onnx_sha256: Sha256, library: Library, gpu: Gpu) -> Engine:
+    """The engine at this path, checked against its passport and this machine. Raises ModelError with the reason."""
+    passport = read_passport(engine)
+    reason = mismatch(passport, onnx_sha256=onnx_sha256, library=library, gpu=gpu)
+    if reason is None:
+        try:
+            if engine.stat().st_mode & 0o002:
+                reason = "anyone may write to it, and it is machine code"
+            else:
+                data = engine.read_bytes()
+                if hashlib.sha256(data).hexdigest() != passport.engine_sha256:
+                    reason = "its bytes are not those that the passport describes (hashes differ)"
+        except OSError as error:
+            reason = f"it cannot be read: {error.strerror or error}"
+    if reason is not None:
+        raise ModelError(f"the engine {engine} is not used: {reason} (edge-export tensorrt builds it again)")
+    return Engine(engine, passport, data)
+
+
+def find_engine(model: Path, *, onnx_sha256: Sha256, library: Library, gpu: Gpu) -> Engine:
+    """The first engine of `model` that may run here, of those in `engine_folders`. Raises ModelError with every reason."""
+    reasons = []
+    for folder in engine_folders(model):
+        engine = folder / engine_name(model, onnx_sha256)
+        if not engine.exists() and not passport_path(engine).exists():
+            continue
+        try:
+            return load_engine(engine, onnx_sha256=onnx_sha256, library=library, gpu=gpu)
+        except ModelError as error:
+            reasons.append(str(error))
+    raise ModelError("; ".join(reasons) or f"{model.name} has no TensorRT engine yet (edge-export tensorrt builds it)")
+
+
+def install_engine(engine: Path, data: bytes, passport: Passport) -> None:
+    """Put an engine and its passport in place of what was there. Raises ModelError.
+
+    Both are complete on the disk before either takes its name, so a full disk or a crash until then changes nothing.
+    The engine takes its name first, the passport last: a power cut between the two leaves an old passport whose hash does
+    not fit the new engine, and `load_engine` refuses the pair.
+    """
+    if hashlib.sha256(data).hexdigest() != passport.engine_sha256 or passport.parity is None:
+        raise ModelError("the passport describes another engine, or one never compared with float32: nothing was written")
+    text = passport.model_dump_json(by_alias=True, indent=1) + "\n"
+    targets = {engine: data, passport_path(engine): text.encode()}
+    try:
+        engine.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(engine.parent) as folder:
+            try:
+                for target, content in targets.items():
+                    _write(_fresh(target), content)
+                for target in targets:
+                    _fresh(target).replace(target)
+                os.fsync(folder)
+            finally:
+                for target in targets:
+                    _fresh(target).unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelError(f"cannot write the engine {engine}: {error.strerror or error}") from error
+
+
+def _fresh(target: Path) -> Path:
+    """Where a file is written before it takes its name. Always the same, so that what a kill left is written over."""
+    return target.with_name(f".{target.name}.fresh")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file through to the disk, readable by all and writable by its owner."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, 0o644)
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """Hold the folder, as a descriptor, against other builders."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
+"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the CUDA driver API."""
+
+
+def this_gpu() -> Gpu | None:
+    """The first GPU that CUDA shows, asked of the driver itself; None where there is no driver or no GPU.
+
+    Makes no context, so it takes no memory of the GPU.
+    """
+    try:
+        driver: Any = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    name = ctypes.create_string_buffer(256)
+    calls: tuple[Callable[[], int], ...] = (
+        lambda: driver.cuInit(0),
+        lambda: driver.cuDeviceGet(ctypes.byref(device), 0),
+        lambda: driver.cuDeviceGetName(name, len(name), device),
+        lambda: driver.cuDeviceGetAttribute(ctypes.byref(major), _COMPUTE_CAPABILITY_MAJOR, device),
+        lambda: driver.cuDeviceGetAttribute(ctypes.byref(minor), _COMPUTE_CAPABILITY_MINOR, device),
+    )
+    if any(call() for call in calls):
+        return None
+    capability = f"{major.value}.{minor.value}"
+    return Gpu(name=name.value.decode(errors="replace"), compute_capability=capability, driver=_driver_version())
+
+
+def _driver_version() -> str:
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "unknown"
+    found = re.search(r"\b\d{3,}\.\d+(?:\.\d+)?\b", text.partition("\n")[0])
+    return found[0] if found else "unknown"

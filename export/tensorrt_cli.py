@@ -1,0 +1,99 @@
+"""`edge-export tensorrt` as people type it: its arguments, its exit status, what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from edge.errors import EdgeError
+
+if TYPE_CHECKING:
+    from edge.config import Settings
+
+DESCRIPTION = """\
+Turn the models into FP16 engines of TensorRT for the GPU of this machine, where nothing fitting is there already.
+An engine that is not FP16, or whose answers differ from float32, is refused; what was there before stays.
+Without an NVIDIA GPU or TensorRT there is nothing to do, which is no failure.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `tensorrt` to the commands of `edge-export`; its function is the parsed arguments' `run`."""
+    parser = commands.add_parser(
+        "tensorrt",
+        help="ONNX to TensorRT engines, on the machine that will use them",
+        description=DESCRIPTION,
+        epilog="example: edge-export tensorrt --config /etc/sem-corrosion-edge/config.toml",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration: which models and thresholds")
+    parser.add_argument("--segmenter", metavar="MODEL", help='instead of the configured one: a path, or "builtin"')
+    parser.add_argument("--classifier", metavar="MODEL", help='instead of the configured one: a path, or "builtin"')
+    parser.add_argument("--workspace", type=_positive, default=1024, metavar="MIB", help="GPU memory for a layer (%(default)s)")
+    parser.add_argument("--level", type=int, choices=range(6), default=3, help="how long to search for kernels (%(default)s)")
+    parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="where measured kernels are remembered")
+    parser.add_argument("--again", action="store_true", help="build also where a fitting engine is there")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the arguments say: 0 done or nothing to do, 1 an engine was refused or not built. Raises ConfigError."""
+    settings = _settings(arguments)
+    models = settings.models
+    if models.backend not in ("auto", "tensorrt"):
+        print(f"nothing to build: the configuration asks for {models.backend}", file=sys.stderr)
+        return 0
+    from edge.model_card import resolve
+    from export.to_tensorrt import BuildOptions, NoTensorRtError, make_engine
+
+    options = BuildOptions(
+        workspace_mib=arguments.workspace,
+        level=arguments.level,
+        timing_cache=arguments.timing_cache or _cache() / "tensorrt-timing.cache",
+        again=arguments.again,
+    )
+    failed = False
+    for task, name in _jobs(settings):
+        try:
+            model = resolve(name, task)
+            made = make_engine(model, task, settings, options, lambda text: print(text, file=sys.stderr, flush=True))
+        except NoTensorRtError as error:
+            print(f"nothing to build: {error}", file=sys.stderr)
+            return 0
+        except EdgeError as error:
+            print(f"{name} ({task}): {error}", file=sys.stderr)
+            failed = True
+            continue
+        print(f"{made.engine} {'built' if made.built else 'is there already'}")
+    return 1 if failed else 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from edge.config import load, parse
+
+    settings = load(arguments.config) if arguments.config else parse({"watch": {"folder": os.devnull}}, {})
+    named = {role: value for role in ("segmenter", "classifier") if (value := getattr(arguments, role)) is not None}
+    return settings.model_copy(update={"models": settings.models.model_copy(update=named)})
+
+
+def _jobs(settings: Settings) -> list[tuple[Literal["segment", "classify"], str]]:
+    jobs: list[tuple[Literal["segment", "classify"], str]] = []
+    if settings.inspect.stages != "classify":
+        jobs.append(("segment", settings.models.segmenter))
+    if settings.inspect.stages != "segment":
+        jobs.append(("classify", settings.models.classifier))
+    return jobs
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sem-corrosion-edge"
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
