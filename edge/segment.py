@@ -29,6 +29,8 @@ NEAR_BORDER_PX = 4
 """A mask that ends so close to its tile's border is taken to go on beyond it: a box regression is not exact."""
 SAME_COARSE = 0.4
 """IoU from which a mask of the whole and one of a tile are one region; the whole draws a small one several pixels wide."""
+SAME_MASK = 0.5
+"""IoU from which two masks of one view are one region, however little their boxes overlap."""
 MOSTLY = 0.5
 """Part of a mask inside others from which it is contained in them or explained by them; IoU, inside what two tiles both
 see, from which two cut pieces belong to one region."""
@@ -237,7 +239,7 @@ def decode(
     """Detections of one view.
 
     outputs: boxes [K, 4] xyxy in network pixels, scores [K], classes [K], coefficients [K, 32], prototypes [32, h/4, w/4].
-    One region has one class: suppression does not look at classes.
+    One region has one class: suppression does not look at classes. It looks at boxes first, then at masks (`SAME_MASK`).
     """
     candidates = np.flatnonzero(outputs["scores"] >= confidence)
     boxes = outputs["boxes"][candidates]
@@ -266,7 +268,17 @@ def decode(
                 area_px=int(np.count_nonzero(mask)),
             )
         )
-    return found
+    return _distinct(found)
+
+
+def _distinct(ranked: Sequence[Detection]) -> list[Detection]:
+    """Detections of one view, best first, without those that mask a region again."""
+    gone: set[int] = set()
+    for (first, second), shared in _overlaps(ranked, one_view=True).items():
+        union = ranked[first].area_px + ranked[second].area_px - shared
+        if not gone & {first, second} and shared > SAME_MASK * union:
+            gone.add(second)
+    return [detection for index, detection in enumerate(ranked) if index not in gone]
 
 
 def merge(detections: Sequence[Detection], iou: float) -> list[Detection]:
@@ -312,8 +324,11 @@ def _explained_by_parts(order: Sequence[Detection], pairs: dict[tuple[int, int],
     return {large for large, parts in covered.items() if len(parts) > 1 and sum(parts) > MOSTLY * order[large].area_px}
 
 
-def _overlaps(detections: Sequence[Detection]) -> dict[tuple[int, int], int]:
-    """Shared pixels of every two detections of different views whose masks meet, by (lower index, higher index), in order."""
+def _overlaps(detections: Sequence[Detection], one_view: bool = False) -> dict[tuple[int, int], int]:
+    """Shared pixels of every two detections whose masks meet, by (lower index, higher index), in order.
+
+    Two detections of different views count, or all where there is `one_view` alone.
+    """
     boxes = np.array([detection.box for detection in detections]).reshape(-1, 4)
     numbers = np.array([detection.view for detection in detections])
     shared: dict[tuple[int, int], int] = {}
@@ -324,7 +339,7 @@ def _overlaps(detections: Sequence[Detection]) -> dict[tuple[int, int], int]:
             & (rest[:, 2] > boxes[index, 0])
             & (rest[:, 1] < boxes[index, 3])
             & (rest[:, 3] > boxes[index, 1])
-            & (numbers[index + 1 :] != numbers[index])
+            & (one_view | (numbers[index + 1 :] != numbers[index]))
         )
         for other in (np.flatnonzero(meets) + index + 1).tolist():
             if count := _shared_px(detections[index], detections[other]):

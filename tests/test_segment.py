@@ -107,6 +107,28 @@ def test_a_mask_covers_the_pixels_that_the_network_meant() -> None:
     assert regions.masks[0].mean() > 0.95
 
 
+class SeenTwice(BrightBlobs):
+    """Finds each blob again in a box so wide that boxes alone do not tell that it is the same region."""
+
+    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        outputs = super().run(image)
+        half = self.candidates // 2
+        for name in ("boxes", "scores"):
+            outputs[name][:, half:] = outputs[name][:, :half]
+        outputs["boxes"][:, half:, 2] += 60 * (outputs["scores"][:, half:] > 0)
+        outputs["scores"][:, half:] -= 0.1 * (outputs["scores"][:, half:] > 0)
+        return outputs
+
+
+def test_one_region_in_two_boxes_is_found_once() -> None:
+    grey = blank(480, 640)
+    grey[100:140, 200:240] = 250
+    grey[100:140, 260:300] = 250
+    regions, _ = segmenter(SeenTwice()).find(grey)
+    assert len(regions) == 2
+    assert regions.scores.tolist() == pytest.approx([0.9, 0.9])
+
+
 def test_a_mask_of_a_shrunk_image_lies_in_stored_pixels() -> None:
     grey = blank(960, 1280)
     grey[200:360, 400:640] = 250

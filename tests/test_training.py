@@ -88,7 +88,7 @@ def test_sample_seeds_are_not_trained_on() -> None:
     from training import make_models
 
     trained = {
-        *range(make_models.SEGMENTER_SEED, make_models.SEGMENTER_SEED + make_models.SEGMENTER_IMAGES),
+        *(seed for images, first, _ in make_models.SEGMENTER_ROUNDS for seed in range(first, first + images)),
         *range(make_models.CLASSIFIER_SEED, make_models.CLASSIFIER_SEED + make_models.CLASSIFIER_IMAGES),
     }
     tested = set(range(make_models.TEST_SEED, make_models.TEST_SEED + make_models.TEST_IMAGES))

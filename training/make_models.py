@@ -24,7 +24,8 @@ from training.synthetic import render, write_data_set
 if TYPE_CHECKING:
     from export.to_onnx import Checkpoint
 
-SEGMENTER_IMAGES, SEGMENTER_SIDE_PX, SEGMENTER_EPOCHS, SEGMENTER_SEED = 1400, 416, 10, 100_000
+SEGMENTER_SIDE_PX = 416
+SEGMENTER_ROUNDS = ((1400, 100_000, 10), (1400, 102_000, 5))  # images, first seed, epochs: new images in each round
 CLASSIFIER_IMAGES, CLASSIFIER_SIZE_PX, CLASSIFIER_SEED = 2400, (448, 336), 200_000
 CALIBRATION_FIELDS, CALIBRATION_SEED = 1500, 400_000
 COVERAGE_FIELDS, COVERAGE_SEED = 2000, 410_000
@@ -68,11 +69,13 @@ def make_segmenter(weights: str, work: Path, out: Path, version: str) -> Path:
     """Train YOLOv8n-seg, score it, export it; returns the model's path."""
     from training import train_segmenter
 
-    data = work / "synthetic-segment"
-    write_data_set(data, SEGMENTER_IMAGES, SEGMENTER_SEED, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
     command = f"python -m training.make_models --weights {Path(weights).name}"
-    recipe = train_segmenter.Recipe(weights=weights, epochs=SEGMENTER_EPOCHS, imgsz=SEGMENTER_SIDE_PX, seed=SEED)
-    checkpoint = train_segmenter.train(data, work, recipe, command)
+    for number, (images, first_seed, epochs) in enumerate(SEGMENTER_ROUNDS, start=1):
+        data, results = work / f"synthetic-segment-{number}", work / f"segmenter-{number}"
+        write_data_set(data, images, first_seed, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
+        recipe = train_segmenter.Recipe(weights=weights, epochs=epochs, imgsz=SEGMENTER_SIDE_PX, seed=SEED)
+        checkpoint = train_segmenter.train(data, results, recipe, command)
+        weights = str(results / "segmenter.pt")
     return publish_segmenter(checkpoint, work, out, version)
 
 
