@@ -443,7 +443,7 @@ def export_segmenter(checkpoint: Checkpoint, folder: Path, name: str = "segmente
     path = folder / f"{name}.onnx"
     _write(graph, examples[1], path, SEGMENTER_OUTPUTS, axes)
     _require_parity(graph, path, examples, SEGMENTER_OUTPUTS)
-    defaults = {"input_px": 640, "tile_above_px": 1280, "tile_overlap_px": 96}
+    defaults = {"input_px": 640, "tile_above_px": 1024, "tile_overlap_px": 96}
     _write_card(checkpoint, path, name, version, defaults)
     return path
 
