@@ -89,7 +89,7 @@ def test_sample_seeds_are_not_trained_on() -> None:
 
     trained = {
         *(seed for images, first, _ in make_models.SEGMENTER_ROUNDS for seed in range(first, first + images)),
-        *range(make_models.CLASSIFIER_SEED, make_models.CLASSIFIER_SEED + make_models.CLASSIFIER_IMAGES),
+        *(seed for images, first, *_ in make_models.CLASSIFIER_ROUNDS for seed in range(first, first + images)),
     }
     tested = set(range(make_models.TEST_SEED, make_models.TEST_SEED + make_models.TEST_IMAGES))
     assert not trained & tested

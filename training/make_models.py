@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 SEGMENTER_SIDE_PX = 416
 SEGMENTER_ROUNDS = ((1400, 100_000, 10), (1400, 102_000, 5))  # images, first seed, epochs: new images in each round
-CLASSIFIER_IMAGES, CLASSIFIER_SIZE_PX, CLASSIFIER_SEED = 2400, (448, 336), 200_000
+CLASSIFIER_SIZE_PX = (448, 336)
+CLASSIFIER_ROUNDS = (  # images, first seed, epochs of the new head alone, epochs, part of these on small images
+    (2400, 200_000, 20, 4, 0.75),
+    (1600, 205_000, 0, 3, 0.0),
+)
 CALIBRATION_FIELDS, CALIBRATION_SEED = 1500, 400_000
 COVERAGE_FIELDS, COVERAGE_SEED = 2000, 410_000
 SURFACES, SURFACE_SIZE_PX, SURFACE_SEED = 200, (960, 720), 420_000
@@ -105,11 +109,16 @@ def make_classifier(weights: str, work: Path, out: Path, version: str) -> Path:
     """Train EfficientNet-B0, calibrate and score it on fields drawn for that alone, export it; returns the model's path."""
     from training import train_classifier
 
-    data = work / "synthetic-classify"
-    write_data_set(data, CLASSIFIER_IMAGES, CLASSIFIER_SEED, CLASSIFIER_SIZE_PX)
     command = f"python -m training.make_models --classifier-weights {Path(weights).name}"
-    recipe = train_classifier.Recipe(weights=weights, head_epochs=20, epochs=4, small_part=0.75, crops_part=0.15, seed=SEED)
-    return publish_classifier(train_classifier.train(data, work, recipe, command), out, version)
+    for number, (images, first_seed, head_epochs, epochs, small_part) in enumerate(CLASSIFIER_ROUNDS, start=1):
+        data, results = work / f"synthetic-classify-{number}", work / f"classifier-{number}"
+        write_data_set(data, images, first_seed, CLASSIFIER_SIZE_PX)
+        recipe = train_classifier.Recipe(
+            weights=weights, head_epochs=head_epochs, epochs=epochs, small_part=small_part, crops_part=0.15, seed=SEED
+        )
+        checkpoint = train_classifier.train(data, results, recipe, command)
+        weights = str(results / "classifier.pt")
+    return publish_classifier(checkpoint, out, version)
 
 
 def publish_classifier(checkpoint: Checkpoint, out: Path, version: str) -> Path:
