@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check gpu-check models docs clean
+.PHONY: demo test check gpu-check bench models docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-demo $(DEMO)
@@ -21,6 +21,9 @@ check: $(VENV)/.dev
 gpu-check: $(VENV)/.dev  # all that only a machine with an NVIDIA GPU can tell
 	$(BIN)/python -m export.fatbin --check
 	EDGE_GPU_REQUIRED=1 $(BIN)/python -m pytest -m gpu -s tests/gpu
+
+bench: $(VENV)/.dev
+	$(BIN)/edge-bench $(BENCH)
 
 models: $(VENV)/.training
 	$(BIN)/python -m training.make_models --weights $(or $(WEIGHTS),coco) \

@@ -186,3 +186,62 @@ def demo(argv: Sequence[str] | None = None) -> int:
     from edge.demo import run
 
     return run(images=arguments.images, out=Path(arguments.out), broker=arguments.broker, keep_open=arguments.keep_open)
+
+
+@_command
+def bench(argv: Sequence[str] | None = None) -> int:
+    """`edge-bench`: latency and throughput on this machine."""
+    parser = _parser(
+        "edge-bench",
+        "Measure latency and throughput, stage by stage, on real images (the shipped samples when none are named).",
+        "edge-bench exports/ --backend openvino,onnxruntime --json today.json --plot today.svg",
+    )
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="an image, or a folder that is searched for images")
+    parser.add_argument(
+        "--backend", metavar="NAME,…", help="auto, all, or names: tensorrt, openvino, onnxruntime (the settings')"
+    )
+    parser.add_argument("--scenario", default="single-stream,multi-stream,offline", metavar="NAME,…", help="%(default)s")
+    parser.add_argument("--duration", type=float, default=20.0, metavar="S", help="of each scenario, in seconds (20)")
+    parser.add_argument("--json", metavar="FILE", help="write everything there: edge.bench/1")
+    parser.add_argument("--plot", metavar="FILE", help="write a picture (SVG) of stages and latencies there")
+    parser.add_argument("--compare", metavar="FILE", help="an earlier --json; the exit status is 1 when this run is worse")
+    parser.add_argument(
+        "--fail-above", type=float, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
+    )
+    parser.add_argument("--mqtt", action="store_true", help="also from the closed file to the broker, with the real daemon")
+    parser.add_argument(
+        "--rival", choices=["ultralytics", "ultralytics-onnx"], help="also in turns with it, on the same images and weights"
+    )
+    parser.add_argument("--rival-python", metavar="FILE", help="a Python that has torch, ultralytics and timm (this one)")
+    parser.add_argument("--checkpoint", metavar="W.pt", help="the rival's segmenter: what ours was exported from")
+    parser.add_argument("--classifier-checkpoint", metavar="W.pt", help="the rival's classifier: what ours was exported from")
+    parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, stages")
+    arguments = parser.parse_args(argv)
+    scenarios = tuple(arguments.scenario.split(","))
+    if unknown := set(scenarios) - {"single-stream", "multi-stream", "offline"}:
+        parser.error(f"--scenario {', '.join(sorted(unknown))}: choose among single-stream, multi-stream, offline")
+    if arguments.duration <= 0:
+        parser.error("--duration must be more than 0")
+    if arguments.plot and Path(arguments.plot).suffix != ".svg":
+        parser.error(f"--plot {arguments.plot}: it is drawn as SVG, so name it .svg")
+    # Without a file of the user's, images of the end-to-end measurement have no sidecars that would be worth a wait.
+    settings = _one_shot_settings(arguments.config, {} if arguments.config else {"watch": {"sidecar_wait_s": 0.0}})
+    from edge.bench.command import Options, run
+
+    weights, classifier = arguments.checkpoint, arguments.classifier_checkpoint
+    options = Options(
+        paths=tuple(path for path, _ in _images(arguments.paths, settings)),
+        backends=tuple(arguments.backend.split(",")) if arguments.backend else (),
+        scenarios=scenarios,
+        duration_s=arguments.duration,
+        json=Path(arguments.json) if arguments.json else None,
+        plot=Path(arguments.plot) if arguments.plot else None,
+        compare=Path(arguments.compare) if arguments.compare else None,
+        fail_above=arguments.fail_above,
+        mqtt=arguments.mqtt,
+        rival=arguments.rival,
+        rival_python=arguments.rival_python,
+        checkpoint=Path(weights) if weights else None,
+        classifier_checkpoint=Path(classifier) if classifier else None,
+    )
+    return run(options, settings)

@@ -81,12 +81,12 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
     """Let `images` images arrive and print a summary line of JSON; 1 if anything was lost."""
     if images < 1:
         raise ConfigError("--images must be at least 1")
-    host, port = _address(broker)
+    host, port = address(broker)
     _empty_own_folder(out)
     folder = out / "export"
     folder.mkdir()
     samples = parity.sample_files()
-    with _embedded_broker(port) if broker is None else _nothing(port) as port:
+    with embedded_broker(port) if broker is None else _nothing(port) as port:
         area = f"run-{secrets.token_hex(3)}"
         config = _write_config(out, folder, host, port, area)
         dashboard = Dashboard()
@@ -166,7 +166,8 @@ def _write_slowly(path: Path, data: bytes) -> None:
             time.sleep(0.1)
 
 
-def _address(broker: str | None) -> tuple[str, int]:
+def address(broker: str | None) -> tuple[str, int]:
+    """Host and port of HOST:PORT; a free port of this machine for None. Raises ConfigError."""
     if broker is None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -217,7 +218,7 @@ def _nothing(port: int) -> Iterator[int]:
 
 
 @contextmanager
-def _embedded_broker(port: int) -> Iterator[int]:
+def embedded_broker(port: int) -> Iterator[int]:
     """An MQTT 3.1.1 broker on loopback, in a process of its own."""
     context = multiprocessing.get_context("spawn")
     ready = context.Event()

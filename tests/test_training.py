@@ -178,3 +178,33 @@ def test_training_goes_from_drawn_images_to_models_that_run(tmp_path: Path) -> N
     domain = load_card(tmp_path / "models" / "classifier.onnx", "classify").calibration.domain
     assert domain is not None
     assert domain.threshold > 0
+
+
+@pytest.mark.slow
+def test_make_models_goes_from_nothing_to_two_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("ultralytics")
+    pytest.importorskip("timm")
+    from edge.model_card import load_card
+    from training import make_models
+
+    small = {
+        "SEGMENTER_SIDE_PX": 96,
+        "SEGMENTER_ROUNDS": ((18, 1, 1), (18, 101, 1)),
+        "CLASSIFIER_SIZE_PX": (112, 96),
+        "CLASSIFIER_ROUNDS": ((24, 201, 1, 1, 0.0), (24, 301, 0, 1, 0.0)),
+        "CALIBRATION_FIELDS": 30,
+        "COVERAGE_FIELDS": 20,
+        "SURFACES": 4,
+        "REGION_SCENES": 2,
+        "TEST_IMAGES": 3,
+    }
+    for name, value in small.items():
+        monkeypatch.setattr(make_models, name, value)
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "models"), "--model-version", "9.9.9"]
+    assert make_models.main(["--weights", "none", "--classifier-weights", "none", *places]) == 0
+    segmenter = load_card(tmp_path / "models" / "segmenter.onnx", "segment")
+    classifier = load_card(tmp_path / "models" / "classifier.onnx", "classify")
+    assert (segmenter.version, segmenter.training.initialised_from) == ("9.9.9", "segmenter.pt, 1 epochs from none")
+    assert {"mask_map50", "region_recall"} <= set(segmenter.scores)
+    assert {"conformal_coverage_low_95", "magnification_review", "region_accuracy_weak"} <= set(classifier.scores)
