@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("edge/models"), metavar="DIR", help="folder of the models (%(default)s)"
     )
     parser.add_argument("--work", type=Path, default=Path("runs/models"), metavar="DIR", help="data and weights (%(default)s)")
-    parser.add_argument("--model-version", default="0.1.0", metavar="V", help="version written into the cards (%(default)s)")
+    parser.add_argument("--model-version", default="0.2.0", metavar="V", help="version written into the cards (%(default)s)")
     arguments = parser.parse_args(argv)
     try:
         make_segmenter(arguments.weights, arguments.work, arguments.out, arguments.model_version)
