@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.records import SEVERITIES, Grey, Mask, Regions
+from training.calibration import wilson_interval
 from training.canvas import SMALLEST_REGION_PX2
 from training.region_scores import match
 from training.synthetic import TRANSFER_SEED, Scene, paper_scenes, render
@@ -108,7 +109,7 @@ def measure(scenes: Iterable[Scene]) -> Baseline:
         region_recall=right / true if true else 0.0,
         pixel_iou=both / either if either else 1.0,
         severity_accuracy=float(hits.mean()),
-        severity_interval=_wilson(int(hits.sum()), len(hits)),
+        severity_interval=wilson_interval(int(hits.sum()), len(hits)),
     )
 
 
@@ -141,13 +142,6 @@ def _limit(fractions: NDArray[np.float64], above: NDArray[np.bool_]) -> float:
     wrong = np.concatenate(([0], np.cumsum(wanted))) + np.concatenate((np.cumsum(~wanted[::-1])[::-1], [0]))
     edges = np.concatenate(([0.0], (ordered[1:] + ordered[:-1]) / 2, [1.0])) if len(ordered) else np.array([0.5])
     return float(edges[int(np.argmin(wrong))])
-
-
-def _wilson(right: int, n: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927)."""
-    z, p = 1.96, right / n
-    middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return float((middle - half) / (1 + z * z / n)), float((middle + half) / (1 + z * z / n))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
