@@ -398,7 +398,7 @@ def test_each_fold_gets_a_classifier_scored_on_that_fold(folded: Path, tmp_path:
 def test_recalibration_keeps_weights_and_domain(folded: Path, tmp_path: Path, training: Any) -> None:
     recipe = training.Recipe(architecture="resnet18", weights="none", epochs=1, crops_part=0.0)
     before = training.train(folded, tmp_path, recipe, "test", fold=0)
-    fields, labels = calibration.drawn_fields(7, 12, (96, 96), SIDE)
+    fields, labels = calibration.drawn_fields(7, 40, (96, 96), SIDE)
     after = training.recalibrated(before, fields, labels)
     assert after.calibration.domain == before.calibration.domain
     assert after.calibration.conformal_quantile != before.calibration.conformal_quantile
