@@ -16,7 +16,7 @@ from typing import Literal
 from edge import __version__, oneshot, parity, publish, watch
 from edge.backends import choice, openvino_model, passport
 from edge.config import Settings, parse
-from edge.errors import EdgeError, StateError
+from edge.errors import EdgeError, ModelError, StateError
 from edge.journal import Journal
 from edge.model_card import load_card
 from edge.model_card import resolve as resolve_model
@@ -141,7 +141,10 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding("gpu", "ok", "no NVIDIA GPU: models run on the processor")
         return
-    reason = choice.without_engine(parity.models_of(settings))
+    try:
+        reason = choice.without_engine(parity.models_of(settings))
+    except ModelError as error:
+        reason = str(error)
     if reason is None:
         yield Finding("gpu", "ok", f"{gpu.name}: both models have an engine")
     else:

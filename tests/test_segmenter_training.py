@@ -136,7 +136,7 @@ def test_a_hole_in_a_label_stays_a_hole_in_what_is_learnt(trainer: Any, tmp_path
     cv2.imwrite(str(tmp_path / "images" / "a.png"), np.full((96, 96), 128, np.uint8))
     (tmp_path / "labels" / "a.txt").write_text(yolo_text(regions, 96, 96))
     image = LabelledImage(tmp_path / "images" / "a.png", None, "a")
-    description = trainer._describe(tmp_path / "seen", CLASSES, 96, train=(image,), val=(image,))
+    description = trainer.write_for_ultralytics(tmp_path / "seen", CLASSES, 96, train=(image,), val=(image,))
 
     data = check_det_dataset(str(description))
     settings = SimpleNamespace(**{**DEFAULT_CFG_DICT, "task": "segment", "imgsz": 96, "mask_ratio": 1})
@@ -358,7 +358,7 @@ def test_images_without_labels_are_ground_and_tiff_is_read(trainer: Any, copied:
     image.unlink()
     (copied / "labels" / f"{image.stem}.txt").unlink()
     images = open_data_set(copied).images
-    trainer._describe(tmp_path / "seen", CLASSES, 96, train=images, val=images)
+    trainer.write_for_ultralytics(tmp_path / "seen", CLASSES, 96, train=images, val=images)
     assert (tmp_path / "seen" / "labels" / f"{image.stem}.txt").read_text() == ""
     assert cv2.imread(str(tmp_path / "seen" / "images" / f"{image.stem}.png")) is not None
 
@@ -372,7 +372,7 @@ def test_images_are_shrunk_as_the_edge_shrinks_them(trainer: Any, tmp_path: Path
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "a.png"), grey)
     image = LabelledImage(tmp_path / "images" / "a.png", None, "a")
-    trainer._describe(tmp_path / "seen", CLASSES, 128, train=(image,))
+    trainer.write_for_ultralytics(tmp_path / "seen", CLASSES, 128, train=(image,))
     seen = cv2.imread(str(tmp_path / "seen" / "images" / "a.png"), cv2.IMREAD_GRAYSCALE)
     assert np.array_equal(seen, canvas(grey, letterbox(grey.shape, 128), 96, 128))
 

@@ -572,13 +572,10 @@ def _labelled(image: LabelledImage) -> NDArray[np.bool_]:
     grey = cv2.imread(str(image.path), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise ConfigError(f"cannot decode {image.path}")
-    covered = np.zeros(grey.shape, np.bool_)
     path = image.path.parent.parent / "labels" / f"{image.path.stem}.txt"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    for drawn in read_yolo(text, path.name, grey.shape[1], grey.shape[0]).drawn:
-        rows, columns = drawn.mask.shape
-        covered[drawn.y_px : drawn.y_px + rows, drawn.x_px : drawn.x_px + columns] |= drawn.mask
-    return covered
+    height, width = grey.shape
+    return read_yolo(text, path.name, width, height).covered(width, height)
 
 
 def _severity_numbers(truth: NDArray[np.intp], probabilities: NDArray[np.float64], design: _Design) -> dict[str, Number]:

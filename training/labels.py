@@ -71,6 +71,14 @@ class Sheet:
     drawn: tuple[Drawn, ...] = ()
     findings: tuple[Finding, ...] = ()
 
+    def covered(self, width_px: int, height_px: int) -> Mask:
+        """bool [height_px, width_px]: all labelled pixels."""
+        canvas = np.zeros((height_px, width_px), np.bool_)
+        for one in self.drawn:
+            rows, columns = one.mask.shape
+            canvas[one.y_px : one.y_px + rows, one.x_px : one.x_px + columns] |= one.mask
+        return canvas
+
 
 # --- text and JSON ---------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from torch import nn
 from edge.config import Inspect
 from training.dataset import LabelledImage
 from training.labels import read_yolo
-from training.train_segmenter import BATCH, _describe
+from training.train_segmenter import BATCH, write_for_ultralytics
 
 Mask = NDArray[np.bool_]
 Index = NDArray[np.intp]
@@ -146,7 +146,7 @@ def look(
 
     network = copy.deepcopy(network).eval()
     with tempfile.TemporaryDirectory() as folder:
-        description = _describe(Path(folder) / "data", classes, imgsz, train=tuple(images), val=tuple(images))
+        description = write_for_ultralytics(Path(folder) / "data", classes, imgsz, train=tuple(images), val=tuple(images))
         validator = Validator(
             args={
                 "data": str(description),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from edge.classify import crop_region, field_of_view
 from edge.errors import ConfigError, ModelError
 from edge.model_card import Training
-from edge.records import SEVERITIES, Grey, Mask
+from edge.records import SEVERITIES, Grey
 from export.to_onnx import Checkpoint, ClassifierGraph, classification_network
 from training.calibration import (
     Fields,
@@ -245,10 +245,8 @@ def _surfaces(data_set: DataSet, images: Images) -> list[Surface]:
         if image.severity is None or not label.is_file():
             continue
         grey = _read(image.path)
-        corroded: Mask = np.zeros(grey.shape, np.bool_)
-        for piece in read_yolo(label.read_text(encoding="ascii"), label.name, grey.shape[1], grey.shape[0]).drawn:
-            height, width = piece.mask.shape
-            corroded[piece.y_px : piece.y_px + height, piece.x_px : piece.x_px + width] |= piece.mask
+        height, width = grey.shape
+        corroded = read_yolo(label.read_text(encoding="ascii"), label.name, width, height).covered(width, height)
         surfaces.append(Surface(grey, corroded, SEVERITIES.index(image.severity)))
     return surfaces
 

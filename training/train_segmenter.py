@@ -122,7 +122,7 @@ def train(data: Path, out: Path, recipe: Recipe, command: str, fold: int | None 
         if state == "begun"
         else initial_network(recipe.model, recipe.weights, data_set.classes, [_batch(kept[:BATCH], recipe.imgsz)])
     )
-    description = _describe(out / "segmenter-data", data_set.classes, recipe.imgsz, train=kept, val=held_out)
+    description = write_for_ultralytics(out / "segmenter-data", data_set.classes, recipe.imgsz, train=kept, val=held_out)
     if state == "none":
         _whole(out).unlink(missing_ok=True)
         run.write(out)
@@ -253,7 +253,7 @@ def score(
         return {}
     from ultralytics.models.yolo.segment import SegmentationValidator
 
-    description = _describe(out / "segmenter-score", classes, imgsz, train=images, val=images)
+    description = write_for_ultralytics(out / "segmenter-score", classes, imgsz, train=images, val=images)
     validator = SegmentationValidator(
         args={
             "data": str(description),
@@ -286,7 +286,7 @@ def score(
     return {name: {"value": round(float(results[key]), 4), "n": len(images), "how": how} for name, key in keys.items()}
 
 
-def _describe(folder: Path, classes: tuple[str, ...], side_px: int, **parts: tuple[LabelledImage, ...]) -> Path:
+def write_for_ultralytics(folder: Path, classes: tuple[str, ...], side_px: int, **parts: tuple[LabelledImage, ...]) -> Path:
     """Write the images as the network will see them, their labels and the YAML (in its JSON subset) that ultralytics reads.
 
     Images are shrunk to `side_px` here, as the edge shrinks them: ultralytics would drop pixels instead of averaging them.
