@@ -5,11 +5,12 @@
     main        signals, systemd's watchdog, whether the others still move            a signal
     scan        folder → the journal's ledger (`edge.watch` decides what is finished) an event, the next look
     decode      the ledger's next image → pixels, at most two images ahead            new work
-    inspect     pixels → verdict and messages, stored in one transaction              a decoded image
+    inspect     pixels → verdict                                                      a decoded image
+    tell        verdict → picture and messages, stored in one transaction             a verdict
     publisher   the journal's outbox → the broker (`edge.publish`)                    new messages
     upkeep      forgets what is older than the configuration wants                    its next turn
 
-Threads meet only in the journal and in one bounded queue, so that a kill at any moment leaves nothing but rows to take
+Threads meet only in the journal and in two bounded queues, so that a kill at any moment leaves nothing but rows to take
 up again. What can break for good (a network, our own defects in a loop) ends the process; systemd starts it anew.
 """
 
@@ -84,6 +85,16 @@ class Decoded:
     settled_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One image on its way from the inspect thread to the tell thread: an inspection for each page, or why there is none."""
+
+    entry: Entry
+    source: Source
+    outcome: list[Inspection] | ImageError
+    settled_at: float
+
+
 def run(settings: Settings) -> int:
     """Run until a signal comes; 0 after a clean stop, `BROKEN` after a failure that a restart may mend.
 
@@ -128,11 +139,13 @@ class Daemon:
         self._new_work = threading.Event()
         self._look = threading.Event()
         self._decoded: queue.Queue[Decoded] = queue.Queue(maxsize=AHEAD)
+        self._judged: queue.Queue[Judged] = queue.Queue(maxsize=1)
+        self._inspected = threading.Event()
         self._running: set[str] = set()
         self._settled_at: dict[str, float] = {}
         self._reasons = {"start": "the models are being loaded"}
         self._latencies = vitals.Latencies()
-        self._beats = dict.fromkeys(("scan", "decode", "inspect"), time.monotonic())
+        self._beats = dict.fromkeys(("scan", "decode", "inspect", "tell"), time.monotonic())
         self._ready = threading.Event()
         self._started_at = time.monotonic()
         self._runs_on = ("none", "none")
@@ -144,6 +157,7 @@ class Daemon:
                 ("scan", self._scan),
                 ("decode", self._decode),
                 ("inspect", self._inspect),
+                ("tell", self._tell),
                 ("upkeep", self._upkeep),
             )
         ]
@@ -195,7 +209,7 @@ class Daemon:
         silent = now - self._beats["scan"] > self._settings.watch.rescan_s + SILENT_S
         hangs = f"the watched folder {self._folder} does not answer: does the share behind it hang?"
         self._doubt("silence", hangs if silent else None)
-        moved = min(self._beats["decode"], self._beats["inspect"])
+        moved = min(self._beats[name] for name in ("decode", "inspect", "tell"))
         return self.failure is None and self._publisher.alive and now - moved < STUCK_S
 
     # The threads
@@ -338,7 +352,7 @@ class Daemon:
             if entry is None:
                 self._new_work.wait(1.0)
                 continue
-            self._hand_over(self._read(entry))
+            self._hand_over("decode", self._decoded, self._read(entry), self._stopping.is_set)
 
     def _next_entry(self) -> Entry | None:
         """The ledger's next image, its attempt counted; None when there is nothing to do or nothing may be begun."""
@@ -392,15 +406,21 @@ class Daemon:
             self._stopping.wait(self._settings.watch.settle_s)
         return intake.read_file(path, max_bytes, within=self._folder)
 
-    def _hand_over(self, decoded: Decoded) -> None:
-        while not self._stopping.is_set():
+    def _hand_over(self, thread: str, to: queue.Queue[T], item: T, given_up: Callable[[], bool]) -> None:
+        while not given_up():
             try:
-                self._decoded.put(decoded, timeout=0.2)
+                to.put(item, timeout=0.2)
                 return
             except queue.Full:
-                self._beat("decode")
+                self._beat(thread)
 
     def _inspect(self) -> None:
+        try:
+            self._inspect_until_stopped()
+        finally:
+            self._inspected.set()
+
+    def _inspect_until_stopped(self) -> None:
         precision, why = parity.gated_precision(self._settings, self._journal.folder)
         with Pipeline(self._settings, precision=precision) as pipeline:
             models = pipeline.models
@@ -417,10 +437,12 @@ class Daemon:
                     decoded = self._decoded.get(timeout=0.2)
                 except queue.Empty:
                     continue
-                self._judge(pipeline, decoded)
+                judged = self._judge(pipeline, decoded)
+                if judged is not None:
+                    self._hand_over("inspect", self._judged, judged, lambda: self.failure is not None)
 
-    def _judge(self, pipeline: Pipeline, decoded: Decoded) -> None:
-        """Inspect one image and store the verdict, unless it was stopped or has to be tried again."""
+    def _judge(self, pipeline: Pipeline, decoded: Decoded) -> Judged | None:
+        """Inspect one image; None when that was stopped or has to be tried again."""
         entry, source = decoded.entry, decoded.source
         outcome: list[Inspection] | ImageError | None
         if decoded.outcome is None:
@@ -429,9 +451,7 @@ class Daemon:
             outcome = decoded.outcome
         else:
             outcome = self._run_pipeline(pipeline, decoded.outcome, source, decoded.spent)
-        if outcome is not None:
-            self._conclude(entry, source, outcome)
-            self._latencies.add((time.monotonic() - decoded.settled_at) * 1e3)
+        return None if outcome is None else Judged(entry, source, outcome, decoded.settled_at)
 
     def _judge_suspect(self, entry: Entry, source: Source) -> tuple[list[Inspection] | ImageError | None, Source]:
         child = suspect.inspect_in_child(self._settings, self._folder / entry.path, source)
@@ -443,7 +463,7 @@ class Daemon:
         log.warning("%s: inspecting it killed the process (%s)", shown(entry.path), child.how)
         if deaths >= DEATHS:
             return ImageError("crashed", f"inspecting it killed the process {deaths} times ({child.how})"), source
-        self._stored(lambda: self._journal.died(entry.path))
+        self._stored("inspect", lambda: self._journal.died(entry.path))
         self._running.discard(entry.path)
         self._new_work.set()
         return None, source
@@ -466,10 +486,23 @@ class Daemon:
             return ImageError("internal", f"inspecting it failed: {error!r}")
         return inspections
 
+    def _tell(self) -> None:
+        """Beside the next image's networks: drawing, encoding and the disk take as long as they do."""
+        while True:
+            self._beat("tell")
+            try:
+                judged = self._judged.get(timeout=0.2)
+            except queue.Empty:
+                if self._inspected.is_set():
+                    return
+                continue
+            self._conclude(judged.entry, judged.source, judged.outcome)
+            self._latencies.add((time.monotonic() - judged.settled_at) * 1e3)
+
     def _conclude(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError) -> None:
         """Store the verdict with its messages."""
         try:
-            seqs = self._stored(lambda: self._journal.conclude(entry.path, self._verdicts(entry, source, outcome)))
+            seqs = self._stored("tell", lambda: self._journal.conclude(entry.path, self._verdicts(entry, source, outcome)))
         except StateError:
             raise
         except Exception as error:  # a defect in drawing or encoding must cost this image alone
@@ -484,18 +517,18 @@ class Daemon:
         self._publisher.wake()
         self._say(entry, outcome, seqs[0])
 
-    def _stored(self, write: Callable[[], T]) -> T | None:
+    def _stored(self, thread: str, write: Callable[[], T]) -> T | None:
         """The result of `write`, tried until there is room on the disk; None when the daemon stops before."""
         while True:
             try:
                 result = write()
             except StateFullError as error:
-                self._doubt("inspect", str(error))
-                self._beat("inspect")
+                self._doubt(thread, str(error))
+                self._beat(thread)
                 if self._stopping.wait(RETRY_S):
                     return None
             else:
-                self._doubt("inspect", None)
+                self._doubt(thread, None)
                 return result
 
     def _say(self, entry: Entry, outcome: list[Inspection] | ImageError, seq: int) -> None:

@@ -41,11 +41,18 @@ def draw(inspection: Inspection, longest_px: int = LONGEST_PX) -> Picture:
 
 
 def encode(picture: Picture, kind: Literal["png", "webp"]) -> bytes:
-    """PNG (exact) or WebP (quality 80, a tenth of the size)."""
-    options = [cv2.IMWRITE_WEBP_QUALITY, 80] if kind == "webp" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
-    done, encoded = cv2.imencode(f".{kind}", picture, options)
+    """PNG (exact) or WebP (quality 80, a tenth of the size).
+
+    WebP by its quickest method, a quarter of the time that OpenCV's takes and a quarter more bytes: every inspection waits
+    for its picture.
+    """
+    if kind == "webp":
+        import imagecodecs
+
+        return bytes(imagecodecs.webp_encode(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), level=80, lossless=False, method=0))
+    done, encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
-        raise EdgeError(f"OpenCV cannot write a {kind} of {picture.shape}")
+        raise EdgeError(f"OpenCV cannot write a PNG of {picture.shape}")
     return encoded.tobytes()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,12 +265,14 @@ def examples(training: Any, count: int = 12, zoom: float = 0.5) -> Any:
     labels = np.arange(count) % 2 * 2
     pictures = tuple(np.asarray(rng.normal(60 + 60 * label, 8, (72, 96)), np.uint8) for label in labels)
     crops = np.zeros((0, SIDE, SIDE), np.uint8)
-    return training._Examples(pictures, labels, crops, np.zeros(0, np.int64), 0.5, 0.2, zoom, rng)
+    unknown = (None,) * count
+    return training._Examples(pictures, labels, unknown, crops, np.zeros(0, np.int64), 0.5, 0.2, zoom, rng)
 
 
 def test_a_magnified_window_keeps_the_aspect_ratio_and_its_range(training: Any) -> None:
     rng = np.random.default_rng(0)
-    shapes = np.array([training._window(np.zeros((300, 400), np.uint8), 0.5, rng).shape for _ in range(200)])
+    field = np.zeros((300, 400), np.uint8)
+    shapes = np.array([field[training._window(field.shape, 0.5, rng)].shape for _ in range(200)])
     assert shapes[:, 0].min() >= 150
     assert shapes[:, 0].max() <= 300
     assert np.abs(shapes[:, 1] / shapes[:, 0] - 4 / 3).max() < 0.02
@@ -277,7 +280,7 @@ def test_a_magnified_window_keeps_the_aspect_ratio_and_its_range(training: Any) 
 
 def test_an_epoch_shows_every_field_once_at_the_asked_size(training: Any) -> None:
     batches = list(examples(training, 20).batches(32))
-    assert [len(labels) for _, labels, _ in batches] == [16, 4]
+    assert [len(truth.labels) for _, truth in batches] == [16, 4]
     assert batches[0][0].shape == (16, 3, 32, 32)
 
 
@@ -304,7 +307,7 @@ def test_the_head_alone_tells_dark_from_bright(training: Any, torch: Any) -> Non
     some = examples(training, 24)
     training._fit_head(network, some, training.Recipe(head_epochs=40, dropout=0.0, mixup=0.0))
     with torch.no_grad():
-        right = [(network(images).argmax(dim=1) == labels).float().mean() for images, labels, _ in some.batches()]
+        right = [(network(images).argmax(dim=1) == truth.labels).float().mean() for images, truth in some.batches()]
     assert np.mean(right) > 0.9
 
 
@@ -328,10 +331,48 @@ def test_mixed_inputs_are_judged_by_both_labels(training: Any, torch: Any) -> No
     some = examples(training)
     loss = training._Loss(training.Recipe(mixup=0.4, label_smoothing=0.0), some, torch.device("cpu"))
     mixture = training._Mixture(0.25, torch.tensor([1, 0]))
-    logits, labels = torch.tensor([[9.0, 0, 0], [9.0, 0, 0]]), torch.tensor([0, 2])
+    logits = torch.tensor([[9.0, 0, 0], [9.0, 0, 0]])
+    truth = training._Truth(torch.tensor([0, 2]), torch.ones(2), torch.full((2,), torch.nan))
     weights = some.class_weights()
     wrong = 9 * (0.75 * weights[2] + 0.25 * weights[2]) / 2
-    assert float(loss(logits, labels, torch.ones(2), mixture)) == pytest.approx(float(wrong), rel=1e-2)
+    assert float(loss(logits, None, truth, mixture)) == pytest.approx(float(wrong), rel=1e-2)
+
+
+def test_a_known_area_is_learnt_and_an_unknown_one_counts_nothing(training: Any, torch: Any) -> None:
+    loss = training._Loss(training.Recipe(area_weight=2.0), examples(training), torch.device("cpu"))
+    severities = training._Loss(training.Recipe(), examples(training), torch.device("cpu"))
+    alone = training._Mixture(1.0, torch.tensor([0, 1]))
+    logits, truth = torch.zeros(2, 3), training._Truth(torch.tensor([0, 2]), torch.ones(2), torch.tensor([0.1, torch.nan]))
+    wanted = float(np.log(0.1 + training.LEAST_AREA))
+    right, wrong = (loss(logits, torch.tensor([wanted + by, 5.0]), truth, alone) for by in (0.0, 3.0))
+    assert float(right) == pytest.approx(float(severities(logits, None, truth, alone)))
+    assert float(wrong - right) == pytest.approx(2.0 * (3.0 - 0.5) / 2)
+
+
+def test_the_area_of_a_window_is_its_own(training: Any) -> None:
+    """The left half is corroded, and dark."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((60, 80), bool)
+    mask[:, :40] = True
+    picture = np.where(mask, 40, 200).astype(np.uint8)
+    crops = np.full((1, SIDE, SIDE), 90, np.uint8)
+    some = training._Examples(
+        (picture,) * 40, np.zeros(40, np.int64), (mask,) * 40, crops, np.zeros(1, np.int64), 0, 1, 0.5, rng
+    )
+    seen = np.concatenate([truth.areas.numpy() for _, truth in some.batches(32)])
+    assert np.isnan(seen).sum() == 1
+    assert np.nanmin(seen) < 0.4
+    assert np.nanmax(seen) > 0.6
+
+
+def test_corroded_pixels_are_those_of_the_label_files(training: Any, tmp_path: Path) -> None:
+    write_data_set(tmp_path, images=6, seed=5, size_px=(96, 96))
+    images = [one for one in training.open_data_set(tmp_path).images if one.severity is not None]
+    pictures, _ = training._load_pictures(images)
+    truth = {one["image"]: one["drawn_fraction"] for one in json.loads((tmp_path / "truth.json").read_bytes())["images"]}
+    for image_, mask in zip(images, training._load_corroded(training.open_data_set(tmp_path), images, pictures), strict=True):
+        assert mask is not None
+        assert mask.mean() == pytest.approx(truth[image_.path.name], abs=0.03)
 
 
 def test_weights_of_another_layout_are_refused(training: Any, torch: Any, tmp_path: Path) -> None:

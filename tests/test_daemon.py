@@ -27,7 +27,7 @@ import psutil
 import pytest
 
 from edge import config, intake, notify, overlay, suspect, vitals, watch
-from edge.daemon import Daemon, Decoded
+from edge.daemon import Daemon, Decoded, Judged
 from edge.errors import ImageError, StateError
 from edge.journal import Entry, Fingerprint, Journal
 from edge.pipeline import Pipeline
@@ -619,6 +619,11 @@ def begun(daemon: Daemon, name: str) -> Entry:
     return daemon._journal.begin(name)
 
 
+def tell(daemon: Daemon, judged: Judged | None) -> None:
+    if judged is not None:
+        daemon._conclude(judged.entry, judged.source, judged.outcome)
+
+
 def half_an_answer(sender: multiprocessing.connection.Connection, *_: object) -> None:
     os.write(sender.fileno(), b"\0\0\1\0half")
     os._exit(3)
@@ -641,7 +646,7 @@ def test_a_defect_in_drawing_costs_that_image_alone(daemon: Daemon, monkeypatch:
     (tmp_path / "export" / "a.png").write_bytes(png(1))
     decoded = daemon._read(begun(daemon, "a.png"))
     with Pipeline(daemon._settings) as pipeline:
-        daemon._judge(pipeline, decoded)
+        tell(daemon, daemon._judge(pipeline, decoded))
     (row,) = daemon._journal.unsent()
     assert json.loads(row.payload or b"")["error"]["code"] == "internal"
 
@@ -656,7 +661,8 @@ def test_an_image_that_is_given_up_does_not_wait_again_in_between(daemon: Daemon
     )
     for _ in range(2):
         entry = begun(daemon, "a.png")
-        daemon._judge(None, Decoded(entry, Source("a.png", "a.png", None), None, Timing(), 0.0))  # type: ignore[arg-type]
+        suspected = Decoded(entry, Source("a.png", "a.png", None), None, Timing(), 0.0)
+        tell(daemon, daemon._judge(None, suspected))  # type: ignore[arg-type] # it is not used
     assert daemon._journal.unsent_count() == 1
     assert waited == []
 
@@ -710,7 +716,7 @@ def test_an_inspection_of_many_pages_ends_with_the_daemon(daemon: Daemon, tmp_pa
     (tmp_path / "export" / "a.png").write_bytes(png(1))
     decoded = daemon._read(begun(daemon, "a.png"))
     daemon._stopping.set()
-    daemon._judge(None, decoded)  # type: ignore[arg-type] # it is not used any more
+    assert daemon._judge(None, decoded) is None  # type: ignore[arg-type] # it is not used any more
     assert daemon._journal.unsent_count() == 0
 
 

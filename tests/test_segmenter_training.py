@@ -388,3 +388,16 @@ def test_a_fold_that_is_no_number_is_wrong_usage(drawn: Path, tmp_path: Path, ca
     with pytest.raises(SystemExit):
         cli.main(["segmenter", *options(drawn, tmp_path, "--fold", "last")])
     assert "a number from 0, or all" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("model", "sparse"), [("yolov8n-seg", True), ("yolo26n-seg", False)])
+def test_the_quicker_loss_serves_the_networks_it_is_that_of(
+    trainer: Any, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, sparse: bool
+) -> None:
+    from training.sparse_loss import SparseSegmentationLoss
+
+    calls = []
+    of_boxes = SparseSegmentationLoss.calculate_segmentation_loss
+    monkeypatch.setattr(SparseSegmentationLoss, "calculate_segmentation_loss", lambda *args: calls.append(1) or of_boxes(*args))
+    assert cli.main(["segmenter", *options(drawn, tmp_path, "--model", model)]) == 0
+    assert bool(calls) == sparse

@@ -175,6 +175,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PART",
         help="least part of a field's sides that keeps the field's severity; 1 for whole fields alone (%(default)s)",
     )
+    classifier.add_argument(
+        "--area-weight",
+        type=_weight,
+        default=0.0,
+        metavar="W",
+        help="also learn the corroded fraction from labelled regions, 0 for severities alone, as in the paper (%(default)s)",
+    )
     classifier.set_defaults(run=_classifier)
 
     evaluate = commands.add_parser(
@@ -385,6 +392,7 @@ def _classifier(arguments: argparse.Namespace, command: str) -> int:
         label_smoothing=arguments.label_smoothing,
         crops_part=arguments.crops,
         zoom=arguments.zoom,
+        area_weight=arguments.area_weight,
     )
     for fold, out in _runs(arguments):
         train(arguments.data, out, recipe, command, fold)

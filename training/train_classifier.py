@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from edge.classify import crop_region, field_of_view
 from edge.errors import ConfigError, ModelError
 from edge.model_card import Training
-from edge.records import SEVERITIES, Grey
+from edge.records import SEVERITIES, Grey, Mask
 from export.to_onnx import Checkpoint, ClassifierGraph, classification_network
 from training.calibration import (
     Fields,
@@ -66,6 +66,7 @@ CROP_WEIGHT = 0.3  # a region's label is its field's, so it says little
 BATCH = 16
 HEAD_VERSIONS = 2  # of each image, for the head alone
 HEAD_RATE = 1e-3
+LEAST_AREA = 0.003  # fractions well below this one count as the same
 SET_ASIDE = 5  # one part in so many groups of what a fold learns from is for calibration
 
 
@@ -79,6 +80,8 @@ class Recipe:
     mixup: α of the Beta distribution that mixes pairs (Zhang et al. 2018), 0 for none.  dropout: before the head.
     crops_part: part of the images that also give one region.  zoom: the least part of a field's sides that is taken for
     the whole, 1 for the field alone: 0.5 teaches that severity does not change up to twice the magnification.
+    area_weight: of a second task, the logarithm of the corroded fraction of what the network is shown, which labelled
+    regions tell without the scatter that a severity has; its layer is thrown away. 0 for the paper's method.
     """
 
     architecture: str = "efficientnet_b0"
@@ -92,6 +95,7 @@ class Recipe:
     label_smoothing: float = 0.0
     crops_part: float = 0.35
     zoom: float = 0.5
+    area_weight: float = 0.0
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -123,7 +127,8 @@ def train(data: Path, out: Path, recipe: Recipe, command: str, fold: int | None 
     fields = np.stack([field_of_view(picture, SIDE_PX) for picture in pictures])
     mean, std = float(fields.mean()) / 255, float(fields.std()) / 255 or 1.0
     beginning = initial_network(recipe.architecture, recipe.weights, recipe.dropout)
-    _fit(beginning, _Examples(pictures, labels, crops, crop_labels, mean, std, recipe.zoom, rng), recipe)
+    corroded = _load_corroded(data_set, kept, pictures) if recipe.area_weight else (None,) * len(pictures)
+    _fit(beginning, _Examples(pictures, labels, corroded, crops, crop_labels, mean, std, recipe.zoom, rng), recipe)
 
     graph = ClassifierGraph(beginning.network, mean, std)
     held_out, held_out_labels = load_fields(aside)
@@ -201,6 +206,18 @@ def _load_pictures(images: Images) -> tuple[tuple[Grey, ...], Labels]:
     return tuple(_shrunk(_read(image.path)) for image in known), labels
 
 
+def _load_corroded(data_set: DataSet, images: Images, pictures: tuple[Grey, ...]) -> tuple[Mask | None, ...]:
+    """The labelled pixels of each picture; None for an image without a label file."""
+    known = (image for image in images if image.severity is not None)
+    masks: list[Mask | None] = []
+    for image, picture in zip(known, pictures, strict=True):
+        label = data_set.folder / "labels" / f"{image.path.stem}.txt"
+        height, width = picture.shape
+        text = label.read_text(encoding="ascii") if label.is_file() else None
+        masks.append(None if text is None else read_yolo(text, label.name, width, height).covered(width, height))
+    return tuple(masks)
+
+
 def _shrunk(grey: Grey) -> Grey:
     height, width = grey.shape
     scale = 2 * SIDE_PX / min(height, width)
@@ -258,16 +275,33 @@ def _read(path: Path) -> Grey:
     return grey.astype(np.uint8, copy=False)
 
 
-def _window(grey: Grey, least: float, rng: np.random.Generator) -> Grey:
+def _window(shape: tuple[int, ...], least: float, rng: np.random.Generator) -> tuple[slice, slice]:
     """A part of the field with its aspect ratio and sides between `least` and 1 of its own: a higher magnification."""
     part = rng.uniform(least, 1.0)
-    rows, columns = (max(1, round(side * part)) for side in grey.shape)
-    top, left = int(rng.integers(grey.shape[0] - rows + 1)), int(rng.integers(grey.shape[1] - columns + 1))
-    return grey[top : top + rows, left : left + columns]
+    rows, columns = (max(1, round(side * part)) for side in shape)
+    top, left = int(rng.integers(shape[0] - rows + 1)), int(rng.integers(shape[1] - columns + 1))
+    return slice(top, top + rows), slice(left, left + columns)
 
 
 def _zoomed(pictures: tuple[Grey, ...], least: float, rng: np.random.Generator) -> Fields:
-    return np.stack([field_of_view(_window(picture, least, rng), SIDE_PX) for picture in pictures])
+    return np.stack([field_of_view(picture[_window(picture.shape, least, rng)], SIDE_PX) for picture in pictures])
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """Of N images: labels [N], what each counts [N], corroded fraction [N], NaN where nobody knows it."""
+
+    labels: Tensor
+    weights: Tensor
+    areas: Tensor
+
+    def at(self, chosen: Tensor) -> _Truth:
+        """Of some of the images, or of all in another order."""
+        return _Truth(self.labels[chosen], self.weights[chosen], self.areas[chosen])
+
+    def to(self, device: torch.device) -> _Truth:
+        """The same on `device`."""
+        return _Truth(self.labels.to(device), self.weights.to(device), self.areas.to(device))
 
 
 @dataclass(frozen=True)
@@ -276,6 +310,7 @@ class _Examples:
 
     pictures: tuple[Grey, ...]
     labels: Labels
+    corroded: tuple[Mask | None, ...]
     crops: Fields
     crop_labels: Labels
     mean: float
@@ -295,26 +330,29 @@ class _Examples:
         weights[present] = compute_class_weight("balanced", classes=present, y=self.labels)
         return torch.from_numpy(weights)
 
-    def batches(self, side_px: int = SIDE_PX) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """One epoch: images [N, 3, side, side] normalised, labels [N], weights [N]."""
+    def batches(self, side_px: int = SIDE_PX) -> Iterator[tuple[Tensor, _Truth]]:
+        """One epoch: images [N, 3, side, side] normalised, and what is true of them."""
         order = self.rng.permutation(len(self))
         for start in range(0, len(self), BATCH):
             chosen = order[start : start + BATCH]
             if len(chosen) < 2:  # BatchNorm needs two
                 continue
-            varied, labels, weights = [], [], []
+            varied, labels, weights, areas = [], [], [], []
             for index in chosen:
                 is_field = index < len(self.pictures)
                 at = index if is_field else index - len(self.pictures)
                 grey = self.pictures[at] if is_field else self.crops[at]
+                corroded = self.corroded[at] if is_field else None
                 if is_field and self.rng.random() < 0.6:
-                    grey = _window(grey, self.zoom, self.rng)
+                    window = _window(grey.shape, self.zoom, self.rng)
+                    grey, corroded = grey[window], None if corroded is None else corroded[window]
+                areas.append(np.nan if corroded is None else corroded.mean())
                 varied.append(self._vary(field_of_view(grey, side_px)))
                 labels.append((self.labels if is_field else self.crop_labels)[at])
                 weights.append(1.0 if is_field else CROP_WEIGHT)
             pixels = torch.from_numpy(np.stack(varied)).float().div(255).sub(self.mean).div(self.std)
             images = pixels[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-            yield images, torch.tensor(np.array(labels)), torch.tensor(weights)
+            yield images, _Truth(torch.tensor(np.array(labels)), torch.tensor(weights), torch.tensor(areas).float())
 
     def _vary(self, grey: Grey) -> Grey:
         """Flips, quarter turns, small turns, shears and shifts, brightness and contrast: none of them changes the severity."""
@@ -417,10 +455,10 @@ def _fit_head(network: Any, examples: _Examples, recipe: Recipe) -> None:
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
     with torch.no_grad():
         for _ in range(HEAD_VERSIONS):
-            for images, labels, weights in examples.batches():
-                features = network.forward_head(network.forward_features(images.to(device)), pre_logits=True)
-                seen.append((features, labels.to(device), weights.to(device)))
+            for images, truth in examples.batches():
+                seen.append((_pooled(network, images.to(device)), truth.labels.to(device), truth.weights.to(device)))
     features, labels, weights = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    truth = _Truth(labels, weights, torch.full_like(weights, torch.nan))
     mean, deviation = features.mean(dim=0), features.std(dim=0).clamp_min(1e-6)
     features = (features - mean) / deviation
     linear = nn.Linear(head.in_features, head.out_features, device=device)
@@ -433,7 +471,7 @@ def _fit_head(network: Any, examples: _Examples, recipe: Recipe) -> None:
         for chosen in torch.randperm(len(labels), device=device).split(BATCH):
             mixed, mixture = loss_of.mix(features[chosen])
             logits = linear(nn.functional.dropout(mixed, recipe.dropout))
-            loss = loss_of(logits, labels[chosen], weights[chosen], mixture)
+            loss = loss_of(logits, None, truth.at(chosen), mixture)
             _step(loss, optimiser, schedule)
             last.append(float(loss.detach()))
     with torch.no_grad():
@@ -447,7 +485,9 @@ def _fit_all(network: Any, examples: _Examples, recipe: Recipe, rate: float) -> 
 
     device = network.get_classifier().weight.device
     loss_of = _Loss(recipe, examples, device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
+    head = network.get_classifier()
+    area = nn.Linear(head.in_features, 1, device=device)
+    optimiser = torch.optim.AdamW([*network.parameters(), *area.parameters()], lr=rate, weight_decay=0.01)
     steps_an_epoch = -(-len(examples) // BATCH)
     steps = recipe.epochs * steps_an_epoch
     warm = max(1, steps // 8)
@@ -459,12 +499,18 @@ def _fit_all(network: Any, examples: _Examples, recipe: Recipe, rate: float) -> 
         side = SMALL_SIDE_PX if epoch < round(recipe.epochs * recipe.small_part) else SIDE_PX
         losses = []
         name = f"epoch {epoch + 1}/{recipe.epochs}"
-        for images, labels, weights in tqdm(examples.batches(side), total=steps_an_epoch, desc=name, disable=None):
+        for images, truth in tqdm(examples.batches(side), total=steps_an_epoch, desc=name, disable=None):
             mixed, mixture = loss_of.mix(images.to(device))
-            loss = loss_of(network(mixed), labels.to(device), weights.to(device), mixture)
+            features = _pooled(network, mixed)
+            loss = loss_of(head(features), area(features)[:, 0], truth.to(device), mixture)
             _step(loss, optimiser, schedule)
             losses.append(float(loss.detach()))
         print(f"{name}, {side} px: loss {np.mean(losses):.4f}", file=sys.stderr, flush=True)
+
+
+def _pooled(network: Any, images: Tensor) -> Tensor:
+    """What the head is given, [N, features]; with dropout while the network learns."""
+    return cast(Tensor, network.forward_head(network.forward_features(images), pre_logits=True))
 
 
 def _step(loss: Tensor, optimiser: Any, schedule: Any) -> None:
@@ -483,25 +529,31 @@ class _Mixture:
 
 
 class _Loss:
-    """Cross-entropy with class weights, label smoothing and mixup (Zhang et al. 2018)."""
+    """Cross-entropy with class weights, label smoothing and mixup (Zhang et al. 2018), and the area's error."""
 
     def __init__(self, recipe: Recipe, examples: _Examples, device: torch.device) -> None:
         self._class_weights = examples.class_weights().to(device)
-        self._smoothing, self._alpha, self._rng = recipe.label_smoothing, recipe.mixup, examples.rng
+        self._recipe, self._rng = recipe, examples.rng
 
     def mix(self, inputs: Tensor) -> tuple[Tensor, _Mixture]:
         """[N, …] mixed with itself in another order."""
-        part = float(self._rng.beta(self._alpha, self._alpha)) if self._alpha > 0 else 1.0
+        alpha = self._recipe.mixup
+        part = float(self._rng.beta(alpha, alpha)) if alpha > 0 else 1.0
         other = torch.randperm(len(inputs), device=inputs.device)
         return (inputs * part + inputs[other] * (1 - part) if part < 1 else inputs), _Mixture(part, other)
 
-    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor, mixture: _Mixture) -> Tensor:
-        """logits [N, C] of mixed inputs; labels, weights [N] of the inputs before."""
-        own = self._of(logits, labels) * weights
-        others = self._of(logits, labels[mixture.other]) * weights[mixture.other]
+    def __call__(self, logits: Tensor, areas: Tensor | None, truth: _Truth, mixture: _Mixture) -> Tensor:
+        """logits [N, C] and areas [N] of mixed inputs, None where they are not learnt; truth of the inputs before."""
+        own, others = self._of(logits, areas, truth), self._of(logits, areas, truth.at(mixture.other))
         return (mixture.part * own + (1 - mixture.part) * others).mean()
 
-    def _of(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(
-            logits, labels, weight=self._class_weights, label_smoothing=self._smoothing, reduction="none"
+    def _of(self, logits: Tensor, areas: Tensor | None, truth: _Truth) -> Tensor:
+        smoothing = self._recipe.label_smoothing
+        losses = nn.functional.cross_entropy(
+            logits, truth.labels, weight=self._class_weights, label_smoothing=smoothing, reduction="none"
         )
+        if areas is not None and self._recipe.area_weight:
+            known = ~truth.areas.isnan()
+            wanted = torch.log(truth.areas.nan_to_num() + LEAST_AREA)
+            losses = losses + self._recipe.area_weight * known * nn.functional.smooth_l1_loss(areas, wanted, reduction="none")
+        return losses * truth.weights

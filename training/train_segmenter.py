@@ -166,6 +166,9 @@ def _learn(network: nn.Module, recipe: Recipe, description: Path, out: Path, *, 
     After every epoch `_whole(out)` holds all that is needed to go on.
     """
     from ultralytics.models.yolo.segment import SegmentationTrainer
+    from ultralytics.utils.loss import v8SegmentationLoss
+
+    from training.sparse_loss import SparseSegmentationLoss
 
     whole = _whole(out)
     if resume and _state(whole)["epoch"] + 1 >= recipe.epochs:  # killed after the last epoch
@@ -221,6 +224,12 @@ def _learn(network: nn.Module, recipe: Recipe, description: Path, out: Path, *, 
         whole.parent.mkdir(parents=True, exist_ok=True)
         _replace(whole, Path(trainer.last).read_bytes())
 
+    def spare(trainer: Any) -> None:
+        """After the averaged copy of the network is made, which is pickled and shall not know this class."""
+        if type(trainer.model.init_criterion()) is v8SegmentationLoss:
+            trainer.model.criterion = SparseSegmentationLoss(trainer.model)
+
+    trainer.add_callback("on_train_start", spare)
     trainer.add_callback("on_model_save", keep)
     trainer.train()
     return cast(nn.Module, _state(whole)["ema"].float())
