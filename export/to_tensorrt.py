@@ -44,7 +44,7 @@ from edge.backends.passport import (
     install_engine,
     this_gpu,
 )
-from edge.classify import CROPS_A_RUN, field_of_view
+from edge.classify import field_of_view
 from edge.config import Settings
 from edge.errors import BackendError, ModelError
 from edge.model_card import ModelCard, load_card
@@ -57,6 +57,7 @@ from export import fp16
 MOST_BOX_ERROR_PX = 1.0
 """Of candidates that float32 reports, in network pixels."""
 MOST_NAMES_TOLD = 5
+CROPS_A_BATCH = 8
 
 Say = Callable[[str], None]
 Task = Literal["segment", "classify"]
@@ -195,7 +196,7 @@ def profile_for(card: ModelCard) -> Profile:
     side = -(-card.input_px // STRIDE) * STRIDE
     if card.task == "classify":
         size = (1, card.input_px, card.input_px)
-        return Profile(least=(1, *size), best=(CROPS_A_RUN, *size), most=(CROPS_A_RUN, *size))
+        return Profile(least=(1, *size), best=(CROPS_A_BATCH, *size), most=(CROPS_A_BATCH, *size))
     # most microscopes give 4:3 or 3:2, which is viewsed to about that
     usual = -(-side * 3 // 4 // STRIDE) * STRIDE
     return Profile(least=(1, 1, STRIDE, STRIDE), best=(1, 1, usual, side), most=(VIEWS_A_BATCH, 1, side, side))

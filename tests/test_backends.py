@@ -70,6 +70,18 @@ def test_an_image_gives_the_same_numbers_alone_and_in_a_batch(segmenter: Network
     assert np.allclose(together["prototypes"][1], alone["prototypes"][0], atol=1e-3)
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_each_of_many_crops_gets_its_own_numbers(classifier: Network, count: int) -> None:
+    """They run side by side, and the last run may not be full."""
+    images = np.stack([pitted(224, 224, seed, pits=4 * seed) for seed in range(count)])[:, None]
+    together = classifier.run(images)
+    for number in range(count):
+        alone = classifier.run(images[number : number + 1])
+        for name, values in alone.items():
+            assert together[name].shape == (count, *values.shape[1:])
+            assert np.allclose(together[name][number], values[0], atol=1e-3)
+
+
 def test_outputs_stay_when_the_next_image_runs(classifier: Network) -> None:
     first = classifier.run(pitted(224, 224, 1)[None, None])
     kept = first["logits"].copy()

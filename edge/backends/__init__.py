@@ -5,12 +5,14 @@ A backend knows arrays, never corrosion. A library is imported only in its own f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -37,6 +39,12 @@ class Network(Protocol):
     def __enter__(self) -> Network: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def cores() -> int:
+    """How many threads a network gets: one for each physical core that this process may use."""
+    usable = len(os.sched_getaffinity(0))
+    return min(psutil.cpu_count(logical=False) or usable, usable)
 
 
 class Opener(Protocol):

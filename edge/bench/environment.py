@@ -80,11 +80,6 @@ def all_cores() -> int:
     return psutil.cpu_count() or 1
 
 
-def compute_threads() -> int:
-    """How many threads ONNX Runtime and OpenVINO take by themselves: one for each physical core that may be used."""
-    return max(1, min(psutil.cpu_count(logical=False) or 1, usable_cores()))
-
-
 @dataclass
 class Meanwhile:
     """What happened on the machine during a run.

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bench import environment
+from edge.backends import cores
 from edge.bench.scenarios import Bench, Sample
 from edge.bench.statistics import Ratio, ratio_of_pairs
 from edge.config import Settings
@@ -134,7 +134,7 @@ def compete(
     Raises BackendError with the rival's words when it cannot run, ImageError.
     """
     shared = write_shared(bench, paths, folder)
-    threads = environment.compute_threads()
+    threads = cores()
     options = {
         "engine": KINDS[name],
         "segmenter": str(segmenter),
