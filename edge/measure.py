@@ -60,8 +60,8 @@ def quality(grey: Grey, saturated_fraction: float, in_domain: bool | None, warni
     height, width = grey.shape
     step = max(1, max(height, width) // 1024)
     small = np.ascontiguousarray(grey[::step, ::step])
-    variance = float(small.var())
-    laplacian = float(cv2.Laplacian(cv2.GaussianBlur(small, (0, 0), 1.0), cv2.CV_32F).var()) if variance else 0.0
+    variance = _variance(small)
+    laplacian = _variance(cv2.Laplacian(cv2.GaussianBlur(small, (0, 0), 1.0), cv2.CV_32F)) if variance else 0.0
     sharpness = laplacian / variance if variance else 0.0
     contrast = float(np.sqrt(variance) / 255)
     found = list(warnings)
@@ -72,6 +72,12 @@ def quality(grey: Grey, saturated_fraction: float, in_domain: bool | None, warni
     if saturated_fraction > SATURATED_ABOVE:
         found.append(f"saturated: {saturated_fraction:.0%} of the pixels are at an end of the grey range")
     return Quality(sharpness, contrast, saturated_fraction, in_domain, tuple(found))
+
+
+def _variance(values: MatLike) -> float:
+    """As numpy's, without its copies of all values; 0 where only rounding is left."""
+    deviation = float(cv2.meanStdDev(values)[1][0, 0])
+    return deviation**2 if deviation > 1e-6 else 0.0
 
 
 def _outline(mask: Mask, x: int, y: int) -> tuple[NDArray[np.int32], tuple[NDArray[np.int32], ...], float]:
