@@ -329,22 +329,30 @@ def _overlaps(detections: Sequence[Detection], one_view: bool = False) -> dict[t
 
     Two detections of different views count, or all where there is `one_view` alone.
     """
-    boxes = np.array([detection.box for detection in detections]).reshape(-1, 4)
-    numbers = np.array([detection.view for detection in detections])
     shared: dict[tuple[int, int], int] = {}
-    for index in range(len(detections) - 1):
-        rest = boxes[index + 1 :]
-        meets = (
-            (rest[:, 0] < boxes[index, 2])
-            & (rest[:, 2] > boxes[index, 0])
-            & (rest[:, 1] < boxes[index, 3])
-            & (rest[:, 3] > boxes[index, 1])
-            & (one_view | (numbers[index + 1 :] != numbers[index]))
-        )
-        for other in (np.flatnonzero(meets) + index + 1).tolist():
-            if count := _shared_px(detections[index], detections[other]):
-                shared[index, other] = count
+    for first, second in _boxes_that_meet(detections):
+        apart = one_view or detections[first].view != detections[second].view
+        if apart and (count := _shared_px(detections[first], detections[second])):
+            shared[first, second] = count
     return shared
+
+
+def _boxes_that_meet(detections: Sequence[Detection]) -> list[tuple[int, int]]:
+    """Lower and higher index of every two, in order.
+
+    From left to right: a box can only meet those that begin before it ends, which are few of the thousands in a large image.
+    """
+    boxes = np.array([detection.box for detection in detections]).reshape(-1, 4)
+    order = np.argsort(boxes[:, 0], kind="stable")
+    left, top, right, bottom = boxes[order].T
+    ends = np.searchsorted(left, right)
+    pairs = []
+    for place, end in enumerate(ends):
+        rest = slice(place + 1, end)
+        meets = (top[rest] < bottom[place]) & (bottom[rest] > top[place])
+        index = int(order[place])
+        pairs += [(min(index, other), max(index, other)) for other in order[rest][meets].tolist()]
+    return sorted(pairs)
 
 
 def _shared_px(one: Detection, other: Detection) -> int:
