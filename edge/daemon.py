@@ -6,7 +6,7 @@
     scan        folder → the journal's ledger (`edge.watch` decides what is finished) an event, the next look
     decode      the ledger's next image → pixels, at most two images ahead            new work
     inspect     pixels → verdict                                                      a decoded image
-    tell        verdict → picture and messages, stored in one transaction             a verdict
+    tell        verdict → messages, stored in one transaction; then → picture         a verdict
     publisher   the journal's outbox → the broker (`edge.publish`)                    new messages
     upkeep      forgets what is older than the configuration wants                    its next turn
 
@@ -16,6 +16,7 @@ up again. What can break for good (a network, our own defects in a loop) ends th
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -34,7 +35,7 @@ import numpy as np
 from edge import __version__, intake, notify, overlay, parity, sem, suspect, vitals, watch
 from edge.config import Settings
 from edge.errors import BackendError, ConfigError, EdgeError, ImageError, ModelError, StateError, StateFullError
-from edge.journal import Entry, Fingerprint, Journal, Message, Verdict
+from edge.journal import Entry, Fingerprint, Journal, Message, Undrawn, Verdict
 from edge.pipeline import Pipeline
 from edge.publish import Publisher, StatusText
 from edge.records import Failure, Inspection, Micrograph, Source, Timing
@@ -142,6 +143,7 @@ class Daemon:
         self._judged: queue.Queue[Judged] = queue.Queue(maxsize=1)
         self._inspected = threading.Event()
         self._running: set[str] = set()
+        self._being_drawn: set[str] = set()
         self._settled_at: dict[str, float] = {}
         self._reasons = {"start": "the models are being loaded"}
         self._latencies = vitals.Latencies()
@@ -169,6 +171,7 @@ class Daemon:
             status=self._status,
             health=self._health,
             on_command=self._command,
+            being_drawn=self._being_drawn.__contains__,
         )
 
     def start(self) -> None:
@@ -178,6 +181,7 @@ class Daemon:
             log.warning("the journal was restored from a copy: a new epoch %s begins", self._journal.epoch)
         for entry in self._journal.recover():
             log.warning("%s was begun and not finished: it is inspected last, in a process of its own", shown(entry.path))
+        self._being_drawn.update(one.picture for one in self._journal.undrawn())
         self._publisher.start()
         for thread in self._threads:
             thread.start()
@@ -430,6 +434,7 @@ class Daemon:
             log.info("models run on %s in %s: %s", models.backend, models.precision, why)
             self._ready.set()
             self._doubt("start", None)
+            self._draw_what_is_missing(pipeline)
             self._new_work.set()
             while not self._stopping.is_set():
                 self._beat("inspect")
@@ -487,7 +492,7 @@ class Daemon:
         return inspections
 
     def _tell(self) -> None:
-        """Beside the next image's networks: drawing, encoding and the disk take as long as they do."""
+        """Beside the next image's networks: encoding, the disk and drawing take as long as they do."""
         while True:
             self._beat("tell")
             try:
@@ -500,15 +505,19 @@ class Daemon:
             self._latencies.add((time.monotonic() - judged.settled_at) * 1e3)
 
     def _conclude(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError) -> None:
-        """Store the verdict with its messages."""
+        """Store the verdict with its messages; then draw its pictures, which nobody who waits for the verdict waits for."""
+        inspections = outcome if self._settings.mqtt.overlay and not isinstance(outcome, ImageError) else []
+        pictures = {self._picture_name(entry, inspection): inspection for inspection in inspections}
+        self._being_drawn.update(pictures)
         try:
             seqs = self._stored("tell", lambda: self._journal.conclude(entry.path, self._verdicts(entry, source, outcome)))
         except StateError:
             raise
-        except Exception as error:  # a defect in drawing or encoding must cost this image alone
+        except Exception as error:  # a defect in encoding must cost this image alone
             if isinstance(outcome, ImageError):
                 raise
             log.exception("%s: its verdict cannot be told", shown(entry.path))
+            self._being_drawn.difference_update(pictures)
             self._conclude(entry, source, ImageError("internal", f"its verdict cannot be told: {error!r}"))
             return
         if seqs is None:
@@ -516,6 +525,8 @@ class Daemon:
         self._running.discard(entry.path)
         self._publisher.wake()
         self._say(entry, outcome, seqs[0])
+        for name, inspection in pictures.items():
+            self._draw("tell", name, inspection)
 
     def _stored(self, thread: str, write: Callable[[], T]) -> T | None:
         """The result of `write`, tried until there is room on the disk; None when the daemon stops before."""
@@ -570,23 +581,60 @@ class Daemon:
         if isinstance(outcome, ImageError):
             failure = Failure(source, outcome.code, outcome.message, datetime.now(timezone.utc))
             return lambda seq: [self._failure_verdict(failure, entry, seq)]
-        drawn = [(inspection, self._picture(inspection, entry)) for inspection in outcome]
-        return lambda first: [
-            self._inspection_verdict(inspection, picture, entry, seq) for seq, (inspection, picture) in enumerate(drawn, first)
-        ]
+        return lambda first: [self._inspection_verdict(inspection, entry, seq) for seq, inspection in enumerate(outcome, first)]
 
     def _id(self, entry: Entry, kind: Literal["inspection", "failure"], page: int = 0) -> str:
         return wire.verdict_id(self._journal.epoch, entry.path, entry.revision, entry.run, page=page, kind=kind)
 
-    def _picture(self, inspection: Inspection, entry: Entry) -> str | None:
-        """Name of the stored overlay; None when none is wanted."""
-        if not self._settings.mqtt.overlay:
-            return None
-        name = f"{self._id(entry, 'inspection', inspection.micrograph.page)}.webp"
-        self._journal.write_picture(name, overlay.encode(overlay.draw(inspection), "webp"))
-        return name
+    def _picture_name(self, entry: Entry, inspection: Inspection) -> str:
+        return f"{self._id(entry, 'inspection', inspection.micrograph.page)}.webp"
 
-    def _inspection_verdict(self, inspection: Inspection, picture: str | None, entry: Entry, seq: int) -> Verdict:
+    def _draw(self, thread: str, name: str, inspection: Inspection) -> None:
+        """Store one picture; without it its overlay is not sent."""
+        try:
+            picture = overlay.encode(overlay.draw(inspection), "webp")
+            self._stored(thread, lambda: self._journal.write_picture(name, picture))
+        except StateError:
+            raise
+        except Exception:  # a defect in drawing must cost this picture alone
+            log.exception("%s: its picture cannot be drawn", shown(inspection.source.path))
+        finally:
+            self._being_drawn.discard(name)
+            self._publisher.wake()
+
+    def _draw_what_is_missing(self, pipeline: Pipeline) -> None:
+        """Inspect anew what was told before the process ended, but not drawn; only the pictures are kept."""
+        for undrawn in self._journal.undrawn():
+            if self._stopping.is_set():
+                return
+            self._beat("inspect")
+            try:
+                inspection = self._inspected_again(pipeline, undrawn)
+            except BackendError:
+                raise
+            except Exception as error:  # the image is gone or another one; or a defect of ours, which costs this picture alone
+                log.warning("%s: its picture cannot be drawn any more: %s", shown(undrawn.path), error)
+                self._being_drawn.discard(undrawn.picture)
+            else:
+                self._draw("inspect", undrawn.picture, inspection)
+
+    def _inspected_again(self, pipeline: Pipeline, undrawn: Undrawn) -> Inspection:
+        """Raises ImageError when the image is not what it was, or when drawing it has ended the process before."""
+        if undrawn.tries >= DEATHS:
+            raise ImageError("crashed", f"drawing it killed the process {undrawn.tries} times")
+        self._journal.tried([undrawn.id])
+        told = json.loads(undrawn.verdict)["image"]
+        path, limits = self._folder / undrawn.path, intake.limits_of(self._settings)
+        file = intake.read_file(path, limits.max_bytes, within=self._folder)
+        if file.sha256 != told["sha256"]:
+            raise ImageError("unreadable", "the file is another one now")
+        source = Source(wire.display_path(path.name), wire.display_path(undrawn.path), file.sha256)
+        for page in sem.read(file.data, source.name, file.sidecars, limits, self._settings.inspect.pixel_size_nm):
+            if page.page == told["page"]:
+                return pipeline.inspect(page, source)
+        raise ImageError("unreadable", "the page is gone")
+
+    def _inspection_verdict(self, inspection: Inspection, entry: Entry, seq: int) -> Verdict:
         identity = self._id(entry, "inspection", inspection.micrograph.page)
         about: dict[str, Any] = {
             "inspection_id": identity,
@@ -598,8 +646,8 @@ class Daemon:
             Message("verdict", "inspection", wire.encode_inspection(inspection, **about)),
             Message("summary", "summary", wire.summary(inspection, **about)),
         ]
-        if picture is not None:
-            messages.append(Message("overlay", f"overlay/{identity}", None, picture))
+        if self._settings.mqtt.overlay:
+            messages.append(Message("overlay", f"overlay/{identity}", None, self._picture_name(entry, inspection)))
         return Verdict(identity, "inspection", tuple(messages))
 
     def _failure_verdict(self, failure: Failure, entry: Entry, seq: int) -> Verdict:

@@ -126,6 +126,19 @@ class Outgoing:
     epoch: str = ""
 
 
+class Undrawn(NamedTuple):
+    """An overlay that waits to be sent without its picture: the process ended between the verdict and the drawing.
+
+    id, tries: of its row in the outbox.  path: of the image.  verdict: the message with the same seq.
+    """
+
+    id: int
+    picture: str
+    tries: int
+    path: str
+    verdict: bytes
+
+
 class DeadLetter(NamedTuple):
     """A message that the broker can never take. ts: when it was given up, seconds since 1970."""
 
@@ -550,6 +563,21 @@ class Journal:
         )
         return [Outgoing(*row) for row in rows]
 
+    def undrawn(self) -> list[Undrawn]:
+        """Overlays that wait to be sent and whose pictures are not there, in order of id."""
+        rows = self._read(
+            "SELECT overlay.id, overlay.picture, overlay.tries, image.path, told.payload FROM outbox AS overlay"
+            " JOIN verdict USING (epoch, seq) JOIN image ON image.id = verdict.image"
+            " JOIN outbox AS told ON told.epoch = overlay.epoch AND told.seq = overlay.seq AND told.role = 'verdict'"
+            " WHERE overlay.state = 'unsent' AND overlay.picture IS NOT NULL ORDER BY overlay.id"
+        )
+        with _disk(self.folder):
+            return [
+                Undrawn(id, picture, tries, os.fsdecode(path), verdict)
+                for id, picture, tries, path, verdict in rows  # noqa: A001 - the row's own name
+                if not (self.pictures / picture).exists()
+            ]
+
     def unsent_count(self) -> int:
         """How many messages wait to be sent."""
         return int(self._read("SELECT COUNT(*) FROM outbox WHERE state = 'unsent'")[0][0])
@@ -837,7 +865,7 @@ class Journal:
             return sum(1 for _ in listing)
 
     def _remove_orphans(self) -> None:
-        """A picture is written before the transaction that names it, so a crash between the two leaves one behind."""
+        """A picture whose row was forgotten just before the power went is still there."""
         named = {name for (name,) in self._read("SELECT picture FROM outbox WHERE picture IS NOT NULL")}
         with _disk(self.folder):
             for name in self._picture_sizes().keys() - named:

@@ -432,6 +432,7 @@ class Publisher:
         status: Callable[[], StatusText],
         health: Callable[[], bytes],
         on_command: Callable[[str, dict[str, Any]], Mapping[str, Any] | None],
+        being_drawn: Callable[[str], bool] = lambda _: False,
         shortest_wait_s: float = 1.0,
         longest_wait_s: float = 30.0,
     ) -> None:
@@ -440,7 +441,10 @@ class Publisher:
         status, health: called in the publisher's thread whenever they are to be sent; they must not block.
         on_command: gets the name and the checked fields of a command, in the publisher's thread, and must not block;
             what it returns is the answer's `result`, an `EdgeError` or ValueError it raises the answer's `error`.
+        being_drawn: whether the picture of this name will come, followed by a `wake`; an overlay whose picture is neither
+            there nor drawn is not sent.
         """
+        self.being_drawn = being_drawn
         self.settings, self.prefix, self.journal, self.device = settings, prefix, journal, device
         self.status, self.health, self.on_command = status, health, on_command
         self.stopping = threading.Event()
@@ -685,9 +689,12 @@ class _Session:
     def _send_row(self, row: Outgoing) -> None:
         payload = row.payload
         if row.picture is not None:
+            comes = self._publisher.being_drawn(row.picture)  # asked before looking, else it could come in between
             try:
                 payload = (self._journal.pictures / row.picture).read_bytes()
             except OSError as error:
+                if comes:
+                    return  # the outbox is looked at again when it is there
                 log.warning("picture %s of seq %d is gone (%s): it is not sent", row.picture, row.seq, error.strerror)
                 self._memory.unrecorded.append(row.id)
                 return

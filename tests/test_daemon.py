@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ import jsonschema
 import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 
 from edge import config, intake, notify, overlay, suspect, vitals, watch
 from edge.daemon import Daemon, Decoded, Judged
 from edge.errors import ImageError, StateError
 from edge.journal import Entry, Fingerprint, Journal
 from edge.pipeline import Pipeline
-from edge.records import Source, Timing
+from edge.records import Inspection, Source, Timing
 from edge.wire import json as wire
 from tests.brokers import Heard, Listener, Mosquitto, eventually, needs_mosquitto
 from tests.conftest import pitted
@@ -641,14 +642,76 @@ def test_a_child_that_takes_too_long_is_ended(daemon: Daemon) -> None:
     assert multiprocessing.active_children() == []
 
 
-def test_a_defect_in_drawing_costs_that_image_alone(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(overlay, "draw", lambda _: 1 / 0)
-    (tmp_path / "export" / "a.png").write_bytes(png(1))
+def told(daemon: Daemon, draw: Callable[[Inspection], NDArray[np.uint8]] | None = None) -> None:
+    """An image is inspected and told; `draw` takes the place of the drawing."""
+    (daemon._folder / "a.png").write_bytes(png(1))
     decoded = daemon._read(begun(daemon, "a.png"))
-    with Pipeline(daemon._settings) as pipeline:
+    with Pipeline(daemon._settings) as pipeline, pytest.MonkeyPatch.context() as patched:
+        if draw is not None:
+            patched.setattr(overlay, "draw", draw)
         tell(daemon, daemon._judge(pipeline, decoded))
-    (row,) = daemon._journal.unsent()
-    assert json.loads(row.payload or b"")["error"]["code"] == "internal"
+
+
+class Killed(BaseException):
+    """Ends what runs, as a kill would."""
+
+
+def killed(_: Inspection) -> NDArray[np.uint8]:
+    raise Killed
+
+
+def drawn_at_the_next_start(daemon: Daemon) -> list[str]:
+    with Pipeline(daemon._settings) as pipeline:
+        daemon._draw_what_is_missing(pipeline)
+    return [path.name for path in daemon._journal.pictures.iterdir()]
+
+
+def test_a_defect_in_drawing_costs_that_picture_alone(daemon: Daemon) -> None:
+    told(daemon, lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
+    verdict, overlay_row = daemon._journal.unsent()
+    assert json.loads(verdict.payload or b"")["schema"] == "edge.inspection/1"
+    assert not daemon._publisher.being_drawn(overlay_row.picture or "")
+
+
+def test_the_verdict_does_not_wait_for_its_picture(daemon: Daemon) -> None:
+    waiting: list[tuple[bool, bool]] = []
+
+    def draw(_: Inspection) -> NDArray[np.uint8]:
+        verdict, row = daemon._journal.unsent()
+        waiting.append((verdict.role == "verdict", daemon._publisher.being_drawn(row.picture or "")))
+        return np.zeros((32, 32, 3), np.uint8)
+
+    told(daemon, draw)
+    assert waiting == [(True, True)]
+    assert daemon._journal.undrawn() == []
+
+
+def test_a_picture_that_a_kill_left_out_is_drawn_at_the_next_start(daemon: Daemon) -> None:
+    with pytest.raises(Killed):
+        told(daemon, killed)
+    (undrawn,) = daemon._journal.undrawn()
+    assert drawn_at_the_next_start(daemon) == [undrawn.picture]
+    assert daemon._journal.undrawn() == []
+
+
+def test_a_picture_of_another_image_is_not_drawn(daemon: Daemon) -> None:
+    with pytest.raises(Killed):
+        told(daemon, killed)
+    daemon._being_drawn.update(one.picture for one in daemon._journal.undrawn())
+    (daemon._folder / "a.png").write_bytes(png(2))
+    assert drawn_at_the_next_start(daemon) == []
+    assert not daemon._being_drawn
+
+
+def test_a_drawing_that_kills_is_given_up(daemon: Daemon) -> None:
+    with pytest.raises(Killed):
+        told(daemon, killed)
+    for _ in range(2):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(overlay, "draw", killed)
+            with pytest.raises(Killed):
+                drawn_at_the_next_start(daemon)
+    assert drawn_at_the_next_start(daemon) == []
 
 
 def test_an_image_that_is_given_up_does_not_wait_again_in_between(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:

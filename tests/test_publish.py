@@ -50,6 +50,7 @@ def publish(journal: Journal) -> Iterator[Publish]:
     started: list[Publisher] = []
 
     def start(port: int, on_command: Any = lambda name, body: {}, status: Any = None, **settings: Any) -> Publisher:
+        being_drawn = settings.pop("being_drawn", lambda _: False)
         publisher = Publisher(
             Mqtt(host=settings.pop("host", "127.0.0.1"), port=port, **settings),
             PREFIX,
@@ -58,6 +59,7 @@ def publish(journal: Journal) -> Iterator[Publish]:
             status=status or (lambda: StatusText("online", (), 7, len(journal.dead_letters()))),
             health=lambda: b'{"schema":"edge.health/1"}',
             on_command=on_command,
+            being_drawn=being_drawn,
             shortest_wait_s=0.05,
             longest_wait_s=0.2,
         )
@@ -126,6 +128,23 @@ def test_a_picture_is_read_from_the_pictures_folder(journal: Journal, broker: Mo
         assert [message.payload for message in dashboard.heard if "/overlay/" in message.topic] == [
             b"\x89PNG" + bytes(3_000_000)
         ]
+
+
+def test_an_overlay_waits_for_its_picture_alone(journal: Journal, broker: Mosquitto, publish: Publish) -> None:
+    conclude(journal, "a.tif", picture=b"there")
+    conclude(journal, "b.tif")
+    (picture,) = journal.pictures.iterdir()
+    picture.unlink()
+    drawing = {picture.name}
+    with Listener(broker.port) as dashboard:
+        publisher = publish(broker.port, being_drawn=lambda name: name in drawing)
+        eventually(lambda: journal.unsent_count() == 1)
+        assert seqs(dashboard) == [1, 2]
+        journal.write_picture(picture.name, b"drawn")
+        drawing.clear()
+        publisher.wake()
+        eventually(drained(journal))
+        assert [message.payload for message in dashboard.heard if "/overlay/" in message.topic] == [b"drawn"]
 
 
 def test_a_missing_picture_does_not_hold_up_the_queue(journal: Journal, broker: Mosquitto, publish: Publish) -> None:
