@@ -16,7 +16,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from edge import __version__
 from edge.backends import Arrays, Network, tensorrt_engine
-from edge.backends.cuda import cuda_here, find_kernels
+from edge.backends.cuda import cuda_here
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.passport import (
     RECIPE,
@@ -46,13 +46,13 @@ from edge.backends.passport import (
 )
 from edge.classify import CROPS_A_RUN, field_of_view
 from edge.config import Settings
-from edge.errors import BackendError, ModelError
+from edge.errors import BackendError, EdgeError, ModelError
 from edge.model_card import ModelCard, load_card
 from edge.parity import FLIP_MARGIN, LEAST_MASK_IOU, compare, sample_micrographs
 from edge.pipeline import Pipeline
 from edge.records import Micrograph
 from edge.segment import STRIDE, VIEWS_A_BATCH, views
-from export import fp16
+from export import fatbin, fp16
 
 MOST_BOX_ERROR_PX = 1.0
 """Of candidates that float32 reports, in network pixels."""
@@ -140,7 +140,7 @@ def make_engine(model: Path, task: Task, settings: Settings, options: BuildOptio
     path = writable_folder(model) / engine_name(model, card.sha256)
     with cuda_here():  # what the runtime lacks is told before the minutes that building takes, not after
         data, passport = _build_and_check(half, model, card, profile, machine, options)
-        with open_on_tensorrt(data, path, machine.trt) as network:
+        with open_on_tensorrt(data, model, machine.trt) as network:
             parity = measure_parity(model, card, network, settings, micrographs)
     reason = refusal(parity)
     if reason is not None:
@@ -362,10 +362,29 @@ def require_half(layers: Iterable[InspectedLayer], islands: Iterable[str]) -> No
         raise ModelError(f"the engine turned out float32 in {len(wrong)} convolutions: {_some(wrong)}")
 
 
-def open_on_tensorrt(data: bytes, path: Path, trt: Any) -> Network:
-    """An engine as the daemon will open it once it lies at `path`. Raises BackendError."""
-    kernels = find_kernels((path.parent, Path(tensorrt_engine.__file__).parent))
-    return tensorrt_engine.TensorRtEngine(data, trt, kernels=kernels)
+def open_on_tensorrt(data: bytes, model: Path, trt: Any) -> Network:
+    """An engine of `model` as the daemon will open it once it is installed. Raises BackendError."""
+    return tensorrt_engine.TensorRtEngine(data, trt, kernels=tensorrt_engine.kernels_for(model))
+
+
+def provide_kernels(models: Sequence[Path]) -> str:
+    """Build the kernels' binary where engines of these models go, unless one of this version is there; says what was done.
+
+    Nothing depends on it but speed, so what keeps it from being built is told and never raised.
+    """
+    there = {model: tensorrt_engine.kernels_for(model) for model in models}
+    lacking = [model for model, path in there.items() if path is None]
+    if not lacking:
+        return f"the kernels are there already: {', '.join(sorted({str(path) for path in there.values()}))}"
+    nvcc = fatbin.find_nvcc()
+    try:
+        if nvcc is None:
+            raise fatbin.FatbinError(fatbin.MISSING)
+        built = [fatbin.build(folder, nvcc) for folder in sorted({writable_folder(model) for model in lacking})]
+        return f"the kernels are built: {', '.join(map(str, built))}"
+    except (EdgeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        return f"the kernels are left out, so the processor draws what the GPU sees, with the same results: {reason}"
 
 
 def measure_parity(

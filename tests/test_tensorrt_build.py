@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.backends import cuda, tensorrt_engine
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.passport import EngineParity, Gpu, Library, Profile, engine_folders, passport_path, this_gpu
 from edge.config import Settings
@@ -31,6 +32,7 @@ from edge.model_card import BUILTIN_FOLDER, load_card
 from edge.parity import sample_micrographs
 from edge.records import Micrograph
 from tests.conftest import micrograph, settings_for
+from tests.test_fatbin import compiler
 
 onnx: Any = pytest.importorskip("onnx")
 
@@ -403,6 +405,11 @@ def bench(
     monkeypatch.setattr(to_tensorrt, "inspect_engine", lambda *_: plan.report)
     monkeypatch.setattr(to_tensorrt, "open_on_tensorrt", lambda *_: plan.network())
     monkeypatch.setattr(to_tensorrt, "sample_micrographs", lambda: images)
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: None)
+    sources = (model.with_name("kernels.cu"), model.with_name("kernels.h"))
+    for source in sources:
+        source.write_text("kernels that were never compiled here")
+    monkeypatch.setattr(cuda, "SOURCES", sources)
     return plan
 
 
@@ -435,6 +442,78 @@ def test_an_engine_is_built_checked_and_installed_with_its_passport(bench: Any, 
     assert facts["layers"] == {"float16": 1}
     assert facts["parity"]["flips"] == 0
     assert facts["profile"]["most"] == [8, 1, 224, 224]
+
+
+def test_the_kernels_are_compiled_beside_the_engine_before_it_is_compared(
+    bench: Any, model: Path, config: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there: list[Path | None] = []
+    network = bench.network
+    bench.network = lambda: there.append(tensorrt_engine.kernels_for(model)) or network()
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: compiler(tmp_path))
+    assert command("--config", config) == 0
+    assert there == [model.parent / cuda.kernels_name()]
+    assert f"the kernels are built: {there[0]}" in capsys.readouterr().err
+
+
+def test_kernels_of_this_version_are_not_compiled_again_and_others_are(
+    bench: Any, model: Path, config: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: compiler(tmp_path))
+    command("--config", config)
+    (tmp_path / "log").unlink()
+    assert command("--config", config) == 0
+    assert not (tmp_path / "log").exists()
+    assert "the kernels are there already" in capsys.readouterr().err
+    cuda.SOURCES[0].write_text("of the next version")
+    assert command("--config", config) == 0
+    assert (tmp_path / "log").exists()
+    assert bench.builds == 1
+
+
+def test_kernels_go_to_the_cache_where_the_models_folder_cannot_be_written(
+    bench: Any, model: Path, config: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(to_tensorrt.os, "access", lambda path, mode: Path(path) != model.parent)
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: compiler(tmp_path))
+    assert command("--config", config) == 0
+    assert tensorrt_engine.kernels_for(model) == engine_folders(model)[1] / cuda.kernels_name()
+
+
+@pytest.mark.parametrize(
+    ("compiles", "told"),
+    [
+        (None, "there is no nvcc"),
+        ("echo 'error: a\nsemicolon' >&2; exit 1", "error: a semicolon"),
+        ("/none/nvcc", "cannot be run"),
+    ],
+)
+def test_what_keeps_the_kernels_from_being_compiled_is_one_line_and_no_failure(
+    bench: Any,
+    model: Path,
+    config: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    compiles: str | None,
+    told: str,
+) -> None:
+    nvcc = compiler(tmp_path, then=compiles) if compiles and compiles.startswith("echo") else compiles
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: nvcc)
+    assert command("--config", config) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "kernels" in line]
+    assert line.startswith("the kernels are left out")
+    assert told in line
+    assert len(engines(model)) == 2
+
+
+def test_the_real_compiler_gives_kernels_that_the_runtime_finds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if to_tensorrt.fatbin.find_nvcc() is None:
+        pytest.skip(to_tensorrt.fatbin.MISSING)
+    monkeypatch.setattr(tensorrt_engine, "__file__", str(model.parent / "package" / "tensorrt_engine.py"))
+    said = to_tensorrt.provide_kernels([model])
+    assert said == f"the kernels are built: {model.parent / cuda.kernels_name()}"
+    assert tensorrt_engine.kernels_for(model) == model.parent / cuda.kernels_name()
 
 
 def test_a_second_run_finds_nothing_to_do(bench: Any, config: str, capsys: pytest.CaptureFixture[str]) -> None:
