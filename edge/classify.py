@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays, Network
+from edge.backends import Arrays, Network, require_numbers
 from edge.backends.look import Look, canvas, see
 from edge.errors import ModelError
 from edge.model_card import DomainStatistics, ModelCard
@@ -88,13 +88,15 @@ class Classifier:
     ) -> tuple[Severity, tuple[RegionSeverity | None, ...]]:
         """Severity of the field of view, and of the first `region_crops` boxes; the others get None.
 
-        grey: uint8 [H, W].  boxes_px: int32 [N, 4], largest region first.
+        grey: uint8 [H, W].  boxes_px: int32 [N, 4], largest region first.  Raises BackendError.
         """
         side = self.card.input_px
         chosen = boxes_px[:region_crops]
         looks = [field_look(grey.shape, side)]
         looks += [region_look(grey.shape, box, self.card.crop_margin, side) for box in chosen]
         outputs = self._run(grey, looks)
+        for name in ("logits", "cam", "embedding"):
+            require_numbers(outputs[name], f"outputs {name}")
         probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
         field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1])
         regions = [self._region_severity(row) for row in probabilities[1:]]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.classify import Classifier, crop_region, domain_distance, field_of_view
-from edge.errors import ModelError
+from edge.errors import BackendError, ModelError
 from edge.model_card import Calibration, DomainStatistics
 from tests.conftest import pitted
 from tests.test_segment import CARD
@@ -75,6 +75,18 @@ def test_field_and_regions_go_through_the_network_in_one_batch() -> None:
     assert [batch.shape for batch in network.batches] == [(3, 1, 224, 224)]
     assert severity.label == "severe"
     assert [region.label if region else None for region in regions] == ["severe", "severe", None]
+
+
+@pytest.mark.parametrize("output", ["logits", "cam", "embedding"])
+def test_a_network_whose_answers_are_not_numbers_is_to_blame_and_not_the_image(output: str) -> None:
+    class Broken(Told):
+        def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+            outputs = super().run(image)
+            outputs[output][-1] = np.nan
+            return outputs
+
+    with pytest.raises(BackendError, match=f"outputs {output} are not numbers"):
+        Classifier(Broken([0, 1, 5]), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
 
 
 def test_many_regions_are_run_in_parts_and_come_out_in_order() -> None:
