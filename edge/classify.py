@@ -120,8 +120,10 @@ class Classifier:
         best = int(probabilities.argmax())
         reasons = []
         in_domain = True
+        domain_ratio = None
         if calibration.domain is not None:
             distance = float(domain_distance(embedding, calibration.domain)[0])
+            domain_ratio = distance / calibration.domain.threshold
             in_domain = distance <= calibration.domain.threshold
             if not in_domain:
                 reasons.append(
@@ -147,6 +149,7 @@ class Classifier:
             reasons=tuple(reasons),
             in_domain=in_domain,
             cam=heat / peak if peak > 0 else heat,
+            domain_ratio=domain_ratio,
         )
 
     def _label(self, index: int) -> SeverityLabel:

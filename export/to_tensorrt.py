@@ -48,7 +48,7 @@ from edge.classify import CROPS_A_RUN, field_of_view
 from edge.config import Settings
 from edge.errors import BackendError, EdgeError, ModelError
 from edge.model_card import ModelCard, load_card
-from edge.parity import FLIP_MARGIN, LEAST_MASK_IOU, compare, sample_micrographs
+from edge.parity import DOMAIN_MARGIN, FLIP_MARGIN, LEAST_MASK_IOU, compare, sample_micrographs
 from edge.pipeline import Pipeline
 from edge.records import Micrograph
 from edge.segment import STRIDE, VIEWS_A_BATCH, views
@@ -425,6 +425,8 @@ def measure_parity(
             images=found.images,
             flips=found.flips,
             flip_margin=FLIP_MARGIN,
+            domain_flips=found.domain_flips,
+            domain_margin=DOMAIN_MARGIN,
             largest_probability_difference=found.largest_probability_difference,
         )
     with OnnxSession(model) as float32:
@@ -445,6 +447,9 @@ def refusal(parity: EngineParity) -> str | None:
         return f"a box is off by {parity.box_error_px:.2f} px, {MOST_BOX_ERROR_PX} px are allowed"
     if parity.flips:
         return f"{parity.flips} of {parity.images} severities changed, where float32 was surer than {parity.flip_margin}"
+    if parity.domain_flips:
+        off = f"more than {parity.domain_margin} of the limit off it"
+        return f"{parity.domain_flips} of {parity.images} images entered or left the domain, which float32 saw {off}"
     difference = parity.largest_probability_difference
     if difference is not None and not np.isfinite(difference):
         return "its probabilities are not numbers"

@@ -136,6 +136,13 @@ def test_out_of_domain_there_is_no_prediction_set_and_the_reason_says_so() -> No
     assert severity.reasons[0].startswith("out_of_domain:")
 
 
+@pytest.mark.parametrize("distance", [1.0, 4.0])
+def test_the_domain_ratio_is_above_1_out_of_the_domain(distance: float) -> None:
+    severity, _ = Classifier(Told([0, 1, 5], (distance * DOMAIN.scales[0], 0, 0, 0)), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
+    assert severity.domain_ratio == pytest.approx(distance / DOMAIN.threshold)
+    assert severity.in_domain == (distance <= DOMAIN.threshold)
+
+
 def test_the_heat_map_is_between_0_and_1_with_its_peak_where_the_class_score_is() -> None:
     severity, _ = Classifier(Told([0, 0, 9]), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
     assert severity.cam.max() == severity.cam[2, 3] == 1

@@ -432,6 +432,13 @@ def test_an_engine_whose_severity_differs_is_refused(settings: Settings, images:
     assert "surer than 0.05" in refused
 
 
+def test_an_engine_that_takes_images_out_of_the_domain_is_refused(settings: Settings, images: list[Micrograph]) -> None:
+    network = Spoilt(BUILTIN_FOLDER / "classifier.onnx", "embedding", lambda values: values * np.float32(20))
+    refused = to_tensorrt.refusal(parity_of("classifier", "classify", settings, images, network))
+    assert refused is not None
+    assert refused.startswith("1 of 1 images entered or left the domain")
+
+
 @pytest.mark.parametrize("parity", [EngineParity(images=1, mean_mask_iou=float("nan")), EngineParity(images=1, flips=0)])
 def test_figures_that_are_no_numbers_do_not_pass(parity: EngineParity) -> None:
     parity = parity.model_copy(update={"largest_probability_difference": float("nan")})
