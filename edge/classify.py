@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Network
+from edge.backends import Network, require_numbers
 from edge.backends.look import Look, canvas, see
 from edge.errors import ModelError
 from edge.model_card import DomainStatistics, ModelCard
@@ -86,13 +86,15 @@ class Classifier:
     ) -> tuple[Severity, tuple[RegionSeverity | None, ...]]:
         """Severity of the field of view, and of the first `region_crops` boxes; the others get None.
 
-        grey: uint8 [H, W].  boxes_px: int32 [N, 4], largest region first.
+        grey: uint8 [H, W].  boxes_px: int32 [N, 4], largest region first.  Raises BackendError.
         """
         side = self.card.input_px
         chosen = boxes_px[:region_crops]
         looks = [field_look(grey.shape, side)]
         looks += [region_look(grey.shape, box, self.card.crop_margin, side) for box in chosen]
         outputs = see(self._network, grey, looks, side, side)
+        for name in ("logits", "cam", "embedding"):
+            require_numbers(outputs[name], f"outputs {name}")
         probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
         field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1])
         regions = [self._region_severity(row) for row in probabilities[1:]]
@@ -109,8 +111,10 @@ class Classifier:
         best = int(probabilities.argmax())
         reasons = []
         in_domain = True
+        domain_ratio = None
         if calibration.domain is not None:
             distance = float(domain_distance(embedding, calibration.domain)[0])
+            domain_ratio = distance / calibration.domain.threshold
             in_domain = distance <= calibration.domain.threshold
             if not in_domain:
                 reasons.append(
@@ -136,6 +140,7 @@ class Classifier:
             reasons=tuple(reasons),
             in_domain=in_domain,
             cam=heat / peak if peak > 0 else heat,
+            domain_ratio=domain_ratio,
         )
 
     def _label(self, index: int) -> SeverityLabel:

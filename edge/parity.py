@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 LEAST_MASK_IOU = 0.99
 FLIP_MARGIN = 0.05
 """A changed label counts as a flip only when the reference preferred its own by more than this."""
+DOMAIN_MARGIN = 0.05
+"""An image that enters or leaves the domain counts only when its distance in the reference is off the limit by more than
+this part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +38,25 @@ class Parity:
 
     mean_mask_iou: over images, intersection over union of the union of all masks (1 where both found nothing).
     flips: images whose severity label differs although the reference was surer than `FLIP_MARGIN`.
+    domain_flips: images that are in the classifier's domain for one and not for the other, beyond `DOMAIN_MARGIN`.
     """
 
     images: int
     mean_mask_iou: float
     worst_mask_iou: float
     flips: int
+    domain_flips: int
     largest_probability_difference: float
 
     @property
     def passed(self) -> bool:
         """Whether the candidate may take the reference's place."""
-        return self.images > 0 and self.mean_mask_iou >= LEAST_MASK_IOU and self.flips == 0
+        return self.images > 0 and self.mean_mask_iou >= LEAST_MASK_IOU and not self.flips + self.domain_flips
 
 
 def compare(reference: Pipeline, candidate: Pipeline, micrographs: Iterable[Micrograph]) -> Parity:
     """Run both pipelines over the same images."""
-    ious, differences, flips = [], [0.0], 0
+    ious, differences, flips, domain_flips = [], [0.0], 0, 0
     for micrograph in micrographs:
         source = Source("parity", "parity", None)
         ours, theirs = reference.inspect(micrograph, source), candidate.inspect(micrograph, source)
@@ -62,10 +67,23 @@ def compare(reference: Pipeline, candidate: Pipeline, micrographs: Iterable[Micr
             sure = sorted(ours.severity.probabilities.values())
             margin = sure[-1] - sure[-2] if len(sure) > 1 else 1.0
             flips += ours.severity.label != theirs.severity.label and margin > FLIP_MARGIN
+            domain_flips += is_domain_flip(ours.severity.domain_ratio, theirs.severity.domain_ratio)
             differences += [abs(p - theirs.severity.probabilities[name]) for name, p in ours.severity.probabilities.items()]
     return Parity(
-        len(ious), float(np.mean(ious)) if ious else 0.0, float(min(ious, default=0.0)), flips, float(max(differences))
+        images=len(ious),
+        mean_mask_iou=float(np.mean(ious)) if ious else 0.0,
+        worst_mask_iou=float(min(ious, default=0.0)),
+        flips=flips,
+        domain_flips=domain_flips,
+        largest_probability_difference=float(max(differences)),
     )
+
+
+def is_domain_flip(reference: float | None, candidate: float | None) -> bool:
+    """Whether an image of these two `domain_ratio` enters or leaves the domain, beyond `DOMAIN_MARGIN`."""
+    if reference is None or candidate is None:
+        return reference is not candidate
+    return (reference > 1) != (candidate > 1) and abs(reference - 1) > DOMAIN_MARGIN
 
 
 def sample_files() -> list[Path]:
@@ -109,7 +127,10 @@ def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -
             except BackendError as error:
                 return "float32", f"bfloat16 does not run here: {error}"
         _remember(memory / "parity.json", key, remembered)
-    figures = f"mean mask IoU {remembered.mean_mask_iou:.4f}, {remembered.flips} severity flips on {remembered.images} images"
+    figures = (
+        f"mean mask IoU {remembered.mean_mask_iou:.4f}, {remembered.flips} severities and {remembered.domain_flips} domains "
+        f"changed on {remembered.images} images"
+    )
     if remembered.passed:
         return "bfloat16", f"bfloat16 agrees with float32 ({figures})"
     return "float32", f"bfloat16 does not agree with float32 ({figures})"
@@ -170,7 +191,14 @@ def _recall(path: Path, key: list[str]) -> Parity | None:
         return None
 
 
-_TYPES = {"images": int, "mean_mask_iou": float, "worst_mask_iou": float, "flips": int, "largest_probability_difference": float}
+_TYPES = {
+    "images": int,
+    "mean_mask_iou": float,
+    "worst_mask_iou": float,
+    "flips": int,
+    "domain_flips": int,
+    "largest_probability_difference": float,
+}
 
 
 def _remember(path: Path, key: list[str], parity: Parity) -> None:

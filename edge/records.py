@@ -166,6 +166,8 @@ class Severity:
     probabilities: one per class, adding up to 1, after temperature scaling.
     prediction_set: classes that the split-conformal quantile keeps (never empty), None out of the model's domain.
     cam: float32 [h, w], 0…1, where the image speaks for `label` (exact Grad-CAM of the last convolution).
+    domain_ratio: distance from the training images over the model's limit, above 1 out of its domain; None where the model
+    knows no domain.
     """
 
     label: SeverityLabel
@@ -176,6 +178,7 @@ class Severity:
     reasons: tuple[str, ...]
     in_domain: bool
     cam: NDArray[np.float32]
+    domain_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays, Network
+from edge.backends import Arrays, Network, require_numbers
 from edge.backends.look import Look, canvas, see
 from edge.model_card import ModelCard
 from edge.records import Grey, Mask, Regions
@@ -240,9 +240,12 @@ def decode(
 
     outputs: boxes [K, 4] xyxy in network pixels, scores [K], classes [K], coefficients [K, 32], prototypes [32, h/4, w/4].
     One region has one class: suppression does not look at classes. It looks at boxes first, then at masks (`SAME_MASK`).
+    Raises BackendError where what is used of the outputs is not a number; NaN would else count as nothing found.
     """
+    require_numbers(outputs["scores"], "scores")
     candidates = np.flatnonzero(outputs["scores"] >= confidence)
     boxes = outputs["boxes"][candidates]
+    require_numbers(boxes, "boxes")
     scores = outputs["scores"][candidates]
     sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     kept = cv2.dnn.NMSBoxes(cast(Any, sizes.astype(np.float64)), cast(Any, scores), confidence, iou)
@@ -456,6 +459,7 @@ def _mask_in_box(
     right, bottom = min(int(x1 * across) + 2, columns), min(int(y1 * down) + 2, rows)
     part = prototypes[:, top:bottom, left:right].astype(np.float32, copy=False)
     logits = np.tensordot(coefficients.astype(np.float32, copy=False), part, axes=1)
+    require_numbers(logits, "masks")
     # Pixel centres: image x + 0.5 lies at prototype coordinate (x + 0.5) * across - 0.5.
     to_prototypes = np.array(
         [[across, 0, (x0 + 0.5) * across - 0.5 - left], [0, down, (y0 + 0.5) * down - 0.5 - top]], np.float64

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from edge import intake, sem
 from edge.backends import Arrays
 from edge.backends.choice import installed, open_network
-from edge.classify import field_of_view
+from edge.classify import domain_distance, field_of_view
 from edge.errors import ConfigError, ImageError, ModelError
 from edge.model_card import ModelCard, load_card
-from edge.parity import LEAST_MASK_IOU, sample_files
+from edge.parity import LEAST_MASK_IOU, is_domain_flip, sample_files
 from edge.records import Grey, Micrograph
 from edge.segment import VIEWS_A_BATCH, View, decode, views
 from export.to_onnx import Checkpoint, TrainedNetwork, folding_difference, match_candidates
@@ -38,6 +38,7 @@ TOLERANCES: Mapping[str, float] = {
     "cam": 1e-4,
     "embedding": 1e-4,
     "label_changes": 0,
+    "domain_changes": 0,
 }
 """What each difference may be at most; the mean mask IoU may be `edge.parity.LEAST_MASK_IOU` at least.
 
@@ -76,13 +77,17 @@ class SegmenterDifference:
 
 @dataclass(frozen=True, slots=True)
 class ClassifierDifference:
-    """Of one micrograph's field of view. cam, embedding: relative to the largest magnitude.  label_changes: 0 or 1."""
+    """Of one micrograph's field of view. cam, embedding: relative to the largest magnitude.  label_changes: 0 or 1.
+
+    domain_changes: 1 where the image enters or leaves the domain, see `edge.parity.is_domain_flip`.
+    """
 
     image: str
     logits: float
     cam: float
     embedding: float
     label_changes: int
+    domain_changes: int
 
 
 Difference = SegmenterDifference | ClassifierDifference
@@ -259,7 +264,13 @@ def compare_classifiers(called: str, grey: Grey, card: ModelCard, trained: Runs,
         cam=_relative(ours["cam"], theirs["cam"]),
         embedding=_relative(ours["embedding"], theirs["embedding"]),
         label_changes=int(ours["logits"].argmax() != theirs["logits"].argmax()),
+        domain_changes=int(is_domain_flip(*(_domain_ratio(side["embedding"], card) for side in (ours, theirs)))),
     )
+
+
+def _domain_ratio(embedding: NDArray[np.float32], card: ModelCard) -> float | None:
+    domain = card.calibration.domain
+    return None if domain is None else float(domain_distance(embedding, domain)[0]) / domain.threshold
 
 
 def _field(grey: Grey, card: ModelCard) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Turn the models into FP16 engines of TensorRT for the GPU of this machine, where nothing fitting is there already.
 An engine that is not FP16, or whose answers differ from float32, is refused; what was there before stays.
+Where nvcc is there, the CUDA kernels that draw the networks' input are compiled as well.
 Without an NVIDIA GPU or TensorRT there is nothing to do, which is no failure.
 """
 
@@ -47,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"nothing to build: the configuration asks for {models.backend}", file=sys.stderr)
         return 0
     from edge.model_card import resolve
-    from export.to_tensorrt import BuildOptions, NoTensorRtError, make_engine
+    from export.to_tensorrt import BuildOptions, NoTensorRtError, make_engine, provide_kernels, this_machine
 
     options = BuildOptions(
         workspace_mib=arguments.workspace,
@@ -55,19 +57,32 @@ def run(arguments: argparse.Namespace) -> int:
         timing_cache=arguments.timing_cache or _cache() / "tensorrt-timing.cache",
         again=arguments.again,
     )
+    say = partial(print, file=sys.stderr, flush=True)
+    jobs = []
     failed = False
     for task, name in _jobs(settings):
         try:
-            model = resolve(name, task)
-            made = make_engine(model, task, settings, options, lambda text: print(text, file=sys.stderr, flush=True))
-        except NoTensorRtError as error:
-            print(f"nothing to build: {error}", file=sys.stderr)
-            return 0
+            jobs.append((task, name, resolve(name, task)))
         except EdgeError as error:
-            print(f"{name} ({task}): {error}", file=sys.stderr)
+            say(f"{name} ({task}): {error}")
             failed = True
-            continue
-        print(f"{made.engine} {'built' if made.built else 'is there already'}")
+    try:
+        this_machine()
+        if jobs:
+            say(provide_kernels([model for _, _, model in jobs]))  # first, so that engines are compared on what they draw
+        for task, name, model in jobs:
+            try:
+                made = make_engine(model, task, settings, options, say)
+            except NoTensorRtError:
+                raise
+            except EdgeError as error:
+                say(f"{name} ({task}): {error}")
+                failed = True
+            else:
+                print(f"{made.engine} {'built' if made.built else 'is there already'}")
+    except NoTensorRtError as error:
+        say(f"nothing to build: {error}")
+        return 0
     return 1 if failed else 0
 
 

@@ -16,7 +16,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from edge import __version__
 from edge.backends import Arrays, Network, tensorrt_engine
-from edge.backends.cuda import cuda_here, find_kernels
+from edge.backends.cuda import cuda_here
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.passport import (
     RECIPE,
@@ -46,18 +46,19 @@ from edge.backends.passport import (
 )
 from edge.classify import field_of_view
 from edge.config import Settings
-from edge.errors import BackendError, ModelError
+from edge.errors import BackendError, EdgeError, ModelError
 from edge.model_card import ModelCard, load_card
-from edge.parity import FLIP_MARGIN, LEAST_MASK_IOU, compare, sample_micrographs
+from edge.parity import DOMAIN_MARGIN, FLIP_MARGIN, LEAST_MASK_IOU, compare, sample_micrographs
 from edge.pipeline import Pipeline
 from edge.records import Micrograph
 from edge.segment import STRIDE, VIEWS_A_BATCH, views
-from export import fp16
+from export import fatbin, fp16
 
 MOST_BOX_ERROR_PX = 1.0
 """Of candidates that float32 reports, in network pixels."""
 MOST_NAMES_TOLD = 5
 CROPS_A_BATCH = 8
+MOST_TOLD_OF_A_LAYER = 600
 
 Say = Callable[[str], None]
 Task = Literal["segment", "classify"]
@@ -105,8 +106,8 @@ class InspectedLayer:
     """A layer of a finished engine as TensorRT's inspector tells it.
 
     precision: of what it gives out ("float16", "float32", "int64" …; "unknown" where not told).
-    half: whether FP16 appears in it at all, in a tensor or in its kernel's name.
-    convolutions: names of the ONNX convolutions that it computes, as far as told; its own name where it is one by its kind.
+    half: whether FP16 appears in it at all, in a tensor, in its weights or in its kernel's name.
+    convolutions: names of the ONNX convolutions that it is made of, as far as told; its own name where it is one by its kind.
     """
 
     name: str
@@ -141,7 +142,7 @@ def make_engine(model: Path, task: Task, settings: Settings, options: BuildOptio
     path = writable_folder(model) / engine_name(model, card.sha256)
     with cuda_here():  # what the runtime lacks is told before the minutes that building takes, not after
         data, passport = _build_and_check(half, model, card, profile, machine, options)
-        with open_on_tensorrt(data, path, machine.trt) as network:
+        with open_on_tensorrt(data, model, machine.trt) as network:
             parity = measure_parity(model, card, network, settings, micrographs)
     reason = refusal(parity)
     if reason is not None:
@@ -306,37 +307,58 @@ _PRECISIONS = (
     (re.compile(r"\b(fp32|float|float32)\b", re.IGNORECASE), "float32"),
     (re.compile(r"\b(u?int\d+|bool|fp8|fp4)\b", re.IGNORECASE), None),
 )
+_TYPE_KEYS = ("Format/Datatype", "DataType", "Datatype", "Format")
+_CONVOLUTION = re.compile(r"\S*/Conv(Transpose)?(_\d+)?(?=$|_myl)")
+"""An ONNX node's name by our exporter; Myelin, TensorRT's compiler of subgraphs, adds its own number."""
+_CONVOLVES = re.compile(r"conv|correlation", re.IGNORECASE)
+"""Kinds of layers; Myelin calls a convolution a correlation."""
 _HALF_KERNEL = re.compile(r"(?<![a-z0-9])(f16|fp16|h16816|h1688|hmma)|_f16", re.IGNORECASE)
 
 
 def read_layers(report: str) -> tuple[InspectedLayer, ...]:
-    """Layers of an inspector's JSON; versions name tensor types "Row major linear FP16 format" or "Half". Raises ModelError."""
+    """Layers of an inspector's JSON. Raises ModelError.
+
+    TensorRT 10 tells of each tensor a "Format/Datatype" ("Half", or "Row major linear FP16 format"); TensorRT 11 split it
+    into the type, spelt "DataType" in NVIDIA's guide to migration and "Datatype" by those who read it, and "Format".
+    """
     try:
         document = json.loads(report)
-        entries = document["Layers"]
-        return tuple(_layer(entry) for entry in entries)
+        entries = document if isinstance(document, list) else document["Layers"]
+        layers = tuple(_layer(entry) for entry in entries)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"what TensorRT's engine inspector says cannot be understood: {error!r}") from error
+    if not any(one.precision != "unknown" for one in layers):
+        example = json.dumps(entries[len(entries) // 2]) if entries else report
+        raise ModelError(
+            "TensorRT's engine inspector tells no layer's precision, so the engine is not trusted; "
+            f"of one of {len(layers)} layers it says {example[:MOST_TOLD_OF_A_LAYER]}"
+        )
+    return layers
 
 
 def _layer(entry: str | Mapping[str, Any]) -> InspectedLayer:
     if isinstance(entry, str):  # an engine built without details tells names only
         return InspectedLayer(entry, "unknown", half=False, convolutions=frozenset())
-    outputs, inputs = (
-        [_precision(str(tensor.get("Format/Datatype", ""))) for tensor in entry.get(side) or ()]
-        for side in ("Outputs", "Inputs")
-    )
-    told = [precision for precision in (*outputs, *inputs) if precision != "unknown"]
+    tensors = [_type_of(tensor) for side in ("Outputs", "Inputs") for tensor in entry.get(side) or ()]
+    told = [precision for precision in tensors if precision != "unknown"]
+    weights = entry.get("Weights")
+    held = _precision(str(weights.get("Type", ""))) if isinstance(weights, Mapping) else "unknown"
+    kernel = str(entry.get("TacticName", ""))
     name = str(entry.get("Name", ""))
-    kind = str(entry.get("LayerType", ""))
-    words = re.split(r"[\s+,:()\[\]{}\x1e\x1f]+", f"{name} {entry.get('Metadata', '')}")
-    convolutions = {word for word in words if re.search(r"/Conv(Transpose)?(_\d+)?$", word)}
+    words = re.split(r"[\s+,:()\[\]{}\x1e\x1f]+", f"{name} {entry.get('Metadata') or ''}")
+    convolutions = {found[0] for word in words if (found := _CONVOLUTION.match(word))}
     return InspectedLayer(
         name=name,
         precision=told[0] if told else "unknown",
-        half="float16" in told or _HALF_KERNEL.search(str(entry.get("TacticName", ""))) is not None,
-        convolutions=frozenset(convolutions or ({name} if "conv" in kind.lower() else ())),
+        half="float16" in (*told, held) or _HALF_KERNEL.search(kernel) is not None,
+        convolutions=frozenset(convolutions or ({name} if _CONVOLVES.search(str(entry.get("LayerType", ""))) else ())),
     )
+
+
+def _type_of(tensor: str | Mapping[str, Any]) -> str:
+    """The precision of a layer's input or output."""
+    texts = [tensor] if isinstance(tensor, str) else [tensor.get(key, "") for key in _TYPE_KEYS]
+    return next((precision for text in texts if (precision := _precision(str(text))) != "unknown"), "unknown")
 
 
 def _precision(datatype: str) -> str:
@@ -349,24 +371,41 @@ def _precision(datatype: str) -> str:
 def require_half(layers: Iterable[InspectedLayer], islands: Iterable[str]) -> None:
     """Refuse an engine that turned out float32, all or in part. Raises ModelError.
 
-    A builder that does not honour FP16 says nothing: only the finished engine tells.
+    A builder that does not honour FP16 says nothing: only the finished engine tells. A convolution counts as float32 when
+    none of the layers that TensorRT made of it has FP16: a reformat beside it carries its name as well.
     """
     layers = tuple(layers)
-    kept = set(islands)
-    if not any(one.precision != "unknown" for one in layers):
-        raise ModelError("TensorRT's engine inspector tells no layer's precision, so the engine is not trusted")
     if not any(one.half for one in layers):
         raise ModelError("the engine turned out float32: no layer of it runs in FP16")
-    slow = [one for one in layers if one.precision == "float32" and not one.half]
-    wrong = sorted({name for one in slow for name in one.convolutions - kept})
-    if wrong:
+    fine = set(islands).union(*(one.convolutions for one in layers if one.half))
+    slow = {name for one in layers if one.precision == "float32" and not one.half for name in one.convolutions}
+    if wrong := sorted(slow - fine):
         raise ModelError(f"the engine turned out float32 in {len(wrong)} convolutions: {_some(wrong)}")
 
 
-def open_on_tensorrt(data: bytes, path: Path, trt: Any) -> Network:
-    """An engine as the daemon will open it once it lies at `path`. Raises BackendError."""
-    kernels = find_kernels((path.parent, Path(tensorrt_engine.__file__).parent))
-    return tensorrt_engine.TensorRtEngine(data, trt, kernels=kernels)
+def open_on_tensorrt(data: bytes, model: Path, trt: Any) -> Network:
+    """An engine of `model` as the daemon will open it once it is installed. Raises BackendError."""
+    return tensorrt_engine.TensorRtEngine(data, trt, kernels=tensorrt_engine.kernels_for(model))
+
+
+def provide_kernels(models: Sequence[Path]) -> str:
+    """Build the kernels' binary where engines of these models go, unless one of this version is there; says what was done.
+
+    Nothing depends on it but speed, so what keeps it from being built is told and never raised.
+    """
+    there = {model: tensorrt_engine.kernels_for(model) for model in models}
+    lacking = [model for model, path in there.items() if path is None]
+    if not lacking:
+        return f"the kernels are there already: {', '.join(sorted({str(path) for path in there.values()}))}"
+    nvcc = fatbin.find_nvcc()
+    try:
+        if nvcc is None:
+            raise fatbin.FatbinError(fatbin.MISSING)
+        built = [fatbin.build(folder, nvcc) for folder in sorted({writable_folder(model) for model in lacking})]
+        return f"the kernels are built: {', '.join(map(str, built))}"
+    except (EdgeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        return f"the kernels are left out, so the processor draws what the GPU sees, with the same results: {reason}"
 
 
 def measure_parity(
@@ -387,6 +426,8 @@ def measure_parity(
             images=found.images,
             flips=found.flips,
             flip_margin=FLIP_MARGIN,
+            domain_flips=found.domain_flips,
+            domain_margin=DOMAIN_MARGIN,
             largest_probability_difference=found.largest_probability_difference,
         )
     with OnnxSession(model) as float32:
@@ -407,6 +448,9 @@ def refusal(parity: EngineParity) -> str | None:
         return f"a box is off by {parity.box_error_px:.2f} px, {MOST_BOX_ERROR_PX} px are allowed"
     if parity.flips:
         return f"{parity.flips} of {parity.images} severities changed, where float32 was surer than {parity.flip_margin}"
+    if parity.domain_flips:
+        off = f"more than {parity.domain_margin} of the limit off it"
+        return f"{parity.domain_flips} of {parity.images} images entered or left the domain, which float32 saw {off}"
     difference = parity.largest_probability_difference
     if difference is not None and not np.isfinite(difference):
         return "its probabilities are not numbers"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.classify import Classifier, crop_region, domain_distance, field_of_view
-from edge.errors import ModelError
+from edge.errors import BackendError, ModelError
 from edge.model_card import Calibration, DomainStatistics
 from tests.conftest import pitted
 from tests.test_segment import CARD
@@ -77,6 +77,18 @@ def test_field_and_regions_go_through_the_network_in_one_batch() -> None:
     assert [region.label if region else None for region in regions] == ["severe", "severe", None]
 
 
+@pytest.mark.parametrize("output", ["logits", "cam", "embedding"])
+def test_a_network_whose_answers_are_not_numbers_is_to_blame_and_not_the_image(output: str) -> None:
+    class Broken(Told):
+        def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+            outputs = super().run(image)
+            outputs[output][-1] = np.nan
+            return outputs
+
+    with pytest.raises(BackendError, match=f"outputs {output} are not numbers"):
+        Classifier(Broken([0, 1, 5]), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
+
+
 def test_many_regions_come_out_in_order() -> None:
     class Numbered(Told):
         def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
@@ -121,6 +133,13 @@ def test_out_of_domain_there_is_no_prediction_set_and_the_reason_says_so() -> No
     assert not severity.in_domain
     assert severity.prediction_set is None
     assert severity.reasons[0].startswith("out_of_domain:")
+
+
+@pytest.mark.parametrize("distance", [1.0, 4.0])
+def test_the_domain_ratio_is_above_1_out_of_the_domain(distance: float) -> None:
+    severity, _ = Classifier(Told([0, 1, 5], (distance * DOMAIN.scales[0], 0, 0, 0)), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
+    assert severity.domain_ratio == pytest.approx(distance / DOMAIN.threshold)
+    assert severity.in_domain == (distance <= DOMAIN.threshold)
 
 
 def test_the_heat_map_is_between_0_and_1_with_its_peak_where_the_class_score_is() -> None:

@@ -19,7 +19,9 @@ from edge.pipeline import Pipeline
 from edge.records import Inspection, Severity
 from tests.conftest import SOURCE, micrograph, pitted, settings_for
 
-AGREES = Parity(images=8, mean_mask_iou=0.998, worst_mask_iou=0.991, flips=0, largest_probability_difference=0.01)
+AGREES = Parity(
+    images=8, mean_mask_iou=0.998, worst_mask_iou=0.991, flips=0, domain_flips=0, largest_probability_difference=0.01
+)
 FLIPS = replace(AGREES, flips=1)
 
 
@@ -54,7 +56,9 @@ def test_bfloat16_is_taken_where_it_agrees(tmp_path: Path, runs: list[Parity]) -
     assert "0.9980" in why
 
 
-@pytest.mark.parametrize("outcome", [FLIPS, replace(AGREES, mean_mask_iou=0.98), replace(AGREES, images=0)])
+@pytest.mark.parametrize(
+    "outcome", [FLIPS, replace(AGREES, domain_flips=1), replace(AGREES, mean_mask_iou=0.98), replace(AGREES, images=0)]
+)
 def test_float32_stays_where_bfloat16_disagrees_or_nothing_was_compared(
     tmp_path: Path, runs: list[Parity], outcome: Parity
 ) -> None:
@@ -209,6 +213,29 @@ def test_a_label_that_changes_counts_only_where_the_reference_was_sure(inspectio
     other = rated(inspection, low=0.1, moderate=0.2, severe=0.7)
     assert compared(rated(inspection, low=0.6, moderate=0.3, severe=0.1), other).flips == 1
     assert compared(rated(inspection, low=0.06, moderate=0.48, severe=0.46), other).flips == 0
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "flips"),
+    [
+        (1.2, 0.9, 1),
+        (0.8, 1.01, 1),
+        (0.8, 0.99, 0),
+        (1.2, 3.0, 0),
+        (1.02, 0.9, 0),
+        (0.97, 1.4, 0),
+        (None, None, 0),
+        (0.5, None, 1),
+    ],
+)
+def test_an_image_that_enters_or_leaves_the_domain_counts_unless_it_lay_at_the_limit(
+    inspection: Inspection, ours: float | None, theirs: float | None, flips: int
+) -> None:
+    assert inspection.severity is not None
+    first, second = (replace(inspection, severity=replace(inspection.severity, domain_ratio=ratio)) for ratio in (ours, theirs))
+    outcome = compared(first, second)
+    assert outcome.domain_flips == flips
+    assert outcome.passed == (not flips)
 
 
 def test_the_largest_difference_of_a_probability_is_told(inspection: Inspection) -> None:

@@ -12,6 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge.errors import BackendError
 from edge.model_card import ModelCard, Training
 from edge.segment import Detection, Segmenter, View, decode, merge, views
 
@@ -105,6 +106,43 @@ def test_a_mask_covers_the_pixels_that_the_network_meant() -> None:
     assert abs(w - 120) <= 4
     assert abs(h - 80) <= 4
     assert regions.masks[0].mean() > 0.95
+
+
+class Broken(BrightBlobs):
+    """Overflows in one of its outputs."""
+
+    def __init__(self, output: str, value: float) -> None:
+        super().__init__()
+        self._output, self._value = output, value
+
+    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        outputs = super().run(image)
+        outputs[self._output][:] = self._value
+        return outputs
+
+
+@pytest.mark.parametrize(
+    ("output", "told"), [("scores", "scores"), ("boxes", "boxes"), ("coefficients", "masks"), ("prototypes", "masks")]
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_whose_answers_are_not_numbers_is_to_blame_and_not_the_image(output: str, told: str, value: float) -> None:
+    grey = blank(480, 640)
+    grey[100:180, 200:320] = 250
+    with pytest.raises(BackendError, match=f"the network's {told} are not numbers"), np.errstate(invalid="ignore"):
+        segmenter(Broken(output, value)).find(grey)
+
+
+def test_candidates_that_are_not_used_may_be_anything() -> None:
+    class Unsure(BrightBlobs):
+        def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+            outputs = super().run(image)
+            outputs["boxes"][outputs["scores"] < 0.25] = np.nan
+            return outputs
+
+    grey = blank(480, 640)
+    grey[100:180, 200:320] = 250
+    regions, _ = segmenter(Unsure()).find(grey)
+    assert len(regions) == 1
 
 
 class SeenTwice(BrightBlobs):

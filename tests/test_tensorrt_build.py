@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.backends import cuda, tensorrt_engine
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.passport import EngineParity, Gpu, Library, Profile, engine_folders, passport_path, this_gpu
 from edge.config import Settings
@@ -31,6 +32,7 @@ from edge.model_card import BUILTIN_FOLDER, load_card
 from edge.parity import sample_micrographs
 from edge.records import Micrograph
 from tests.conftest import micrograph, settings_for
+from tests.test_fatbin import compiler
 
 onnx: Any = pytest.importorskip("onnx")
 
@@ -272,13 +274,84 @@ def test_a_kernel_that_computes_in_fp16_counts_whatever_it_gives_out() -> None:
     assert [one.precision for one in layers] == ["float32"]
 
 
+def test_a_reformat_that_carries_a_convolutions_name_does_not_speak_for_it() -> None:
+    layers = read_layers(
+        report(
+            layer("__myl_Move_myl0_1", "kgen", "Float", "Float", Metadata="[ONNX Layer: /a/Conv]\x1f[ONNX Layer: /a/Mul]"),
+            layer("/a/Conv_myl0_2", "correlation", "Half", "Half", Metadata="[ONNX Layer: /a/Conv]"),
+        )
+    )
+    require_half(layers, [])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        layer("/a/Conv_myl0_2", "correlation", "Float", "Float"),
+        layer("/a/Conv_myl0_2", "gemm", "Float", "Float", Metadata=""),
+        layer("__myl_Corr_1", "correlation", "Float", "Float", Metadata="[ONNX Layer: /a/Conv][ONNX Layer: /a/Relu]"),
+        layer("w + /a/Conv", "CaskConvolution", FP32, FP32, Weights={"Type": "Float", "Count": 432}, Precision="FP16"),
+    ],
+)
+def test_a_convolution_is_known_by_its_name_in_each_form_that_tensorrt_gives_it(entry: dict[str, Any]) -> None:
+    other = layer("/b/Conv", "CaskConvolution", "Half", "Half")
+    with pytest.raises(ModelError, match=r"in 1 convolutions: /a/Conv$"):
+        require_half(read_layers(report(entry, other)), [])
+
+
+@pytest.mark.parametrize("key", ["Format/Datatype", "DataType", "Datatype", "Format"])
+def test_types_are_read_from_the_fields_of_each_version(key: str) -> None:
+    def typed(name: str, text: str) -> dict[str, Any]:
+        tensors = [{"Name": "t", "Dimensions": [1, 3, 8, 8], "Format": "N/A", key: text}]
+        return {"Name": name, "LayerType": "CaskConvolution", "Inputs": tensors, "Outputs": tensors}
+
+    wide, narrow = ("Float", "Half") if key != "Format" else (f"{FP32} format (kLINEAR)", FP16)
+    layers = read_layers(json.dumps({"Layers": [typed("/a/Conv", narrow), typed("/b/Conv", wide)], "I/O Tensors": []}))
+    assert [one.precision for one in layers] == ["float16", "float32"]
+    with pytest.raises(ModelError, match="in 1 convolutions: /b/Conv"):
+        require_half(layers, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "precision"),
+    [
+        ("Half", "float16"),
+        ("Row major linear FP16 format", "float16"),
+        ("Two wide channel vectorized row major FP16 format", "float16"),
+        ("Channel major FP16 format where channel % 8 == 0 with 3 spatial dimensions", "float16"),
+        ("Float", "float32"),
+        ("Row major linear FP32", "float32"),
+        ("Channel major FP32 format where channel % 4 == 0", "float32"),
+        ("Row major linear BFloat16 format", "bfloat16"),
+        ("Row major linear UInt8 format", "uint8"),
+        ("Thirty-two wide channel vectorized row major Int8 format.", "int8"),
+        ("Int64", "int64"),
+        ("Bool", "bool"),
+        ("N/A due to dynamic shapes", "unknown"),
+        ("None", "unknown"),
+    ],
+)
+def test_every_spelling_of_a_type_is_understood(text: str, precision: str) -> None:
+    known = layer("/a/Conv", "CaskConvolution", "Half", "Half")
+    assert read_layers(report(known, layer("x", "kgen", text, text)))[1].precision == precision
+
+
+def test_weights_in_fp16_count_where_tensors_are_not_told() -> None:
+    weights = {"Type": "Half", "Count": 432}
+    (told, _) = read_layers(
+        report(layer("/a/Conv", "CaskConvolution", "N/A", "N/A", Weights=weights), layer("/b", "kgen", "Float", "Float"))
+    )
+    assert told.half
+
+
 @pytest.mark.parametrize("told", [["/body.0/conv/Conv"], [], [layer("/a/Conv", "CaskConvolution", "N/A", "N/A")]])
-def test_an_engine_whose_precision_is_not_told_is_refused(told: list[Any]) -> None:
-    with pytest.raises(ModelError, match="tells no layer's precision"):
-        require_half(read_layers(report(*told)), [])
+def test_an_engine_whose_precision_is_not_told_is_refused_with_what_is_told(told: list[Any]) -> None:
+    with pytest.raises(ModelError, match="tells no layer's precision") as raised:
+        read_layers(report(*told))
+    assert not told or "/Conv" in str(raised.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"Layers": [1]}', '{"Layers": null}'])
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"Layers": [1]}', '{"Layers": null}'])
 def test_a_report_of_an_unknown_form_is_refused(text: str) -> None:
     with pytest.raises(ModelError, match="cannot be understood"):
         read_layers(text)
@@ -359,6 +432,13 @@ def test_an_engine_whose_severity_differs_is_refused(settings: Settings, images:
     assert "surer than 0.05" in refused
 
 
+def test_an_engine_that_takes_images_out_of_the_domain_is_refused(settings: Settings, images: list[Micrograph]) -> None:
+    network = Spoilt(BUILTIN_FOLDER / "classifier.onnx", "embedding", lambda values: values * np.float32(20))
+    refused = to_tensorrt.refusal(parity_of("classifier", "classify", settings, images, network))
+    assert refused is not None
+    assert refused.startswith("1 of 1 images entered or left the domain")
+
+
 @pytest.mark.parametrize("parity", [EngineParity(images=1, mean_mask_iou=float("nan")), EngineParity(images=1, flips=0)])
 def test_figures_that_are_no_numbers_do_not_pass(parity: EngineParity) -> None:
     parity = parity.model_copy(update={"largest_probability_difference": float("nan")})
@@ -403,6 +483,11 @@ def bench(
     monkeypatch.setattr(to_tensorrt, "inspect_engine", lambda *_: plan.report)
     monkeypatch.setattr(to_tensorrt, "open_on_tensorrt", lambda *_: plan.network())
     monkeypatch.setattr(to_tensorrt, "sample_micrographs", lambda: images)
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: None)
+    sources = (model.with_name("kernels.cu"), model.with_name("kernels.h"))
+    for source in sources:
+        source.write_text("kernels that were never compiled here")
+    monkeypatch.setattr(cuda, "SOURCES", sources)
     return plan
 
 
@@ -435,6 +520,78 @@ def test_an_engine_is_built_checked_and_installed_with_its_passport(bench: Any, 
     assert facts["layers"] == {"float16": 1}
     assert facts["parity"]["flips"] == 0
     assert facts["profile"]["most"] == [8, 1, 224, 224]
+
+
+def test_the_kernels_are_compiled_beside_the_engine_before_it_is_compared(
+    bench: Any, model: Path, config: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there: list[Path | None] = []
+    network = bench.network
+    bench.network = lambda: there.append(tensorrt_engine.kernels_for(model)) or network()
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: compiler(tmp_path))
+    assert command("--config", config) == 0
+    assert there == [model.parent / cuda.kernels_name()]
+    assert f"the kernels are built: {there[0]}" in capsys.readouterr().err
+
+
+def test_kernels_of_this_version_are_not_compiled_again_and_others_are(
+    bench: Any, model: Path, config: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: compiler(tmp_path))
+    command("--config", config)
+    (tmp_path / "log").unlink()
+    assert command("--config", config) == 0
+    assert not (tmp_path / "log").exists()
+    assert "the kernels are there already" in capsys.readouterr().err
+    cuda.SOURCES[0].write_text("of the next version")
+    assert command("--config", config) == 0
+    assert (tmp_path / "log").exists()
+    assert bench.builds == 1
+
+
+def test_kernels_go_to_the_cache_where_the_models_folder_cannot_be_written(
+    bench: Any, model: Path, config: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(to_tensorrt.os, "access", lambda path, mode: Path(path) != model.parent)
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: compiler(tmp_path))
+    assert command("--config", config) == 0
+    assert tensorrt_engine.kernels_for(model) == engine_folders(model)[1] / cuda.kernels_name()
+
+
+@pytest.mark.parametrize(
+    ("compiles", "told"),
+    [
+        (None, "there is no nvcc"),
+        ("echo 'error: a\nsemicolon' >&2; exit 1", "error: a semicolon"),
+        ("/none/nvcc", "cannot be run"),
+    ],
+)
+def test_what_keeps_the_kernels_from_being_compiled_is_one_line_and_no_failure(
+    bench: Any,
+    model: Path,
+    config: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    compiles: str | None,
+    told: str,
+) -> None:
+    nvcc = compiler(tmp_path, then=compiles) if compiles and compiles.startswith("echo") else compiles
+    monkeypatch.setattr(to_tensorrt.fatbin, "find_nvcc", lambda: nvcc)
+    assert command("--config", config) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "kernels" in line]
+    assert line.startswith("the kernels are left out")
+    assert told in line
+    assert len(engines(model)) == 2
+
+
+def test_the_real_compiler_gives_kernels_that_the_runtime_finds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if to_tensorrt.fatbin.find_nvcc() is None:
+        pytest.skip(to_tensorrt.fatbin.MISSING)
+    monkeypatch.setattr(tensorrt_engine, "__file__", str(model.parent / "package" / "tensorrt_engine.py"))
+    said = to_tensorrt.provide_kernels([model])
+    assert said == f"the kernels are built: {model.parent / cuda.kernels_name()}"
+    assert tensorrt_engine.kernels_for(model) == model.parent / cuda.kernels_name()
 
 
 def test_a_second_run_finds_nothing_to_do(bench: Any, config: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,21 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from edge.errors import BackendError
+
 Arrays = Mapping[str, NDArray[Any]]
+
+
+def require_numbers(values: NDArray[Any], what: str) -> None:
+    """Raises BackendError where a network gave out NaN or an infinity: the network is broken then, not the image.
+
+    what: plural, such as "boxes".
+    """
+    if not np.isfinite(values).all():
+        raise BackendError(
+            f"the network's {what} are not numbers: restart the service; if it comes back, build the engine again "
+            "(edge-export tensorrt --again) or choose another backend (models.backend)"
+        )
 
 
 class Network(Protocol):

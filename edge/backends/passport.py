@@ -75,7 +75,8 @@ class EngineParity(_Page):
     """How far the engine is from the same model in float32, on the images shipped with this package.
 
     A stage has its own figures and leaves the other's None.  box_error_px: largest, of matched candidates, in network
-    pixels.  flips: severities that changed although float32 preferred its own by more than flip_margin.
+    pixels.  flips: severities that changed although float32 preferred its own by more than flip_margin.  domain_flips:
+    images that entered or left the classifier's domain although they lay off its limit by more than domain_margin of it.
     """
 
     images: int = Field(gt=0)
@@ -84,6 +85,8 @@ class EngineParity(_Page):
     box_error_px: float | None = None
     flips: int | None = None
     flip_margin: float | None = None
+    domain_flips: int | None = None
+    domain_margin: float | None = None
     largest_probability_difference: float | None = None
 
 

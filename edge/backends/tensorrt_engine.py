@@ -91,10 +91,15 @@ def open_engine(model: Path, precision: str = "float16") -> TensorRtEngine:
     if precision != "float16":
         raise BackendError(f"tensorrt runs in float16 here, not in {precision}")
     engine, library = find_engine(model)
-    kernels = find_kernels((engine.path.parent, Path(__file__).parent))
+    kernels = kernels_for(model)
     if kernels is None:
-        log.warning("there is no %s: the CPU draws what the GPU sees (python -m export.fatbin makes it)", kernels_name())
+        log.warning("there is no %s: the CPU draws what the GPU sees (edge-export tensorrt makes it)", kernels_name())
     return TensorRtEngine(engine.data, library, kernels=kernels)
+
+
+def kernels_for(model: Path) -> Path | None:
+    """The kernels' binary of this version: where engines of `model` may lie, else beside its source; None where none is."""
+    return find_kernels((*passport.engine_folders(model), Path(__file__).parent))
 
 
 @dataclass(frozen=True, slots=True)
