@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.backends import Network, choice
+from edge.backends import Network, choice, side_by_side
 from edge.errors import BackendError, ConfigError
 from edge.model_card import BUILTIN_FOLDER
 from tests.conftest import pitted
@@ -70,7 +70,12 @@ def test_an_image_gives_the_same_numbers_alone_and_in_a_batch(segmenter: Network
     assert np.allclose(together["prototypes"][1], alone["prototypes"][0], atol=1e-3)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize(("count", "at_once", "many"), [(0, 4, 0), (1, 4, 0), (2, 4, 0), (3, 4, 3), (4, 4, 4), (33, 4, 32)])
+def test_a_last_round_that_is_half_empty_is_left_to_all_cores(count: int, at_once: int, many: int) -> None:
+    assert side_by_side(count, at_once) == many
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_each_of_many_crops_gets_its_own_numbers(classifier: Network, count: int) -> None:
     """They run side by side, and the last run may not be full."""
     images = np.stack([pitted(224, 224, seed, pits=4 * seed) for seed in range(count)])[:, None]

@@ -61,6 +61,14 @@ def cores() -> int:
     return min(psutil.cpu_count(logical=False) or usable, usable)
 
 
+def side_by_side(count: int, at_once: int) -> int:
+    """How many of `count` small images should run side by side, `at_once` of them at a time; the others one after the
+    other, with all cores on each: a last round that is half empty would leave half of the cores idle.
+    """
+    rest = count % at_once
+    return count if rest > at_once / 2 else count - rest
+
+
 class Opener(Protocol):
     """How a backend opens a model file: a row of the table in `edge.backends.choice`."""
 

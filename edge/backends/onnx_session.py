@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays, cores
+from edge.backends import Arrays, cores, side_by_side
 from edge.errors import BackendError
 
 
@@ -32,13 +32,13 @@ class OnnxSession:
             import onnxruntime
         except ImportError as error:
             raise BackendError(f"onnxruntime cannot be imported ({error}): pip install onnxruntime") from error
+        self._single: Any = None
         self._pool: ThreadPoolExecutor | None = None
         try:
-            self._session: Any = _open(onnxruntime, model, threads=1)
-            if all(isinstance(side, int) for side in self._session.get_inputs()[0].shape[2:]):
+            self._session: Any = _open(onnxruntime, model, threads=cores())
+            if all(isinstance(side, int) for side in self._session.get_inputs()[0].shape[2:]) and cores() > 1:
+                self._single = _open(onnxruntime, model, threads=1)
                 self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="onnxruntime")
-            else:
-                self._session = _open(onnxruntime, model, threads=cores())
         except Exception as error:  # onnxruntime's errors share no public base class
             raise BackendError(f"onnxruntime cannot load {model}: {error}") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -46,20 +46,23 @@ class OnnxSession:
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """Outputs by name for uint8 [N, 1, H, W]. Raises BackendError."""
         try:
-            if self._pool is None or len(image) == 1:
-                return self._run(image)
-            rows = list(self._pool.map(self._run, np.split(image, len(image))))
+            if self._pool is None:
+                return self._run(self._session, image)
+            many = side_by_side(len(image), cores())
+            rows = list(self._pool.map(lambda row: self._run(self._single, row), np.split(image[:many], many) if many else ()))
+            rows += [self._run(self._session, image[row : row + 1]) for row in range(many, len(image))]
         except Exception as error:  # onnxruntime's errors share no public base class
             raise BackendError(f"onnxruntime failed on an input of {image.shape}: {error}") from error
         return {name: np.concatenate([row[name] for row in rows]) for name in self._outputs}
 
-    def _run(self, image: NDArray[np.uint8]) -> Arrays:
-        return dict(zip(self._outputs, self._session.run(self._outputs, {"image": image}), strict=True))
+    def _run(self, session: Any, image: NDArray[np.uint8]) -> Arrays:
+        return dict(zip(self._outputs, session.run(self._outputs, {"image": image}), strict=True))
 
     def close(self) -> None:
         """Free the session."""
         if self._pool is not None:
             self._pool.shutdown()
+        self._single = None
         self._session = None
 
     def __enter__(self) -> OnnxSession:

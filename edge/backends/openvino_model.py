@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays, cores
+from edge.backends import Arrays, cores, side_by_side
 from edge.errors import BackendError
 
 ROWS = 2
@@ -41,14 +41,17 @@ class OpenVinoModel:
             core = openvino.Core()
             network = core.read_model(model)
             shape = network.input(0).partial_shape
-            side_by_side = shape[2].is_static and shape[3].is_static
-            how: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-            if side_by_side:
-                network.reshape([ROWS, *(side.get_length() for side in list(shape)[1:])])
-                how = {"NUM_STREAMS": str(cores()), "INFERENCE_NUM_THREADS": cores()}
-            self._model: Any = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": _HINTS[precision], **how})
-            self._request: Any = None if side_by_side else self._model.create_infer_request()
-            self._queue: Any = openvino.AsyncInferQueue(self._model, cores()) if side_by_side else None
+            hints = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+            self._queue: Any = None
+            if shape[2].is_static and shape[3].is_static:
+                channels_and_sides = [side.get_length() for side in list(shape)[1:]]
+                if cores() > 1:
+                    network.reshape([ROWS, *channels_and_sides])
+                    streams = {"NUM_STREAMS": str(cores()), "INFERENCE_NUM_THREADS": cores()}
+                    self._queue = openvino.AsyncInferQueue(core.compile_model(network, "CPU", {**hints, **streams}), cores())
+                network.reshape([1 if self._queue else -1, *channels_and_sides])
+            self._model: Any = core.compile_model(network, "CPU", {**hints, "PERFORMANCE_HINT": "LATENCY"})
+            self._request: Any = self._model.create_infer_request()
             used = str(self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name())
         except RuntimeError as error:
             raise BackendError(f"openvino cannot load {model}: {error}") from error
@@ -59,32 +62,36 @@ class OpenVinoModel:
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """Outputs by name for uint8 [N, 1, H, W]. Raises BackendError."""
         try:
-            if self._queue is not None:
-                results = self._side_by_side(image)
-            else:
-                results = self._request.infer({"image": image}, share_inputs=True, share_outputs=False)
+            results = self._together(image) if self._queue is None else self._side_by_side(image)
         except RuntimeError as error:
             raise BackendError(f"openvino failed on an input of {image.shape}: {error}") from error
         return {name: results[index] for index, names in enumerate(self._outputs) for name in names}
 
+    def _together(self, image: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        results = self._request.infer({"image": image}, share_inputs=True, share_outputs=False)
+        return [results[index] for index in range(len(self._outputs))]
+
     def _side_by_side(self, image: NDArray[np.uint8]) -> list[NDArray[Any]]:
-        if image.shape[1:] != tuple(self._model.input(0).shape)[1:]:
-            raise RuntimeError(f"the model takes {list(self._model.input(0).shape)[1:]}")
         count = len(image)
-        spare = -count % ROWS
+        many = side_by_side(count, ROWS * len(self._queue))
+        spare = -many % ROWS
         whole = np.concatenate([image, np.zeros((spare, *image.shape[1:]), np.uint8)]) if spare else image
         results: list[NDArray[Any]] = [
             np.empty((count, *tuple(output.shape)[1:]), output.get_element_type().to_dtype()) for output in self._model.outputs
         ]
 
         def keep(request: Any, start: int) -> None:
+            stop = min(start + ROWS, many)
             for index, result in enumerate(results):
-                result[start : start + ROWS] = request.get_output_tensor(index).data[: count - start]
+                result[start:stop] = request.get_output_tensor(index).data[: stop - start]
 
         self._queue.set_callback(keep)
-        for start in range(0, count, ROWS):
+        for start in range(0, many, ROWS):
             self._queue.start_async({"image": whole[start : start + ROWS]}, userdata=start, share_inputs=True)
         self._queue.wait_all()
+        for row in range(many, count):
+            for result, alone in zip(results, self._together(image[row : row + 1]), strict=True):
+                result[row] = alone[0]
         return results
 
     def close(self) -> None:
