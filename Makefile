@@ -18,7 +18,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/python -m export.fatbin --check
 
-gpu-check: $(VENV)/.dev  # all that only a machine with an NVIDIA GPU can tell
+gpu-check: $(VENV)/.gpu  # all that only a machine with an NVIDIA GPU can tell; TENSORRT="tensorrt-rtx" installs that one
 	$(BIN)/python -m export.fatbin --check
 	EDGE_GPU_REQUIRED=1 $(BIN)/python -m pytest -m gpu -s tests/gpu
 
@@ -42,6 +42,13 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+# JetPack's and a container's own TensorRT lies beside the system's Python. PyCUDA is compiled and looks for nvcc in PATH.
+$(VENV)/.gpu: pyproject.toml constraints.txt | $(BIN)/python
+	if $(PYTHON) -c 'import tensorrt' 2>/dev/null; then \
+		sed -i 's/^include-system-site-packages = .*/include-system-site-packages = true/' $(VENV)/pyvenv.cfg; fi
+	PATH="$$PATH:/usr/local/cuda/bin" $(PIP) install --constraint constraints.txt --editable '.[tensorrt,dev]' $(TENSORRT)
+	@touch $@ $(VENV)/.dev $(VENV)/.demo
 
 $(VENV)/.training: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable '.[training,dev]'

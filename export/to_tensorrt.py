@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from edge import __version__
 from edge.backends import Arrays, Network, tensorrt_engine
 from edge.backends.cuda import cuda_here
+from edge.backends.look import Eye, Look
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.passport import (
     RECIPE,
@@ -50,7 +51,7 @@ from edge.errors import BackendError, EdgeError, ModelError
 from edge.model_card import ModelCard, load_card
 from edge.parity import DOMAIN_MARGIN, FLIP_MARGIN, LEAST_MASK_IOU, compare, sample_micrographs
 from edge.pipeline import Pipeline
-from edge.records import Micrograph
+from edge.records import Grey, Micrograph
 from edge.segment import STRIDE, VIEWS_A_BATCH, views
 from export import fatbin, fp16
 
@@ -418,7 +419,7 @@ def measure_parity(
     """
     images = list(micrographs)
     stage = _only(settings, model, card)
-    tried = cast(Network, _Tried(network))
+    tried = cast(Network, _TriedEye(network) if isinstance(network, Eye) else _Tried(network))
     with Pipeline(stage) as reference, Pipeline(stage, open_network=lambda *_: tried) as candidate:
         found = compare(reference, candidate, images)
     if card.task == "classify":
@@ -493,17 +494,17 @@ def _only(settings: Settings, model: Path, card: ModelCard) -> Settings:
 
 
 class _Tried:
-    """A network with all that it can, whose pipeline may close it without closing it, and whose answers must be numbers.
+    """A network whose pipeline may close it without closing it, and whose answers must be numbers.
 
     Where FP16 overflows, infinities and what comes of them run through all layers after it.
     """
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self.name, self.precision = network.name, network.precision
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._network, name)
-        return self._checked(found) if name in ("run", "see") else found
+    def run(self, image: NDArray[np.uint8]) -> Arrays:
+        return self._checked(self._network.run(image))
 
     def close(self) -> None:
         """Leave it open."""
@@ -515,15 +516,18 @@ class _Tried:
         """Leave it open."""
 
     @staticmethod
-    def _checked(compute: Callable[..., Arrays]) -> Callable[..., Arrays]:
-        def checked(*arguments: Any) -> Arrays:
-            outputs = compute(*arguments)
-            broken = [name for name, values in outputs.items() if not np.isfinite(values).all()]
-            if broken:
-                raise ModelError(f"the engine gives values that are not numbers in {', '.join(broken)}, so it is not used")
-            return outputs
+    def _checked(outputs: Arrays) -> Arrays:
+        broken = [name for name, values in outputs.items() if not np.isfinite(values).all()]
+        if broken:
+            raise ModelError(f"the engine gives values that are not numbers in {', '.join(broken)}, so it is not used")
+        return outputs
 
-        return checked
+
+class _TriedEye(_Tried):
+    """One that draws its own input: the kernels are tried with it."""
+
+    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
+        return self._checked(cast(Eye, self._network).see(grey, looks, rows, columns))
 
 
 @dataclass(slots=True)

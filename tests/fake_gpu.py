@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import json
 import threading
+import time
 import weakref
 from collections.abc import Callable
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,14 +26,78 @@ STREAM = 0x5EA
 FATBIN = b"fat binary"
 
 
+Shape = tuple[int, ...]
+
+
+class ToyNetwork:
+    """Two outputs: `mean` float32 [N, 2] of each image, `small` float32 [N, 1, H/4, W/4]."""
+
+    types: dict[str, Any] = {"image": np.uint8, "mean": np.float32, "small": np.float32}  # noqa: RUF012
+
+    def __init__(self, data: bytes, most: Shape = (4, 1, 64, 64)) -> None:
+        self.profile = ((1, 1, 32, 32), (1, 1, 64, 64), most)
+
+    def shape_of(self, name: str, image: Shape) -> Shape:
+        n, _, height, width = image
+        return {"mean": (n, 2), "small": (n, 1, height // 4, width // 4)}[name]
+
+    def compute(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        n, _, height, width = image.shape
+        pixels = image.astype(np.float32)
+        mean = pixels.mean(axis=(1, 2, 3))
+        small = pixels.reshape(n, 1, height // 4, 4, width // 4, 4).mean(axis=(3, 5))
+        return {"mean": np.stack([mean, -mean], axis=1), "small": small}
+
+
+class OnnxNetwork:
+    """An ONNX file behind a line of JSON with the profile's shapes, on ONNX Runtime."""
+
+    def __init__(self, data: bytes) -> None:
+        import onnxruntime
+
+        shapes, model = data.split(b"\n", 1)
+        self.profile = tuple(tuple(shape) for shape in json.loads(shapes))
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        outputs = [(one.name, np.int64 if "int64" in one.type else np.float32) for one in self._session.get_outputs()]
+        self.types: dict[str, Any] = {"image": np.uint8, **dict(outputs)}
+        self._shapes: dict[Shape, dict[str, Shape]] = {}
+
+    def shape_of(self, name: str, image: Shape) -> Shape:
+        if image not in self._shapes:
+            self._shapes[image] = {key: value.shape for key, value in self.compute(np.zeros(image, np.uint8)).items()}
+        return self._shapes[image][name]
+
+    def compute(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        names = [name for name in self.types if name != "image"]
+        return dict(zip(names, self._session.run(names, {"image": image}), strict=True))
+
+
+@lru_cache(maxsize=4)
+def onnx_network(data: bytes, most: Shape) -> OnnxNetwork:
+    """One for all engines of the same bytes: what is opened again and again is quick to open."""
+    return OnnxNetwork(data)
+
+
 class Machine:
     """The GPU behind the fakes, and everything that happened on it.
 
     fail: calls by name that fail, with their exception or status.  events: what was called, in order.
+    network: what an engine's bytes become.  any_thread: do not ask who calls.
     """
 
-    def __init__(self, most: tuple[int, int, int, int] = (4, 1, 64, 64), library: str = "tensorrt") -> None:
+    def __init__(
+        self,
+        most: Shape = (4, 1, 64, 64),
+        library: str = "tensorrt",
+        *,
+        network: Callable[[bytes, Shape], Any] = ToyNetwork,
+        any_thread: bool = False,
+    ) -> None:
         self.most = most
+        self.network = network
+        self.any_thread = any_thread
         self.memory: dict[int, NDArray[np.uint8]] = {}
         self.pinned = 0
         self.streams = self.modules = 0
@@ -54,7 +121,7 @@ class Machine:
         self.libcuda = _libcuda(self)
 
     def did(self, event: str) -> None:
-        assert threading.get_ident() == self.owner, f"{event} in another thread"
+        assert self.any_thread or threading.get_ident() == self.owner, f"{event} in another thread"
         self.events.append(event)
         if event in self.fail and isinstance(self.fail[event], BaseException):
             raise self.fail[event]
@@ -142,6 +209,17 @@ def _pycuda(gpu: Machine) -> Any:
             gpu.did("synchronize")
             assert gpu.capture is None
 
+    class Event:
+        at_s = 0.0
+
+        def record(self, stream: Any) -> None:
+            assert isinstance(stream, Stream)
+            assert gpu.capture is None
+            self.at_s = time.perf_counter()  # all work is done when it is asked for
+
+        def time_since(self, earlier: Event) -> float:
+            return (self.at_s - earlier.at_s) * 1e3
+
     class Module:
         def __init__(self) -> None:
             gpu.modules += 1
@@ -207,12 +285,17 @@ def _pycuda(gpu: Machine) -> Any:
         gpu.retained += 1
         return Context()
 
-    return SimpleNamespace(
+    total = 1 << 34
+    return _Module(
+        __name__="pycuda.driver",
         Error=Error,
         MemoryError=MemoryError,
         LogicError=LogicError,
         Stream=Stream,
-        Device=lambda _: SimpleNamespace(retain_primary_context=retain_primary_context),
+        Event=Event,
+        Device=lambda _: SimpleNamespace(retain_primary_context=retain_primary_context, get_attribute=lambda _: 0),
+        device_attribute=SimpleNamespace(INTEGRATED="integrated"),
+        mem_get_info=lambda: (total - gpu.bytes_held, total),
         init=lambda: gpu.did("init"),
         mem_alloc=mem_alloc,
         pagelocked_empty=pagelocked_empty,
@@ -245,9 +328,7 @@ def _gone(gpu: Machine, what: str) -> None:
 
 
 def _tensorrt(gpu: Machine, library: str) -> Any:
-    """A network with two outputs: `mean` float32 [N, 2] of each image, `small` float32 [N, 1, H/4, W/4]."""
     mode = SimpleNamespace(INPUT="input", OUTPUT="output")
-    names = {"image": np.uint8, "mean": np.float32, "small": np.float32}
     severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1, WARNING=2, INFO=3)
 
     class Plain:
@@ -256,7 +337,8 @@ def _tensorrt(gpu: Machine, library: str) -> Any:
         def __init__(self) -> None: ...
 
     class Context:
-        def __init__(self) -> None:
+        def __init__(self, engine: Engine) -> None:
+            self.engine = engine
             self.addresses: dict[str, int] = {}
             self.shape: tuple[int, ...] | None = None
             self.scratch = (0, 0)
@@ -272,7 +354,7 @@ def _tensorrt(gpu: Machine, library: str) -> Any:
             assert name == "image"
             assert not self.recorded, "the shapes of a recorded context are changed"
             self.shape = shape
-            return all(side <= most for side, most in zip(shape, gpu.most, strict=True))
+            return all(side <= most for side, most in zip(shape, self.engine.network.profile[2], strict=True))
 
         def set_tensor_address(self, name: str, address: int) -> bool:
             self.addresses[name] = address
@@ -280,13 +362,12 @@ def _tensorrt(gpu: Machine, library: str) -> Any:
 
         def get_tensor_shape(self, name: str) -> tuple[int, ...]:
             assert self.shape is not None
-            n, _, height, width = self.shape
-            return {"mean": (n, 2), "small": (n, 1, height // 4, width // 4)}[name]
+            return self.engine.network.shape_of(name, self.shape)
 
         def execute_async_v3(self, stream: int) -> bool:
             gpu.did("enqueue")
             assert stream == STREAM
-            assert self.addresses.keys() == names.keys()
+            assert self.addresses.keys() == self.engine.network.types.keys()
             assert self.scratch[0] in gpu.memory
             if gpu.capture is not None:
                 self.recorded = True
@@ -297,39 +378,38 @@ def _tensorrt(gpu: Machine, library: str) -> Any:
 
         def _compute(self) -> None:
             assert self.shape is not None
-            images = gpu.at(self.addresses["image"])[: int(np.prod(self.shape))].reshape(self.shape).astype(np.float32)
-            n, _, height, width = self.shape
-            mean = images.mean(axis=(1, 2, 3))
-            small = images.reshape(n, 1, height // 4, 4, width // 4, 4).mean(axis=(3, 5))
-            for name, value in (("mean", np.stack([mean, -mean], axis=1)), ("small", small)):
-                data = np.ascontiguousarray(value, np.float32).reshape(-1).view(np.uint8)
+            network = self.engine.network
+            images = gpu.at(self.addresses["image"])[: int(np.prod(self.shape))].reshape(self.shape)
+            for name, value in network.compute(images).items():
+                data = np.ascontiguousarray(value, network.types[name]).reshape(-1).view(np.uint8)
                 gpu.at(self.addresses[name])[: data.size] = data
 
     class Engine:
-        num_io_tensors = 3
         device_memory_size_v2 = 1000
 
-        def __init__(self) -> None:
+        def __init__(self, data: bytes) -> None:
+            self.network = gpu.network(data, gpu.most)
+            self.num_io_tensors = len(self.network.types)
             gpu.engines.add(self)
             weakref.finalize(self, gpu.did, "engine gone")
 
         def get_tensor_name(self, index: int) -> str:
-            return list(names)[index]
+            return list(self.network.types)[index]
 
         def get_tensor_mode(self, name: str) -> str:
             return mode.INPUT if name == "image" else mode.OUTPUT
 
         def get_tensor_dtype(self, name: str) -> Any:
-            return names[name]
+            return self.network.types[name]
 
         def get_tensor_profile_shape(self, name: str, profile: int) -> list[tuple[int, ...]]:
             assert (name, profile) == ("image", 0)
-            return [(1, 1, 32, 32), (1, 1, 64, 64), gpu.most]
+            return list(self.network.profile)
 
         def create_execution_context(self, strategy: Any) -> Context | None:
             gpu.did("context")
             assert "user" in str(strategy)
-            return None if "context is None" in gpu.fail else Context()
+            return None if "context is None" in gpu.fail else Context(self)
 
         def create_runtime_config(self) -> Any:
             config = SimpleNamespace(strategy="")
@@ -347,7 +427,7 @@ def _tensorrt(gpu: Machine, library: str) -> Any:
                 self.logger.log(severity.ERROR, "the engine is from elsewhere")
                 self.error_recorder.report_error(gpu.fail["deserialize"], "the engine is from elsewhere")
                 return None
-            return Engine()
+            return Engine(data)
 
     module: dict[str, Any] = {
         "__name__": library,
@@ -362,13 +442,13 @@ def _tensorrt(gpu: Machine, library: str) -> Any:
     }
     if library == "tensorrt_rtx":
         module["DynamicShapesKernelSpecializationStrategy"] = SimpleNamespace(EAGER="eager")
-    return _Module(module)
+    return _Module(**module)
 
 
 class _Module:
     """A module that can be hashed."""
 
-    def __init__(self, names: dict[str, Any]) -> None:
+    def __init__(self, **names: Any) -> None:
         self.__dict__.update(names)
 
 

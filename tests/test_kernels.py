@@ -28,11 +28,15 @@ TOLERANCE = 1
 
 @pytest.fixture(scope="module")
 def draw(tmp_path_factory: pytest.TempPathFactory) -> Draw:
+    return drawn_by_host(tmp_path_factory.mktemp("kernels"))
+
+
+def drawn_by_host(folder: Path) -> Draw:
     """The kernels' own lines as a function of the host."""
     compiler = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler: the kernels' arithmetic cannot be built for this processor")
-    library = tmp_path_factory.mktemp("kernels") / "kernels.so"
+    library = folder / "kernels.so"
     warnings = ("-Wall", "-Wextra", "-Werror")
     source = str(ROOT / "tests" / "kernels_host.cpp")
     include = f"-I{ROOT / 'edge' / 'backends'}"

@@ -733,25 +733,3 @@ def test_the_unit_has_no_error_that_systemd_knows_and_is_hardened(tmp_path: Path
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=30", str(unit)]
     secure = subprocess.run(command, capture_output=True, text=True, check=False)
     assert secure.returncode == 0, secure.stdout[-600:]
-
-
-# --- on a GPU --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize(("name", "task"), MODELS)
-def test_a_shipped_model_becomes_an_engine_that_agrees_with_float32(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, name: str, task: Any
-) -> None:
-    try:
-        to_tensorrt.this_machine()
-    except NoTensorRtError as error:
-        pytest.skip(str(error))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for suffix in (".onnx", ".json"):
-        (tmp_path / f"{name}{suffix}").write_bytes((BUILTIN_FOLDER / f"{name}{suffix}").read_bytes())
-    said: list[str] = []
-    made = to_tensorrt.make_engine(tmp_path / f"{name}.onnx", task, settings, BuildOptions(), said.append)
-    assert made.passport.layers["float16"] > 20
-    assert made.passport.parity is not None
-    assert not to_tensorrt.make_engine(tmp_path / f"{name}.onnx", task, settings, BuildOptions(), said.append).built

@@ -1,30 +1,70 @@
-"""The GPU, the kernels built for it, and the engines of the shipped models; each test is skipped where there is no GPU."""
+"""The GPU, the kernels and engines of the shipped models built for it, and the answers that `make gpu-check` ends with.
+
+Environment: EDGE_GPU_REQUIRED=1 runs these tests and counts what is lacking as a failure; without it they are skipped.
+EDGE_GPU_RUNS (10000) and EDGE_GPU_IMAGES (200) are how often the long ones repeat. EDGE_GPU_REHEARSAL=1 notes numbers and
+asks nothing of them: so the checks themselves are checked where there is no GPU (tests/test_gpu_check.py).
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-from edge.backends import cuda, passport
-from edge.backends.tensorrt_engine import TensorRtEngine, find_engine
+from edge.backends import passport
+from edge.backends.tensorrt_engine import TensorRtEngine, find_engine, kernels_for
+from edge.config import Settings
 from edge.model_card import BUILTIN_FOLDER
 from tests.conftest import settings_for
 
+RUNS = int(os.environ.get("EDGE_GPU_RUNS", "10000"))
+IMAGES = int(os.environ.get("EDGE_GPU_IMAGES", "200"))
+REHEARSAL = "EDGE_GPU_REHEARSAL" in os.environ
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was asked of this machine, and what it said."""
+
+    question: str
+    wanted: str
+    found: str
+    kept: bool
+
+
+ANSWERS: list[Answer] = []
+
+
+def answer(question: str, found: str, wanted: str, kept: bool) -> None:
+    """Note a number for the summary, and fail where it is not what is wanted."""
+    ANSWERS.append(Answer(question, wanted, found, kept))
+    assert kept or REHEARSAL, f"{question}: {found}, wanted {wanted}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The answers as a table, also where a test failed."""
+    if ANSWERS:
+        terminalreporter.section("this GPU")
+        if gpu := passport.this_gpu():
+            terminalreporter.line(f"{gpu}, driver {gpu.driver}")
+        for one in ANSWERS:
+            terminalreporter.line(f"{'kept  ' if one.kept else 'MISSED'}  {one.question}: {one.found} (wanted {one.wanted})")
+
 
 def lacking(what: str) -> NoReturn:
-    """Skip, or fail where the GPU is what the tests were started for."""
-    if os.environ.get("EDGE_GPU_REQUIRED"):
-        pytest.fail(what)
-    pytest.skip(what)
+    """Fail: the tests were started for it."""
+    pytest.fail(what)
 
 
 @pytest.fixture(scope="session")
 def gpu() -> passport.Gpu:
+    if "EDGE_GPU_REQUIRED" not in os.environ:
+        pytest.skip("takes long and needs an NVIDIA GPU: make gpu-check")
     found = passport.this_gpu()
     if found is None:
         lacking("this machine has no NVIDIA GPU with a driver")
@@ -36,39 +76,50 @@ def gpu() -> passport.Gpu:
 
 
 @pytest.fixture(scope="session")
-def kernels(gpu: passport.Gpu, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fat binary that is installed, else one that is built here."""
-    from export import fatbin
-
-    there = cuda.find_kernels([Path(cuda.__file__).parent])
-    nvcc = fatbin.find_nvcc()
-    if there is None and nvcc is None:
-        lacking(f"the kernels are not built: {fatbin.MISSING}")
-    return there or fatbin.build(tmp_path_factory.mktemp("kernels"), str(nvcc))
-
-
-@pytest.fixture(scope="session")
-def models(gpu: passport.Gpu, kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the shipped models, their engines, which are built here in some minutes, and the kernels."""
-    pytest.importorskip("onnx")
-    from export.to_tensorrt import BuildOptions, NoTensorRtError, make_engine
-
+def models(gpu: passport.Gpu, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the shipped models, and the kernels and engines that are built for them here in some minutes."""
+    try:
+        from export.to_tensorrt import BuildOptions, NoTensorRtError, make_engine, provide_kernels
+    except ImportError as error:
+        lacking(f"engines cannot be built: {error}")
     folder = tmp_path_factory.mktemp("models")
     for path in BUILTIN_FOLDER.iterdir():
         shutil.copy(path, folder)
-    shutil.copy(kernels, folder)
     settings = settings_for(tmp_path_factory.mktemp("settings") / "watched")
-    try:
-        make_engine(folder / "segmenter.onnx", "segment", settings, BuildOptions(), print)
-        make_engine(folder / "classifier.onnx", "classify", settings, BuildOptions(), print)
-    except NoTensorRtError as error:
-        lacking(str(error))
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))  # where engines may lie, too
+        print(provide_kernels([folder / "segmenter.onnx"]))
+        for name, task in (("segmenter", "segment"), ("classifier", "classify")):
+            try:
+                made = make_engine(folder / f"{name}.onnx", task, settings, BuildOptions(), print)  # type: ignore[arg-type]
+            except NoTensorRtError as error:
+                lacking(str(error))
+            print(f"{name}: {made.passport.library}, layers {made.passport.layers}, parity {made.passport.parity}")
+        yield folder
 
 
-def opened(model: Path, kernels: Path | None, *, graphs: bool = True) -> TensorRtEngine:
+@pytest.fixture(scope="session")
+def kernels(models: Path) -> Path:
+    """The fat binary that was built beside the engines, or came with the package."""
+    found = kernels_for(models / "segmenter.onnx")
+    if found is None:
+        from export import fatbin
+
+        lacking(f"the kernels are not built: {fatbin.MISSING}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def settings(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The service's own, with the models whose engines were built."""
+    named = {"segmenter": str(models / "segmenter.onnx"), "classifier": str(models / "classifier.onnx")}
+    return settings_for(tmp_path_factory.mktemp("watch") / "watched", models=named)
+
+
+def opened(model: Path, kernels: Path | None, *, graphs: bool = True, kind: type[TensorRtEngine] = TensorRtEngine) -> Any:
+    """The engine that was built of `model`."""
     engine, library = find_engine(model)
-    return TensorRtEngine(engine.data, library, kernels=kernels, graphs=graphs)
+    return kind(engine.data, library, kernels=kernels, graphs=graphs)
 
 
 @pytest.fixture

@@ -16,13 +16,15 @@ from edge.backends.look import Look, canvases
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.passport import read_passport
 from edge.backends.tensorrt_engine import TensorRtEngine, find_engine, open_engine
+from edge.config import Settings
 from edge.errors import BackendError
 from edge.parity import LEAST_MASK_IOU, compare, sample_micrographs
 from edge.pipeline import Pipeline
-from tests.conftest import pitted, settings_for
-from tests.gpu.conftest import opened
+from tests.conftest import pitted
+from tests.gpu.conftest import RUNS, answer, opened
+from tests.test_kernels import drawn_by_host
 
-pytestmark = [pytest.mark.gpu, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(7200), pytest.mark.filterwarnings("default")]
 Grey = NDArray[np.uint8]
 
 
@@ -31,6 +33,14 @@ def free_bytes() -> int:
     import pycuda.driver
 
     return int(pycuda.driver.mem_get_info()[0])
+
+
+def device_slack() -> int:
+    """Bytes by which the device's free memory may change by itself: on a Jetson it is that of the whole machine."""
+    import pycuda.driver
+
+    shared = pycuda.driver.Device(0).get_attribute(pycuda.driver.device_attribute.INTEGRATED)
+    return 256 << 20 if shared else 4 << 20
 
 
 def random_looks(random: np.random.Generator, width: int, height: int, side: int, count: int) -> list[Look]:
@@ -72,13 +82,52 @@ def test_the_kernels_draw_what_opencv_draws(kernels: Path) -> None:
     assert differing <= 1e-3 * drawn_px
 
 
+def test_the_kernels_draw_what_their_own_lines_draw_on_the_processor(kernels: Path, tmp_path: Path) -> None:
+    drawn_here = drawn_by_host(tmp_path)
+    random = np.random.default_rng(1)
+    differing = drawn_px = 0
+    with cuda_here() as cuda:
+        cuda.load_kernels(kernels)
+        target = cuda.allocate(64 * 160 * 160)
+        host = cuda.pinned((64 * 160 * 160,), np.uint8)
+        try:
+            for _ in range(50):
+                width, height, side = (int(value) for value in random.integers((1, 1, 1), (900, 900, 161)))
+                grey = random.integers(0, 256, (height, width), np.uint8)
+                looks = random_looks(random, width, height, side, 64)
+                wanted = drawn_here(grey, looks, side, side)
+                cuda.show(grey)
+                cuda.draw(looks, side, side, int(target))
+                cuda.to_host(host[: wanted.size], int(target))
+                cuda.wait()
+                differing += int(np.count_nonzero(host[: wanted.size] != wanted.reshape(-1)))
+                drawn_px += wanted.size
+        finally:
+            cuda.unpin(host)
+            cuda.free(target)
+    answer(
+        "pixels that the GPU draws otherwise than the same lines on the processor",
+        f"{differing} of {drawn_px}",
+        "none",
+        differing == 0,
+    )
+
+
 def test_the_engines_passed_the_gate_when_they_were_built(models: Path) -> None:
-    segmenter = read_passport(find_engine(models / "segmenter.onnx")[0].path).parity
-    classifier = read_passport(find_engine(models / "classifier.onnx")[0].path).parity
-    print(segmenter, classifier)
+    passports = [read_passport(find_engine(models / f"{name}.onnx")[0].path) for name in ("segmenter", "classifier")]
+    assert all(one.layers["float16"] > 20 for one in passports)
+    segmenter, classifier = (one.parity for one in passports)
+    assert segmenter is not None
     assert segmenter.mean_mask_iou is not None
     assert segmenter.mean_mask_iou >= LEAST_MASK_IOU
-    assert classifier.flips == 0
+    assert classifier is not None
+    assert classifier.flips == classifier.domain_flips == 0
+
+
+def test_engines_that_fit_are_not_built_again(models: Path, settings: Settings) -> None:
+    from export.to_tensorrt import BuildOptions, make_engine
+
+    assert not make_engine(models / "segmenter.onnx", "segment", settings, BuildOptions(), print).built
 
 
 def test_stage_2_says_what_float32_says(models: Path, classifier: TensorRtEngine) -> None:
@@ -102,7 +151,7 @@ def test_stage_1_says_what_float32_says_of_its_sure_candidates(models: Path, seg
 
 
 def test_looking_at_the_image_gives_what_the_drawn_canvases_give(segmenter: TensorRtEngine) -> None:
-    for micrograph in sample_micrographs():
+    for micrograph in sample_micrographs()[:RUNS]:
         grey = micrograph.grey
         height, width = grey.shape
         scale = min(1.0, 640 / max(height, width))
@@ -113,15 +162,12 @@ def test_looking_at_the_image_gives_what_the_drawn_canvases_give(segmenter: Tens
         assert np.allclose(seen["scores"], run["scores"], atol=0.02)
 
 
-def test_whole_inspections_agree_with_float32(models: Path, kernels: Path, tmp_path: Path) -> None:
-    named = {"segmenter": str(models / "segmenter.onnx"), "classifier": str(models / "classifier.onnx")}
-    settings = settings_for(tmp_path / "watched", models=named)
-
+def test_whole_inspections_agree_with_float32(settings: Settings, kernels: Path) -> None:
     def on_the_gpu(_backend: str, model: Path, _precision: str) -> TensorRtEngine:
         return opened(model, kernels)
 
     with Pipeline(settings) as reference, Pipeline(settings, precision="float16", open_network=on_the_gpu) as candidate:
-        found = compare(reference, candidate, sample_micrographs())
+        found = compare(reference, candidate, sample_micrographs()[:RUNS])
         assert candidate.models.backend == "tensorrt"
     print(found)
     assert found.passed
@@ -158,14 +204,14 @@ def test_ten_thousand_runs_take_no_memory(segmenter: TensorRtEngine, classifier:
         segmenter.see(grey, [Look(0, 0, 1500, 1100, columns, rows)] * (1 + index % 4), rows, columns)
         classifier.see(grey, [Look(index % 900, 5, 300, 300, 224, 224)] * (1 + index % 9), 224, 224)
 
-    for index in range(0, 5000, 50):
+    for index in range(0, 10 * 500, max(1, 10 * 500 // max(RUNS // 100, 10))):  # each shape, and as a graph
         once(index)
     device, host = free_bytes(), psutil.Process().memory_info().rss
-    for index in range(10_000):
+    for index in range(RUNS):
         once(index)
     device_grown, host_grown = device - free_bytes(), psutil.Process().memory_info().rss - host
-    print(f"after 10,000 runs: device {device_grown} bytes, host {host_grown} bytes more")
-    assert device_grown <= 4 << 20
+    print(f"after {RUNS} runs: device {device_grown} bytes, host {host_grown} bytes more")
+    assert device_grown <= device_slack()
     assert host_grown <= 32 << 20
 
 
@@ -173,12 +219,13 @@ def test_opening_and_closing_gives_the_memory_back(models: Path, kernels: Path) 
     image = pitted(640, 480)[None, None]
     left = []
     with cuda_here():
-        for _ in range(10):
+        for _ in range(min(10, RUNS)):
             with opened(models / "segmenter.onnx", kernels) as engine:
                 for _ in range(3):
                     engine.run(image)
             left.append(free_bytes())
-    assert left[1] - left[-1] <= 4 << 20
+        slack = device_slack()
+    assert left[1] - left[-1] <= slack
 
 
 def test_an_engine_lives_in_a_thread_of_its_own(models: Path) -> None:
