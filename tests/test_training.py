@@ -192,7 +192,7 @@ def test_make_models_goes_from_nothing_to_two_cards(tmp_path: Path, monkeypatch:
         "SEGMENTER_SIDE_PX": 96,
         "SEGMENTER_ROUNDS": ((18, 1, 1), (18, 101, 1)),
         "CLASSIFIER_SIZE_PX": (112, 96),
-        "CLASSIFIER_ROUNDS": ((24, 201, 1, 1, 0.0), (24, 301, 0, 1, 0.0)),
+        "CLASSIFIER_ROUNDS": ((24, 201, 1, 1, 0.0, 0.0), (24, 301, 0, 1, 0.0, 1.0)),
         "CALIBRATION_FIELDS": 30,
         "COVERAGE_FIELDS": 20,
         "SURFACES": 4,

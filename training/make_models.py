@@ -25,11 +25,16 @@ if TYPE_CHECKING:
     from export.to_onnx import Checkpoint
 
 SEGMENTER_SIDE_PX = 416
-SEGMENTER_ROUNDS = ((1400, 100_000, 10), (1400, 102_000, 5))  # images, first seed, epochs: new images in each round
+SEGMENTER_ROUNDS = (  # images, first seed, epochs: new images in each round
+    (1400, 100_000, 10),
+    (1400, 102_000, 5),
+    (2000, 104_000, 12),
+)
 CLASSIFIER_SIZE_PX = (448, 336)
-CLASSIFIER_ROUNDS = (  # images, first seed, epochs of the new head alone, epochs, part of these on small images
-    (2400, 200_000, 20, 4, 0.75),
-    (1600, 205_000, 0, 3, 0.0),
+CLASSIFIER_ROUNDS = (  # images, first seed, epochs of the new head alone, epochs, part of these on small images, area's weight
+    (2400, 200_000, 20, 4, 0.75, 0.0),
+    (1600, 205_000, 0, 3, 0.0, 0.0),
+    (3000, 207_000, 0, 12, 0.8, 1.0),
 )
 CALIBRATION_FIELDS, CALIBRATION_SEED = 1500, 400_000
 COVERAGE_FIELDS, COVERAGE_SEED = 2000, 410_000
@@ -58,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("edge/models"), metavar="DIR", help="folder of the models (%(default)s)"
     )
     parser.add_argument("--work", type=Path, default=Path("runs/models"), metavar="DIR", help="data and weights (%(default)s)")
-    parser.add_argument("--model-version", default="0.2.0", metavar="V", help="version written into the cards (%(default)s)")
+    parser.add_argument("--model-version", default="0.3.0", metavar="V", help="version written into the cards (%(default)s)")
     arguments = parser.parse_args(argv)
     try:
         make_segmenter(arguments.weights, arguments.work, arguments.out, arguments.model_version)
@@ -110,11 +115,17 @@ def make_classifier(weights: str, work: Path, out: Path, version: str) -> Path:
     from training import train_classifier
 
     command = f"python -m training.make_models --classifier-weights {Path(weights).name}"
-    for number, (images, first_seed, head_epochs, epochs, small_part) in enumerate(CLASSIFIER_ROUNDS, start=1):
+    for number, (images, first_seed, head_epochs, epochs, small_part, area) in enumerate(CLASSIFIER_ROUNDS, start=1):
         data, results = work / f"synthetic-classify-{number}", work / f"classifier-{number}"
         write_data_set(data, images, first_seed, CLASSIFIER_SIZE_PX)
         recipe = train_classifier.Recipe(
-            weights=weights, head_epochs=head_epochs, epochs=epochs, small_part=small_part, crops_part=0.15, seed=SEED
+            weights=weights,
+            head_epochs=head_epochs,
+            epochs=epochs,
+            small_part=small_part,
+            crops_part=0.15,
+            area_weight=area,
+            seed=SEED,
         )
         checkpoint = train_classifier.train(data, results, recipe, command)
         weights = str(results / "classifier.pt")
