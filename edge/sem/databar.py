@@ -86,14 +86,17 @@ def _border(columns: Bytes, background: int, tolerance: int) -> int | None:
     drawn, margin = (share >= DRAWN_SHARE) | line, share >= FLAT_SHARE
     drawn_below = drawn[::-1].cumsum()[::-1] / np.arange(len(share), 0, -1)
     exact, near = _share_at(columns, background, EXACT), _share_at(columns, background, NEAR)
-    for top in range(4, len(share) - FEWEST_ROWS + 1):
-        # The row just above may be a blend of both; a frame may come before the margin.
-        ends_image = bool((share[top - 4 : top - 1] <= IMAGE_SHARE).all() and not line[top - 4 : top].any())
-        begins_flat = bool(drawn[top] and margin[top : top + LINE_ROWS].any())
-        if begins_flat and ends_image and drawn_below[top] >= DRAWN_ROWS:
-            # Even after JPEG most of a bar's background has no noise; a specimen may fill rows with one grey, not exactly.
-            without_noise = exact[top:].sum() >= EXACT_SHARE * near[top:].sum()
-            return top if without_noise and not margin[:top].any() else None
+    tops = np.arange(4, len(share) - FEWEST_ROWS + 1)
+    image = share <= IMAGE_SHARE
+    # The row just above may be a blend of both; a frame may come before the margin.
+    ends_image = np.all([image[tops - back] for back in (4, 3, 2)], axis=0)
+    ends_image &= ~np.any([line[tops - back] for back in (4, 3, 2, 1)], axis=0)
+    margins = np.concatenate([[0], margin.cumsum()])
+    begins_flat = drawn[tops] & (margins[np.minimum(tops + LINE_ROWS, len(share))] > margins[tops])
+    for top in tops[ends_image & begins_flat & (drawn_below[tops] >= DRAWN_ROWS)].tolist():
+        # Even after JPEG most of a bar's background has no noise; a specimen may fill rows with one grey, not exactly.
+        without_noise = exact[top:].sum() >= EXACT_SHARE * near[top:].sum()
+        return int(top) if without_noise and not margin[:top].any() else None
     return None
 
 
