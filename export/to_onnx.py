@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.errors import ModelError
-from edge.model_card import GREY_WINDOW_RULE, Calibration, ModelCard, Training, card_path
+from edge.model_card import GREY_WINDOW_RULE, Calibration, ModelCard, Training, card_path, load_card
 
 OPSET = 17
 CANDIDATES = 1024
@@ -458,6 +458,26 @@ def export_classifier(checkpoint: Checkpoint, folder: Path, name: str = "classif
     _require_parity(graph, path, examples, CLASSIFIER_OUTPUTS)
     _write_card(checkpoint, path, name, version, {"input_px": 224, "crop_margin": 0.25})
     return path
+
+
+def folded_weights(model: Path) -> dict[str, Tensor]:
+    """The weights of an exported segmenter by their names in ultralytics; each BatchNorm is folded into its convolution.
+
+    The stem's one channel becomes three of a third. Raises ModelError.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    card = load_card(model, "segment")
+    head = len(cast(Any, segmentation_network(card.classes, card.architecture)).model) - 1
+    weights: dict[str, Tensor] = {}
+    for tensor in onnx.load(model).graph.initializer:
+        part, dot, rest = tensor.name.partition(".")
+        name = {"body": f"model.{rest}", "head": f"model.{head}.{rest}"}.get(part, tensor.name) if dot else tensor.name
+        weights[name] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    stem = "model.0.conv.weight"
+    weights[stem] = weights[stem].expand(-1, 3, -1, -1) / 3
+    return weights
 
 
 def _noise(n: int, height: int, width: int) -> Tensor:

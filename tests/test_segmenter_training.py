@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError, ModelError
+from edge.model_card import BUILTIN_FOLDER, load_card
+from tests.conftest import pitted
 from training import cli
 from training.synthetic import CLASSES, write_data_set
 
@@ -240,12 +242,38 @@ def test_weights_of_an_earlier_run_are_taken_for_other_classes(trainer: Any, run
     assert state["model.22.cv3.0.2.weight"].shape[0] == 1
 
 
+def test_training_can_begin_from_the_shipped_segmenter(trainer: Any) -> None:
+    """With BatchNorm put back it says what the shipped file says."""
+    import torch
+
+    from export.to_onnx import SegmenterGraph, run_onnx
+
+    model = BUILTIN_FOLDER / "segmenter.onnx"
+    grey = pitted(96, 64, seed=1)[None, None]
+    pixels = torch.from_numpy(grey).float().div(255).expand(4, 3, -1, -1)
+    network = trainer.initial_network("yolov8n-seg", "shipped", load_card(model, "segment").classes, [pixels])
+    with torch.no_grad():
+        boxes, scores, *_ = SegmenterGraph(network)(torch.from_numpy(grey))
+    expected = run_onnx(model, grey)
+    assert np.allclose(scores.numpy(), expected["scores"], atol=1e-3)
+    assert np.allclose(boxes.numpy()[:, :10], expected["boxes"][:, :10], atol=0.05)
+
+
+def test_shipped_weights_serve_other_classes(trainer: Any) -> None:
+    import torch
+
+    pixels = torch.rand(2, 3, 64, 64)
+    network = trainer.initial_network("yolov8n-seg", "shipped", ("oxide",), [pixels])
+    assert network.state_dict()["model.22.cv3.0.2.weight"].shape[0] == 1
+
+
 @pytest.mark.parametrize(
     ("weights", "error", "says"),
     [
         ("imagenet", ConfigError, "allowed are none, coco"),
         ("none.pt", ModelError, r"none\.pt"),
         ("none.safetensors", ModelError, r"none\.safetensors"),
+        ("none.onnx", ModelError, r"none\.onnx"),
     ],
 )
 def test_weights_that_are_not_there_are_refused_by_name(

@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples: edge-train segmenter --data data/ready --weights coco --epochs 50 --imgsz 640 --out runs/segmenter; "
         "edge-train segmenter --data data/ready --preset short --fold all --out runs/folds",
     )
-    _training_arguments(segmenter, "FILE|RUN|coco|none", "coco")
+    _training_arguments(segmenter, "FILE|RUN|shipped|coco|none", "coco")
     segmenter.add_argument("--model", default="yolov8n-seg", metavar="NAME", help="or yolov8s-seg, yolo11n-seg … (%(default)s)")
     segmenter.add_argument(
         "--preset",

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from edge.errors import ConfigError, ModelError
-from edge.model_card import Training
+from edge.model_card import BUILTIN_FOLDER, Training, load_card
 from edge.records import Grey
 from edge.segment import STRIDE, letterbox_scale
-from export.to_onnx import Checkpoint, segmentation_network
+from export.to_onnx import Checkpoint, folded_weights, segmentation_network
 from training.dataset import DataSet, LabelledImage, open_data_set
 
 BATCH = 16
@@ -393,6 +393,8 @@ def _named(weights: str) -> str:
     """What a card says about where training began."""
     if weights in ("none", "coco"):
         return weights
+    if weights == "shipped":
+        return f"the shipped segmenter {load_card(BUILTIN_FOLDER / 'segmenter.onnx', 'segment').version}"
     path = Path(weights)
     if path.suffix != ".pt":
         return path.name
@@ -403,14 +405,17 @@ def _named(weights: str) -> str:
 def initial_network(model: str, weights: str, classes: tuple[str, ...], images: Iterable[Tensor]) -> nn.Module:
     """The architecture `model` for `classes`, initialised from `weights`.
 
-    weights: "none", "coco" (ultralytics' own, downloaded), a .pt file of edge-train or ultralytics, or a .safetensors file.
+    weights: "none", "coco" (ultralytics' own, downloaded), "shipped" (the segmenter that comes with this package, which
+    knows micrographs), a .pt file of edge-train or ultralytics, a .safetensors file, or an .onnx file of edge-export.
     What depends on the number of classes begins at random where that differs.
     images: float32 [N, 3, H, W] in 0…1, a few batches of what the network will learn from; a file whose BatchNorm is
     folded into its convolutions gets BatchNorm back with statistics measured on them.
     Raises ConfigError for a name that means nothing, ModelError for weights that are missing or of another network.
     """
-    if weights not in ("none", "coco") and Path(weights).suffix not in (".pt", ".safetensors"):
-        raise ConfigError(f"--weights {weights}: allowed are none, coco, a .pt file and a .safetensors file")
+    if weights == "shipped":
+        weights = str(BUILTIN_FOLDER / "segmenter.onnx")
+    if weights not in ("none", "coco") and Path(weights).suffix not in (".pt", ".safetensors", ".onnx"):
+        raise ConfigError(f"--weights {weights}: allowed are none, coco, shipped, and a .pt, .safetensors or .onnx file")
     network = segmentation_network(classes, model)
     if weights == "none":
         return network
@@ -438,8 +443,8 @@ def initial_network(model: str, weights: str, classes: tuple[str, ...], images: 
     from safetensors.torch import load_file
 
     try:
-        folded = load_file(weights)
-    except Exception as error:  # safetensors raises its own and OSError
+        folded = folded_weights(Path(weights)) if weights.endswith(".onnx") else load_file(weights)
+    except Exception as error:  # safetensors and onnx raise their own and OSError
         raise ModelError(f"cannot read the weights {weights}: {error}") from error
     _restore_batchnorm(network, folded, list(images))
     return network

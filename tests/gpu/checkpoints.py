@@ -32,28 +32,17 @@ def write_checkpoints(segmenter: Path, classifier: Path, folder: Path) -> tuple[
 
 def segmenter_state(model: Path) -> dict[str, Any]:
     """The unfolded network's weights, by their names in ultralytics."""
-    import onnx
     import torch
-    from onnx import numpy_helper
 
-    from export.to_onnx import segmentation_network
+    from export.to_onnx import folded_weights, segmentation_network
 
     card = load_card(model, "segment")
     network = segmentation_network(card.classes, card.architecture)
-    state = dict(network.state_dict())
-    last = f"model.{len(network.model) - 1}."  # type: ignore[attr-defined,arg-type]
-    stored = {}
-    for tensor in onnx.load(model).graph.initializer:
-        name = tensor.name.replace("body.", "model.", 1) if tensor.name.startswith("body.") else tensor.name
-        name = name.replace("head.", last, 1) if name.startswith("head.") else name
-        stored[name] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    state, stored = dict(network.state_dict()), folded_weights(model)
     for name, module in network.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             state[f"{name}.weight"] = torch.ones(module.num_features)
             state[f"{name}.running_mean"] = torch.zeros(module.num_features)
             state[f"{name}.running_var"] = torch.full((module.num_features,), 1 - module.eps)
             state[f"{name}.bias"] = stored.pop(f"{name.removesuffix('bn')}conv.bias")
-    for name, values in stored.items():
-        if name in state:
-            state[name] = values.expand_as(state[name]) / (state[name].shape[1] if values.shape != state[name].shape else 1)
-    return state
+    return {**state, **{name: values for name, values in stored.items() if name in state}}
