@@ -565,18 +565,20 @@ class Journal:
 
     def undrawn(self) -> list[Undrawn]:
         """Overlays that wait to be sent and whose pictures are not there, in order of id."""
-        rows = self._read(
-            "SELECT overlay.id, overlay.picture, overlay.tries, image.path, told.payload FROM outbox AS overlay"
-            " JOIN verdict USING (epoch, seq) JOIN image ON image.id = verdict.image"
-            " JOIN outbox AS told ON told.epoch = overlay.epoch AND told.seq = overlay.seq AND told.role = 'verdict'"
-            " WHERE overlay.state = 'unsent' AND overlay.picture IS NOT NULL ORDER BY overlay.id"
-        )
+        rows = self._read("SELECT id, picture FROM outbox WHERE state = 'unsent' AND picture IS NOT NULL ORDER BY id")
         with _disk(self.folder):
-            return [
-                Undrawn(id, picture, tries, os.fsdecode(path), verdict)
-                for id, picture, tries, path, verdict in rows  # noqa: A001 - the row's own name
-                if not (self.pictures / picture).exists()
-            ]
+            missing = [id for id, picture in rows if not (self.pictures / picture).exists()]  # noqa: A001 - the row's own name
+        found = []
+        for row in missing:  # few; the verdicts of all that wait for a broker would not fit into memory
+            ((id, picture, tries, path, verdict),) = self._read(  # noqa: A001
+                "SELECT overlay.id, overlay.picture, overlay.tries, image.path, told.payload FROM outbox AS overlay"
+                " JOIN verdict USING (epoch, seq) JOIN image ON image.id = verdict.image"
+                " JOIN outbox AS told ON told.epoch = overlay.epoch AND told.seq = overlay.seq AND told.role = 'verdict'"
+                " WHERE overlay.id = ?",
+                row,
+            )
+            found.append(Undrawn(id, picture, tries, os.fsdecode(path), verdict))
+        return found
 
     def unsent_count(self) -> int:
         """How many messages wait to be sent."""
