@@ -499,12 +499,12 @@ class _Tried:
     Where FP16 overflows, infinities and what comes of them run through all layers after it.
     """
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self.name, self.precision = network.name, network.precision
+    def __init__(self, tried: Network) -> None:
+        self._tried = tried
+        self.name, self.precision = tried.name, tried.precision
 
     def run(self, image: NDArray[np.uint8]) -> Arrays:
-        return self._checked(self._network.run(image))
+        return self._checked(self._tried.run(image))
 
     def close(self) -> None:
         """Leave it open."""
@@ -527,7 +527,7 @@ class _TriedEye(_Tried):
     """One that draws its own input: the kernels are tried with it."""
 
     def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
-        return self._checked(cast(Eye, self._network).see(grey, looks, rows, columns))
+        return self._checked(cast(Eye, self._tried).see(grey, looks, rows, columns))
 
 
 @dataclass(slots=True)
