@@ -1,3 +1,3 @@
 """What runs beside the microscope: an image file in, an inspection on the broker out."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

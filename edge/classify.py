@@ -72,13 +72,16 @@ def domain_distance(embedding: NDArray[np.float32], domain: DomainStatistics) ->
 class Classifier:
     """The severity network with its card."""
 
-    def __init__(self, network: Network, card: ModelCard) -> None:
+    def __init__(self, network: Network, card: ModelCard, copy: Network | None = None) -> None:
+        """copy: of the network, faster and less exact, which then judges the regions; the field is never its."""
         unknown = set(card.classes) - set(SEVERITIES)
         if unknown:
             raise ModelError(
                 f"the classifier {card.name} has classes {sorted(unknown)}; only {', '.join(SEVERITIES)} are known"
             )
         self._network = network
+        self._copy = copy
+        self._copys_temperature = float(getattr(copy, "temperature", None) or card.calibration.temperature)
         self.card = card
 
     def assess(
@@ -90,15 +93,21 @@ class Classifier:
         """
         side = self.card.input_px
         chosen = boxes_px[:region_crops]
-        looks = [field_look(grey.shape, side)]
-        looks += [region_look(grey.shape, box, self.card.crop_margin, side) for box in chosen]
-        outputs = see(self._network, grey, looks, side, side)
+        whole = [field_look(grey.shape, side)]
+        crops = [region_look(grey.shape, box, self.card.crop_margin, side) for box in chosen]
+        outputs = see(self._network, grey, whole if self._copy else whole + crops, side, side)
         for name in ("logits", "cam", "embedding"):
             require_numbers(outputs[name], f"outputs {name}")
         probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
         field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1])
-        regions = [self._region_severity(row) for row in probabilities[1:]]
+        of_regions = self._copys_probabilities(grey, crops) if self._copy and crops else probabilities[1:]
+        regions = [self._region_severity(row) for row in of_regions]
         return field, tuple(regions) + (None,) * (len(boxes_px) - len(chosen))
+
+    def _copys_probabilities(self, grey: Grey, crops: Sequence[Look]) -> NDArray[np.float64]:
+        logits = see(cast(Network, self._copy), grey, crops, self.card.input_px, self.card.input_px)["logits"]
+        require_numbers(logits, "outputs logits")
+        return softmax(logits.astype(np.float64) / self._copys_temperature)
 
     def _region_severity(self, probabilities: NDArray[np.float64]) -> RegionSeverity:
         best = int(probabilities.argmax())

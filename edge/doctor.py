@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge import __version__, oneshot, parity, publish, watch
-from edge.backends import choice, openvino_model, passport
+from edge.backends import choice, passport
 from edge.config import Settings, parse
 from edge.errors import EdgeError, ModelError, StateError
 from edge.journal import Journal
@@ -114,21 +114,23 @@ def _backends(settings: Settings | None) -> Iterator[Finding]:
         yield Finding("backend", "problem", "no inference library is installed", "pip install onnxruntime")
         return
     subject = settings or parse({"watch": {"folder": os.devnull}}, {})
-    if "openvino" in here and openvino_model.has_bfloat16():
-        memory = subject.state.folder if settings and os.access(subject.state.folder, os.W_OK) else oneshot.cache_folder()
-        yield from _tried("backend", lambda: parity.gated_precision(subject, memory)[1])
-    yield from _tried("backend", lambda: _tried_pipeline(subject))
+    memory = subject.state.folder if settings and os.access(subject.state.folder, os.W_OK) else oneshot.cache_folder()
+    yield from _tried("backend", lambda: _tried_pipeline(subject, memory))
 
 
-def _tried_pipeline(settings: Settings) -> str:
+def _tried_pipeline(settings: Settings, memory: Path) -> str:
     micrographs = parity.sample_micrographs()
-    with Pipeline(settings) as pipeline:
+    precision, why = parity.gated_precision(settings, memory)
+    with Pipeline(settings, precision=precision) as pipeline:
         from edge.records import Source
 
         spent = [pipeline.inspect(one, Source("sample", "sample", None)).timing.total for one in micrographs]
         models = pipeline.models
     middle = sorted(spent)[len(spent) // 2]
-    return f"auto means {models.backend} in {models.precision}: {middle:.0f} ms for a shipped image (median of {len(spent)})"
+    return (
+        f"{settings.models.backend} means {models.backend} in {models.precision}: {middle:.0f} ms for a shipped image "
+        f"(median of {len(spent)}); {why}"
+    )
 
 
 def _gpu(settings: Settings) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__, sem
-from edge.backends import choice, openvino_model, passport
+from edge.backends import choice, int8_copy, openvino_model, passport
 from edge.config import Settings
 from edge.errors import BackendError
 from edge.model_card import load_card
@@ -31,6 +32,10 @@ DOMAIN_MARGIN = 0.05
 """An image that enters or leaves the domain counts only when its distance in the reference is off the limit by more than
 this part of it."""
 
+MOST_REGION_CHANGES = 0.2
+"""Many regions are hardly one severity more than another, and the slightest difference tips them over; what computes
+wrongly changes half of them or more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parity:
@@ -39,6 +44,7 @@ class Parity:
     mean_mask_iou: over images, intersection over union of the union of all masks (1 where both found nothing).
     flips: images whose severity label differs although the reference was surer than `FLIP_MARGIN`.
     domain_flips: images that are in the classifier's domain for one and not for the other, beyond `DOMAIN_MARGIN`.
+    region_changes: part of the regions that both outline alike whose severity label differs.
     """
 
     images: int
@@ -47,20 +53,23 @@ class Parity:
     flips: int
     domain_flips: int
     largest_probability_difference: float
+    region_changes: float = 0.0
 
     @property
     def passed(self) -> bool:
         """Whether the candidate may take the reference's place."""
-        return self.images > 0 and self.mean_mask_iou >= LEAST_MASK_IOU and not self.flips + self.domain_flips
+        same = not self.flips + self.domain_flips and self.region_changes <= MOST_REGION_CHANGES
+        return self.images > 0 and self.mean_mask_iou >= LEAST_MASK_IOU and same
 
 
 def compare(reference: Pipeline, candidate: Pipeline, micrographs: Iterable[Micrograph]) -> Parity:
     """Run both pipelines over the same images."""
-    ious, differences, flips, domain_flips = [], [0.0], 0, 0
+    ious, differences, flips, domain_flips, region_changes = [], [0.0], 0, 0, []
     for micrograph in micrographs:
         source = Source("parity", "parity", None)
         ours, theirs = reference.inspect(micrograph, source), candidate.inspect(micrograph, source)
         first, second = _union(ours), _union(theirs)
+        region_changes += _region_changes(ours, theirs)
         either = np.count_nonzero(first | second)
         ious.append(np.count_nonzero(first & second) / either if either else 1.0)
         if ours.severity and theirs.severity:
@@ -76,6 +85,7 @@ def compare(reference: Pipeline, candidate: Pipeline, micrographs: Iterable[Micr
         flips=flips,
         domain_flips=domain_flips,
         largest_probability_difference=float(max(differences)),
+        region_changes=float(np.mean(region_changes)) if region_changes else 0.0,
     )
 
 
@@ -100,9 +110,9 @@ def sample_micrographs() -> list[Micrograph]:
 def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -> tuple[str, str]:
     """The precision that "auto" takes here, and why.
 
-    float16 where TensorRT has an engine of each model, compared with float32 when it was built.
-    bfloat16 where OpenVINO has it natively and it passed `compare` on the shipped images with these very models; the
-    outcome is remembered in the folder `memory`. With may_run=False only a remembered outcome counts.
+    float16 where TensorRT has an engine of each model, compared with float32 when it was built. On OpenVINO the first of
+    `_lower_precisions` that passes `compare` on the shipped images with these very models; outcomes are remembered in the
+    folder `memory`. With may_run=False only remembered outcomes count.
     Raises ModelError, and BackendError when not even float32 runs.
     """
     if settings.models.backend in {"auto", "tensorrt"}:
@@ -113,27 +123,50 @@ def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -
             log.warning("the GPU is not used: %s", reason)
     if settings.models.backend != "auto" or choice.resolve("auto") != "openvino":
         return "float32", "float32 is the reference precision"
-    if not openvino_model.has_bfloat16():
-        return "float32", "this processor has no bfloat16"
-    key = _key(settings)
-    remembered = _recall(memory / "parity.json", key)
+    wanted = _lower_precisions(settings)
+    refused = []
+    for precision in wanted:
+        agrees, why = _agreement(settings, precision, memory, may_run=may_run)
+        if agrees:
+            return precision, why
+        refused.append(why)
+    return "float32", "; ".join(refused) or "this processor has neither bfloat16 nor 8-bit dot products for a quantised model"
+
+
+def _lower_precisions(settings: Settings) -> list[str]:
+    """What OpenVINO can run faster here than float32, best first: bfloat16 where the processor has it natively, int8 for the
+    regions' severities where it multiplies bytes at once and the classifier has a quantised copy."""
+    wanted = ["bfloat16"] if openvino_model.has_bfloat16() else []
+    if int8_copy.has_dot_products() and _copied(settings):
+        wanted.append("int8")
+    return wanted
+
+
+def _copied(settings: Settings) -> list[Path]:
+    return [model for model in models_of(settings) if int8_copy.has_copy(model)]
+
+
+def _agreement(settings: Settings, precision: str, memory: Path, *, may_run: bool) -> tuple[bool, str]:
+    """Whether this precision gives the inspections of float32, and in which words; see `gated_precision`."""
+    key = _key(settings, precision)
+    remembered = _recall(memory / f"parity-{precision}.json", key)
     if remembered is None:
         if not may_run:
-            return "float32", "bfloat16 has not been checked on this machine yet: edge-doctor does it"
+            return False, f"{precision} has not been checked on this machine yet: edge-doctor does it"
         with Pipeline(settings) as reference:
             try:
-                with Pipeline(settings, precision="bfloat16") as candidate:
+                with Pipeline(settings, precision=precision) as candidate:
                     remembered = compare(reference, candidate, sample_micrographs())
             except BackendError as error:
-                return "float32", f"bfloat16 does not run here: {error}"
-        _remember(memory / "parity.json", key, remembered)
+                return False, f"{precision} does not run here: {error}"
+        _remember(memory / f"parity-{precision}.json", key, remembered)
     figures = (
         f"mean mask IoU {remembered.mean_mask_iou:.4f}, {remembered.flips} severities and {remembered.domain_flips} domains "
-        f"changed on {remembered.images} images"
+        f"changed on {remembered.images} images, and {remembered.region_changes:.0%} of the regions' severities"
     )
     if remembered.passed:
-        return "bfloat16", f"bfloat16 agrees with float32 ({figures})"
-    return "float32", f"bfloat16 does not agree with float32 ({figures})"
+        return True, f"{precision} agrees with float32 ({figures})"
+    return False, f"{precision} does not agree with float32 ({figures})"
 
 
 def models_of(settings: Settings) -> list[Path]:
@@ -146,6 +179,15 @@ def models_of(settings: Settings) -> list[Path]:
     return models
 
 
+def _region_changes(ours: Inspection, theirs: Inspection) -> list[bool]:
+    """Of each region with a severity and the same box in both: whether the label differs."""
+    first, second = (
+        dict(zip(map(tuple, found.regions.boxes_px.tolist()), found.region_severities, strict=True)) for found in (ours, theirs)
+    )
+    pairs = [(verdict, second.get(box)) for box, verdict in first.items()]
+    return [one.label != other.label for one, other in pairs if one and other]
+
+
 def _union(inspection: Inspection) -> NDArray[np.bool_]:
     canvas = np.zeros(inspection.micrograph.grey.shape, np.bool_)
     for (x, y, width, height), mask in zip(inspection.regions.boxes_px.tolist(), inspection.regions.masks, strict=True):
@@ -153,7 +195,7 @@ def _union(inspection: Inspection) -> NDArray[np.bool_]:
     return canvas
 
 
-def _key(settings: Settings) -> list[str]:
+def _key(settings: Settings, precision: str) -> list[str]:
     """Everything that the outcome depends on."""
     import openvino
 
@@ -164,8 +206,10 @@ def _key(settings: Settings) -> list[str]:
         models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment").sha256)
     if stages != "segment":
         models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify").sha256)
+    if precision == "int8":
+        models += [hashlib.sha256(int8_copy.copy_paths(model)[2].read_bytes()).hexdigest() for model in _copied(settings)]
     thresholds = f"{stages} {wanted.confidence} {wanted.iou} {wanted.tile} {wanted.max_regions}"
-    return [*models, thresholds, __version__, str(openvino.__version__), processor()]
+    return [*models, precision, thresholds, __version__, str(openvino.__version__), processor()]
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -198,6 +242,7 @@ _TYPES = {
     "flips": int,
     "domain_flips": int,
     "largest_probability_difference": float,
+    "region_changes": float,
 }
 
 
@@ -209,4 +254,4 @@ def _remember(path: Path, key: list[str], parity: Parity) -> None:
         fresh.write_text(json.dumps({"key": key, "parity": asdict(parity)}, indent=1), encoding="utf-8")
         fresh.replace(path)
     except OSError as error:
-        log.warning("cannot remember the outcome of the bfloat16 check in %s: %s", path, error)
+        log.warning("cannot remember in %s that a lower precision was checked: %s", path, error)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -43,6 +44,7 @@ class Pipeline:
     """Both stages with their models loaded; opened, used and closed by one thread.
 
     stages of the settings: "both", "segment" or "classify", the paper's three uses.
+    precision: "int8" for regions' severities by the classifier's quantised copy, and all else in float32.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class Pipeline:
         self._settings_sha256 = settings.inspection_sha256()
         wanted = settings.inspect
         backend = choice.resolve(settings.models.backend, precision)
+        for_regions = precision == "int8"
+        precision = "float32" if for_regions else precision
         networks: list[Network] = []
         self._segmenter: Segmenter | None = None
         self._classifier: Classifier | None = None
@@ -73,13 +77,18 @@ class Pipeline:
                 path = resolve_model(settings.models.classifier, "classify")
                 card = load_card(path, "classify")
                 networks.append(opened.enter_context(open_network(backend, path, precision)))
-                self._classifier = Classifier(networks[-1], card)
+                network, copy = networks[-1], None
+                if for_regions:
+                    copy = opened.enter_context(open_network(backend, path, "int8"))
+                    networks.append(copy)
+                self._classifier = Classifier(network, card, copy)
             self._opened = opened.pop_all()
         self.models = ModelsUsed(
             segmenter=_identity(self._segmenter.card) if self._segmenter else None,
             classifier=_identity(self._classifier.card) if self._classifier else None,
             backend=networks[0].name,
-            precision=networks[0].precision,
+            precision="/".join(dict.fromkeys(network.precision for network in networks)),
+            engine_sha256=_engine_sha256(networks),
         )
 
     def inspect(self, micrograph: Micrograph, source: Source, *, spent: Timing = Timing()) -> Inspection:  # noqa: B008 (frozen)
@@ -166,6 +175,14 @@ class Pipeline:
         if self._segmenter and severity.label == "low" and measures.area_fraction > 0.25:
             reasons.append(f"stages_disagree: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
         return replace(severity, reasons=tuple(reasons), needs_review=bool(reasons))
+
+
+def _engine_sha256(networks: Sequence[Network]) -> str | None:
+    """Of the file that runs instead of the ONNX file: a TensorRT engine, a quantised copy. Of two, the hash of both hashes."""
+    hashes = [sha256 for network in networks if (sha256 := getattr(network, "engine_sha256", None))]
+    if len(hashes) < 2:
+        return hashes[0] if hashes else None
+    return hashlib.sha256("".join(hashes).encode("ascii")).hexdigest()
 
 
 def _identity(card: ModelCard) -> ModelIdentity:

@@ -206,7 +206,12 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ModelsUsed:
-    """Both models and what ran them."""
+    """Both models and what ran them.
+
+    precision: of both; "float32/int8" where a quantised copy of the classifier judged the regions, and nothing else.
+    engine_sha256: of what ran beside or instead of the ONNX files: of a quantised copy, or of the hashes of two TensorRT
+    engines; None where the files themselves ran.
+    """
 
     segmenter: ModelIdentity | None
     classifier: ModelIdentity | None

@@ -11,15 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import intake, sem
 from edge.backends import Arrays
 from edge.backends.choice import installed, open_network
 from edge.classify import domain_distance, field_of_view
-from edge.errors import ConfigError, ImageError, ModelError
+from edge.errors import ConfigError, ModelError
 from edge.model_card import ModelCard, load_card
-from edge.parity import LEAST_MASK_IOU, is_domain_flip, sample_files
+from edge.parity import LEAST_MASK_IOU, is_domain_flip
 from edge.records import Grey, Micrograph
 from edge.segment import VIEWS_A_BATCH, View, decode, views
+from export.micrographs import read_micrographs
 from export.to_onnx import Checkpoint, TrainedNetwork, folding_difference, match_candidates
 
 LEAST_SCORE = 0.05
@@ -45,7 +45,6 @@ TOLERANCES: Mapping[str, float] = {
 Measured in float32 the differences are smaller by a factor of ten or more: a rounding that adds up differently passes,
 a wrong weight does not.
 """
-SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 
 
 class Runs(Protocol):
@@ -181,7 +180,7 @@ def compare_export(checkpoint: Checkpoint, onnx: Path, images: Path | None = Non
     card = load_card(onnx, checkpoint.task)
     if (card.architecture, card.classes) != (checkpoint.architecture, checkpoint.classes):
         raise ModelError(f"{onnx} is a {card.architecture} for {', '.join(card.classes)}: it was exported from other weights")
-    micrographs, unreadable = _read(images)
+    micrographs, unreadable = read_micrographs(images)
     if not micrographs:
         raise ConfigError(
             f"no image could be read below {images}" + "".join(f"; {name}: {why}" for name, why in unreadable.items())
@@ -197,26 +196,6 @@ def compare_export(checkpoint: Checkpoint, onnx: Path, images: Path | None = Non
     )
     folding = folding_difference(checkpoint, example.reshape(1, 1, *example.shape[-2:]))
     return ExportParity(card.architecture, card.sha256, folding, tuple(backends), unreadable)
-
-
-def _read(images: Path | None) -> tuple[list[tuple[str, Micrograph]], dict[str, str]]:
-    """Micrographs with the names of their files, and why others could not be read."""
-    if images is None:
-        paths, root = sample_files(), None
-    elif images.is_dir():
-        paths, root = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES), images
-    else:
-        paths, root = [images], None
-    found, unreadable = [], {}
-    for path in paths:
-        called = str(path.relative_to(root)) if root else path.name
-        try:
-            file = intake.read_file(path, sem.Limits().max_bytes)
-            pages = sem.read(file.data, path.name, file.sidecars)
-            found += [(called if len(pages) == 1 else f"{called} page {page.page + 1}", page) for page in pages]
-        except ImageError as error:
-            unreadable[called] = str(error)
-    return found, unreadable
 
 
 def _difference(called: str, micrograph: Micrograph, card: ModelCard, trained: Runs, exported: Runs) -> Difference:

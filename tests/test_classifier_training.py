@@ -319,6 +319,36 @@ def test_the_second_phase_changes_all_layers(training: Any, torch: Any) -> None:
     assert all(not torch.equal(before[name], tensor) for name, tensor in network.named_parameters())
 
 
+def test_weights_are_averaged_over_the_last_steps(training: Any, torch: Any) -> None:
+    """A step late in training moves the average by a part of what it moves the weights."""
+    ends = []
+    for averaged in (0.0, 0.5):
+        torch.manual_seed(0)
+        network = training.initial_network("resnet18", "none").network
+        recipe = training.Recipe(epochs=3, averaged=averaged, mixup=0.0)
+        training._fit_all(network, examples(training, 40), recipe, rate=1e-3)
+        ends.append(network.get_classifier().weight.detach().clone())
+    torch.manual_seed(0)
+    begin = training.initial_network("resnet18", "none").network.get_classifier().weight.detach()
+    last, average = ((end - begin).norm() for end in ends)
+    assert 0 < average < last
+
+
+def test_the_network_answers_for_the_mix_of_the_data_unless_asked_not_to(training: Any, torch: Any) -> None:
+    biases = []
+    some = examples(training, 40)
+    some = replace(some, labels=np.where(np.arange(40) < 30, 0, 2))  # three times as many of the first, none of the second
+    for prior in ("balanced", "data"):
+        torch.manual_seed(0)
+        beginning = training.initial_network("resnet18", "none")
+        some.rng.bit_generator.state = np.random.default_rng(0).bit_generator.state
+        training._fit(beginning, some, training.Recipe(epochs=1, head_epochs=0, prior=prior))
+        biases.append(beginning.network.get_classifier().bias.detach().numpy())
+    added = biases[1] - biases[0]
+    assert added[0] - added[2] == pytest.approx(np.log(3), abs=1e-4)
+    assert added[1] == pytest.approx(0, abs=1e-4)
+
+
 def test_without_mixup_inputs_stay_themselves(training: Any, torch: Any) -> None:
     loss = training._Loss(training.Recipe(mixup=0.0), examples(training), torch.device("cpu"))
     inputs = torch.rand(4, 3)

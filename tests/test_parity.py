@@ -1,8 +1,9 @@
-"""The gate before bfloat16: what it compares, and what it remembers."""
+"""The gate before a lower precision: what it compares, and what it remembers."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 
 from edge import parity
-from edge.backends import choice, openvino_model
+from edge.backends import choice, int8_copy, openvino_model
 from edge.config import Settings
 from edge.errors import BackendError
+from edge.model_card import BUILTIN_FOLDER
 from edge.parity import Parity, compare, gated_precision
 from edge.pipeline import Pipeline
-from edge.records import Inspection, Severity
+from edge.records import Inspection, RegionSeverity, Severity
 from tests.conftest import SOURCE, micrograph, pitted, settings_for
 
 AGREES = Parity(
@@ -31,6 +33,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Parity]:
     pytest.importorskip("openvino")
     outcomes: list[Parity] = []
     monkeypatch.setattr(openvino_model, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(int8_copy, "has_dot_products", lambda: False)
     monkeypatch.setattr(choice, "resolve", lambda name: "openvino")
     monkeypatch.setattr(parity, "Pipeline", NoPipeline)
     monkeypatch.setattr(parity, "sample_micrographs", list)
@@ -57,7 +60,14 @@ def test_bfloat16_is_taken_where_it_agrees(tmp_path: Path, runs: list[Parity]) -
 
 
 @pytest.mark.parametrize(
-    "outcome", [FLIPS, replace(AGREES, domain_flips=1), replace(AGREES, mean_mask_iou=0.98), replace(AGREES, images=0)]
+    "outcome",
+    [
+        FLIPS,
+        replace(AGREES, domain_flips=1),
+        replace(AGREES, mean_mask_iou=0.98),
+        replace(AGREES, images=0),
+        replace(AGREES, region_changes=0.21),
+    ],
 )
 def test_float32_stays_where_bfloat16_disagrees_or_nothing_was_compared(
     tmp_path: Path, runs: list[Parity], outcome: Parity
@@ -102,7 +112,7 @@ def test_a_stage_that_does_not_run_needs_no_model(tmp_path: Path, runs: list[Par
 def test_a_damaged_memory_is_replaced(tmp_path: Path, runs: list[Parity], damage: str) -> None:
     runs.extend([AGREES, FLIPS])
     gated_precision(settings_for(tmp_path), tmp_path)
-    memory = tmp_path / "parity.json"
+    memory = tmp_path / "parity-bfloat16.json"
     if damage == "parity without numbers":
         damage = json.dumps({**json.loads(memory.read_text()), "parity": {"images": "many"}})
     memory.write_bytes(damage.encode("latin-1"))
@@ -145,6 +155,55 @@ def test_a_processor_without_bfloat16_runs_in_float32(
 ) -> None:
     monkeypatch.setattr(openvino_model, "has_bfloat16", lambda: False)
     assert gated_precision(settings_for(tmp_path), tmp_path)[0] == "float32"
+
+
+@pytest.fixture
+def quantised(runs: list[Parity], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A processor with dot products of bytes and without bfloat16; the passport of the classifier's quantised copy."""
+    for name in ("classifier.onnx", "classifier.json", "classifier.int8.json"):
+        shutil.copy(BUILTIN_FOLDER / name, tmp_path / name)
+    monkeypatch.setattr(openvino_model, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(int8_copy, "has_dot_products", lambda: True)
+    return tmp_path / "classifier.int8.json"
+
+
+def quantised_settings(quantised: Path) -> Settings:
+    return settings_for(quantised.parent, models={"classifier": str(quantised.with_name("classifier.onnx"))})
+
+
+def test_int8_is_taken_where_it_agrees(quantised: Path, runs: list[Parity]) -> None:
+    runs.append(AGREES)
+    precision, why = gated_precision(quantised_settings(quantised), quantised.parent)
+    assert precision == "int8"
+    assert why.startswith("int8 agrees with float32")
+
+
+def test_int8_stays_away_where_it_disagrees(quantised: Path, runs: list[Parity]) -> None:
+    runs.append(FLIPS)
+    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "float32"
+
+
+def test_a_model_without_a_copy_is_not_compared(quantised: Path) -> None:
+    quantised.unlink()
+    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "float32"
+
+
+def test_int8_is_tried_where_bfloat16_disagrees_and_both_are_remembered(
+    quantised: Path, runs: list[Parity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_model, "has_bfloat16", lambda: True)
+    runs.extend([FLIPS, AGREES])
+    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "int8"
+    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "int8"
+    assert not runs
+
+
+def test_a_new_copy_is_compared_anew(quantised: Path, runs: list[Parity]) -> None:
+    runs.extend([AGREES, FLIPS])
+    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "int8"
+    quantised.write_text(quantised.read_text() + "\n")
+    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "float32"
+    assert not runs
 
 
 def test_the_processor_has_a_name_even_without_cpuinfo(tmp_path: Path) -> None:
@@ -204,9 +263,22 @@ def test_missing_regions_lower_the_mask_iou(inspection: Inspection) -> None:
     empty = replace(
         regions, boxes_px=regions.boxes_px[:0], scores=regions.scores[:0], class_ids=regions.class_ids[:0], masks=()
     )
-    outcome = compared(inspection, replace(inspection, regions=empty))
+    outcome = compared(inspection, replace(inspection, regions=empty, region_severities=()))
     assert outcome.mean_mask_iou == 0
     assert not outcome.passed
+
+
+def test_regions_of_another_severity_are_counted_as_a_part(inspection: Inspection) -> None:
+    boxes = np.array([[10, 10, 5, 5], [30, 30, 5, 5], [50, 50, 5, 5]], np.int32)
+    masks = tuple(np.ones((5, 5), bool) for _ in boxes)
+    three = replace(
+        inspection.regions, boxes_px=boxes, scores=np.ones(3, np.float32), class_ids=np.zeros(3, np.int32), masks=masks
+    )
+    low, severe = RegionSeverity("low", 0.6), RegionSeverity("severe", 0.6)
+    ours = replace(inspection, regions=three, region_severities=(low, low, None))
+    assert compared(ours, replace(ours, region_severities=(low, severe, severe))).region_changes == 0.5
+    elsewhere = replace(three, boxes_px=boxes + np.array([1, 1, 0, 0], np.int32))
+    assert compared(ours, replace(ours, regions=elsewhere, region_severities=(severe,) * 3)).region_changes == 0
 
 
 def test_a_label_that_changes_counts_only_where_the_reference_was_sure(inspection: Inspection) -> None:

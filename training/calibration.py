@@ -7,12 +7,13 @@ Temperature, conformal quantile and domain are what the edge needs to turn logit
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge import classify
+from edge.backends import Network
 from edge.classify import domain_distance, field_of_view
 from edge.model_card import Calibration, DomainStatistics
 from edge.records import SEVERITIES
@@ -29,18 +30,27 @@ BATCH = 32
 
 Fields = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+Judge: TypeAlias = "ClassifierGraph | Network"
 
 
 # --- what the edge gets ----------------------------------------------------------------------------------------------
 
 
-def outputs(graph: ClassifierGraph, fields: Fields) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Logits float64 [N, C] and embeddings float32 [N, D] of uint8 [N, 224, 224], by the very graph that is exported."""
+def outputs(graph: Judge, fields: Fields) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Logits float64 [N, C] and embeddings float32 [N, D] of uint8 [N, 224, 224], by the very graph that is exported, or by
+    an exported file that a backend has opened."""
+    starts = range(0, len(fields), BATCH)
+    if not hasattr(graph, "eval"):
+        network = cast("Network", graph)
+        runs = [network.run(np.ascontiguousarray(fields[start : start + BATCH, None])) for start in starts]
+        logits = np.concatenate([run["logits"] for run in runs]).astype(np.float64)
+        return logits, np.concatenate([run["embedding"] for run in runs])
     import torch
 
-    graph.eval().to(memory_format=torch.channels_last)  # 1.3 times as fast on CPUs
+    module = cast(Any, graph)
+    module.eval().to(memory_format=torch.channels_last)  # 1.3 times as fast on CPUs
     with torch.no_grad():
-        parts = [graph(torch.from_numpy(fields[start : start + BATCH, None])) for start in range(0, len(fields), BATCH)]
+        parts = [module(torch.from_numpy(fields[start : start + BATCH, None])) for start in starts]
     logits = np.concatenate([part[0].numpy() for part in parts]).astype(np.float64)
     return logits, np.concatenate([part[2].numpy() for part in parts])
 
@@ -50,7 +60,7 @@ def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np
     return classify.softmax(logits / temperature)
 
 
-def calibrate(graph: ClassifierGraph, fields: Fields, labels: Labels, confidence: float | None = None) -> Calibration:
+def calibrate(graph: Judge, fields: Fields, labels: Labels, confidence: float | None = None) -> Calibration:
     """Temperature (Guo et al. 2017) and split-conformal quantile of 1 − p(true) (Sadinle et al. 2019).
 
     confidence: see `cautious_quantile`.
@@ -161,7 +171,7 @@ class Verdicts:
         return np.asarray(self.in_domain & (self.kept.sum(axis=1) == 1))
 
 
-def verdicts(graph: ClassifierGraph, calibration: Calibration, fields: Fields) -> Verdicts:
+def verdicts(graph: Judge, calibration: Calibration, fields: Fields) -> Verdicts:
     """Judge uint8 [N, 224, 224]."""
     logits, embeddings = outputs(graph, fields)
     probabilities = softmax(logits, calibration.temperature)
@@ -176,7 +186,7 @@ def verdicts(graph: ClassifierGraph, calibration: Calibration, fields: Fields) -
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def score(graph: ClassifierGraph, calibration: Calibration, fields: Fields, labels: Labels, measured_on: str) -> dict[str, Any]:
+def score(graph: Judge, calibration: Calibration, fields: Fields, labels: Labels, measured_on: str) -> dict[str, Any]:
     """Accuracy with its 95 % interval, F1, calibration error and conformal coverage, in the form of a card's scores."""
     from sklearn.metrics import f1_score
 
@@ -221,7 +231,7 @@ class Coverage:
         return {name: {"value": round(value, 4), "n": self.n, "how": how} for name, value, how in values}
 
 
-def conformal_coverage(graph: ClassifierGraph, calibration: Calibration, fields: Fields, labels: Labels) -> Coverage:
+def conformal_coverage(graph: Judge, calibration: Calibration, fields: Fields, labels: Labels) -> Coverage:
     """Measured on fields that were neither learnt from nor calibrated on.
 
     Only fields in domain count, because the edge gives no set for others.

@@ -182,6 +182,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="W",
         help="also learn the corroded fraction from labelled regions, 0 for severities alone, as in the paper (%(default)s)",
     )
+    classifier.add_argument(
+        "--averaged",
+        type=_part,
+        default=0.1,
+        metavar="PART",
+        help="part of the steps over which the weights are averaged, 0 for the last step's (%(default)s)",
+    )
+    classifier.add_argument(
+        "--prior",
+        choices=("data", "balanced"),
+        default="data",
+        help="answer for the data set's mix of severities, or as if all were as frequent (%(default)s)",
+    )
     classifier.set_defaults(run=_classifier)
 
     evaluate = commands.add_parser(
@@ -393,6 +406,8 @@ def _classifier(arguments: argparse.Namespace, command: str) -> int:
         crops_part=arguments.crops,
         zoom=arguments.zoom,
         area_weight=arguments.area_weight,
+        averaged=arguments.averaged,
+        prior=arguments.prior,
     )
     for fold, out in _runs(arguments):
         train(arguments.data, out, recipe, command, fold)

@@ -17,11 +17,10 @@ from edge.classify import crop_region, field_of_view
 from edge.model_card import Calibration
 from edge.records import SEVERITIES, Grey, Mask
 from training.baselines import covered
-from training.calibration import Labels, softmax, verdicts, wilson_interval
+from training.calibration import Judge, Labels, softmax, verdicts, wilson_interval
 from training.calibration import outputs as classifier_outputs
 
 if TYPE_CHECKING:
-    from export.to_onnx import ClassifierGraph
     from training.synthetic import Scene
 
 SIDE_PX = 224
@@ -93,7 +92,7 @@ class MagnifiedVerdicts:
 
 
 def magnified_verdicts(
-    graph: ClassifierGraph,
+    graph: Judge,
     calibration: Calibration,
     surfaces: Iterable[Surface],
     magnifications: Sequence[float] = MAGNIFICATIONS,
@@ -114,7 +113,7 @@ def magnified_verdicts(
 
 
 def magnification_agreement(
-    graph: ClassifierGraph, calibration: Calibration, surfaces: Iterable[Surface], measured_on: str = "drawn surfaces"
+    graph: Judge, calibration: Calibration, surfaces: Iterable[Surface], measured_on: str = "drawn surfaces"
 ) -> dict[str, Any]:
     """Scores from 1 to 2 times the magnification, in the form of a card's; see `MagnifiedVerdicts`."""
     return magnified_verdicts(graph, calibration, surfaces).card(measured_on)
@@ -174,9 +173,7 @@ class RegionVerdicts:
         return {name: {"value": round(float(value), 4), "n": n, "how": said} for name, value, said in values}
 
 
-def region_verdicts(
-    graph: ClassifierGraph, calibration: Calibration, scenes: Iterable[Scene], most: int = 32
-) -> RegionVerdicts:
+def region_verdicts(graph: Judge, calibration: Calibration, scenes: Iterable[Scene], most: int = 32) -> RegionVerdicts:
     """Judge the `most` largest regions of each drawn scene as the edge does. Raises ValueError when there are no regions."""
     rows: list[tuple[int, int, int, float, float]] = []
     for scene in scenes:
@@ -198,7 +195,7 @@ def region_verdicts(
 
 
 def score_region_verdicts(
-    graph: ClassifierGraph, calibration: Calibration, scenes: Iterable[Scene], measured_on: str = "drawn scenes"
+    graph: Judge, calibration: Calibration, scenes: Iterable[Scene], measured_on: str = "drawn scenes"
 ) -> dict[str, Any]:
     """Scores of verdicts on single regions, in the form of a card's; see `RegionVerdicts`."""
     return region_verdicts(graph, calibration, scenes).card(measured_on)

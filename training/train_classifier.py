@@ -10,13 +10,14 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edge.classify import crop_region, field_of_view
 from edge.errors import ConfigError, ModelError
@@ -82,6 +83,9 @@ class Recipe:
     the whole, 1 for the field alone: 0.5 teaches that severity does not change up to twice the magnification.
     area_weight: of a second task, the logarithm of the corroded fraction of what the network is shown, which labelled
     regions tell without the scatter that a severity has; its layer is thrown away. 0 for the paper's method.
+    averaged: part of the steps over which the weights are averaged, later ones more, which steadies what few images
+    teach; 0 for the last step's weights.  prior: for which mix of severities the network answers, "data" for that of the
+    data set, "balanced" as if all were as frequent, which the class weights alone would give.
     """
 
     architecture: str = "efficientnet_b0"
@@ -96,6 +100,8 @@ class Recipe:
     crops_part: float = 0.35
     zoom: float = 0.5
     area_weight: float = 0.0
+    averaged: float = 0.1
+    prior: Literal["data", "balanced"] = "data"
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -439,6 +445,9 @@ def _fit(beginning: Beginning, examples: _Examples, recipe: Recipe) -> None:
     if beginning.head_first and recipe.head_epochs:
         _fit_head(network, examples, recipe)
     _fit_all(network, examples, recipe, beginning.rate)
+    if recipe.prior == "data":  # weights w make the network answer for p(class)·w(class): log w is what they added
+        with torch.no_grad():
+            network.get_classifier().bias.sub_(examples.class_weights().to(device).log())
     network.to("cpu", memory_format=torch.contiguous_format).eval()
 
 
@@ -494,6 +503,8 @@ def _fit_all(network: Any, examples: _Examples, recipe: Recipe, rate: float) -> 
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min((step + 1) / warm, 0.5 + 0.5 * float(np.cos(np.pi * min(1.0, step / steps))))
     )
+    decay = 1 - 1 / max(1.0, recipe.averaged * steps)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
     network.train()
     for epoch in range(recipe.epochs):
         side = SMALL_SIDE_PX if epoch < round(recipe.epochs * recipe.small_part) else SIDE_PX
@@ -504,8 +515,10 @@ def _fit_all(network: Any, examples: _Examples, recipe: Recipe, rate: float) -> 
             features = _pooled(network, mixed)
             loss = loss_of(head(features), area(features)[:, 0], truth.to(device), mixture)
             _step(loss, optimiser, schedule)
+            average.update_parameters(network)
             losses.append(float(loss.detach()))
         print(f"{name}, {side} px: loss {np.mean(losses):.4f}", file=sys.stderr, flush=True)
+    network.load_state_dict(average.module.state_dict())
 
 
 def _pooled(network: Any, images: Tensor) -> Tensor:

@@ -35,7 +35,9 @@ def require_numbers(values: NDArray[Any], what: str) -> None:
 class Network(Protocol):
     """One loaded model.
 
-    name: the backend's ("onnxruntime", "openvino", "tensorrt").  precision: "float32", "bfloat16" or "float16".
+    name: the backend's ("onnxruntime", "openvino", "tensorrt").  precision: "float32", "bfloat16", "float16" or "int8".
+    One that runs another file than the ONNX file, an engine or a quantised copy, has its hash as `engine_sha256`; a copy has
+    its own softmax `temperature`.
     Used and closed by the thread that opened it.
     """
 

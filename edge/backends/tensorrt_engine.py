@@ -21,6 +21,7 @@ A run returns copies on the host of the B rows that were asked for, so its resul
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import logging
 from collections import OrderedDict
@@ -160,6 +161,7 @@ class TensorRtEngine:
         kernels: the fat binary to draw with; None: the CPU draws.  graphs: False runs without CUDA graphs.
         """
         self._trt = library
+        self.engine_sha256 = hashlib.sha256(data).hexdigest()
         self._graphs = load_driver() if graphs else None
         self._ready: OrderedDict[tuple[int, int, int], _Ready] = OrderedDict()
         self._held: dict[str, int] = {"weights": len(data)}
