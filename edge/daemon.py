@@ -425,13 +425,7 @@ class Daemon:
             self._inspected.set()
 
     def _inspect_until_stopped(self) -> None:
-        precision, why = parity.gated_precision(self._settings, self._journal.folder)
-        with Pipeline(self._settings, precision=precision) as pipeline:
-            models = pipeline.models
-            # A library that loads but cannot run must end the service here, before any image is blamed for it.
-            pipeline.inspect(BLANK, Source("blank", "blank", None))
-            self._runs_on = (models.backend, models.precision)
-            log.info("models run on %s in %s: %s", models.backend, models.precision, why)
+        with self._working_pipeline() as pipeline:
             self._ready.set()
             self._doubt("start", None)
             self._draw_what_is_missing(pipeline)
@@ -445,6 +439,32 @@ class Daemon:
                 judged = self._judge(pipeline, decoded)
                 if judged is not None:
                     self._hand_over("inspect", self._judged, judged, lambda: self.failure is not None)
+
+    def _working_pipeline(self) -> Pipeline:
+        """The pipeline in the precision that passed its gate, or in float32 where that no longer runs. Raises BackendError."""
+        precision, why = parity.gated_precision(self._settings, self._journal.folder)
+        try:
+            pipeline = self._tried_pipeline(precision)
+        except BackendError as error:
+            if precision == "float32":
+                raise
+            log.warning("%s does not run, so float32 does: %s", precision, error)
+            pipeline, why = self._tried_pipeline("float32"), f"{precision} did not run"
+        models = pipeline.models
+        self._runs_on = (models.backend, models.precision)
+        log.info("models run on %s in %s: %s", models.backend, models.precision, why)
+        return pipeline
+
+    def _tried_pipeline(self, precision: str) -> Pipeline:
+        """One that has inspected a blank image: a library that loads but cannot run must end the service before any image is
+        blamed for it."""
+        pipeline = Pipeline(self._settings, precision=precision)
+        try:
+            pipeline.inspect(BLANK, Source("blank", "blank", None))
+        except BaseException:
+            pipeline.close()
+            raise
+        return pipeline
 
     def _judge(self, pipeline: Pipeline, decoded: Decoded) -> Judged | None:
         """Inspect one image; None when that was stopped or has to be tried again."""

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from edge import parity
+from edge.backends import look
 from edge.bench import energy, environment, report, rival, statistics
 from edge.bench.command import Options, run
 from edge.bench.comparison import compare, load
@@ -260,6 +261,24 @@ def test_a_watched_network_notes_its_time(monkeypatch: pytest.MonkeyPatch) -> No
     watched = Watched(inner)
     watched.run(np.zeros((1, 1, 4, 4), np.uint8))
     assert watched.spent_ms == 250.0
+    assert watched.drawing_ms == 0
+
+
+def test_drawing_the_input_is_told_apart_from_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([1.0, 1.5, 2.0, 2.25])
+    monkeypatch.setattr("edge.bench.scenarios.time.perf_counter", lambda: next(moments))
+
+    class Still:
+        name, precision = "cpu", "float32"
+
+        def run(self, image: Any) -> dict[str, Any]:
+            return {"image": image}
+
+    inner: Any = Still()
+    watched = Watched(inner)
+    seen = look.see(watched, np.full((8, 8), 7, np.uint8), [look.Look(0, 0, 8, 8, 4, 4)] * 3, 4, 6)
+    assert seen["image"].shape == (3, 1, 4, 6)
+    assert (watched.drawing_ms, watched.spent_ms) == (500.0, 250.0)
 
 
 def test_an_error_in_the_decode_thread_is_raised_where_the_image_is_waited_for(tmp_path: Path) -> None:

@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 
 from edge import config, intake, notify, overlay, suspect, vitals, watch
 from edge.daemon import Daemon, Decoded, Judged
-from edge.errors import ImageError, StateError
+from edge.errors import BackendError, ImageError, StateError
 from edge.journal import Entry, Fingerprint, Journal
 from edge.pipeline import Pipeline
-from edge.records import Inspection, Source, Timing
+from edge.records import Inspection, ModelsUsed, Source, Timing
 from edge.wire import json as wire
 from tests.brokers import Heard, Listener, Mosquitto, eventually, needs_mosquitto
 from tests.conftest import pitted
@@ -749,6 +749,44 @@ def test_the_first_of_many_files_are_admitted_while_the_last_are_looked_at(
     files = [watch.Sighting(f"{number}.png", 1, 1, "file") for number in range(3)]
     daemon._admit_finished(watch.Settler(0.0, {}.get), files, {}, set())
     assert waiting == [0, 1, 2]
+
+
+class Blind:
+    """A pipeline that loads in every precision and runs in those that `works` names."""
+
+    works: tuple[str, ...] = ("float32",)
+    open_now = 0
+
+    def __init__(self, settings: config.Settings, precision: str) -> None:
+        self._precision = precision
+        self.models = ModelsUsed(None, None, "openvino", precision)
+        Blind.open_now += 1
+
+    def inspect(self, *_: object) -> None:
+        if self._precision not in self.works:
+            raise BackendError("values are not numbers")
+
+    def close(self) -> None:
+        Blind.open_now -= 1
+
+
+def test_a_precision_that_no_longer_runs_gives_way_to_float32(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Blind, "open_now", 0)
+    monkeypatch.setattr("edge.daemon.Pipeline", Blind)
+    monkeypatch.setattr("edge.daemon.parity.gated_precision", lambda *_: ("float16", "it agreed"))
+    daemon._working_pipeline()
+    assert daemon._runs_on == ("openvino", "float32")
+    assert Blind.open_now == 1
+
+
+def test_a_float32_that_does_not_run_ends_the_daemon(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Blind, "open_now", 0)
+    monkeypatch.setattr(Blind, "works", ())
+    monkeypatch.setattr("edge.daemon.Pipeline", Blind)
+    monkeypatch.setattr("edge.daemon.parity.gated_precision", lambda *_: ("float32", "the reference"))
+    with pytest.raises(BackendError, match="not numbers"):
+        daemon._working_pipeline()
+    assert Blind.open_now == 0
 
 
 def test_it_is_not_online_before_the_models_are_loaded(daemon: Daemon) -> None:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from math import gcd
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from edge import intake, oneshot, overlay, sem
 from edge.backends import Arrays, Network, choice
-from edge.backends.look import Eye, Look
+from edge.backends.look import Eye, Look, canvases
 from edge.bench import energy, environment
 from edge.bench.energy import Energy
 from edge.bench.environment import Meanwhile
@@ -58,7 +58,7 @@ STAGES = {
     "masks": "NMS, masks, merging of views",
     "d2h": "from the GPU",
     "measure": "areas, outlines, quality",
-    "crops": "field of view and regions cut and resized; calibration",
+    "crops": "field of view and regions cut and resized",
     "classify": "network of stage 2",
     "encode": "JSON document",
     "overlay": "picture drawn and compressed",
@@ -136,7 +136,7 @@ class Bench:
         """Load the models that the settings name. Raises ModelError or BackendError."""
         self._settings = settings
         self._limits = intake.limits_of(settings)
-        self._networks: dict[str, Watched] = {}
+        self._networks: dict[str, list[Watched]] = {}
         self._pipeline = Pipeline(settings, precision=precision, open_network=self._open)
         self.models = self._pipeline.models
 
@@ -145,7 +145,8 @@ class Bench:
         network = WatchedEye(inner) if isinstance(inner, Eye) else Watched(inner)
         wanted = self._settings
         segments = wanted.inspect.stages != "classify" and model == resolve_model(wanted.models.segmenter, "segment")
-        self._networks["segment" if segments and "segment" not in self._networks else "classify"] = network
+        stage = "segment" if segments and "segment" not in self._networks else "classify"
+        self._networks.setdefault(stage, []).append(network)
         return network
 
     def decode(self, path: Path) -> Decoded:
@@ -205,8 +206,8 @@ class Bench:
         self.close()
 
     def _judge_page(self, page: Micrograph, file: Decoded, stages: dict[str, float | None]) -> Inspection:
-        for network in self._networks.values():
-            network.spent_ms = 0.0
+        for network in chain.from_iterable(self._networks.values()):
+            network.spent_ms = network.drawing_ms = 0.0
         inspection = self._pipeline.inspect(page, file.source, spent=file.spent)
         started = time.perf_counter()
         oneshot.encode(inspection, self._settings)
@@ -216,12 +217,11 @@ class Bench:
         drawn = time.perf_counter()
         timing = inspection.timing
         spent: dict[str, float] = {"measure": timing.measure, "encode": (encoded - started) * 1e3}
+        for stage, networks in self._networks.items():
+            spent[stage] = sum(network.spent_ms for network in networks)
+            spent["letterbox" if stage == "segment" else "crops"] = sum(network.drawing_ms for network in networks)
         if "segment" in self._networks:
-            network_ms = self._networks["segment"].spent_ms
-            spent |= {"letterbox": timing.segment - network_ms, "segment": network_ms, "masks": timing.masks}
-        if "classify" in self._networks:
-            network_ms = self._networks["classify"].spent_ms
-            spent |= {"crops": timing.classify - network_ms, "classify": network_ms}
+            spent["masks"] = timing.masks
         if self._settings.mqtt.overlay:
             spent["overlay"] = (drawn - encoded) * 1e3
         for name, value in spent.items():
@@ -305,12 +305,19 @@ class Bench:
 
 
 class Watched:
-    """A network that notes how long its runs take."""
+    """A network that notes how long its runs take, and how long its input is drawn."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self.name, self.precision = network.name, network.precision
-        self.spent_ms = 0.0
+        self.spent_ms = self.drawing_ms = 0.0
+
+    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
+        """As `edge.backends.look.see` does it for a network that draws nothing itself."""
+        started = time.perf_counter()
+        drawn = canvases(grey, looks, rows, columns)
+        self.drawing_ms += (time.perf_counter() - started) * 1e3
+        return self.run(drawn)
 
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """See `edge.backends.Network`."""
