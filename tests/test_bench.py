@@ -247,15 +247,18 @@ def test_a_network_that_draws_its_own_input_stays_one_while_it_is_watched() -> N
     assert watched.engine == "engine"
 
 
+class Still:
+    """A network that gives back what it gets."""
+
+    name, precision = "cpu", "float32"
+
+    def run(self, image: Any) -> dict[str, Any]:
+        return {"image": image}
+
+
 def test_a_watched_network_notes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([1.0, 1.25])
     monkeypatch.setattr("edge.bench.scenarios.time.perf_counter", lambda: next(moments))
-
-    class Still:
-        name, precision = "cpu", "float32"
-
-        def run(self, image: Any) -> dict[str, Any]:
-            return {"image": image}
 
     inner: Any = Still()
     watched = Watched(inner)
@@ -267,12 +270,6 @@ def test_a_watched_network_notes_its_time(monkeypatch: pytest.MonkeyPatch) -> No
 def test_drawing_the_input_is_told_apart_from_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([1.0, 1.5, 2.0, 2.25])
     monkeypatch.setattr("edge.bench.scenarios.time.perf_counter", lambda: next(moments))
-
-    class Still:
-        name, precision = "cpu", "float32"
-
-        def run(self, image: Any) -> dict[str, Any]:
-            return {"image": image}
 
     inner: Any = Still()
     watched = Watched(inner)
@@ -589,7 +586,7 @@ def test_no_broker_is_a_sentence_and_no_failure(monkeypatch: pytest.MonkeyPatch,
         raise BrokerError("the embedded broker does not start: pip install amqtt")
         yield
 
-    monkeypatch.setattr("edge.bench.end_to_end.PLACES", str(tmp_path))
+    monkeypatch.setattr("edge.bench.end_to_end.def test_drawing_the_input_is_toldS", str(tmp_path))
     monkeypatch.setattr(demo, "embedded_broker", missing)
     arguments = [str(SAMPLES[0]), *TINY, "--scenario", "offline", "--mqtt", "--json", str(tmp_path / "run.json")]
     assert command(arguments) == 0
