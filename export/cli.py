@@ -92,6 +92,8 @@ def _onnx(arguments: argparse.Namespace) -> int:
 
 
 def _int8(arguments: argparse.Namespace) -> int:
+    import nncf  # noqa: F401 (before a minute of looking at images)
+
     from edge.backends.choice import open_network
     from edge.model_card import load_card, resolve
     from edge.segment import Segmenter

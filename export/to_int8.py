@@ -102,7 +102,7 @@ def export_int8(model: Path, views: Views, calibrated_on: str) -> Passport:
 
 
 def add_scores(model: Path, scores: Mapping[str, Any]) -> None:
-    """Put what the copy beside `model` reaches on labelled fields into its passport. Raises BackendError."""
+    """Put what the copy beside `model` reaches on regions of known severity into its passport. Raises BackendError."""
     graph, weights, passport = read_copy(model)
     _install(model, graph, weights, passport.model_copy(update={"scores": dict(scores)}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -214,9 +215,18 @@ def test_edge_export_int8_makes_a_copy_that_the_edge_takes(model: Path, capsys: 
 
 
 def test_edge_export_int8_says_what_is_missing(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("nncf")
     empty = model.parent / "empty"
     empty.mkdir()
     assert main(["int8", str(model), "--images", str(empty)]) == 2
     assert "too few" in capsys.readouterr().err
     with pytest.raises(EdgeError):
         load_card(model.with_name("segmenter.onnx"), "classify")
+
+
+def test_edge_export_int8_without_nncf_says_what_to_install(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    assert main(["int8", str(model), "--images", str(model.parent)]) == 2
+    assert "sem-corrosion-edge[int8]" in capsys.readouterr().err
