@@ -456,11 +456,12 @@ class Daemon:
         return pipeline
 
     def _tried_pipeline(self, precision: str) -> Pipeline:
-        """One that has inspected a blank image: a library that loads but cannot run must end the service before any image is
-        blamed for it."""
+        """One that has inspected a blank image and a shipped one: a library that loads but cannot run must end the service
+        before any image is blamed for it, and what is compiled at its first use should not make the first image wait."""
         pipeline = Pipeline(self._settings, precision=precision)
         try:
-            pipeline.inspect(BLANK, Source("blank", "blank", None))
+            for tried in (BLANK, parity.sample_micrographs()[0]):
+                pipeline.inspect(tried, Source("sample", "sample", None))
         except BaseException:
             pipeline.close()
             raise

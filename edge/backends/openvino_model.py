@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,12 +53,17 @@ class OpenVinoModel:
                 network = core.read_model(model)
             shape = network.input(0).partial_shape
             hints = {"INFERENCE_PRECISION_HINT": _HINTS.get(precision, "f32")}
+            self._streams: Callable[[], Any] | None = None
             self._queue: Any = None
             if shape[2].is_static and shape[3].is_static:
                 channels_and_sides = [side.get_length() for side in list(shape)[1:]]
-                network.reshape([ROWS, *channels_and_sides])
-                streams = {"NUM_STREAMS": str(cores()), "INFERENCE_NUM_THREADS": cores()}
-                self._queue = openvino.AsyncInferQueue(core.compile_model(network, "CPU", {**hints, **streams}), cores())
+
+                def streams() -> Any:
+                    network.reshape([ROWS, *channels_and_sides])
+                    several = {"NUM_STREAMS": str(cores()), "INFERENCE_NUM_THREADS": cores()}
+                    return openvino.AsyncInferQueue(core.compile_model(network, "CPU", {**hints, **several}), cores())
+
+                self._streams = streams
                 network.reshape([1, *channels_and_sides])
             self._model: Any = core.compile_model(network, "CPU", {**hints, "PERFORMANCE_HINT": "LATENCY"})
             self._request: Any = self._model.create_infer_request()
@@ -71,7 +77,7 @@ class OpenVinoModel:
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """Outputs by name for uint8 [N, 1, H, W]. Raises BackendError."""
         try:
-            results = self._together(image) if self._queue is None else self._side_by_side(image)
+            results = self._together(image) if self._streams is None else self._side_by_side(image, self._streams)
         except RuntimeError as error:
             raise BackendError(f"openvino failed on an input of {image.shape}: {error}") from error
         return {name: results[index] for index, names in enumerate(self._outputs) for name in names}
@@ -80,9 +86,11 @@ class OpenVinoModel:
         results = self._request.infer({"image": image}, share_inputs=True, share_outputs=False)
         return [results[index] for index in range(len(self._outputs))]
 
-    def _side_by_side(self, image: NDArray[np.uint8]) -> list[NDArray[Any]]:
+    def _side_by_side(self, image: NDArray[np.uint8], streams: Callable[[], Any]) -> list[NDArray[Any]]:
         count = len(image)
-        many = side_by_side(count, ROWS * len(self._queue))
+        many = side_by_side(count, ROWS * cores())
+        if many and self._queue is None:  # a network that only ever gets one image at a time is not compiled twice
+            self._queue = streams()
         spare = -many % ROWS
         whole = np.concatenate([image, np.zeros((spare, *image.shape[1:]), np.uint8)]) if spare else image
         results: list[NDArray[Any]] = [
@@ -94,10 +102,12 @@ class OpenVinoModel:
             for index, result in enumerate(results):
                 result[start:stop] = request.get_output_tensor(index).data[: stop - start]
 
-        self._queue.set_callback(keep)
+        if many:
+            self._queue.set_callback(keep)
         for start in range(0, many, ROWS):
             self._queue.start_async({"image": whole[start : start + ROWS]}, userdata=start, share_inputs=True)
-        self._queue.wait_all()
+        if many:
+            self._queue.wait_all()
         for row in range(many, count):
             for result, alone in zip(results, self._together(image[row : row + 1]), strict=True):
                 result[row] = alone[0]
@@ -105,7 +115,7 @@ class OpenVinoModel:
 
     def close(self) -> None:
         """Free the compiled model."""
-        self._queue = None
+        self._queue = self._streams = None
         self._request = None
         self._model = None
 
