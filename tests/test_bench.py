@@ -586,7 +586,7 @@ def test_no_broker_is_a_sentence_and_no_failure(monkeypatch: pytest.MonkeyPatch,
         raise BrokerError("the embedded broker does not start: pip install amqtt")
         yield
 
-    monkeypatch.setattr("edge.bench.end_to_end.def test_drawing_the_input_is_toldS", str(tmp_path))
+    monkeypatch.setattr("edge.bench.end_to_end.PLACES", str(tmp_path))
     monkeypatch.setattr(demo, "embedded_broker", missing)
     arguments = [str(SAMPLES[0]), *TINY, "--scenario", "offline", "--mqtt", "--json", str(tmp_path / "run.json")]
     assert command(arguments) == 0
