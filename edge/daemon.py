@@ -460,7 +460,7 @@ class Daemon:
         before any image is blamed for it, and what is compiled at its first use should not make the first image wait."""
         pipeline = Pipeline(self._settings, precision=precision)
         try:
-            for tried in (BLANK, parity.sample_micrographs()[0]):
+            for tried in (BLANK, *parity.sample_micrographs(1)):
                 pipeline.inspect(tried, Source("sample", "sample", None))
         except BaseException:
             pipeline.close()

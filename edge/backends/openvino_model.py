@@ -104,9 +104,8 @@ class OpenVinoModel:
 
         if many:
             self._queue.set_callback(keep)
-        for start in range(0, many, ROWS):
-            self._queue.start_async({"image": whole[start : start + ROWS]}, userdata=start, share_inputs=True)
-        if many:
+            for start in range(0, many, ROWS):
+                self._queue.start_async({"image": whole[start : start + ROWS]}, userdata=start, share_inputs=True)
             self._queue.wait_all()
         for row in range(many, count):
             for result, alone in zip(results, self._together(image[row : row + 1]), strict=True):
