@@ -26,8 +26,8 @@ bench: $(VENV)/.dev
 	$(BIN)/edge-bench $(BENCH)
 
 models: $(VENV)/.training
-	$(BIN)/python -m training.make_models --weights $(or $(WEIGHTS),coco) \
-		--classifier-weights $(or $(CLASSIFIER_WEIGHTS),imagenet) --out edge/models
+	$(BIN)/python -m training.learn.make_models --weights $(or $(WEIGHTS),coco) \
+		--classifier-weights $(or $(CLASSIFIER_WEIGHTS),imagenet) --out edge/models/files
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m edge.wire.schema docs

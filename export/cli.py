@@ -94,9 +94,9 @@ def _onnx(arguments: argparse.Namespace) -> int:
 def _int8(arguments: argparse.Namespace) -> int:
     import nncf  # noqa: F401 (before a minute of looking at images)
 
-    from edge.backends.choice import open_network
-    from edge.model_card import load_card, resolve
-    from edge.segment import Segmenter
+    from edge.backends.table import open_network
+    from edge.inspection.segment import Segmenter
+    from edge.models.card import load_card, resolve
     from export.micrographs import read_micrographs
     from export.to_int8 import export_int8, stage_two_views
 

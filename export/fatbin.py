@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.backends.cuda import SOURCES, kernels_name
+from edge.backends.tensorrt.cuda import SOURCES, kernels_name
 from edge.errors import EdgeError
 
 TARGETS = (75, 80, 86, 87, 89, 90, 100, 110, 120, 121)

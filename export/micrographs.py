@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge import intake, sem
+from edge import sem
 from edge.errors import ImageError
-from edge.parity import sample_files
+from edge.folder.file import read_file
+from edge.inspection.parity import sample_files
 from edge.records import Micrograph
 
 SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
@@ -27,7 +28,7 @@ def read_micrographs(images: Path | None) -> tuple[list[tuple[str, Micrograph]],
     for path in paths:
         called = str(path.relative_to(root)) if root else path.name
         try:
-            file = intake.read_file(path, sem.Limits().max_bytes)
+            file = read_file(path, sem.Limits().max_bytes)
             pages = sem.read(file.data, path.name, file.sidecars)
             found += [(called if len(pages) == 1 else f"{called} page {page.page + 1}", page) for page in pages]
         except ImageError as error:

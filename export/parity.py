@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends import Arrays
-from edge.backends.choice import installed, open_network
-from edge.classify import domain_distance, field_of_view
+from edge.backends.table import installed, open_network
 from edge.errors import ConfigError, ModelError
-from edge.model_card import ModelCard, load_card
-from edge.parity import LEAST_MASK_IOU, is_domain_flip
+from edge.inspection.classify import domain_distance, field_of_view
+from edge.inspection.parity import LEAST_MASK_IOU, is_domain_flip
+from edge.inspection.segment import VIEWS_A_BATCH, View, decode, views
+from edge.models.card import ModelCard, load_card
 from edge.records import Grey, Micrograph
-from edge.segment import VIEWS_A_BATCH, View, decode, views
 from export.micrographs import read_micrographs
 from export.to_onnx import Checkpoint, TrainedNetwork, folding_difference, match_candidates
 
@@ -40,7 +40,7 @@ TOLERANCES: Mapping[str, float] = {
     "label_changes": 0,
     "domain_changes": 0,
 }
-"""What each difference may be at most; the mean mask IoU may be `edge.parity.LEAST_MASK_IOU` at least.
+"""What each difference may be at most; the mean mask IoU may be `edge.inspection.parity.LEAST_MASK_IOU` at least.
 
 Measured in float32 the differences are smaller by a factor of ten or more: a rounding that adds up differently passes,
 a wrong weight does not.
@@ -78,7 +78,7 @@ class SegmenterDifference:
 class ClassifierDifference:
     """Of one micrograph's field of view. cam, embedding: relative to the largest magnitude.  label_changes: 0 or 1.
 
-    domain_changes: 1 where the image enters or leaves the domain, see `edge.parity.is_domain_flip`.
+    domain_changes: 1 where the image enters or leaves the domain, see `edge.inspection.parity.is_domain_flip`.
     """
 
     image: str
@@ -205,7 +205,7 @@ def _difference(called: str, micrograph: Micrograph, card: ModelCard, trained: R
 
 
 def compare_segmenters(called: str, grey: Grey, card: ModelCard, trained: Runs, exported: Runs) -> SegmenterDifference:
-    """Both networks on all views of a uint8 [H, W] image, their masks as `edge.segment` makes them."""
+    """Both networks on all views of a uint8 [H, W] image, their masks as `edge.inspection.segment` makes them."""
     candidates, class_changes = 0, 0
     worst = dict.fromkeys(("box_px", "score", "coefficients", "prototypes"), 0.0)
     covered = np.zeros((2, *grey.shape), np.bool_)

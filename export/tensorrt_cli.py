@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if models.backend not in ("auto", "tensorrt"):
         print(f"nothing to build: the configuration asks for {models.backend}", file=sys.stderr)
         return 0
-    from edge.model_card import resolve
+    from edge.models.card import resolve
     from export.to_tensorrt import BuildOptions, NoTensorRtError, make_engine, provide_kernels, this_machine
 
     options = BuildOptions(

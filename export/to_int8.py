@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from edge import __version__
 from edge.backends.int8_copy import Agreement, Passport, copy_paths, read_copy
-from edge.classify import crop_region, field_of_view, softmax
 from edge.errors import ConfigError, ModelError
-from edge.model_card import ModelCard, load_card
-from edge.parity import FLIP_MARGIN
+from edge.inspection.classify import crop_region, field_of_view, softmax
+from edge.inspection.parity import FLIP_MARGIN
+from edge.inspection.segment import Segmenter
+from edge.models.card import ModelCard, load_card
 from edge.records import Grey
-from edge.segment import Segmenter
 
 LEAST_REGIONS = 60
 HELD_OUT = 3

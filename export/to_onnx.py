@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.errors import ModelError
-from edge.model_card import GREY_WINDOW_RULE, Calibration, ModelCard, Training, card_path, load_card
+from edge.models.card import GREY_WINDOW_RULE, Calibration, ModelCard, Training, card_path, load_card
 
 OPSET = 17
 CANDIDATES = 1024

@@ -28,11 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.backends import Arrays, Network, tensorrt_engine
-from edge.backends.cuda import cuda_here
-from edge.backends.look import Eye, Look
+from edge.backends import Arrays, Network
+from edge.backends.crop import Eye, Look
 from edge.backends.onnx_session import OnnxSession
-from edge.backends.passport import (
+from edge.backends.tensorrt import engine as tensorrt_engine
+from edge.backends.tensorrt.cuda import cuda_here
+from edge.backends.tensorrt.passport import (
     RECIPE,
     EngineParity,
     Gpu,
@@ -45,14 +46,14 @@ from edge.backends.passport import (
     install_engine,
     this_gpu,
 )
-from edge.classify import field_of_view
 from edge.config import Settings
 from edge.errors import BackendError, EdgeError, ModelError
-from edge.model_card import ModelCard, load_card
-from edge.parity import DOMAIN_MARGIN, FLIP_MARGIN, LEAST_MASK_IOU, compare, sample_micrographs
-from edge.pipeline import Pipeline
+from edge.inspection.classify import field_of_view
+from edge.inspection.parity import DOMAIN_MARGIN, FLIP_MARGIN, LEAST_MASK_IOU, compare, sample_micrographs
+from edge.inspection.pipeline import Pipeline
+from edge.inspection.segment import STRIDE, VIEWS_A_BATCH, views
+from edge.models.card import ModelCard, load_card
 from edge.records import Grey, Micrograph
-from edge.segment import STRIDE, VIEWS_A_BATCH, views
 from export import fatbin, fp16
 
 MOST_BOX_ERROR_PX = 1.0

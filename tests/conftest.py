@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from edge.config import Settings, parse
 from edge.records import Micrograph, Source
+from tests import ROOT
 
-SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+SHARED_DATA = ROOT / ".." / "shared" / "data"
 
 
 @pytest.fixture

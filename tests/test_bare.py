@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 RunBare = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
@@ -82,14 +83,14 @@ def test_every_module_of_edge_imports_with_its_own_dependencies_alone(run_bare: 
 
 def test_an_image_is_inspected_with_edges_own_dependencies_alone(run_bare: RunBare) -> None:
     sample = sorted((ROOT / "edge" / "samples").glob("*.tif"))[0]
-    done = run_bare(f"from edge.cli import inspect\nsys.exit(inspect([{str(sample)!r}, '--json']))")
+    done = run_bare(f"from edge.commands.cli import inspect\nsys.exit(inspect([{str(sample)!r}, '--json']))")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('{"schema":"edge.inspection/1"')
 
 
 def test_help_needs_no_heavy_library(run_bare: RunBare) -> None:
     done = run_bare(
-        "import contextlib\nfrom edge.cli import inspect\n"
+        "import contextlib\nfrom edge.commands.cli import inspect\n"
         "with contextlib.suppress(SystemExit): inspect(['--help'])\n"
         "print(sorted({'cv2', 'numpy', 'onnxruntime', 'openvino', 'pydantic', 'paho'} & set(sys.modules)))"
     )

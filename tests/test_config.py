@@ -8,9 +8,10 @@ import pytest
 
 from edge.config import Settings, load, parse
 from edge.errors import ConfigError
+from tests import ROOT
 from tests.conftest import settings_for
 
-EXAMPLE = Path(__file__).parents[1] / "systemd" / "config.toml"
+EXAMPLE = ROOT / "systemd" / "config.toml"
 
 
 def refused(raw: dict[str, object], environment: dict[str, str] | None = None) -> str:

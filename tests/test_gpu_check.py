@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from edge.backends.onnx_session import OnnxSession
-from edge.model_card import BUILTIN_FOLDER
+from edge.models.card import BUILTIN_FOLDER
+from tests import ROOT
 from tests.conftest import pitted
 from tests.gpu.checkpoints import segmenter_state
-
-ROOT = Path(__file__).parents[1]
 
 
 def gpu_check(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +35,7 @@ def test_every_check_runs_on_a_gpu_that_is_only_played(tmp_path: Path) -> None:
     ran = gpu_check(
         tmp_path,
         "-p",
-        "tests.gpu_rehearsal",
+        "tests.fakes.gpu_rehearsal",
         "tests/gpu",
         EDGE_GPU_REHEARSAL="1",
         EDGE_GPU_RUNS="2",
@@ -60,7 +59,7 @@ def test_the_shipped_segmenter_becomes_a_network_of_ultralytics_again() -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("ultralytics")
     pytest.importorskip("onnx")
-    from edge.model_card import load_card
+    from edge.models.card import load_card
     from export.to_onnx import Checkpoint, TrainedNetwork
 
     path = BUILTIN_FOLDER / "segmenter.onnx"

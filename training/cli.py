@@ -248,7 +248,7 @@ def _runs(arguments: argparse.Namespace) -> list[tuple[int | None, Path]]:
     """The folds that were asked for, and the folder of each; (None, OUT) without folds."""
     if arguments.fold is None:
         return [(None, arguments.out)]
-    from training.dataset import open_data_set
+    from training.data.dataset import open_data_set
 
     folds = open_data_set(arguments.data).folds
     if not folds:
@@ -303,7 +303,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _synthesize(arguments: argparse.Namespace, _command: str) -> int:
-    from training import synthetic
+    from training.draw import synthetic
 
     if arguments.preset == "paper":
         if arguments.images not in (None, synthetic.PAPER_IMAGES):
@@ -323,7 +323,7 @@ def _synthesize(arguments: argparse.Namespace, _command: str) -> int:
 
 
 def _prepare(arguments: argparse.Namespace, command: str) -> int:
-    from training.prepare import Options, prepare
+    from training.data.prepare import Options, prepare
 
     options = Options(
         labels=arguments.labels,
@@ -346,9 +346,9 @@ def _prepare(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _annotate(arguments: argparse.Namespace, _command: str) -> int:
-    from training.annotate import Rules
-    from training.annotate_folder import annotate_folder
-    from training.compare_labels import describe
+    from training.labels.annotate import Rules
+    from training.labels.annotate_folder import annotate_folder
+    from training.labels.compare import describe
 
     rules = Rules(arguments.min_diameter_px, arguments.polarity)
     done = annotate_folder(arguments.images, arguments.out, rules, report=arguments.report, against=arguments.against)
@@ -360,14 +360,14 @@ def _annotate(arguments: argparse.Namespace, _command: str) -> int:
 
 
 def _samples(arguments: argparse.Namespace, _command: str) -> int:
-    from training.samples import write_samples
+    from training.draw.samples import write_samples
 
     print("\n".join(str(path) for path in write_samples(arguments.out)))
     return 0
 
 
 def _segmenter(arguments: argparse.Namespace, command: str) -> int:
-    from training.train_segmenter import PRESETS, Recipe, progress, train
+    from training.learn.segmenter import PRESETS, Recipe, progress, train
 
     preset = PRESETS[arguments.preset] if arguments.preset else {}
     recipe = Recipe(
@@ -390,7 +390,7 @@ def _segmenter(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _classifier(arguments: argparse.Namespace, command: str) -> int:
-    from training.train_classifier import PRESETS, Recipe, train
+    from training.learn.classifier import PRESETS, Recipe, train
 
     preset = PRESETS[arguments.preset] if arguments.preset else {}
     recipe = Recipe(
@@ -421,9 +421,9 @@ def _evaluate(arguments: argparse.Namespace, command: str) -> int:
         raise ConfigError("nothing to evaluate: give --segmenter NAME=RUN, --classifier NAME=RUN, or both")
     if len({name for name, _ in runs}) < len(runs):
         raise ConfigError("two runs have one name: the name before = must differ")
-    from training.evaluate import evaluate
-    from training.evaluation import summary
-    from training.evaluation_page import write
+    from training.score.evaluate import evaluate
+    from training.score.evaluation import summary
+    from training.score.evaluation_page import write
 
     segmenters, classifiers = dict(arguments.segmenter), dict(arguments.classifier)
     evaluation = evaluate(arguments.data, segmenters, classifiers, command, arguments.imgsz, arguments.truth)

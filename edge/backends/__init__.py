@@ -72,7 +72,7 @@ def side_by_side(count: int, at_once: int) -> int:
 
 
 class Opener(Protocol):
-    """How a backend opens a model file: a row of the table in `edge.backends.choice`."""
+    """How a backend opens a model file: a row of the table in `edge.backends.table`."""
 
     def __call__(self, model: Path, precision: str) -> Network:
         """Load `model`. Raises BackendError."""

@@ -2,7 +2,7 @@
 
 `classifier.onnx` may have a copy with weights and activations of 8 bits: `classifier.int8.xml`, `.bin`, and a passport
 `classifier.int8.json`, made by `edge-export int8`. It judges regions alone; the field of view, which is the inspection's
-severity, and its domain stay in float32. Whether it may is decided on each machine by `edge.parity`.
+severity, and its domain stay in float32. Whether it may is decided on each machine by `edge.inspection.parity`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import BackendError
-from edge.model_card import file_sha256
+from edge.models.card import file_sha256
 
 _HASH = r"^[0-9a-f]{64}$"
 _DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni"})

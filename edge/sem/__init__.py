@@ -13,9 +13,10 @@ from typing import Final
 
 from edge.errors import ImageError
 from edge.records import Micrograph
-from edge.sem import databar, grey, hitachi, jeol, pixels, plain, tescan, thermofisher, zeiss
-from edge.sem.said import Evidence, Said, Scale, scale
+from edge.sem import databar, grey, pixels
+from edge.sem.metadata import Evidence, Said, Scale, scale
 from edge.sem.structure import Layout, Page, layout
+from edge.sem.vendors import hitachi, jeol, plain, tescan, thermofisher, zeiss
 
 __all__ = ["FAMILIES", "Completeness", "Family", "Limits", "State", "completeness", "needs_sidecar", "read", "sidecar_names"]
 

@@ -1,4 +1,4 @@
-"""A page's stored values in, one plane of 8 bits out: the single rule that `edge.model_card.GREY_WINDOW_RULE` names.
+"""A page's stored values in, one plane of 8 bits out: the single rule that `edge.models.card.GREY_WINDOW_RULE` names.
 
 "declared-8bit-or-percentile-0.1-99.9/1":
 

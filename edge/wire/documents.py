@@ -1,6 +1,6 @@
 """The messages as they stand on the wire, field by field: plain values in, checked documents out.
 
-These models are the contract. `edge.wire.schema` turns them into JSON Schemas, `edge.wire.json` fills them. No field
+These models are the contract. `edge.wire.schema` turns them into JSON Schemas, `edge.wire.encode` fills them. No field
 has a default, so none can be left out: what is not known is written as null. Units are in the names; `ts` is
 ISO 8601 in UTC with milliseconds, `ts_ms` the same moment as milliseconds since 1970.
 """

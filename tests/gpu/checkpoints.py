@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge.model_card import load_card
+from edge.models.card import load_card
 
 
 def write_checkpoints(segmenter: Path, classifier: Path, folder: Path) -> tuple[Path, Path]:

@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 import pytest
 
-from edge.backends import passport
-from edge.backends.tensorrt_engine import TensorRtEngine, find_engine, kernels_for
+from edge.backends.tensorrt import passport
+from edge.backends.tensorrt.engine import TensorRtEngine, find_engine, kernels_for
 from edge.config import Settings
-from edge.model_card import BUILTIN_FOLDER
+from edge.models.card import BUILTIN_FOLDER
 from tests.conftest import settings_for
 
 RUNS = int(os.environ.get("EDGE_GPU_RUNS", "10000"))

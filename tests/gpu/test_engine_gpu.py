@@ -11,18 +11,18 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from edge.backends.cuda import cuda_here
-from edge.backends.look import Look, canvases
+from edge.backends.crop import Look, canvases
 from edge.backends.onnx_session import OnnxSession
-from edge.backends.passport import read_passport
-from edge.backends.tensorrt_engine import TensorRtEngine, find_engine, open_engine
+from edge.backends.tensorrt.cuda import cuda_here
+from edge.backends.tensorrt.engine import TensorRtEngine, find_engine, open_engine
+from edge.backends.tensorrt.passport import read_passport
 from edge.config import Settings
 from edge.errors import BackendError
-from edge.parity import LEAST_MASK_IOU, compare, sample_micrographs
-from edge.pipeline import Pipeline
+from edge.inspection.parity import LEAST_MASK_IOU, compare, sample_micrographs
+from edge.inspection.pipeline import Pipeline
+from tests.backends.tensorrt.test_kernels import drawn_by_host
 from tests.conftest import pitted
 from tests.gpu.conftest import RUNS, answer, opened
-from tests.test_kernels import drawn_by_host
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(7200), pytest.mark.filterwarnings("default")]
 Grey = NDArray[np.uint8]

@@ -16,11 +16,11 @@ import numpy as np
 import psutil
 import pytest
 
-from edge.backends.tensorrt_engine import TensorRtEngine
-from edge.bench import command
+from edge.backends.tensorrt.engine import TensorRtEngine
+from edge.commands.bench import command
 from edge.config import Settings
-from edge.parity import LEAST_MASK_IOU, compare, sample_micrographs
-from edge.pipeline import Pipeline
+from edge.inspection.parity import LEAST_MASK_IOU, compare, sample_micrographs
+from edge.inspection.pipeline import Pipeline
 from edge.records import Micrograph
 from tests.conftest import SOURCE, micrograph, pitted
 from tests.gpu.checkpoints import write_checkpoints

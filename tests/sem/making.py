@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import struct
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import tifffile
 
-SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
+from tests import ROOT
+
+SHARED = ROOT / ".." / "shared" / "data"
 
 
 def specimen(height: int = 384, width: int = 512, seed: int = 0) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.model_card import GREY_WINDOW_RULE
+from edge.models.card import GREY_WINDOW_RULE
 from edge.sem import grey, read
 
 from .making import bar, specimen, tiff

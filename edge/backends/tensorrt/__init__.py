@@ -1,0 +1,1 @@
+"""An engine of TensorRT as a backend, with kernels of its own."""

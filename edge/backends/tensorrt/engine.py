@@ -1,0 +1,450 @@
+"""TensorRT on an NVIDIA GPU: an engine that vouches for itself in, a Network out, which also draws its own input (`Eye`).
+
+TensorRT (or TensorRT for RTX, whichever is installed) runs the engine; PyCUDA (`cuda.py`) holds memory and stream; a
+batch that comes again in the same shape is launched as one CUDA graph (`cuda_graph.py`).
+
+What it holds, from `open` to `close`, for a profile of at most N images of [H, W] (B is the batch, at most N):
+
+    what              where    bytes                                       when
+    weights           device   as in the engine file                       once
+    scratch           device   the engine's device_memory_size_v2          once, shared by all shapes
+    input             device   N·H·W                                       once
+    input             pinned   N·H·W                                       once
+    each output       device   N times its size at [H, W]                  once
+    each output       pinned   the same                                    once
+    contexts, graphs  device   what TensorRT and the driver keep of each   at most `MOST_SHAPES`
+    image             device   the largest image shown, rounded to 4 MiB   once for all networks of the thread
+    looks             both     24 · `MOST_LOOKS`                           once for all networks of the thread
+
+A run returns copies on the host of the B rows that were asked for, so its results stay when the next image runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.backends import Arrays
+from edge.backends.crop import Look, canvases
+from edge.backends.tensorrt import passport
+from edge.backends.tensorrt.cuda import MOST_LOOKS, Cuda, cuda_here, find_kernels, kernels_name
+from edge.backends.tensorrt.graph import CudaGraph, load_driver
+from edge.errors import BackendError, ModelError
+from edge.models.card import file_sha256
+from edge.records import Grey
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("tensorrt", "tensorrt_rtx")
+"""Modules of one interface, in the order in which they are tried."""
+INPUT = "image"
+MOST_SHAPES = 8
+"""Shapes of input that are kept ready; another one takes the place of the one that was used longest ago."""
+
+
+def load_library() -> Any:
+    """TensorRT's module. Raises BackendError with what keeps each of `LIBRARIES` from being imported."""
+    reasons = []
+    for name in LIBRARIES:
+        try:
+            return importlib.import_module(name)
+        except (ImportError, OSError, RuntimeError) as error:  # libraries that are missing beside the module
+            reasons.append(f"{name}: {error}")
+    raise BackendError(
+        f"TensorRT cannot be imported ({'; '.join(reasons)}): install NVIDIA's tensorrt (part of JetPack), or pip install "
+        "tensorrt-rtx for a desktop RTX GPU"
+    )
+
+
+def find_engine(model: Path) -> tuple[passport.Engine, Any]:
+    """The engine that was built from `model` on this machine, as its passport proves, and the library that runs it.
+
+    Makes no context. Raises BackendError with the reason why there is none.
+    """
+    gpu = passport.this_gpu()
+    if gpu is None:
+        raise BackendError("there is no NVIDIA GPU with a driver here: choose another backend, or look at nvidia-smi")
+    library = load_library()
+    known = passport.Library(name=library.__name__, version=str(library.__version__))
+    try:
+        stat = model.stat()
+        sha256 = file_sha256(model, stat.st_size, stat.st_mtime_ns)
+        return passport.find_engine(model, onnx_sha256=sha256, library=known, gpu=gpu), library
+    except OSError as error:
+        raise BackendError(f"{model} cannot be read: {error.strerror or error}") from error
+    except ModelError as error:
+        raise BackendError(str(error)) from error
+
+
+def open_engine(model: Path, precision: str = "float16") -> TensorRtEngine:
+    """The engine of `model`, on the GPU. Raises BackendError."""
+    if precision != "float16":
+        raise BackendError(f"tensorrt runs in float16 here, not in {precision}")
+    engine, library = find_engine(model)
+    kernels = kernels_for(model)
+    if kernels is None:
+        log.warning("there is no %s: the CPU draws what the GPU sees (edge-export tensorrt makes it)", kernels_name())
+    return TensorRtEngine(engine.data, library, kernels=kernels)
+
+
+def kernels_for(model: Path) -> Path | None:
+    """The kernels' binary of this version: where engines of `model` may lie, else beside its source; None where none is."""
+    return find_kernels((*passport.engine_folders(model), Path(__file__).parent))
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """One output: its name, the device's memory, and pinned bytes on the host of the same size."""
+
+    name: str
+    dtype: np.dtype[Any]
+    address: int
+    host: NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class _Ready:
+    """One shape of input that is ready to run.
+
+    NVIDIA asks for a context of its own for each graph: changing the shapes of a context that was recorded is undefined.
+    """
+
+    context: Any
+    shapes: dict[str, tuple[int, ...]]
+    runs: int = 0
+    graph: CudaGraph | None = None
+    plain: bool = False
+
+
+@dataclass(slots=True)
+class _Objects:
+    """TensorRT's objects, which it frees when their last reference goes.
+
+    Kept here alone, not in local variables: the traceback of a failure would hold them longer than the GPU's context.
+    """
+
+    errors: Any
+    runtime: Any = None
+    engine: Any = None
+    largest: Any = None
+
+    def clear(self) -> None:
+        self.largest = None
+        self.engine = None
+        self.runtime = None
+
+
+class TensorRtEngine:
+    """An engine on the GPU, with everything that it needs allocated when it is opened.
+
+    most: the largest N, H and W that the engine takes.  A larger N runs in several batches; N is rounded up to a power
+    of two or the largest, so that few shapes are kept ready and graphs are met again.
+    """
+
+    name = "tensorrt"
+    precision = "float16"
+
+    def __init__(self, data: bytes, library: Any, *, kernels: Path | None = None, graphs: bool = True) -> None:
+        """Load an engine's bytes, which must come from this machine: they are machine code. Raises BackendError.
+
+        kernels: the fat binary to draw with; None: the CPU draws.  graphs: False runs without CUDA graphs.
+        """
+        self._trt = library
+        self.engine_sha256 = hashlib.sha256(data).hexdigest()
+        self._graphs = load_driver() if graphs else None
+        self._ready: OrderedDict[tuple[int, int, int], _Ready] = OrderedDict()
+        self._held: dict[str, int] = {"weights": len(data)}
+        self._outputs: list[_Output] = []
+        with ExitStack() as made:
+            self._cuda: Cuda = made.enter_context(cuda_here())
+            self._objects = _Objects(_recorder_class(library)())
+            made.callback(self._objects.clear)
+            with self._cuda.translated("the engine cannot be opened"):
+                self._load(data)
+                made.callback(_clear, self._ready)
+                self._allocate_all(made)
+            if kernels is not None:
+                try:
+                    self._cuda.load_kernels(kernels)
+                except BackendError as error:
+                    log.warning("the CPU draws what the GPU sees: %s", str(error))
+            self._made = made.pop_all()
+
+    def run(self, image: NDArray[np.uint8]) -> Arrays:
+        """Outputs by name for uint8 [N, 1, H, W]. Raises BackendError."""
+        if image.ndim != 4 or image.dtype != np.uint8:
+            raise BackendError(f"tensorrt takes uint8 [N, 1, H, W], not {image.dtype} {list(image.shape)}")
+
+        def fill(start: int, stop: int) -> None:
+            staged = self._staging[: image[start:stop].size]
+            staged.reshape(image[start:stop].shape)[...] = image[start:stop]
+            self._cuda.to_device(self._input, staged)
+
+        return self._in_batches(image.shape, fill)
+
+    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
+        """What `run` gives for N looks at a uint8 [H, W] image, drawn by the GPU; see `edge.backends.crop.Eye`."""
+        if not self._cuda.draws:
+            return self.run(canvases(grey, looks, rows, columns))
+
+        def fill(start: int, stop: int) -> None:
+            if start == 0:
+                self._cuda.show(grey)
+            self._cuda.draw(looks[start:stop], rows, columns, self._input)
+
+        return self._in_batches((len(looks), 1, rows, columns), fill)
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes that are held, by the rows of the table above; contexts and graphs are not known."""
+        return {**self._held, "image": self._cuda.image_bytes}
+
+    def close(self) -> None:
+        """Free everything, in the thread that opened it; a second call does nothing. Raises BackendError elsewhere."""
+        if self._objects.engine is not None:
+            self._cuda.check_thread()
+            self._made.close()
+
+    def __enter__(self) -> TensorRtEngine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # Opening
+
+    def _load(self, data: bytes) -> None:
+        objects = self._objects
+        objects.runtime = self._trt.Runtime(_logger(self._trt))
+        objects.runtime.error_recorder = objects.errors
+        objects.engine = objects.runtime.deserialize_cuda_engine(data)
+        if objects.engine is None:
+            raise BackendError(self._said("TensorRT does not load the engine", "build it again with edge-export tensorrt"))
+
+    def _allocate(self, made: ExitStack, size: int) -> int:
+        memory = self._cuda.allocate(size)
+        made.callback(self._cuda.free, memory)
+        return int(memory)
+
+    def _pin(self, made: ExitStack, size: int) -> NDArray[np.uint8]:
+        array = self._cuda.pinned((size,), np.uint8)
+        made.callback(self._cuda.unpin, array)
+        return array
+
+    def _allocate_all(self, made: ExitStack) -> None:
+        """Scratch memory, and buffers for the largest shapes, which a context tells when it is given the largest input."""
+        trt, objects = self._trt, self._objects
+        names = [objects.engine.get_tensor_name(index) for index in range(objects.engine.num_io_tensors)]
+        inputs = [name for name in names if objects.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        if inputs != [INPUT] or self._dtype(INPUT) != np.uint8:
+            raise BackendError(f"the engine's inputs are {inputs}, expected one called {INPUT!r} of uint8: build it again")
+        least, _, most = (tuple(shape) for shape in objects.engine.get_tensor_profile_shape(INPUT, 0))
+        self._least, self.most = (least[0], least[2], least[3]), (most[0], most[2], most[3])
+        scratch = max(int(objects.engine.device_memory_size_v2), 1)
+        self._scratch = (self._allocate(made, scratch), scratch)
+        size = int(np.prod(most))
+        self._input, self._staging = self._allocate(made, size), self._pin(made, size)
+        objects.largest = self._context(most)
+        for name in names:
+            if name != INPUT:
+                dtype = self._dtype(name)
+                size = int(np.prod(tuple(objects.largest.get_tensor_shape(name)))) * dtype.itemsize
+                self._outputs.append(_Output(name, dtype, self._allocate(made, size), self._pin(made, size)))
+        objects.largest = None
+        outputs = sum(output.host.nbytes for output in self._outputs)
+        self._held |= {"scratch": scratch, "input": self._staging.nbytes, "outputs": outputs}
+        self._held["pinned"] = self._staging.nbytes + outputs
+
+    def _dtype(self, name: str) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = np.dtype(self._trt.nptype(self._objects.engine.get_tensor_dtype(name)))
+        return dtype
+
+    def _context(self, shape: tuple[int, ...]) -> Any:
+        """A context for an input of this shape, in the scratch memory that all share."""
+        trt, objects = self._trt, self._objects
+        by_user = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        specialization = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
+        if specialization is None:
+            context = objects.engine.create_execution_context(by_user)
+        else:
+            # TensorRT for RTX would compile for the shape in the background, and a graph would keep the slow kernels.
+            config = objects.engine.create_runtime_config()
+            config.set_execution_context_allocation_strategy(by_user)
+            config.dynamic_shapes_kernel_specialization_strategy = specialization.EAGER
+            context = objects.engine.create_execution_context(config)
+        if context is None:
+            raise BackendError(self._said("TensorRT cannot prepare the engine", "free memory of the GPU"))
+        context.set_device_memory(*self._scratch)
+        if not context.set_input_shape(INPUT, shape):
+            raise BackendError(self._said(f"the engine does not take {shape}", "build it again with edge-export tensorrt"))
+        return context
+
+    # Running
+
+    def _in_batches(self, shape: tuple[int, ...], fill: Callable[[int, int], None]) -> Arrays:
+        """Outputs for an input of this shape, which `fill` puts on the device from row to row."""
+        self._check(shape)
+        count, _, rows, columns = shape
+        most = min(self.most[0], MOST_LOOKS)
+        parts = []
+        with self._cuda.translated(f"an input of {shape} failed"):
+            for start in range(0, count, most):
+                stop = min(start + most, count)
+                ready = self._ready_for(self._bucket(stop - start), rows, columns)
+                fill(start, stop)
+                self._launch(ready)
+                parts.append(self._results(ready, stop - start))
+        return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        if self._objects.engine is None:
+            raise BackendError("the engine was closed")
+        self._cuda.check_thread()
+        count, channels, rows, columns = shape
+        least, most = self._least[1:], self.most[1:]
+        fits = all(low <= side <= high for low, side, high in zip(least, (rows, columns), most, strict=True))
+        if count < 1 or channels != 1 or not fits:
+            raise BackendError(
+                f"the engine takes [N, 1, H, W] with H×W from {least} to {most}, not {list(shape)}: build it for such images"
+            )
+
+    def _bucket(self, count: int) -> int:
+        """The batch that `count` rows run in: a power of two, or the largest. What the rows beyond hold does not matter."""
+        return int(min(max(1 << (count - 1).bit_length(), self._least[0]), self.most[0]))
+
+    def _ready_for(self, count: int, rows: int, columns: int) -> _Ready:
+        key = (count, rows, columns)
+        ready = self._ready.get(key)
+        if ready is None:
+            while len(self._ready) >= MOST_SHAPES:
+                _, oldest = self._ready.popitem(last=False)
+                _let_go(oldest)
+            context = self._context((count, 1, rows, columns))
+            addresses = [(INPUT, self._input), *((output.name, output.address) for output in self._outputs)]
+            if not all(context.set_tensor_address(name, address) for name, address in addresses):
+                raise BackendError(self._said("TensorRT refuses a buffer", "build the engine again"))
+            shapes = {output.name: tuple(context.get_tensor_shape(output.name)) for output in self._outputs}
+            ready = self._ready[key] = _Ready(context, shapes)
+        self._ready.move_to_end(key)
+        return ready
+
+    def _launch(self, ready: _Ready) -> None:
+        """Put one inference on the stream: plainly the first time, which sets things up, then as a graph."""
+        if self._graphs is not None and ready.runs and ready.graph is None and not ready.plain:
+            try:
+                ready.graph = self._record(ready.context)
+            except BackendError as error:
+                # The text alone: a log record that is kept would keep the error's frames, and with them the context.
+                log.warning("this shape runs without a CUDA graph, which is a little slower: %s", str(error))
+                ready.plain = True
+                self._objects.errors.clear()
+        if ready.graph is not None:
+            ready.graph.launch()
+        elif not ready.context.execute_async_v3(self._cuda.stream):
+            raise BackendError(self._said("TensorRT cannot run the engine", "restart the service"))
+        ready.runs += 1
+
+    def _record(self, context: Any) -> CudaGraph:
+        stream = self._cuda.stream
+        capturable = getattr(context, "is_stream_capturable", None)  # of TensorRT for RTX
+        if capturable is not None and not capturable(stream):
+            raise BackendError("TensorRT says that the work cannot be recorded")
+        return CudaGraph.record(self._graphs, stream, lambda: bool(context.execute_async_v3(stream)))
+
+    def _results(self, ready: _Ready, count: int) -> dict[str, NDArray[Any]]:
+        """Copies of the first `count` rows of each output."""
+        rows = []
+        for output in self._outputs:
+            shape = (count, *ready.shapes[output.name][1:])
+            part = output.host[: int(np.prod(shape)) * output.dtype.itemsize]
+            self._cuda.to_host(part, output.address)
+            rows.append((output, part, shape))
+        self._cuda.wait()
+        return {output.name: part.view(output.dtype).reshape(shape).copy() for output, part, shape in rows}
+
+    def _said(self, what: str, cure: str) -> str:
+        """A sentence with what TensorRT recorded about it."""
+        errors, memory = self._objects.errors.take()
+        if memory:
+            cure = "the GPU has too little free memory: end other programs that use it, or build for smaller batches"
+        return f"{what} ({'; '.join(errors) or 'it gave no reason'}): {cure}"
+
+
+def _let_go(ready: _Ready) -> None:
+    if ready.graph is not None:
+        ready.graph.destroy()
+    ready.context = None
+
+
+def _clear(ready: OrderedDict[tuple[int, int, int], _Ready]) -> None:
+    while ready:
+        _let_go(ready.popitem()[1])
+
+
+@lru_cache(maxsize=2)
+def _logger(trt: Any) -> Any:
+    """TensorRT's messages into our log; the library takes one logger for the whole process."""
+    severity = trt.ILogger.Severity
+    levels = {severity.INTERNAL_ERROR: logging.ERROR, severity.ERROR: logging.ERROR, severity.WARNING: logging.WARNING}
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, level: Any, message: str) -> None:
+            log.log(levels.get(level, logging.DEBUG), "TensorRT: %s", message)
+
+    return Logger()
+
+
+@lru_cache(maxsize=2)
+def _recorder_class(trt: Any) -> Any:
+    """A class that keeps the errors TensorRT reports, a few at a time."""
+
+    class Recorder(trt.IErrorRecorder):  # type: ignore[misc]
+        most = 8
+
+        def __init__(self) -> None:
+            trt.IErrorRecorder.__init__(self)
+            self._errors: list[tuple[Any, str]] = []
+
+        def report_error(self, code: Any, description: str) -> bool:
+            if len(self._errors) < self.most:
+                self._errors.append((code, description))
+            return True
+
+        def num_errors(self) -> int:
+            return len(self._errors)
+
+        def get_error_code(self, index: int) -> Any:
+            return self._errors[index][0]
+
+        def get_error_desc(self, index: int) -> str:
+            return self._errors[index][1]
+
+        def has_overflowed(self) -> bool:
+            return len(self._errors) >= self.most
+
+        def clear(self) -> None:
+            self._errors.clear()
+
+        def take(self) -> tuple[list[str], bool]:
+            """What was recorded, and whether it was about memory; forgets it."""
+            taken = list(self._errors)
+            self._errors.clear()
+            memory = any(code == trt.ErrorCodeTRT.FAILED_ALLOCATION for code, _ in taken)
+            return [description for _, description in taken], memory
+
+    return Recorder

@@ -1,0 +1,1 @@
+"""What people type: arguments in, exit status out."""

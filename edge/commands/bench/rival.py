@@ -1,0 +1,307 @@
+"""A rival pipeline in a process of its own and ours in, how many times as fast ours is out.
+
+The rival (`python -m training.score.rival`) answers one line of JSON with one line of JSON. Blocks of both, a round over all
+images each, follow each other in turns (ours, rival, rival, ours …), so that what slows the machine slows both. Both read
+the same files: the images as 8-bit TIFF without data bar, so that both networks see the same pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.backends import cores
+from edge.commands.bench.scenarios import Bench, Sample
+from edge.commands.bench.statistics import Ratio, ratio_of_pairs
+from edge.config import Settings
+from edge.errors import BackendError, ConfigError
+from edge.records import Inspection
+
+KINDS = {"ultralytics": "torch", "ultralytics-onnx": "onnx"}
+"""What runs the rival's networks, by the name of the rival."""
+STAGES = ("read", "decode", "letterbox", "segment", "masks", "crops", "classify")
+"""What both have; the rival reads and decodes in one call, which counts as decode."""
+SAME_BOX = 0.5
+LEAST_PAIRS = 4
+LEAST_AGREEMENT = 0.9
+"""Part of the regions that both find; below it the two do not do the same work."""
+
+Box = Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What came of it.
+
+    ours_ms, theirs_ms: of each pair of blocks.  stages: mean milliseconds of an image, ours and theirs.
+    agreement: of the regions, see `agreement`.  same_severity: part of the images.  regions: found by ours and by theirs.
+    ready: the rival's device, versions and threads.  cores_used: by ours and by theirs while they ran.
+    """
+
+    name: str
+    ready: Mapping[str, Any]
+    images: int
+    ours_ms: tuple[float, ...]
+    theirs_ms: tuple[float, ...]
+    stages: Mapping[str, tuple[float | None, float | None]]
+    agreement: float
+    same_severity: float
+    regions: tuple[int, int]
+    cores_used: tuple[float, float]
+    threads: int
+    device: str
+
+    @property
+    def ratio(self) -> Ratio:
+        """Our throughput over theirs."""
+        return ratio_of_pairs(self.theirs_ms, self.ours_ms)
+
+    def document(self) -> dict[str, Any]:
+        """In the form of the JSON document."""
+        ratio = self.ratio.document()
+        count = len(self.ours_ms) * self.images
+        return {
+            "name": self.name,
+            "throughput_ratio": ratio["value"],
+            "throughput_ratio_95": [ratio["low_95"], ratio["high_95"]],
+            "scope": "file read to both stages' answers; ours also measures every region, the rival does not",
+            "block_pairs": len(self.ours_ms),
+            "images_a_block": self.images,
+            "throughput": {
+                "ours": round(count * 1e3 / sum(self.ours_ms), 3),
+                "rival": round(count * 1e3 / sum(self.theirs_ms), 3),
+            },
+            "blocks_ms": {"ours": _rounded(self.ours_ms), "rival": _rounded(self.theirs_ms)},
+            "stages": {
+                name: {
+                    "ours_ms": _rounded_or_none(one),
+                    "rival_ms": _rounded_or_none(other),
+                    "ratio": round(other / one, 3) if one and other else None,
+                }
+                for name, (one, other) in self.stages.items()
+            },
+            "same_work": {
+                "region_agreement": round(self.agreement, 4),
+                "severity_agreement": round(self.same_severity, 4),
+                "regions_found": {"ours": self.regions[0], "rival": self.regions[1]},
+            },
+            "threads": self.threads,
+            "cores_used": {"ours": round(self.cores_used[0], 3), "rival": round(self.cores_used[1], 3)},
+            "rival": dict(self.ready),
+        }
+
+    def warnings(self) -> list[str]:
+        """What speaks against the ratio."""
+        said = []
+        if self.agreement < LEAST_AGREEMENT:
+            said.append(
+                f"the rival finds other regions ({self.agreement:.0%} are found by both): "
+                "name the checkpoints from which our models were exported"
+            )
+        if self.ready.get("device") != self.device:
+            said.append(f"the rival runs on {self.ready.get('device')}, ours on {self.device}: the devices are compared")
+        if self.same_severity < LEAST_AGREEMENT:
+            said.append(f"the rival says another severity for {1 - self.same_severity:.0%} of the images")
+        return said
+
+
+def compete(
+    name: str,
+    bench: Bench,
+    settings: Settings,
+    paths: Sequence[Path],
+    folder: Path,
+    duration_s: float,
+    *,
+    segmenter: Path,
+    classifier: Path,
+    python: str | None = None,
+) -> Contest:
+    """Run both in turns until ours has had `duration_s`. folder: gets the images as both read them.
+
+    Raises BackendError with the rival's words when it cannot run, ImageError.
+    """
+    shared = write_shared(bench, paths, folder)
+    threads = cores()
+    options = {
+        "engine": KINDS[name],
+        "segmenter": str(segmenter),
+        "classifier": str(classifier),
+        "threads": threads,
+        "confidence": settings.inspect.confidence,
+        "iou": settings.inspect.iou,
+        "region_crops": settings.inspect.region_crops,
+        "images": [str(path) for path in shared],
+        "folder": str(folder),
+    }
+    with rival_process(options, python) as rival:
+        ready = rival.ask({"do": "block"})["ready"]  # warm: every image was seen when it answers
+        found = bench.warm_up(shared)
+        ours: list[float] = []
+        theirs: list[float] = []
+        samples: list[Sample] = []
+        answers: list[Mapping[str, Any]] = []
+        our_cpu_s = our_wall_s = 0.0
+        while len(ours) < LEAST_PAIRS or sum(ours) < duration_s * 1e3 or len(ours) % 2:
+            for mine in (True, False) if len(ours) % 2 == 0 else (False, True):
+                if not mine:
+                    answers.append(rival.ask({"do": "block"}))
+                    theirs.append(sum(one["total"] for one in answers[-1]["samples"]))
+                    continue
+                cpu, started = time.process_time(), time.perf_counter()
+                block = [bench.inspect(path)[0] for path in shared]
+                our_cpu_s += time.process_time() - cpu
+                our_wall_s += time.perf_counter() - started
+                samples += block
+                ours.append(sum(sample.until_measured() for sample in block))
+    last = answers[-1]["samples"]
+    pairs = [(_boxes(inspections), _array(one["boxes"])) for inspections, one in zip(found, last, strict=True)]
+    labels = [
+        inspections[0].severity.label == one["severity"]
+        for inspections, one in zip(found, last, strict=True)
+        if inspections[0].severity and one["severity"]
+    ]
+    every = [one for answer in answers for one in answer["samples"]]
+    return Contest(
+        name=name,
+        ready={**ready, "threads": answers[-1]["threads"]},
+        images=len(shared),
+        ours_ms=tuple(ours),
+        theirs_ms=tuple(theirs),
+        stages={stage: (_mean(s.stages[stage] for s in samples), _mean(o.get(stage) for o in every)) for stage in STAGES},
+        agreement=agreement(pairs),
+        same_severity=float(np.mean(labels)) if labels else 1.0,
+        regions=(sum(len(one) for one, _ in pairs), sum(len(other) for _, other in pairs)),
+        cores_used=(our_cpu_s / our_wall_s, sum(a["cpu_s"] for a in answers) / sum(a["wall_s"] for a in answers)),
+        threads=threads,
+        device="cuda" if bench.models.backend == "tensorrt" else "cpu",
+    )
+
+
+def write_shared(bench: Bench, paths: Sequence[Path], folder: Path) -> list[Path]:
+    """The first page of each image as both contestants read it: 8-bit TIFF, uncompressed, without data bar."""
+    shared = []
+    for number, path in enumerate(paths):
+        target = folder / f"{number:04d}.tif"
+        if not cv2.imwrite(str(target), bench.decode(path).pages[0].grey, [cv2.IMWRITE_TIFF_COMPRESSION, 1]):
+            raise BackendError(f"cannot write {target}")
+        shared.append(target)
+    return shared
+
+
+def agreement(pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
+    """Part of the regions of both sides that have a partner on the other side, boxes with an IoU of at least `SAME_BOX`.
+
+    pairs: boxes x, y, width, height as [N, 4] and [M, 4] for each image. 1 when nobody found anything.
+    """
+    matched = total = 0
+    for one, other in pairs:
+        total += len(one) + len(other)
+        ious = _ious(one, other)
+        while ious.size and ious.max() >= SAME_BOX:
+            row, column = np.unravel_index(int(ious.argmax()), ious.shape)
+            ious[row, :] = ious[:, column] = 0.0
+            matched += 2
+    return matched / total if total else 1.0
+
+
+class Rival:
+    """The rival's end of the pipe."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """One line there, one line back. Raises BackendError with what the rival said."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise BackendError(f"the rival has ended ({error})") from error
+        line = self._process.stdout.readline()
+        if not line:
+            raise BackendError(
+                f"the rival has ended with status {self._process.wait()}: it needs torch, ultralytics and timm "
+                "(pip install 'sem-corrosion-edge[training]'); --rival-python names a Python that has them"
+            )
+        answer = dict(json.loads(line))
+        if "error" in answer:
+            raise BackendError(f"the rival cannot run: {answer['error']}")
+        return answer
+
+
+@contextmanager
+def rival_process(options: Mapping[str, Any], python: str | None = None) -> Iterator[Rival]:
+    """The rival, started with its options; it ends when its input does."""
+    packages = os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(
+        [python or sys.executable, "-W", "ignore", "-m", "training.score.rival", json.dumps(options)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": packages},
+    )
+    try:
+        yield Rival(process)
+    finally:
+        assert process.stdin is not None
+        try:
+            process.stdin.close()
+        except OSError:
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def require_checkpoints(segmenter: Path | None, classifier: Path | None) -> tuple[Path, Path]:
+    """Both, there. Raises ConfigError."""
+    for path, option in ((segmenter, "--checkpoint"), (classifier, "--classifier-checkpoint")):
+        if path is None or not path.is_file():
+            raise ConfigError(f"a rival needs the weights from which our models were exported: {option} {path or 'FILE'}")
+    assert segmenter is not None
+    assert classifier is not None
+    return segmenter, classifier
+
+
+def _boxes(inspections: Sequence[Inspection]) -> NDArray[np.float64]:
+    return inspections[0].regions.boxes_px.astype(np.float64)
+
+
+def _array(boxes: Sequence[Box]) -> NDArray[np.float64]:
+    return np.asarray(boxes, np.float64).reshape(-1, 4)
+
+
+def _ious(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    starts = np.maximum(one[:, None, :2], other[None, :, :2])
+    ends = np.minimum(one[:, None, :2] + one[:, None, 2:], other[None, :, :2] + other[None, :, 2:])
+    shared = np.prod(np.maximum(ends - starts, 0), axis=2)
+    union = np.prod(one[:, 2:], axis=1)[:, None] + np.prod(other[:, 2:], axis=1)[None] - shared
+    return np.asarray(shared / np.maximum(union, 1e-9))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(value, 3) for value in values]
+
+
+def _rounded_or_none(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,364 @@
+"""Settings and image files in, measured runs of the very pipeline that the daemon runs out.
+
+The scenarios are those of MLPerf Inference, for files instead of tensors:
+
+* single-stream: the next image is read when the last verdict is encoded;
+* multi-stream: eight images a query, the next query when the last is done;
+* offline: all images at once, so only the throughput counts.
+
+In the last two, images are decoded ahead in a thread of their own, as in the daemon. A query ends when each of its images
+has its JSON document and, where the settings want one, its picture.
+
+What a stage costs is measured where it is spent: from `Inspection.timing`, and from the networks, which are watched while
+the pipeline runs them.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, count
+from math import gcd
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import sem
+from edge.backends import Arrays, Network, table
+from edge.backends.crop import Eye, Look, canvases
+from edge.commands import inspect_files
+from edge.commands.bench import energy, environment
+from edge.commands.bench.energy import Energy
+from edge.commands.bench.environment import Meanwhile
+from edge.config import Settings
+from edge.folder.file import limits_of, read_file
+from edge.inspection import overlay
+from edge.inspection.pipeline import Pipeline
+from edge.models.card import resolve as resolve_model
+from edge.records import Grey, Inspection, Micrograph, Source, Timing
+
+Scenario = Literal["single-stream", "multi-stream", "offline"]
+SCENARIOS: tuple[Scenario, ...] = ("single-stream", "multi-stream", "offline")
+IMAGES_A_QUERY: Mapping[Scenario, int] = {"single-stream": 1, "multi-stream": 8, "offline": 1}
+AHEAD = 2
+"""Images decoded ahead, as many as in the daemon."""
+WARM_UP_ROUNDS = 2
+"""The first round loads pages and code and compiles for each shape of input; the second meets all that as it will be."""
+
+STAGES = {
+    "read": "file and sidecars from disk, SHA-256",
+    "decode": "format, metadata, data bar, 8 bits",
+    "letterbox": "whole and tiles resized and padded",
+    "h2d": "to the GPU",
+    "segment": "network of stage 1",
+    "masks": "NMS, masks, merging of views",
+    "d2h": "from the GPU",
+    "measure": "areas, outlines, quality",
+    "crops": "field of view and regions cut and resized",
+    "classify": "network of stage 2",
+    "encode": "JSON document",
+    "overlay": "picture drawn and compressed",
+    "rest": "what is between the stages",
+}
+NETWORKS = ("segment", "classify")
+TRANSFERS = ("h2d", "d2h")
+"""No backend tells transfers apart from its runs: where there are any, they are part of the networks' times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image's milliseconds. stages: by the names of `STAGES`, None where one was not run.  total: all of them."""
+
+    image: str
+    stages: Mapping[str, float | None]
+    total: float
+
+    def until_measured(self) -> float:
+        """Without the document and the picture."""
+        return self.total - (self.stages["encode"] or 0.0) - (self.stages["overlay"] or 0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One scenario on one backend.
+
+    queries_ms: float64 [Q], latency of each query; of the offline scenario, the time between two finished images.
+    period: after so many queries the same images come again.
+    """
+
+    scenario: Scenario
+    backend: str
+    precision: str
+    queries_ms: NDArray[np.float64]
+    images_a_query: int
+    period: int
+    samples: tuple[Sample, ...]
+    meanwhile: Meanwhile
+    energy: Energy
+
+    @property
+    def throughput(self) -> float:
+        """Images a second."""
+        return len(self.samples) / self.meanwhile.wall_s
+
+    def stage(self, name: str) -> list[float]:
+        """Milliseconds of one stage, without images in which it was not run."""
+        return [value for sample in self.samples if (value := sample.stages[name]) is not None]
+
+    def shares(self) -> dict[str, float]:
+        """Part of all the time that went into each stage that was run."""
+        sums = {name: sum(self.stage(name)) for name in STAGES if self.stage(name)}
+        total = sum(sample.total for sample in self.samples)
+        return {name: value / total for name, value in sums.items()}
+
+    def host_share(self) -> float:
+        """Part of all the time that no network ran."""
+        return 1.0 - sum(share for name, share in self.shares().items() if name in NETWORKS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """One file between the decoder and the pipeline."""
+
+    source: Source
+    pages: tuple[Micrograph, ...]
+    spent: Timing
+
+
+class Bench:
+    """The pipeline with its networks watched; opened, used and closed by one thread, except for `decode`."""
+
+    def __init__(self, settings: Settings, precision: str) -> None:
+        """Load the models that the settings name. Raises ModelError or BackendError."""
+        self._settings = settings
+        self._limits = limits_of(settings)
+        self._networks: dict[str, list[Watched]] = {}
+        self._pipeline = Pipeline(settings, precision=precision, open_network=self._open)
+        self.models = self._pipeline.models
+
+    def _open(self, backend: str, model: Path, precision: str) -> Network:
+        inner = table.open_network(backend, model, precision)
+        network = WatchedEye(inner) if isinstance(inner, Eye) else Watched(inner)
+        wanted = self._settings
+        segments = wanted.inspect.stages != "classify" and model == resolve_model(wanted.models.segmenter, "segment")
+        stage = "segment" if segments and "segment" not in self._networks else "classify"
+        self._networks.setdefault(stage, []).append(network)
+        return network
+
+    def decode(self, path: Path) -> Decoded:
+        """Read and decode one file. Raises ImageError."""
+        started = time.perf_counter()
+        file = read_file(path, self._limits.max_bytes)
+        read = time.perf_counter()
+        pages = sem.read(file.data, path.name, file.sidecars, self._limits, self._settings.inspect.pixel_size_nm)
+        decoded = time.perf_counter()
+        source = inspect_files.source_of(path, path.name, file.sha256)
+        return Decoded(source, pages, Timing(read=(read - started) * 1e3, decode=(decoded - read) * 1e3))
+
+    def judge(self, file: Decoded) -> tuple[Sample, list[Inspection]]:
+        """Inspect, encode and draw every page of one file, as the daemon does. Raises BackendError."""
+        stages: dict[str, float | None] = dict.fromkeys(STAGES)
+        stages["read"], stages["decode"] = file.spent.read, file.spent.decode
+        started = time.perf_counter()
+        inspections = [self._judge_page(page, file, stages) for page in file.pages]
+        total = file.spent.read + file.spent.decode + (time.perf_counter() - started) * 1e3
+        stages["rest"] = total - sum(value for value in stages.values() if value is not None)
+        return Sample(file.source.name, stages, total), inspections
+
+    def inspect(self, path: Path) -> tuple[Sample, list[Inspection]]:
+        """Read, decode and judge one file. Raises ImageError or BackendError."""
+        return self.judge(self.decode(path))
+
+    def warm_up(self, paths: Sequence[Path]) -> list[list[Inspection]]:
+        """Whole rounds that are not measured; returns what was found in the last. Raises ImageError or BackendError."""
+        return [[self.inspect(path)[1] for path in paths] for _ in range(WARM_UP_ROUNDS)][-1]
+
+    def run(self, scenario: Scenario, paths: Sequence[Path], duration_s: float) -> Run:
+        """Whole rounds over `paths`, until `duration_s` are over. Raises ImageError or BackendError."""
+        with energy.metered() as joules, environment.watched() as meanwhile:
+            measure = self._single_stream if scenario == "single-stream" else self._ahead
+            queries_ms, samples = measure(scenario, paths, duration_s)
+        a_query = IMAGES_A_QUERY[scenario]
+        return Run(
+            scenario,
+            self.models.backend,
+            self.models.precision,
+            np.array(queries_ms),
+            a_query,
+            len(paths) // gcd(len(paths), a_query),
+            tuple(samples),
+            meanwhile,
+            joules,
+        )
+
+    def close(self) -> None:
+        """Free both networks."""
+        self._pipeline.close()
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _judge_page(self, page: Micrograph, file: Decoded, stages: dict[str, float | None]) -> Inspection:
+        for network in chain.from_iterable(self._networks.values()):
+            network.spent_ms = network.drawing_ms = 0.0
+        inspection = self._pipeline.inspect(page, file.source, spent=file.spent)
+        started = time.perf_counter()
+        inspect_files.encode(inspection, self._settings)
+        encoded = time.perf_counter()
+        if self._settings.mqtt.overlay:
+            overlay.encode(overlay.draw(inspection), "webp")
+        drawn = time.perf_counter()
+        timing = inspection.timing
+        spent: dict[str, float] = {"measure": timing.measure, "encode": (encoded - started) * 1e3}
+        for stage, networks in self._networks.items():
+            spent[stage] = sum(network.spent_ms for network in networks)
+            spent["letterbox" if stage == "segment" else "crops"] = sum(network.drawing_ms for network in networks)
+        if "segment" in self._networks:
+            spent["masks"] = timing.masks
+        if self._settings.mqtt.overlay:
+            spent["overlay"] = (drawn - encoded) * 1e3
+        for name, value in spent.items():
+            stages[name] = (stages[name] or 0.0) + value
+        return inspection
+
+    def _single_stream(self, _: Scenario, paths: Sequence[Path], duration_s: float) -> tuple[list[float], list[Sample]]:
+        queries_ms: list[float] = []
+        samples: list[Sample] = []
+        end = time.perf_counter() + duration_s
+        while not samples or time.perf_counter() < end:
+            for path in paths:
+                started = time.perf_counter()
+                sample, _inspections = self.inspect(path)
+                queries_ms.append((time.perf_counter() - started) * 1e3)
+                samples.append(sample)
+        return queries_ms, samples
+
+    def _ahead(self, scenario: Scenario, paths: Sequence[Path], duration_s: float) -> tuple[list[float], list[Sample]]:
+        """Queries whose images are decoded ahead; one query without an end when all images are there at once."""
+        a_query = IMAGES_A_QUERY[scenario]
+        queries_ms: list[float] = []
+        samples: list[Sample] = []
+        begun = time.perf_counter()
+        if scenario == "offline":
+            endless = (paths[number % len(paths)] for number in count())
+            with self._decoding(endless) as files:
+                while not samples or len(samples) % len(paths) or time.perf_counter() < begun + duration_s:
+                    started = time.perf_counter()
+                    samples.append(self.judge(files())[0])
+                    queries_ms.append((time.perf_counter() - started) * 1e3)
+            return queries_ms, samples
+        position = 0
+        while not samples or position % len(paths) or time.perf_counter() < begun + duration_s:
+            query = [paths[(position + number) % len(paths)] for number in range(a_query)]
+            position += a_query
+            started = time.perf_counter()
+            with self._decoding(iter(query)) as files:
+                samples += [self.judge(files())[0] for _ in query]
+            queries_ms.append((time.perf_counter() - started) * 1e3)
+        return queries_ms, samples
+
+    @contextmanager
+    def _decoding(self, paths: Iterator[Path]) -> Iterator[Callable[[], Decoded]]:
+        """Decode in a thread of its own, `AHEAD` images ahead; yields what gives the next one."""
+        done: queue.Queue[Decoded | Exception] = queue.Queue(AHEAD)
+        stop = threading.Event()
+
+        def hand_over(result: Decoded | Exception) -> None:
+            while not stop.is_set():
+                try:
+                    done.put(result, timeout=0.1)
+                    return
+                except queue.Full:
+                    continue
+
+        def work() -> None:
+            try:
+                for path in paths:
+                    hand_over(self.decode(path))
+                    if stop.is_set():
+                        return
+            except Exception as error:  # it is raised again where the image is waited for
+                hand_over(error)
+
+        def following() -> Decoded:
+            result = done.get()
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        thread = threading.Thread(target=work, name="decode", daemon=True)
+        thread.start()
+        try:
+            yield following
+        finally:
+            stop.set()
+            while not done.empty():
+                done.get_nowait()
+            thread.join()
+
+
+class Watched:
+    """A network that notes how long its runs take, and how long its input is drawn."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.name, self.precision = network.name, network.precision
+        self.spent_ms = self.drawing_ms = 0.0
+
+    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
+        """As `edge.backends.crop.see` does it for a network that draws nothing itself."""
+        started = time.perf_counter()
+        drawn = canvases(grey, looks, rows, columns)
+        self.drawing_ms += (time.perf_counter() - started) * 1e3
+        return self.run(drawn)
+
+    def run(self, image: NDArray[np.uint8]) -> Arrays:
+        """See `edge.backends.Network`."""
+        with self._noted():
+            return self._network.run(image)
+
+    def close(self) -> None:
+        """Close the network."""
+        self._network.close()
+
+    def __enter__(self) -> Watched:
+        self._network.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._network.__exit__(kind, error, trace)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a backend's network has."""
+        return getattr(self._network, name)
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.spent_ms += (time.perf_counter() - started) * 1e3
+
+
+class WatchedEye(Watched):
+    """A network that draws its own input: drawing is then part of its runs."""
+
+    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
+        """See `edge.backends.crop.Eye`."""
+        with self._noted():
+            seen: Arrays = self._network.see(grey, looks, rows, columns)  # type: ignore[attr-defined]
+        return seen
+
+
+def with_backend(settings: Settings, backend: str) -> Settings:
+    """The settings on another backend."""
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"backend": backend})})

@@ -1,0 +1,247 @@
+"""What people type: arguments in, exit status out (0 done, 1 some input failed, 2 wrong usage or configuration).
+
+Results go to stdout, everything else to stderr. Heavy modules are imported by the command that needs them, so that
+`--help` and a wrong argument answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge import __version__
+from edge.errors import ConfigError, EdgeError, ModelError
+
+if TYPE_CHECKING:
+    from edge.config import Settings
+
+DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+
+
+def _command(function: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
+    """Turn our own errors into one line on stderr and an exit status."""
+
+    @wraps(function)
+    def run(argv: Sequence[str] | None = None) -> int:
+        try:
+            return function(argv)
+        except (ConfigError, ModelError) as error:
+            print(f"edge-{function.__name__}: {error}", file=sys.stderr)
+            return WRONG_USAGE
+        except EdgeError as error:
+            print(f"edge-{function.__name__}: {error}", file=sys.stderr)
+            return SOME_FAILED
+        except BrokenPipeError:
+            # The reader of our output has gone (`| head`): keep the interpreter from complaining at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return SOME_FAILED
+        except KeyboardInterrupt:
+            return 130
+
+    return run
+
+
+def _parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        name, description=description, epilog=f"example:\n  {example}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """One line a record; under systemd the journal adds the time and takes the level from the prefix."""
+    under_systemd = "JOURNAL_STREAM" in os.environ
+    logging.basicConfig(
+        level=level,
+        stream=sys.stderr,
+        format="%(message)s" if under_systemd else "%(asctime)s %(levelname)s %(message)s",
+        force=True,
+    )
+    for library in ("watchdog", "tifffile", "PIL"):  # their own accounts would drown ours
+        logging.getLogger(library).setLevel(max(level, logging.WARNING))
+    if under_systemd:
+        syslog_levels = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>", logging.DEBUG: "<7>"}
+        for python_level, prefix in syslog_levels.items():
+            logging.addLevelName(python_level, prefix)
+        logging.getLogger().handlers[0].setFormatter(logging.Formatter("%(levelname)s%(message)s"))
+
+
+def _one_shot_settings(config: str | None, overrides: dict[str, dict[str, Any]]) -> Settings:
+    """Settings for a command that watches nothing."""
+    from edge import config as configuration
+
+    nothing_watched = {"watch": {"folder": os.devnull}}
+    settings = configuration.load(Path(config)) if config else configuration.parse(nothing_watched)
+    changed = settings.model_dump()
+    for section, values in overrides.items():
+        changed[section].update({key: value for key, value in values.items() if value is not None})
+    return configuration.parse(changed, {}, origin="arguments")
+
+
+@_command
+def inspect(argv: Sequence[str] | None = None) -> int:
+    """`edge-inspect`: inspect files once."""
+    parser = _parser(
+        "edge-inspect",
+        "Inspect images, or all images in folders, once, and print what was found.",
+        "edge-inspect export/AN_60_7days_003.tif --json --out results/",
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder that is searched for images")
+    parser.add_argument(
+        "--json", action="store_true", help="one line of JSON for each image: edge.inspection/1 or edge.failure/1"
+    )
+    parser.add_argument("--out", metavar="DIR", help="also write <stem>.overlay.png and <stem>.inspection.json there")
+    parser.add_argument("--backend", choices=["auto", "tensorrt", "openvino", "onnxruntime"])
+    parser.add_argument("--stages", choices=["both", "segment", "classify"])
+    parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, sample patterns")
+    arguments = parser.parse_args(argv)
+    settings = _one_shot_settings(
+        arguments.config, {"models": {"backend": arguments.backend}, "inspect": {"stages": arguments.stages}}
+    )
+    from edge.commands.inspect_files import inspect_paths
+
+    out = Path(arguments.out) if arguments.out else None
+    return inspect_paths(_images(arguments.paths, settings), settings, as_json=arguments.json, out=out)
+
+
+def _images(paths: Sequence[str], settings: Settings) -> Iterator[tuple[Path, str]]:
+    """Each image with the path that it is called by: below the folder named, or its own name."""
+    from edge.folder import watch
+
+    for name in paths:
+        path = Path(name)
+        if not path.is_dir():
+            yield path, path.name
+            continue
+        found = watch.scan(path, settings.watch.patterns, settings.watch.recursive)
+        for below in sorted(sighting.path for sighting in found if sighting.kind != "not_a_file"):
+            yield path / below, below
+
+
+@_command
+def daemon(argv: Sequence[str] | None = None) -> int:
+    """`edge-daemon`: the service."""
+    parser = _parser(
+        "edge-daemon",
+        "Watch a microscope's export folder and publish an inspection of every finished image.",
+        "edge-daemon --config /etc/sem-corrosion-edge.toml --check",
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="the TOML file, see docs/configuration.md")
+    parser.add_argument("--check", action="store_true", help="check configuration, folder, models and broker; start nothing")
+    parser.add_argument("--verbose", action="store_true", help="log every decision")
+    arguments = parser.parse_args(argv)
+    from edge import config as configuration
+
+    settings = configuration.load(Path(arguments.config))
+    log_to_stderr(logging.DEBUG if arguments.verbose else logging.INFO)
+    if arguments.check:
+        from edge.commands.doctor import check
+
+        return check(settings)
+    from edge.service.daemon import run
+
+    return run(settings)
+
+
+@_command
+def doctor(argv: Sequence[str] | None = None) -> int:
+    """`edge-doctor`: what this machine has and lacks."""
+    parser = _parser(
+        "edge-doctor",
+        "Say what this machine has and lacks for the daemon, each problem with its cure.",
+        "edge-doctor --config /etc/sem-corrosion-edge.toml",
+    )
+    parser.add_argument("--config", metavar="FILE", help="also check the folder, models and broker that it names")
+    parser.add_argument("--json", action="store_true", help="the findings as one line of JSON")
+    arguments = parser.parse_args(argv)
+    from edge import config as configuration
+    from edge.commands.doctor import diagnose
+
+    settings = configuration.load(Path(arguments.config)) if arguments.config else None
+    return diagnose(settings, as_json=arguments.json)
+
+
+@_command
+def demo(argv: Sequence[str] | None = None) -> int:
+    """`edge-demo`: the whole product on this machine, in a minute."""
+    parser = _parser(
+        "edge-demo",
+        "Start a broker and the real daemon, let sample images arrive, and show every inspection as it is published.",
+        "edge-demo --images 12 --out demo-out",
+    )
+    parser.add_argument(
+        "--images", type=int, default=10, metavar="N", help="images that arrive, one of them broken (default 10)"
+    )
+    parser.add_argument("--out", metavar="DIR", default="demo-out", help="where pictures and messages go (default demo-out)")
+    parser.add_argument("--broker", metavar="HOST:PORT", help="a real broker instead of the embedded one")
+    parser.add_argument("--keep-open", action="store_true", help="go on until Ctrl-C, inspecting what you copy into the folder")
+    arguments = parser.parse_args(argv)
+    from edge.commands.demo import run
+
+    return run(images=arguments.images, out=Path(arguments.out), broker=arguments.broker, keep_open=arguments.keep_open)
+
+
+@_command
+def bench(argv: Sequence[str] | None = None) -> int:
+    """`edge-bench`: latency and throughput on this machine."""
+    parser = _parser(
+        "edge-bench",
+        "Measure latency and throughput, stage by stage, on real images (the shipped samples when none are named).",
+        "edge-bench exports/ --backend openvino,onnxruntime --json today.json --plot today.svg",
+    )
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="an image, or a folder that is searched for images")
+    parser.add_argument(
+        "--backend", metavar="NAME,…", help="auto, all, or names: tensorrt, openvino, onnxruntime (the settings')"
+    )
+    parser.add_argument("--scenario", default="single-stream,multi-stream,offline", metavar="NAME,…", help="%(default)s")
+    parser.add_argument("--duration", type=float, default=20.0, metavar="S", help="of each scenario, in seconds (20)")
+    parser.add_argument("--json", metavar="FILE", help="write everything there: edge.bench/1")
+    parser.add_argument("--plot", metavar="FILE", help="write a picture (SVG) of stages and latencies there")
+    parser.add_argument("--compare", metavar="FILE", help="an earlier --json; the exit status is 1 when this run is worse")
+    parser.add_argument(
+        "--fail-above", type=float, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
+    )
+    parser.add_argument("--mqtt", action="store_true", help="also from the closed file to the broker, with the real daemon")
+    parser.add_argument(
+        "--rival", choices=["ultralytics", "ultralytics-onnx"], help="also in turns with it, on the same images and weights"
+    )
+    parser.add_argument("--rival-python", metavar="FILE", help="a Python that has torch, ultralytics and timm (this one)")
+    parser.add_argument("--checkpoint", metavar="W.pt", help="the rival's segmenter: what ours was exported from")
+    parser.add_argument("--classifier-checkpoint", metavar="W.pt", help="the rival's classifier: what ours was exported from")
+    parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, stages")
+    arguments = parser.parse_args(argv)
+    scenarios = tuple(arguments.scenario.split(","))
+    if unknown := set(scenarios) - {"single-stream", "multi-stream", "offline"}:
+        parser.error(f"--scenario {', '.join(sorted(unknown))}: choose among single-stream, multi-stream, offline")
+    if arguments.duration <= 0:
+        parser.error("--duration must be more than 0")
+    if arguments.plot and Path(arguments.plot).suffix != ".svg":
+        parser.error(f"--plot {arguments.plot}: it is drawn as SVG, so name it .svg")
+    # Without a file of the user's, images of the end-to-end measurement have no sidecars that would be worth a wait.
+    settings = _one_shot_settings(arguments.config, {} if arguments.config else {"watch": {"sidecar_wait_s": 0.0}})
+    from edge.commands.bench.command import Options, run
+
+    weights, classifier = arguments.checkpoint, arguments.classifier_checkpoint
+    options = Options(
+        paths=tuple(path for path, _ in _images(arguments.paths, settings)),
+        backends=tuple(arguments.backend.split(",")) if arguments.backend else (),
+        scenarios=scenarios,
+        duration_s=arguments.duration,
+        json=Path(arguments.json) if arguments.json else None,
+        plot=Path(arguments.plot) if arguments.plot else None,
+        compare=Path(arguments.compare) if arguments.compare else None,
+        fail_above=arguments.fail_above,
+        mqtt=arguments.mqtt,
+        rival=arguments.rival,
+        rival_python=arguments.rival_python,
+        checkpoint=Path(weights) if weights else None,
+        classifier_checkpoint=Path(classifier) if classifier else None,
+    )
+    return run(options, settings)

@@ -1,0 +1,243 @@
+"""This machine and perhaps a configuration in, findings with their cures out."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from edge import __version__
+from edge.backends import table
+from edge.backends.tensorrt import passport
+from edge.commands import inspect_files
+from edge.config import Settings, parse
+from edge.errors import EdgeError, ModelError, StateError
+from edge.folder import watch
+from edge.inspection import parity
+from edge.inspection.pipeline import Pipeline
+from edge.journal import Journal
+from edge.models.card import load_card
+from edge.models.card import resolve as resolve_model
+from edge.mqtt import publisher
+
+Level = Literal["ok", "note", "problem"]
+SYMBOLS: dict[Level, str] = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
+LEAST_WATCHES = 8192
+LEAST_OPEN_FILES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. cure: what to do about it, empty when nothing needs doing."""
+
+    area: str
+    level: Level
+    text: str
+    cure: str = ""
+
+
+def diagnose(settings: Settings | None, *, as_json: bool = False) -> int:
+    """Print every finding on stdout; 1 when there is a problem."""
+    return _report(_all_findings(settings), as_json)
+
+
+def check(settings: Settings) -> int:
+    """What `edge-daemon --check` says: configuration, folder, models, state and broker; 1 when there is a problem."""
+    looks = (_folder, _models, _state, _broker)
+    return _report((finding for look in looks for finding in look(settings)), as_json=False)
+
+
+def _report(findings: Iterator[Finding], as_json: bool) -> int:
+    seen = []
+    for finding in findings:
+        seen.append(finding)
+        if not as_json:
+            print(f"{SYMBOLS[finding.level]} {finding.area:<9} {finding.text}", flush=True)
+            if finding.cure:
+                print(f"{'':18}→ {finding.cure}", flush=True)
+    problems = sum(finding.level == "problem" for finding in seen)
+    if as_json:
+        print(json.dumps({"schema": "edge.doctor/1", "problems": problems, "findings": [asdict(finding) for finding in seen]}))
+    else:
+        print(f"\n{problems} problem{'s' * (problems != 1)} in {len(seen)} things looked at")
+    return 1 if problems else 0
+
+
+def _all_findings(settings: Settings | None) -> Iterator[Finding]:
+    yield from _machine()
+    yield from _limits()
+    yield from _backends(settings)
+    yield from _gpu(settings or parse({"watch": {"folder": os.devnull}}, {}))
+    if settings is None:
+        yield from _models(parse({"watch": {"folder": os.devnull}}, {}))
+        yield Finding("config", "note", "no --config given: folder, state and broker were not looked at")
+        return
+    for look in (_folder, _models, _state, _broker):
+        yield from look(settings)
+
+
+def _machine() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0))
+    yield Finding(
+        "machine", "ok", f"{platform.platform()}, {cores} cores, Python {platform.python_version()}, edge {__version__}"
+    )
+    version = metadata.version("watchdog")
+    yield Finding("machine", "ok", f"watchdog {version}, paho-mqtt {metadata.version('paho-mqtt')}")
+
+
+def _limits() -> Iterator[Finding]:
+    watches = Path("/proc/sys/fs/inotify/max_user_watches")
+    if watches.is_file():
+        allowed = int(watches.read_text())
+        if allowed < LEAST_WATCHES:
+            cure = "sysctl fs.inotify.max_user_watches=65536 (rescans find every file until then, only later)"
+            yield Finding("limits", "note", f"{allowed} folders can be watched for events", cure)
+        else:
+            yield Finding("limits", "ok", f"{allowed} folders can be watched for events")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < LEAST_OPEN_FILES:
+        yield Finding("limits", "problem", f"only {soft} files may be open", "raise LimitNOFILE= in the unit, or ulimit -n")
+    else:
+        yield Finding("limits", "ok", f"{soft} files may be open")
+
+
+def _backends(settings: Settings | None) -> Iterator[Finding]:
+    here = table.installed()
+    for name in table.BACKENDS:
+        if name in here:
+            yield Finding("backend", "ok", f"{name} is installed")
+        else:
+            yield Finding("backend", "note", f"{name} is not installed", f"pip install 'sem-corrosion-edge[{name}]'")
+    if not here:
+        yield Finding("backend", "problem", "no inference library is installed", "pip install onnxruntime")
+        return
+    subject = settings or parse({"watch": {"folder": os.devnull}}, {})
+    memory = subject.state.folder if settings and os.access(subject.state.folder, os.W_OK) else inspect_files.cache_folder()
+    yield from _tried("backend", lambda: _tried_pipeline(subject, memory))
+
+
+def _tried_pipeline(settings: Settings, memory: Path) -> str:
+    micrographs = parity.sample_micrographs()
+    precision, why = parity.gated_precision(settings, memory)
+    with Pipeline(settings, precision=precision) as pipeline:
+        from edge.records import Source
+
+        spent = [pipeline.inspect(one, Source("sample", "sample", None)).timing.total for one in micrographs]
+        models = pipeline.models
+    middle = sorted(spent)[len(spent) // 2]
+    return (
+        f"{settings.models.backend} means {models.backend} in {models.precision}: {middle:.0f} ms for a shipped image "
+        f"(median of {len(spent)}); {why}"
+    )
+
+
+def _gpu(settings: Settings) -> Iterator[Finding]:
+    gpu = passport.this_gpu()
+    if gpu is None:
+        if shutil.which("nvidia-smi") or Path("/etc/nv_tegra_release").exists():
+            yield Finding(
+                "gpu", "problem", "an NVIDIA GPU seems to be here, but its driver does not answer", "nvidia-smi says why"
+            )
+        else:
+            yield Finding("gpu", "ok", "no NVIDIA GPU: models run on the processor")
+        return
+    try:
+        reason = table.without_engine(parity.models_of(settings))
+    except ModelError as error:
+        reason = str(error)
+    if reason is None:
+        yield Finding("gpu", "ok", f"{gpu.name}: both models have an engine")
+    else:
+        yield Finding("gpu", "note", f"{gpu.name} is not used: {reason}", "docs/gpu.md: edge-export tensorrt")
+
+
+def _folder(settings: Settings) -> Iterator[Finding]:
+    folder = settings.watch.folder
+    if not folder.is_dir():
+        yield Finding("folder", "problem", f"{folder} is no folder", "create or mount it, or correct watch.folder")
+        return
+    if not os.access(folder, os.R_OK | os.X_OK):
+        cure = "give this user read and search permission"
+        yield Finding("folder", "problem", f"{folder} cannot be read by this user", cure)
+        return
+    count = sum(1 for _ in watch.scan(folder, settings.watch.patterns, settings.watch.recursive))
+    yield Finding("folder", "ok", f"{folder} can be read and holds {count} images")
+    if kind := watch.network_file_system(folder, Path("/proc/self/mounts").read_text(errors="replace")):
+        level: Level = "ok" if settings.watch.settle_s >= 3 else "note"
+        cure = "" if level == "ok" else "set watch.settle_s = 3 or more: shares show files late and out of date"
+        yield Finding(
+            "folder", level, f"it is a network share ({kind}): it is looked at every {settings.watch.rescan_s:g} s", cure
+        )
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    stages = settings.inspect.stages
+    tasks: list[tuple[Literal["segment", "classify"], str]] = []
+    if stages != "classify":
+        tasks.append(("segment", settings.models.segmenter))
+    if stages != "segment":
+        tasks.append(("classify", settings.models.classifier))
+    for task, name in tasks:
+        yield from _tried("models", lambda task=task, name=name: _described_model(name, task))  # type: ignore[misc]
+
+
+def _described_model(name: str, task: Literal["segment", "classify"]) -> str:
+    path = resolve_model(name, task)
+    card = load_card(path, task)
+    return f"{card.name} {card.version} ({path.name}) to {task}: {', '.join(card.classes)}; its hash matches its card"
+
+
+def _state(settings: Settings) -> Iterator[Finding]:
+    folder = settings.state.folder
+    if not (folder / "journal.sqlite3").exists():
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if os.access(existing, os.W_OK):
+            yield Finding("state", "ok", f"{folder} holds no journal yet; it is made at the first start")
+        else:
+            cure = "run as the service's user, or create the folder for it (systemd does it by StateDirectory=)"
+            yield Finding("state", "problem", f"{folder} cannot be made by this user", cure)
+        return
+    try:
+        with Journal.view(folder) as journal:
+            counts, dead = journal.info(), journal.dead_letters()
+    except StateError as error:
+        yield Finding("state", "problem", str(error))
+        return
+    images = counts["images"]
+    text = f"{images['done']} images done, {images['waiting'] + images['running']} waiting, {counts['unsent']} messages unsent"
+    yield Finding("state", "ok", text)
+    for letter in dead[-10:]:
+        cure = "correct the broker's limits or permissions, then have it inspected again by command/inspect"
+        yield Finding("state", "problem", f"the broker refused seq {letter.seq} for good: {letter.reason}", cure)
+    free = shutil.disk_usage(folder).free
+    if free < 1 << 30:
+        yield Finding(
+            "state", "note", f"only {free >> 20} MiB are free where the state lies", "make room, or lower state.max_gib"
+        )
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    mqtt = settings.mqtt
+    where = f"{mqtt.host}:{mqtt.port}"
+    try:
+        publisher.probe(mqtt, settings.topic_prefix)
+    except EdgeError as error:
+        cure = "the daemon keeps trying and stores everything until it comes back" if "refused" in str(error) else ""
+        yield Finding("broker", "problem", f"{where}: {error}", cure)
+    else:
+        yield Finding("broker", "ok", f"{where} took a connection; topics are below {settings.topic_prefix}")
+
+
+def _tried(area: str, look: Callable[[], str]) -> Iterator[Finding]:
+    """A finding from something that can fail."""
+    try:
+        yield Finding(area, "ok", look())
+    except EdgeError as error:
+        yield Finding(area, "problem", str(error))

@@ -1,0 +1,136 @@
+"""Paths in, printed inspections and pictures out: what `edge-inspect` does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edge.config import Settings
+from edge.errors import ImageError
+from edge.folder.file import limits_of, read_file
+from edge.inspection import overlay, parity
+from edge.inspection.pipeline import Pipeline
+from edge.records import Failure, Inspection, Source, Timing
+from edge.wire import encode as wire
+
+ONE_SHOT_EPOCH = "6f7a3c52-2f0e-5d55-9f0c-1c2c50d7a3b1"
+"""Stands for the journal's epoch where there is no journal, so that the same file has the same id in every run."""
+
+WORTH_INT8 = 20
+"""Loading the quantised copy beside the classifier takes longer than it saves on fewer images."""
+
+
+def cache_folder() -> Path:
+    """Where a user's one-shot commands remember things."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sem-corrosion-edge"
+
+
+def inspect_paths(images: Iterable[tuple[Path, str]], settings: Settings, *, as_json: bool, out: Path | None) -> int:
+    """Inspect each (path, name to call it by); the exit status is 1 when one failed, 2 when there was none."""
+    failed = done = 0
+    images = list(images)
+    precision, _ = parity.gated_precision(settings, cache_folder(), may_run=False)
+    if precision == "int8" and len(images) < WORTH_INT8:
+        precision = "float32"
+    written = _Names(out)
+    limits = limits_of(settings)
+    with Pipeline(settings, precision=precision) as pipeline:
+        for path, called in images:
+            sha256 = None
+            try:
+                started = time.perf_counter()
+                file = read_file(path, limits.max_bytes)
+                sha256 = file.sha256
+                read_ms = (time.perf_counter() - started) * 1e3
+                inspections = pipeline.inspect_file(file, source_of(path, called, sha256), Timing(read=read_ms))
+            except ImageError as error:
+                failed += 1
+                _tell_failure(source_of(path, called, sha256), error, settings, as_json)
+                continue
+            done += 1
+            for inspection in inspections:
+                document = encode(inspection, settings)
+                if as_json:
+                    print(document.decode(), flush=True)
+                else:
+                    print(describe(inspection), flush=True)
+                written.write(path, inspection, document)
+    if not done and not failed:
+        print("edge-inspect: no image found under the paths named", file=sys.stderr)
+        return 2
+    return 1 if failed else 0
+
+
+def source_of(path: Path, called: str, sha256: str | None) -> Source:
+    """Which file it is, in text that is always valid UTF-8."""
+    return Source(wire.display_path(path.name), wire.display_path(called), sha256)
+
+
+def encode(inspection: Inspection, settings: Settings) -> bytes:
+    """The inspection as `edge.inspection/1`, with no epoch and no seq: it stands in no journal."""
+    source = inspection.source
+    key = f"{source.sha256}/{source.path}"
+    identity = wire.verdict_id(ONE_SHOT_EPOCH, key, 1, 1, page=inspection.micrograph.page)
+    return wire.encode_inspection(inspection, inspection_id=identity, epoch=None, seq=None, device=settings.device)
+
+
+def describe(inspection: Inspection) -> str:
+    """One inspection as a few lines for people."""
+    lines = [inspection.source.path + (f" page {inspection.micrograph.page + 1}" if inspection.micrograph.pages > 1 else "")]
+    if severity := inspection.severity:
+        sure = "" if severity.prediction_set is None else f", prediction set: {', '.join(severity.prediction_set)}"
+        lines.append(f"  severity   {severity.label} ({severity.confidence:.0%}{sure})")
+    if inspection.models.segmenter:
+        count, fraction = len(inspection.regions), inspection.measures.area_fraction
+        lines.append(f"  corrosion  {count} region{'s' * (count != 1)}, {fraction:.2%} of the area")
+        pixel_um = inspection.micrograph.pixel_size_um
+        if pixel_um and count:
+            area, diameter = (
+                inspection.measures.area_px[0] * pixel_um**2,
+                inspection.measures.equivalent_diameter_px[0] * pixel_um,
+            )
+            lines.append(f"  largest    {overlay.four_figures(area)} µm², {overlay.four_figures(diameter)} µm across")
+    nm = inspection.micrograph.pixel_size_nm
+    scale = "unknown" if nm is None else f"{overlay.four_figures(nm)} nm a pixel ({inspection.micrograph.pixel_size_source})"
+    lines.append(f"  scale      {scale}")
+    reasons = inspection.severity.reasons if inspection.severity else ()
+    lines += [f"  review     {reason}" for reason in reasons]
+    lines += [f"  note       {warning}" for warning in inspection.quality.warnings if warning not in reasons]
+    return "\n".join(lines)
+
+
+def _tell_failure(source: Source, error: ImageError, settings: Settings, as_json: bool) -> None:
+    if as_json:
+        failure = Failure(source, error.code, error.message, datetime.now(timezone.utc))
+        identity = wire.verdict_id(ONE_SHOT_EPOCH, f"{source.sha256}/{source.path}", 1, 1, kind="failure")
+        document = wire.encode_failure(failure, failure_id=identity, epoch=None, seq=None, device=settings.device)
+        print(document.decode(), flush=True)
+    else:
+        print(f"{source.path}\n  FAILED     {error.code}: {error.message}", flush=True)
+
+
+class _Names:
+    """Writes results into a folder, never over another image's of the same stem."""
+
+    def __init__(self, out: Path | None) -> None:
+        self._out = out
+        self._taken: dict[str, tuple[Path, int]] = {}
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+
+    def write(self, path: Path, inspection: Inspection, document: bytes) -> None:
+        if not self._out:
+            return
+        page = inspection.micrograph.page
+        stem = wire.display_path(path.stem) + (f".page{page + 1}" if inspection.micrograph.pages > 1 else "")
+        name, number = stem, 1
+        while self._taken.setdefault(name, (path, page)) != (path, page):
+            number += 1
+            name = f"{stem}-{number}"
+        picture = overlay.encode(overlay.draw(inspection), "png")
+        (self._out / f"{name}.overlay.png").write_bytes(picture)
+        (self._out / f"{name}.inspection.json").write_bytes(document + b"\n")

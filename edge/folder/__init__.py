@@ -1,0 +1,1 @@
+"""The microscope's export folder in, finished files and their bytes out."""

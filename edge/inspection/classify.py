@@ -1,0 +1,168 @@
+"""Stage 2: a grey image and the boxes of its largest regions in, their severities out.
+
+Field of view and regions go through the network in one batch. The class-activation map is exact: for a network that
+ends in global average pooling and a linear layer, Grad-CAM at the last convolution equals the class-weighted sum of
+its feature maps, which the model gives out as `cam` (Selvaraju et al. 2017, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.backends import Network, require_numbers
+from edge.backends.crop import Look, canvas, see
+from edge.errors import ModelError
+from edge.models.card import DomainStatistics, ModelCard
+from edge.records import SEVERITIES, Grey, RegionSeverity, Severity, SeverityLabel
+
+SMALLEST_CROP_PX = 32
+
+
+def field_look(image_shape: tuple[int, ...], side_px: int) -> Look:
+    """The whole image on a square; the aspect ratio is not kept, as in the paper's section 3.3."""
+    height, width = image_shape
+    return Look(0, 0, width, height, side_px, side_px)
+
+
+def region_look(image_shape: tuple[int, ...], box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Look:
+    """A square around one region.
+
+    box_px: x, y, width, height.  The square's side is the box's longer side times (1 + 2 margin), at least
+    `SMALLEST_CROP_PX`. It is shifted into the image where it fits and edge-replicated where it does not.
+    """
+    height, width = image_shape
+    x, y, box_width, box_height = (int(value) for value in box_px)
+    side = max(SMALLEST_CROP_PX, round(max(box_width, box_height) * (1 + 2 * margin)))
+    left = _shift_inside(x + box_width / 2 - side / 2, side, width)
+    top = _shift_inside(y + box_height / 2 - side / 2, side, height)
+    return Look(left, top, side, side, side_px, side_px)
+
+
+def field_of_view(grey: Grey, side_px: int) -> Grey:
+    """`field_look` as pixels: uint8 [side_px, side_px]."""
+    return canvas(grey, field_look(grey.shape, side_px), side_px, side_px)
+
+
+def crop_region(grey: Grey, box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Grey:
+    """`region_look` as pixels: uint8 [side_px, side_px]."""
+    return canvas(grey, region_look(grey.shape, box_px, margin, side_px), side_px, side_px)
+
+
+def domain_distance(embedding: NDArray[np.float32], domain: DomainStatistics) -> NDArray[np.float64]:
+    """How far embeddings [N, D] lie from the training images, in standard deviations: float64 [N].
+
+    Principal components of the standardised embedding: root mean square of the coordinates along them, or of what they
+    leave, whichever is farther out. What is foreign often lies where training images never vary, so the rest must not
+    be outvoted by the components.
+    """
+    components = np.asarray(domain.components, np.float64)
+    offset = (embedding.astype(np.float64) - np.asarray(domain.mean)) / np.asarray(domain.deviations)
+    coordinates = offset @ components.T
+    rest = offset - coordinates @ components
+    spare = max(offset.shape[1] - len(components), 1)
+    along = np.square(coordinates / np.asarray(domain.scales)).mean(axis=1)
+    beside = np.square(rest).sum(axis=1) / domain.residual_scale**2 / spare
+    return np.asarray(np.sqrt(np.maximum(along, beside)))
+
+
+class Classifier:
+    """The severity network with its card."""
+
+    def __init__(self, network: Network, card: ModelCard, copy: Network | None = None) -> None:
+        """copy: of the network, faster and less exact, which then judges the regions; the field is never its."""
+        unknown = set(card.classes) - set(SEVERITIES)
+        if unknown:
+            raise ModelError(
+                f"the classifier {card.name} has classes {sorted(unknown)}; only {', '.join(SEVERITIES)} are known"
+            )
+        self._network = network
+        self._copy = copy
+        self._copys_temperature = float(getattr(copy, "temperature", None) or card.calibration.temperature)
+        self.card = card
+
+    def assess(
+        self, grey: Grey, boxes_px: NDArray[np.int32], region_crops: int
+    ) -> tuple[Severity, tuple[RegionSeverity | None, ...]]:
+        """Severity of the field of view, and of the first `region_crops` boxes; the others get None.
+
+        grey: uint8 [H, W].  boxes_px: int32 [N, 4], largest region first.  Raises BackendError.
+        """
+        side = self.card.input_px
+        chosen = boxes_px[:region_crops]
+        whole = [field_look(grey.shape, side)]
+        crops = [region_look(grey.shape, box, self.card.crop_margin, side) for box in chosen]
+        outputs = see(self._network, grey, whole if self._copy else whole + crops, side, side)
+        for name in ("logits", "cam", "embedding"):
+            require_numbers(outputs[name], f"outputs {name}")
+        probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
+        field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1])
+        of_regions = self._copys_probabilities(grey, crops) if self._copy and crops else probabilities[1:]
+        regions = [self._region_severity(row) for row in of_regions]
+        return field, tuple(regions) + (None,) * (len(boxes_px) - len(chosen))
+
+    def _copys_probabilities(self, grey: Grey, crops: Sequence[Look]) -> NDArray[np.float64]:
+        logits = see(cast(Network, self._copy), grey, crops, self.card.input_px, self.card.input_px)["logits"]
+        require_numbers(logits, "outputs logits")
+        return softmax(logits.astype(np.float64) / self._copys_temperature)
+
+    def _region_severity(self, probabilities: NDArray[np.float64]) -> RegionSeverity:
+        best = int(probabilities.argmax())
+        return RegionSeverity(self._label(best), float(probabilities[best]))
+
+    def _field_severity(
+        self, probabilities: NDArray[np.float64], cam: NDArray[np.float32], embedding: NDArray[np.float32]
+    ) -> Severity:
+        calibration, classes = self.card.calibration, self.card.classes
+        best = int(probabilities.argmax())
+        reasons = []
+        in_domain = True
+        domain_ratio = None
+        if calibration.domain is not None:
+            distance = float(domain_distance(embedding, calibration.domain)[0])
+            domain_ratio = distance / calibration.domain.threshold
+            in_domain = distance <= calibration.domain.threshold
+            if not in_domain:
+                reasons.append(
+                    f"out_of_domain: the image is unlike the training images "
+                    f"(distance {distance:.2f}, limit {calibration.domain.threshold:.2f})"
+                )
+        prediction_set: tuple[str, ...] | None = None
+        if in_domain and calibration.conformal_quantile is not None:
+            kept = 1 - probabilities <= calibration.conformal_quantile
+            kept[best] = True
+            prediction_set = tuple(name for name, keep in zip(classes, kept, strict=True) if keep)
+            if len(prediction_set) > 1:
+                coverage = f"{calibration.conformal_coverage:.0%} " if calibration.conformal_coverage else ""
+                reasons.append(f"ambiguous: the {coverage}prediction set holds {', '.join(prediction_set)}")
+        heat = np.maximum(cam[best].astype(np.float32), 0)
+        peak = float(heat.max())
+        return Severity(
+            label=self._label(best),
+            confidence=float(probabilities[best]),
+            probabilities={name: float(value) for name, value in zip(classes, probabilities, strict=True)},
+            prediction_set=prediction_set,
+            needs_review=bool(reasons),
+            reasons=tuple(reasons),
+            in_domain=in_domain,
+            cam=heat / peak if peak > 0 else heat,
+            domain_ratio=domain_ratio,
+        )
+
+    def _label(self, index: int) -> SeverityLabel:
+        return cast(SeverityLabel, self.card.classes[index])
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities [N, C] of logits [N, C]."""
+    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(axis=1, keepdims=True))
+
+
+def _shift_inside(start: float, side: int, length: int) -> int:
+    if side >= length:
+        return -((side - length) // 2)
+    return min(max(round(start), 0), length - side)

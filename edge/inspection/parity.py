@@ -1,0 +1,258 @@
+"""Two pipelines and a few images in, whether they agree out: the gate before a lower precision may speak for float32."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import __version__, sem
+from edge.backends import int8_copy, openvino_model, table
+from edge.backends.tensorrt import passport
+from edge.config import Settings
+from edge.errors import BackendError
+from edge.inspection.pipeline import Pipeline
+from edge.models.card import load_card
+from edge.models.card import resolve as resolve_model
+from edge.records import Inspection, Micrograph, Source
+
+log = logging.getLogger(__name__)
+
+LEAST_MASK_IOU = 0.99
+FLIP_MARGIN = 0.05
+"""A changed label counts as a flip only when the reference preferred its own by more than this."""
+DOMAIN_MARGIN = 0.05
+"""An image that enters or leaves the domain counts only when its distance in the reference is off the limit by more than
+this part of it."""
+
+MOST_REGION_CHANGES = 0.2
+"""Many regions are hardly one severity more than another, and the slightest difference tips them over; what computes
+wrongly changes half of them or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far a candidate's inspections are from the reference's.
+
+    mean_mask_iou: over images, intersection over union of the union of all masks (1 where both found nothing).
+    flips: images whose severity label differs although the reference was surer than `FLIP_MARGIN`.
+    domain_flips: images that are in the classifier's domain for one and not for the other, beyond `DOMAIN_MARGIN`.
+    region_changes: part of the regions that both outline alike whose severity label differs.
+    """
+
+    images: int
+    mean_mask_iou: float
+    worst_mask_iou: float
+    flips: int
+    domain_flips: int
+    largest_probability_difference: float
+    region_changes: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate may take the reference's place."""
+        same = not self.flips + self.domain_flips and self.region_changes <= MOST_REGION_CHANGES
+        return self.images > 0 and self.mean_mask_iou >= LEAST_MASK_IOU and same
+
+
+def compare(reference: Pipeline, candidate: Pipeline, micrographs: Iterable[Micrograph]) -> Parity:
+    """Run both pipelines over the same images."""
+    ious, differences, flips, domain_flips, region_changes = [], [0.0], 0, 0, []
+    for micrograph in micrographs:
+        source = Source("parity", "parity", None)
+        ours, theirs = reference.inspect(micrograph, source), candidate.inspect(micrograph, source)
+        first, second = _union(ours), _union(theirs)
+        region_changes += _region_changes(ours, theirs)
+        either = np.count_nonzero(first | second)
+        ious.append(np.count_nonzero(first & second) / either if either else 1.0)
+        if ours.severity and theirs.severity:
+            sure = sorted(ours.severity.probabilities.values())
+            margin = sure[-1] - sure[-2] if len(sure) > 1 else 1.0
+            flips += ours.severity.label != theirs.severity.label and margin > FLIP_MARGIN
+            domain_flips += is_domain_flip(ours.severity.domain_ratio, theirs.severity.domain_ratio)
+            differences += [abs(p - theirs.severity.probabilities[name]) for name, p in ours.severity.probabilities.items()]
+    return Parity(
+        images=len(ious),
+        mean_mask_iou=float(np.mean(ious)) if ious else 0.0,
+        worst_mask_iou=float(min(ious, default=0.0)),
+        flips=flips,
+        domain_flips=domain_flips,
+        largest_probability_difference=float(max(differences)),
+        region_changes=float(np.mean(region_changes)) if region_changes else 0.0,
+    )
+
+
+def is_domain_flip(reference: float | None, candidate: float | None) -> bool:
+    """Whether an image of these two `domain_ratio` enters or leaves the domain, beyond `DOMAIN_MARGIN`."""
+    if reference is None or candidate is None:
+        return reference is not candidate
+    return (reference > 1) != (candidate > 1) and abs(reference - 1) > DOMAIN_MARGIN
+
+
+def sample_files() -> list[Path]:
+    """The micrographs that are shipped with the package."""
+    folder = Path(__file__).parents[1] / "samples"
+    return sorted(path for path in folder.iterdir() if path.suffix in {".tif", ".png", ".jpg", ".bmp"})
+
+
+def sample_micrographs(most: int | None = None) -> list[Micrograph]:
+    """The shipped micrographs, read; those of the first `most` files."""
+    return [page for path in sample_files()[:most] for page in sem.read(path.read_bytes(), path.name)]
+
+
+def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -> tuple[str, str]:
+    """The precision that "auto" takes here, and why.
+
+    float16 where TensorRT has an engine of each model, compared with float32 when it was built. On OpenVINO the first of
+    `_lower_precisions` that passes `compare` on the shipped images with these very models; outcomes are remembered in the
+    folder `memory`. With may_run=False only remembered outcomes count.
+    Raises ModelError, and BackendError when not even float32 runs.
+    """
+    if settings.models.backend in {"auto", "tensorrt"}:
+        reason = table.without_engine(models_of(settings))
+        if reason is None:
+            return "float16", "TensorRT's engines agreed with float32 when they were built"
+        if passport.this_gpu() is not None:
+            log.warning("the GPU is not used: %s", reason)
+    if settings.models.backend != "auto" or table.resolve("auto") != "openvino":
+        return "float32", "float32 is the reference precision"
+    wanted = _lower_precisions(settings)
+    refused = []
+    for precision in wanted:
+        agrees, why = _agreement(settings, precision, memory, may_run=may_run)
+        if agrees:
+            return precision, why
+        refused.append(why)
+    return "float32", "; ".join(refused) or "this processor has neither bfloat16 nor 8-bit dot products for a quantised model"
+
+
+def _lower_precisions(settings: Settings) -> list[str]:
+    """What OpenVINO can run faster here than float32, best first: bfloat16 where the processor has it natively, int8 for the
+    regions' severities where it multiplies bytes at once and the classifier has a quantised copy."""
+    wanted = ["bfloat16"] if openvino_model.has_bfloat16() else []
+    if int8_copy.has_dot_products() and _copied(settings):
+        wanted.append("int8")
+    return wanted
+
+
+def _copied(settings: Settings) -> list[Path]:
+    return [model for model in models_of(settings) if int8_copy.has_copy(model)]
+
+
+def _agreement(settings: Settings, precision: str, memory: Path, *, may_run: bool) -> tuple[bool, str]:
+    """Whether this precision gives the inspections of float32, and in which words; see `gated_precision`."""
+    key = _key(settings, precision)
+    remembered = _recall(memory / f"parity-{precision}.json", key)
+    if remembered is None:
+        if not may_run:
+            return False, f"{precision} has not been checked on this machine yet: edge-doctor does it"
+        with Pipeline(settings) as reference:
+            try:
+                with Pipeline(settings, precision=precision) as candidate:
+                    remembered = compare(reference, candidate, sample_micrographs())
+            except BackendError as error:
+                return False, f"{precision} does not run here: {error}"
+        _remember(memory / f"parity-{precision}.json", key, remembered)
+    figures = (
+        f"mean mask IoU {remembered.mean_mask_iou:.4f}, {remembered.flips} severities and {remembered.domain_flips} domains "
+        f"changed on {remembered.images} images, and {remembered.region_changes:.0%} of the regions' severities"
+    )
+    if remembered.passed:
+        return True, f"{precision} agrees with float32 ({figures})"
+    return False, f"{precision} does not agree with float32 ({figures})"
+
+
+def models_of(settings: Settings) -> list[Path]:
+    """The model files that the settings name."""
+    stages, models = settings.inspect.stages, []
+    if stages != "classify":
+        models.append(resolve_model(settings.models.segmenter, "segment"))
+    if stages != "segment":
+        models.append(resolve_model(settings.models.classifier, "classify"))
+    return models
+
+
+def _region_changes(ours: Inspection, theirs: Inspection) -> list[bool]:
+    """Of each region with a severity and the same box in both: whether the label differs."""
+    first, second = (
+        dict(zip(map(tuple, found.regions.boxes_px.tolist()), found.region_severities, strict=True)) for found in (ours, theirs)
+    )
+    pairs = [(verdict, second.get(box)) for box, verdict in first.items()]
+    return [one.label != other.label for one, other in pairs if one and other]
+
+
+def _union(inspection: Inspection) -> NDArray[np.bool_]:
+    canvas = np.zeros(inspection.micrograph.grey.shape, np.bool_)
+    for (x, y, width, height), mask in zip(inspection.regions.boxes_px.tolist(), inspection.regions.masks, strict=True):
+        canvas[y : y + height, x : x + width] |= mask
+    return canvas
+
+
+def _key(settings: Settings, precision: str) -> list[str]:
+    """Everything that the outcome depends on."""
+    import openvino
+
+    wanted = settings.inspect
+    stages = wanted.stages
+    models = []
+    if stages != "classify":
+        models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment").sha256)
+    if stages != "segment":
+        models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify").sha256)
+    if precision == "int8":
+        models += [hashlib.sha256(int8_copy.copy_paths(model)[2].read_bytes()).hexdigest() for model in _copied(settings)]
+    thresholds = f"{stages} {wanted.confidence} {wanted.iou} {wanted.tile} {wanted.max_regions}"
+    return [*models, precision, thresholds, __version__, str(openvino.__version__), processor()]
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Which processor this is; `platform.processor` is empty on most Linux systems."""
+    try:
+        first = cpuinfo.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+    except OSError:
+        first = ""
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    known = [facts[name] for name in ("model name", "cpu family", "model", "stepping") if name in facts]
+    return " ".join(known) or platform.processor() or platform.machine()
+
+
+def _recall(path: Path, key: list[str]) -> Parity | None:
+    """The outcome remembered for this key; None also when the file is damaged, for then the gate runs again."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["key"] != key:
+            return None
+        values = stored["parity"]
+        return Parity(**{name: type_(values[name]) for name, type_ in _TYPES.items()})
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+_TYPES = {
+    "images": int,
+    "mean_mask_iou": float,
+    "worst_mask_iou": float,
+    "flips": int,
+    "domain_flips": int,
+    "largest_probability_difference": float,
+    "region_changes": float,
+}
+
+
+def _remember(path: Path, key: list[str], parity: Parity) -> None:
+    """Best effort: an outcome that cannot be stored is found again at the next start."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps({"key": key, "parity": asdict(parity)}, indent=1), encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        log.warning("cannot remember in %s that a lower precision was checked: %s", path, error)

@@ -1,0 +1,189 @@
+"""Micrographs in, inspections out: both stages, the measures and the reasons for doubt, in the order in which they run."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+
+from edge import sem
+from edge.backends import Network, table
+from edge.config import Settings
+from edge.folder.file import FileBytes, limits_of
+from edge.inspection.classify import Classifier
+from edge.inspection.measure import measure, quality
+from edge.inspection.segment import Segmenter, no_regions
+from edge.models.card import ModelCard, load_card
+from edge.models.card import resolve as resolve_model
+from edge.records import (
+    Inspection,
+    Measures,
+    Micrograph,
+    ModelIdentity,
+    ModelsUsed,
+    Quality,
+    Regions,
+    RegionSeverity,
+    Severity,
+    Source,
+    Timing,
+)
+
+REVIEW_WARNINGS = ("flat", "blurred", "zero_tail", "zero_rows", "saturated")
+"""Codes of quality warnings that are a reason to have a person look."""
+
+OpenNetwork = Callable[[str, Path, str], Network]
+
+
+class Pipeline:
+    """Both stages with their models loaded; opened, used and closed by one thread.
+
+    stages of the settings: "both", "segment" or "classify", the paper's three uses.
+    precision: "int8" for regions' severities by the classifier's quantised copy, and all else in float32.
+    """
+
+    def __init__(
+        self, settings: Settings, *, precision: str = "float32", open_network: OpenNetwork = table.open_network
+    ) -> None:
+        """Load what the settings name. Raises ModelError or BackendError."""
+        self._settings = settings
+        self._settings_sha256 = settings.inspection_sha256()
+        wanted = settings.inspect
+        backend = table.resolve(settings.models.backend, precision)
+        for_regions = precision == "int8"
+        precision = "float32" if for_regions else precision
+        networks: list[Network] = []
+        self._segmenter: Segmenter | None = None
+        self._classifier: Classifier | None = None
+        with ExitStack() as opened:
+            if wanted.stages != "classify":
+                path = resolve_model(settings.models.segmenter, "segment")
+                card = load_card(path, "segment")
+                networks.append(opened.enter_context(open_network(backend, path, precision)))
+                self._segmenter = Segmenter(
+                    networks[-1],
+                    card,
+                    confidence=wanted.confidence,
+                    iou=wanted.iou,
+                    tile=wanted.tile,
+                    max_regions=wanted.max_regions,
+                )
+            if wanted.stages != "segment":
+                path = resolve_model(settings.models.classifier, "classify")
+                card = load_card(path, "classify")
+                networks.append(opened.enter_context(open_network(backend, path, precision)))
+                network, copy = networks[-1], None
+                if for_regions:
+                    copy = opened.enter_context(open_network(backend, path, "int8"))
+                    networks.append(copy)
+                self._classifier = Classifier(network, card, copy)
+            self._opened = opened.pop_all()
+        self.models = ModelsUsed(
+            segmenter=_identity(self._segmenter.card) if self._segmenter else None,
+            classifier=_identity(self._classifier.card) if self._classifier else None,
+            backend=networks[0].name,
+            precision="/".join(dict.fromkeys(network.precision for network in networks)),
+            engine_sha256=_engine_sha256(networks),
+        )
+
+    def inspect(self, micrograph: Micrograph, source: Source, *, spent: Timing = Timing()) -> Inspection:  # noqa: B008 (frozen)
+        """The verdict on one micrograph.
+
+        spent: milliseconds that went into waiting, reading and decoding before. Raises BackendError when a network fails.
+        """
+        started = time.perf_counter()
+        regions, segment_ms, masks_ms = self._segment(micrograph)
+        segmented = time.perf_counter()
+        measures = measure(regions, (micrograph.height_px, micrograph.width_px))
+        measured = time.perf_counter()
+        severity: Severity | None = None
+        region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
+        if self._classifier:
+            severity, region_severities = self._classifier.assess(
+                micrograph.grey, regions.boxes_px, self._settings.inspect.region_crops
+            )
+        classified = time.perf_counter()
+        looks = quality(
+            micrograph.grey, micrograph.saturated_fraction, severity.in_domain if severity else None, micrograph.warnings
+        )
+        if severity:
+            severity = self._doubted(severity, looks, regions, measures)
+        finished = time.perf_counter()
+        return Inspection(
+            source=source,
+            micrograph=micrograph,
+            sample=self._settings.sample.fields(source.path),
+            regions=regions,
+            measures=measures,
+            severity=severity,
+            region_severities=region_severities,
+            quality=looks,
+            models=self.models,
+            smallest_region_px=self._smallest_region_px(micrograph),
+            settings_sha256=self._settings_sha256,
+            timing=replace(
+                spent,
+                segment=segment_ms,
+                masks=masks_ms,
+                measure=(measured - segmented + finished - classified) * 1e3,
+                classify=(classified - measured) * 1e3,
+                total=spent.read + spent.decode + (finished - started) * 1e3,
+            ),
+            made_at=datetime.now(timezone.utc),
+        )
+
+    def inspect_file(self, file: FileBytes, source: Source, spent: Timing = Timing()) -> list[Inspection]:  # noqa: B008 (frozen)
+        """The verdicts on a file's pages, which share what was `spent` on reading it. Raises ImageError or BackendError."""
+        started = time.perf_counter()
+        pages = sem.read(file.data, source.name, file.sidecars, limits_of(self._settings), self._settings.inspect.pixel_size_nm)
+        spent = replace(spent, decode=(time.perf_counter() - started) * 1e3).shared_by(len(pages))
+        return [self.inspect(page, source, spent=spent) for page in pages]
+
+    def close(self) -> None:
+        """Free both networks."""
+        self._opened.close()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _segment(self, micrograph: Micrograph) -> tuple[Regions, float, float]:
+        if not self._segmenter:
+            return no_regions(), 0.0, 0.0
+        regions, timing = self._segmenter.find(micrograph.grey)
+        return regions, timing.network_ms, timing.masks_ms
+
+    def _smallest_region_px(self, micrograph: Micrograph) -> float | None:
+        """Shortest diameter that the finest view resolves, in pixels of the image."""
+        if not self._segmenter or self._segmenter.card.smallest_region_px is None:
+            return None
+        return self._segmenter.card.smallest_region_px / self._segmenter.finest_scale(micrograph.grey.shape)
+
+    def _doubted(self, severity: Severity, looks: Quality, regions: Regions, measures: Measures) -> Severity:
+        """The severity with every further reason to have a person look."""
+        reasons = list(severity.reasons)
+        reasons += [warning for warning in looks.warnings if warning.partition(":")[0] in REVIEW_WARNINGS]
+        if self._segmenter and severity.label == "severe" and not len(regions):
+            reasons.append("stages_disagree: stage 2 says severe, stage 1 found no corroded region")
+        if self._segmenter and severity.label == "low" and measures.area_fraction > 0.25:
+            reasons.append(f"stages_disagree: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
+        return replace(severity, reasons=tuple(reasons), needs_review=bool(reasons))
+
+
+def _engine_sha256(networks: Sequence[Network]) -> str | None:
+    """Of the file that runs instead of the ONNX file: a TensorRT engine, a quantised copy. Of two, the hash of both hashes."""
+    hashes = [sha256 for network in networks if (sha256 := getattr(network, "engine_sha256", None))]
+    if len(hashes) < 2:
+        return hashes[0] if hashes else None
+    return hashlib.sha256("".join(hashes).encode("ascii")).hexdigest()
+
+
+def _identity(card: ModelCard) -> ModelIdentity:
+    return ModelIdentity(card.name, card.version, card.sha256)

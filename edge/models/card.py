@@ -1,0 +1,126 @@
+"""The JSON beside each model in, a checked card out: classes, input, calibration, what it was trained on, its hash."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import ModelError
+
+BUILTIN_FOLDER = Path(__file__).parent / "files"
+GREY_WINDOW_RULE = "declared-8bit-or-percentile-0.1-99.9/1"
+"""The one rule by which stored values become 8 bits, see `edge.sem.grey`; a card that names another is refused."""
+
+
+class _Card(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class DomainStatistics(_Card):
+    """Where the training images lay in the classifier's embedding: what `domain_distance` measures against.
+
+    mean, deviations: [D], of the training images.  components: [R, D], rows orthonormal, of the standardised embedding.
+    scales: [R], standard deviations along the rows.  residual_scale: of what the rows do not explain, per dimension.
+    threshold: distances above it are out of domain (the quantile named in `quantile` on held-out images).
+    """
+
+    mean: tuple[float, ...]
+    deviations: tuple[float, ...]
+    components: tuple[tuple[float, ...], ...]
+    scales: tuple[float, ...]
+    residual_scale: float
+    threshold: float
+    quantile: float
+
+
+class Calibration(_Card):
+    """Temperature for the softmax, split-conformal quantile of 1 - p(true class), and the domain."""
+
+    temperature: float = Field(1.0, gt=0)
+    conformal_quantile: float | None = Field(None, ge=0, le=1)
+    conformal_coverage: float | None = Field(None, gt=0, lt=1)
+    domain: DomainStatistics | None = None
+
+
+class Training(_Card):
+    """What the model learnt from and how it began."""
+
+    data: str
+    data_sha256: str
+    initialised_from: str
+    epochs: int
+    images: int
+    seed: int
+    command: str
+
+
+class ModelCard(_Card):
+    """Everything the edge must know about a model file that the file itself does not say."""
+
+    schema_: Literal["edge.model/1"] = Field("edge.model/1", alias="schema")
+    task: Literal["segment", "classify"]
+    name: str
+    version: str
+    architecture: str
+    classes: tuple[str, ...] = Field(min_length=1)
+    input_px: int = Field(gt=0, description="longest side of the segmenter's input; side of the classifier's")
+    grey_window: str
+    crop_margin: float = Field(0.0, ge=0, description="classifier: margin around a region, as a part of its longer side")
+    smallest_region_px: float | None = Field(
+        None, gt=0, description="segmenter: shortest resolvable diameter at the network's scale"
+    )
+    tile_above_px: int | None = Field(None, gt=0, description="segmenter: a longer image is also seen in native tiles")
+    tile_overlap_px: int = Field(96, ge=0)
+    calibration: Calibration = Calibration()
+    training: Training
+    scores: dict[str, Any]
+    licence: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+def card_path(model: Path) -> Path:
+    """`name.onnx` → `name.json`."""
+    return model.with_suffix(".json")
+
+
+def resolve(name: str, task: Literal["segment", "classify"]) -> Path:
+    """Path of a model that the settings name: "builtin" or a path. Raises ModelError when it is not there."""
+    path = BUILTIN_FOLDER / ("segmenter.onnx" if task == "segment" else "classifier.onnx") if name == "builtin" else Path(name)
+    if not path.is_file():
+        raise ModelError(f'no model at {path}: name an .onnx file in [models], or "builtin"')
+    return path
+
+
+def load_card(model: Path, task: Literal["segment", "classify"]) -> ModelCard:
+    """The card beside `model`, checked against the file's hash. Raises ModelError."""
+    path = card_path(model)
+    try:
+        card = ModelCard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{model} has no readable card {path.name} beside it: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise ModelError(f"the card {path} is not valid: {error}") from error
+    if card.task != task:
+        raise ModelError(f"{model} is a model to {card.task}, not to {task}")
+    if card.grey_window != GREY_WINDOW_RULE:
+        raise ModelError(
+            f"{model} was trained with the grey window {card.grey_window!r}; this version has {GREY_WINDOW_RULE!r}"
+        )
+    stat = model.stat()
+    if file_sha256(model, stat.st_size, stat.st_mtime_ns) != card.sha256:
+        raise ModelError(f"{model} is not the file that its card {path.name} describes (hashes differ): export it again")
+    return card
+
+
+@lru_cache(maxsize=16)
+def file_sha256(path: Path, size: int, mtime_ns: int) -> str:
+    """SHA-256 of a file in hex; size and mtime are only the cache's key."""
+    with path.open("rb") as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

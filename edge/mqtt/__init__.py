@@ -1,0 +1,1 @@
+"""The journal's outbox in, messages on the broker out."""

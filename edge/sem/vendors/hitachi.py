@@ -1,0 +1,61 @@
+"""The .txt file that Hitachi microscopes write beside the image in, what it says out.
+
+One section, [SemImageFile], of Key=Value lines; UTF-16, cp932 or Latin text, keys perhaps in full-width characters.
+PixelSize is in nanometres. DataSize is the stored image, data bar included. ImageName is often not the file's name.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edge.records import Acquisition
+from edge.sem.metadata import Evidence, Said, ini, length_nm, local_moment, number, plain, positive, stem, text, words
+
+VENDOR = "Hitachi"
+
+
+def sidecar_names(name: str) -> tuple[str, ...]:
+    """ "a.tif" → "a.txt"."""
+    return (f"{stem(name)}.txt",)
+
+
+def _sidecar(evidence: Evidence) -> str:
+    return text(evidence.sidecars.get(sidecar_names(evidence.name.lower())[0], b""))
+
+
+def recognises(evidence: Evidence) -> bool:
+    """True when the .txt file has Hitachi's section or its keys."""
+    string = plain(_sidecar(evidence))
+    return "[semimagefile]" in string.lower() or ("InstructName=" in string and "PixelSize=" in string)
+
+
+def read(evidence: Evidence) -> Said:
+    """What the .txt file says."""
+    said = {key: value for section in ini(_sidecar(evidence)).values() for key, value in section.items()}
+    pixel_nm = length_nm(said.get("PixelSize"), unit="nm")
+    size = re.match(r"(\d{1,7})\s*[xX*]\s*(\d{1,7})", said.get("DataSize", ""))
+    distance_nm = length_nm(said.get("WorkingDistance"), unit="um")
+    taken, warnings = local_moment(said.get("Date", ""), said.get("Time", ""))
+    return Said(
+        acquisition=Acquisition(
+            vendor=VENDOR,
+            model=words(said.get("InstructName")) or words(said.get("InstrumentName")),
+            captured_at=taken,
+            acceleration_kv=_kv(said.get("AcceleratingVoltage")),
+            magnification=positive(said.get("Magnification")),
+            detector=words(said.get("SignalName")),
+            working_distance_mm=distance_nm / 1e6 if distance_nm else None,
+        ),
+        pixel_nm=(pixel_nm, pixel_nm) if pixel_nm else None,
+        source="sidecar",
+        image_width=int(size.group(1)) or None if size else None,
+        image_height=int(size.group(2)) or None if size else None,
+        warnings=warnings,
+    )
+
+
+def _kv(string: str | None) -> float | None:
+    value = number(string)
+    if not value:
+        return None
+    return abs(value) if "kv" in (string or "").lower() else abs(value) / 1000

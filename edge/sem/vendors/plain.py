@@ -1,0 +1,54 @@
+"""Any other image in; a pixel size out only where the file names a unit: ImageJ's or OME's metadata.
+
+TIFF resolution tags, PNG pHYs and JPEG density are the print or screen resolution of whatever exported the file: they
+are never taken for a pixel size.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from edge.sem.metadata import NM, Evidence, Said, positive, text
+
+DESCRIPTION: Final = 270
+X_RESOLUTION, Y_RESOLUTION = 282, 283
+
+
+def recognises(evidence: Evidence) -> bool:
+    """Always true: the last row of the table."""
+    return True
+
+
+def read(evidence: Evidence) -> Said:
+    """Pixel size from ImageJ or OME metadata, else nothing."""
+    description = text(evidence.tags.get(DESCRIPTION, b""))
+    if description.startswith("ImageJ="):
+        return Said(pixel_nm=_imagej(description, evidence))
+    if "<OME" in description:
+        return Said(pixel_nm=_ome(description))
+    return Said()
+
+
+def _imagej(description: str, evidence: Evidence) -> tuple[float, float] | None:
+    match = re.search(r"^unit=(\S+)", description, re.MULTILINE)
+    unit = match.group(1).replace("\\u00B5", "µ").replace("\\u00b5", "µ").lower() if match else ""
+    across, down = (evidence.numbers.get(tag, (0.0,))[0] for tag in (X_RESOLUTION, Y_RESOLUTION))
+    if unit not in NM or across <= 0:
+        return None
+    return NM[unit] / across, NM[unit] / (down if down > 0 else across)
+
+
+def _ome(description: str) -> tuple[float, float] | None:
+    def attribute(name: str) -> str | None:
+        match = re.search(rf'\b{name}="([^"]*)"', description)
+        return match.group(1) if match else None
+
+    sizes = []
+    for axis in "XY":
+        size = positive(attribute(f"PhysicalSize{axis}"))
+        unit = (attribute(f"PhysicalSize{axis}Unit") or "µm").lower()
+        if size is None or unit not in NM:
+            return None
+        sizes.append(size * NM[unit])
+    return sizes[0], sizes[1]

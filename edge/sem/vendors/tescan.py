@@ -1,0 +1,67 @@
+"""TESCAN's TIFF tag 50431 or the .hdr file beside the image in, what they say out.
+
+Both hold the same Key=Value lines, the file in [MAIN] and [SEM] sections, the tag in length-prefixed ones after a
+JPEG 2000 preview. Lengths are in metres, voltages in volts. ImageStripSize rows at the bottom are the data bar.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from edge.records import Acquisition
+from edge.sem.metadata import Evidence, Said, ini, moment, positive, stem, text, whole, words
+
+TAG: Final = 50431
+VENDOR: Final = "TESCAN"
+_LINE = re.compile(rb"([A-Z][A-Za-z0-9]{1,40})=([^\r\n\0]{0,400})(?=[\r\n])")
+
+
+def sidecar_names(name: str) -> tuple[str, ...]:
+    """ "a.tif" → "a-tif.hdr" (current software) and "a.hdr"."""
+    return (f"{stem(name)}-{name.rpartition('.')[2]}.hdr", f"{stem(name)}.hdr")
+
+
+def recognises(evidence: Evidence) -> bool:
+    """True when the tag is there or an .hdr file with a pixel size or a TESCAN device is."""
+    return TAG in evidence.tags or bool(_sidecar(evidence))
+
+
+def read(evidence: Evidence) -> Said:
+    """What tag and sidecar say; the tag wins for what it has."""
+    tag = {key.decode("ascii"): text(value) for key, value in reversed(_LINE.findall(_text_part(evidence.tags.get(TAG, b""))))}
+    sidecar = _sidecar(evidence)
+    said = {**sidecar, **{key: value for key, value in tag.items() if value}}
+    across, down = positive(said.get("PixelSizeX")), positive(said.get("PixelSizeY"))
+    volts = positive(said.get("HV")) or positive(said.get("AcceleratorVoltage"))
+    distance_m = positive(said.get("WD"))
+    from_tag = positive(tag.get("PixelSizeX")) is not None
+    return Said(
+        acquisition=Acquisition(
+            vendor=VENDOR,
+            model=words(said.get("Device")),
+            captured_at=moment(f"{said.get('Date', '')} {said.get('Time', '')}", ("%Y-%m-%d %H:%M:%S",)),
+            acceleration_kv=volts / 1000 if volts else None,
+            magnification=positive(said.get("Magnification")),
+            detector=words(said.get("Detector")) or words(said.get("Detector0")),
+            working_distance_mm=distance_m * 1000 if distance_m else None,
+        ),
+        pixel_nm=(across * 1e9, (down or across) * 1e9) if across else None,
+        source="metadata" if from_tag else "sidecar",
+        bar_rows=whole(said.get("ImageStripSize")),
+    )
+
+
+def _text_part(raw: bytes) -> bytes:
+    start = raw.find(b"AccFrames=")
+    return raw[start:] if start >= 0 else raw
+
+
+def _sidecar(evidence: Evidence) -> Mapping[str, str]:
+    for name in sidecar_names(evidence.name.lower()):
+        sections = ini(text(evidence.sidecars.get(name, b"")))
+        main = sections.get("MAIN", {})
+        if "PixelSizeX" in main or "TESCAN" in main.get("Device", ""):
+            return {**sections.get("SEM", {}), **sections.get("FIB", {}), **main}
+    return {}

@@ -1,0 +1,103 @@
+"""Thermo Fisher (FEI) TIFF tags in, what they say out: INI text in tag 34682 or 34680, newer files also XML in 34683.
+
+Lengths are in metres, voltages in volts. [Image] ResolutionX and ResolutionY are the scanned image; a data bar is added
+below it, whatever DatabarHeight says (0 is written over real bars).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from edge.records import Acquisition
+from edge.sem.metadata import Evidence, Said, ini, local_moment, moment, positive, text, whole, words
+
+INI_TAGS: Final = (34682, 34680)
+XML_TAG: Final = 34683
+VENDOR: Final = "Thermo Fisher (FEI)"
+DAY_S: Final = 86400
+
+Sections = Mapping[str, Mapping[str, str]]
+
+
+def recognises(evidence: Evidence) -> bool:
+    """True when a tag holds FEI's text or XML."""
+    return any(tag in evidence.tags for tag in (*INI_TAGS, XML_TAG))
+
+
+def read(evidence: Evidence) -> Said:
+    """What the tags say; the INI text wins over the XML, which has more digits but is rarer."""
+    sections = next((ini(text(evidence.tags[tag])) for tag in INI_TAGS if tag in evidence.tags), {})
+    xml = text(evidence.tags.get(XML_TAG, b""))
+    beam = sections.get("Beam", {})
+    column = sections.get(beam.get("Beam", "EBeam"), {})
+    scan = {**sections.get(beam.get("Scan", "EScan"), {}), **{k: v for k, v in sections.get("Scan", {}).items() if v}}
+    image = sections.get("Image", {})
+    width = whole(image.get("ResolutionX")) or whole(_xml(xml, "ImageSize", "X"))
+    height = whole(image.get("ResolutionY")) or whole(_xml(xml, "ImageSize", "Y"))
+    field_m = positive(scan.get("HorFieldsize")) or positive(column.get("HFW"))
+    volts = positive(beam.get("HV")) or positive(column.get("HV")) or positive(_xml(xml, "AccelerationVoltage"))
+    canvas_m = positive(image.get("MagCanvasRealWidth"))
+    distance_m = positive(column.get("WD")) or positive(_xml(xml, "WorkingDistance"))
+    taken, warnings = _taken(sections, xml)
+    pixel_m = _pixel_m(scan, column, xml, width, height)
+    if not sections.get("Scan") and not xml:
+        warnings = (*warnings, "metadata_damaged: the microscope's text has no [Scan] section")
+    return Said(
+        acquisition=Acquisition(
+            vendor=VENDOR,
+            model=words(sections.get("System", {}).get("SystemType")) or words(_xml(xml, "InstrumentClass")),
+            captured_at=taken,
+            acceleration_kv=volts / 1000 if volts else None,
+            # The magnification in the data bar is that of a print as wide as the "canvas".
+            magnification=float(f"{canvas_m / field_m:.5g}") if canvas_m and field_m else None,
+            detector=words(sections.get("Detectors", {}).get("Name")) or words(_xml(xml, "DetectorName")),
+            working_distance_mm=distance_m * 1000 if distance_m else None,
+        ),
+        pixel_nm=(pixel_m[0] * 1e9, pixel_m[1] * 1e9) if pixel_m else None,
+        image_width=width,
+        image_height=height,
+        bar_rows=whole(sections.get("PrivateFei", {}).get("DatabarHeight")) if not height else None,
+        warnings=warnings,
+    )
+
+
+def _pixel_m(
+    scan: Mapping[str, str], column: Mapping[str, str], xml: str, width: int | None, height: int | None
+) -> tuple[float, float] | None:
+    across, down = positive(scan.get("PixelWidth")), positive(scan.get("PixelHeight"))
+    if across is None:
+        across, down = positive(_xml(xml, "PixelSize", "X")), positive(_xml(xml, "PixelSize", "Y"))
+    if across is None and width:
+        field = positive(scan.get("HorFieldsize")) or positive(column.get("HFW"))
+        vertical = positive(scan.get("VerFieldsize")) or positive(column.get("VFW"))
+        across = field / width if field else None
+        down = vertical / height if vertical and height else None
+    return (across, down or across) if across else None
+
+
+def _xml(xml: str, *path: str) -> str | None:
+    """Text of the first element found by descending through `path`; a pattern, since damaged XML must not cost the rest."""
+    for name in path:
+        match = re.search(rf"<{name}(?:\s[^>]*)?>(.*?)</{name}>", xml, re.DOTALL)
+        if match is None:
+            return None
+        xml = match.group(1)
+    return xml
+
+
+def _taken(sections: Sections, xml: str) -> tuple[datetime | None, tuple[str, ...]]:
+    """When the image was taken, and doubts: [User] Date follows the locale of the microscope's Windows, the others do not."""
+    sure = moment((_xml(xml, "AcquisitionDatetime") or "")[:19], ("%Y-%m-%dT%H:%M:%S",)) or moment(
+        sections.get("PrivateFei", {}).get("TimeOfCreation"), ("%d.%m.%Y %H:%M:%S",)
+    )
+    user = sections.get("User", {})
+    date = user.get("Date", "")
+    said, doubts = local_moment(date, user.get("Time", ""))
+    if sure is None:
+        return said, doubts
+    if said and abs((said - sure).total_seconds()) > DAY_S:
+        return sure, (f"date_conflict: the file says {sure.date()} and {date}: the former is used",)
+    return sure, ()

@@ -1,0 +1,1 @@
+"""Settings in, a service that runs for years out: threads, systemd, children that may die."""

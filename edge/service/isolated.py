@@ -1,0 +1,97 @@
+"""A path in, inspections out, by a child process that may die of it.
+
+An image that was begun and never finished may have killed its decoder, or only have been there when the power went.
+So it is inspected once more where a death costs nothing and is seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
+from pathlib import Path
+from pickle import UnpicklingError
+
+from edge.config import Settings
+from edge.errors import ImageError
+from edge.folder.file import limits_of, read_file
+from edge.inspection.pipeline import Pipeline
+from edge.records import Inspection, Source
+
+LONGEST_S = 300.0
+LAST_WORDS_S = 10.0
+"""So long may a child that has closed its end of the pipe take to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The child ended without an answer. how: its exit status or signal, or that it took too long."""
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The child could not inspect the image, and said why."""
+
+    error: ImageError
+    sha256: str | None
+
+
+Outcome = list[Inspection] | Refused | Died
+
+
+def inspect_in_child(settings: Settings, path: Path, source: Source, longest_s: float = LONGEST_S) -> Outcome:
+    """Read, decode and inspect `path` in a process of its own, which does not outlive this call nor this process."""
+    context = multiprocessing.get_context("spawn")  # A fork would carry our threads' locks along.
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_work, args=(sender, settings, path, source), name="suspect", daemon=True)
+    resource_tracker.ensure_running()  # Else the first start does it, and would undo what follows.
+    # systemd and Ctrl-C signal every process, but a stop is no death that the image is guilty of. A child inherits this.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    try:
+        child.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        sender.close()
+    try:
+        if not receiver.poll(longest_s):
+            return Died(f"no answer within {longest_s:g} s")
+        outcome: Outcome = receiver.recv()
+        return outcome
+    except (EOFError, OSError, UnpicklingError):  # It may also die in the middle of its answer.
+        child.join(LAST_WORDS_S)
+        return Died(f"exit status {child.exitcode}")
+    finally:
+        receiver.close()
+        child.kill()
+        child.join()
+
+
+def _work(sender: multiprocessing.connection.Connection, settings: Settings, path: Path, source: Source) -> None:
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # When memory runs out, this process is to go, not the daemon.
+    sha256 = None
+    outcome: Outcome
+    try:
+        file = read_file(path, limits_of(settings).max_bytes, within=settings.watch.folder)
+        sha256 = file.sha256
+        with Pipeline(settings) as pipeline:
+            outcome = pipeline.inspect_file(file, replace(source, sha256=sha256))
+    except ImageError as error:
+        outcome = Refused(error, sha256)
+    sender.send(outcome)
+    sender.close()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,148 @@
+"""Every backend through the same cases: the same pixels give the same numbers, whichever library runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.backends import Network, side_by_side, table
+from edge.errors import BackendError, ConfigError
+from edge.models.card import BUILTIN_FOLDER
+from tests.conftest import pitted
+
+SEGMENTER = BUILTIN_FOLDER / "segmenter.onnx"
+CLASSIFIER = BUILTIN_FOLDER / "classifier.onnx"
+
+
+@pytest.fixture(params=sorted(table.BACKENDS))
+def backend(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    if name not in table.installed():
+        pytest.skip(f"{name} is not installed")
+    if name == "tensorrt":
+        pytest.skip("TensorRT runs engines in float16: tests/gpu")
+    return name
+
+
+@pytest.fixture
+def segmenter(backend: str) -> Iterator[Network]:
+    with table.open_network(backend, SEGMENTER) as network:
+        yield network
+
+
+@pytest.fixture
+def classifier(backend: str) -> Iterator[Network]:
+    with table.open_network(backend, CLASSIFIER) as network:
+        yield network
+
+
+@pytest.mark.parametrize(("count", "height", "width"), [(1, 480, 640), (2, 320, 320), (3, 32, 64), (1, 640, 640)])
+def test_the_segmenter_gives_the_contracts_arrays(segmenter: Network, count: int, height: int, width: int) -> None:
+    outputs = segmenter.run(
+        np.stack(
+            [pitted(width, height, seed, 3) if height > 64 else np.zeros((height, width), np.uint8) for seed in range(count)]
+        )[:, None]
+    )
+    k = outputs["scores"].shape[1]
+    assert outputs["boxes"].shape == (count, k, 4)
+    assert outputs["classes"].shape == (count, k)
+    assert np.issubdtype(outputs["classes"].dtype, np.integer)
+    assert outputs["coefficients"].shape == (count, k, 32)
+    assert outputs["prototypes"].shape == (count, 32, height // 4, width // 4)
+    assert all(outputs[name].dtype == np.float32 for name in ("boxes", "scores", "coefficients", "prototypes"))
+    assert np.all(np.diff(outputs["scores"], axis=1) <= 1e-6)
+
+
+def test_the_class_map_averages_to_the_logits_up_to_a_constant_bias(classifier: Network) -> None:
+    images = np.stack([pitted(224, 224, seed) for seed in range(3)])[:, None]
+    outputs = classifier.run(images)
+    bias = outputs["logits"] - outputs["cam"].mean(axis=(2, 3))
+    assert np.allclose(bias, bias[0], atol=1e-3)
+
+
+def test_an_image_gives_the_same_numbers_alone_and_in_a_batch(segmenter: Network) -> None:
+    images = np.stack([pitted(320, 320, seed) for seed in range(3)])[:, None]
+    together, alone = segmenter.run(images), segmenter.run(images[1:2])
+    assert np.allclose(together["scores"][1, :50], alone["scores"][0, :50], atol=1e-4)
+    assert np.allclose(together["prototypes"][1], alone["prototypes"][0], atol=1e-3)
+
+
+@pytest.mark.parametrize(("count", "at_once", "many"), [(0, 4, 0), (1, 4, 0), (2, 4, 0), (3, 4, 3), (4, 4, 4), (33, 4, 32)])
+def test_a_last_round_that_is_half_empty_is_left_to_all_cores(count: int, at_once: int, many: int) -> None:
+    assert side_by_side(count, at_once) == many
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_each_of_many_crops_gets_its_own_numbers(classifier: Network, count: int) -> None:
+    """They run side by side, and the last run may not be full."""
+    images = np.stack([pitted(224, 224, seed, pits=4 * seed) for seed in range(count)])[:, None]
+    together = classifier.run(images)
+    for number in range(count):
+        alone = classifier.run(images[number : number + 1])
+        for name, values in alone.items():
+            assert together[name].shape == (count, *values.shape[1:])
+            assert np.allclose(together[name][number], values[0], atol=1e-3)
+
+
+def test_outputs_stay_when_the_next_image_runs(classifier: Network) -> None:
+    first = classifier.run(pitted(224, 224, 1)[None, None])
+    kept = first["logits"].copy()
+    classifier.run(pitted(224, 224, 2, pits=40)[None, None])
+    assert np.array_equal(first["logits"], kept)
+
+
+def test_all_backends_agree_in_float32() -> None:
+    names = [name for name in table.installed() if name != "tensorrt"]
+    if len(names) < 2:
+        pytest.skip("only one backend is installed")
+    fields = np.stack([pitted(224, 224, seed) for seed in range(4)])[:, None]
+    whole = pitted(640, 480)[None, None]
+    seen = []
+    for name in names:
+        with table.open_network(name, CLASSIFIER) as classifier, table.open_network(name, SEGMENTER) as segmenter:
+            seen.append((classifier.run(fields)["logits"], segmenter.run(whole)))
+    (logits, first), (other_logits, second) = seen[:2]
+    assert np.allclose(logits, other_logits, atol=2e-3)
+    assert np.allclose(first["scores"], second["scores"], atol=1e-3)
+    assert np.allclose(first["prototypes"], second["prototypes"], atol=5e-3)
+
+
+def test_a_wrong_input_is_a_backend_error(segmenter: Network) -> None:
+    with pytest.raises(BackendError):
+        segmenter.run(np.zeros((1, 3, 64, 64), np.uint8))
+
+
+def test_a_file_that_is_no_model_is_a_backend_error(backend: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"no model")
+    with pytest.raises(BackendError, match=r"broken\.onnx"):
+        table.open_network(backend, path)
+
+
+def test_a_precision_that_a_backend_has_not_is_refused(backend: str) -> None:
+    with pytest.raises(BackendError, match="int3"):
+        table.open_network(backend, CLASSIFIER, "int3")
+
+
+def test_auto_is_the_first_installed_that_runs_in_float32() -> None:
+    assert table.resolve("auto") == next(name for name in table.installed() if name != "tensorrt")
+
+
+def test_auto_is_tensorrt_where_its_engines_were_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_is_installed", lambda name: True)
+    assert table.resolve("auto", "float16") == "tensorrt"
+    assert table.resolve("auto", "bfloat16") == "openvino"
+
+
+def test_a_machine_without_tensorrt_has_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_is_installed", lambda name: name != "tensorrt")
+    assert "not installed" in (table.without_engine([SEGMENTER]) or "")
+
+
+def test_a_backend_that_is_not_installed_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_is_installed", lambda name: name != "tensorrt")
+    with pytest.raises(ConfigError, match="tensorrt"):
+        table.resolve("tensorrt")

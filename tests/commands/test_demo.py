@@ -1,0 +1,69 @@
+"""`edge-demo`: the whole product, and that it counts honestly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge.commands.cli import demo
+from edge.commands.demo import Dashboard, summarise
+from tests.fakes.brokers import Mosquitto, needs_mosquitto
+
+
+def summary(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    return dict(json.loads(capsys.readouterr().out.splitlines()[-1]))
+
+
+def test_the_demo_with_its_own_broker_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo(["--images", "5", "--out", str(tmp_path / "out")]) == 0
+    found = summary(capsys)
+    assert found["schema"] == "edge.demo/1"
+    assert (found["images"], found["inspections"], found["failures"]) == (5, 4, 1)
+    assert (found["lost"], found["duplicates"]) == (0, 0)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert page.count("<img") == 4
+    assert len(list((tmp_path / "out").glob("*.webp"))) == 4
+
+
+@needs_mosquitto
+def test_the_demo_runs_on_a_broker_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+        arguments = ["--images", "3", "--out", str(tmp_path / "out"), "--broker", f"127.0.0.1:{broker.port}"]
+        assert demo(arguments) == 0
+        assert summary(capsys)["lost"] == 0
+
+
+def test_a_folder_with_other_things_in_it_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    assert demo(["--out", str(tmp_path)]) == 2
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+    assert "not from a demo" in capsys.readouterr().err
+
+
+def test_images_that_a_user_added_to_a_demo_are_not_deleted_by_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert demo(["--images", "1", "--out", str(out)]) == 0
+    (out / "export" / "mine.tif").write_bytes(b"precious")
+    assert demo(["--images", "1", "--out", str(out)]) == 2
+    assert (out / "export" / "mine.tif").read_bytes() == b"precious"
+    (out / "export" / "mine.tif").unlink()
+    assert demo(["--images", "1", "--out", str(out)]) == 0
+
+
+def test_no_broker_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo(["--out", str(tmp_path / "o"), "--broker", "127.0.0.1:1"]) == 1
+    assert "no broker at 127.0.0.1:1" in capsys.readouterr().err
+
+
+def verdict(name: str, identity: str) -> dict[str, object]:
+    return {"schema": "edge.inspection/1", "inspection_id": identity, "image": {"name": name}}
+
+
+def test_what_never_came_counts_as_lost_and_a_second_verdict_as_a_duplicate() -> None:
+    dashboard = Dashboard(verdicts=[verdict("a", "1"), verdict("a", "2")], arrived_at={"a": 10.5}, repeats=1)
+    found = summarise(dashboard, {"a": 10.0, "b": 10.0})
+    assert (found["lost"], found["duplicates"], found["p50_ms"]) == (1, 2, 500.0)

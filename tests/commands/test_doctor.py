@@ -1,0 +1,80 @@
+"""`edge-doctor` and `edge-daemon --check`: what is wrong is named with its cure, and nothing is started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge.commands.cli import daemon, doctor
+from edge.journal import Fingerprint, Journal
+from tests.fakes.brokers import Mosquitto, free_port, needs_mosquitto
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def configured(tmp_path: Path, port: int, extra: str = "") -> Path:
+    (tmp_path / "export").mkdir(exist_ok=True)
+    path = tmp_path / "c.toml"
+    path.write_text(
+        f"[watch]\nfolder = {json.dumps(str(tmp_path / 'export'))}\n[state]\nfolder = {json.dumps(str(tmp_path / 'state'))}\n"
+        f"[mqtt]\nhost = '127.0.0.1'\nport = {port}\n{extra}"
+    )
+    return path
+
+
+def test_without_a_configuration_the_machine_and_the_shipped_models_are_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor([]) == 0
+    said = capsys.readouterr().out
+    assert "onnxruntime is installed" in said
+    assert "its hash matches its card" in said
+    assert "0 problems" in said
+
+
+def test_json_holds_the_same_findings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor(["--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "edge.doctor/1"
+    assert {"machine", "backend", "models"} <= {finding["area"] for finding in found["findings"]}
+
+
+@needs_mosquitto
+def test_check_passes_when_all_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+        assert daemon(["--config", str(configured(tmp_path, broker.port)), "--check"]) == 0
+    assert "took a connection" in capsys.readouterr().out
+    assert not (tmp_path / "state").exists()
+
+
+def test_check_names_a_missing_folder_and_a_missing_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, free_port())
+    (tmp_path / "export").rmdir()
+    assert daemon(["--config", str(config), "--check"]) == 1
+    said = capsys.readouterr().out
+    assert "is no folder" in said
+    assert "correct watch.folder" in said
+    assert "PROBLEM broker" in said
+
+
+def test_check_names_a_missing_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, free_port(), "[models]\nsegmenter = '/nowhere/s.onnx'\n")
+    assert daemon(["--config", str(config), "--check"]) == 1
+    assert "no model at /nowhere/s.onnx" in capsys.readouterr().out
+
+
+def test_the_state_of_a_daemon_that_ran_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, free_port())
+    with Journal.open(tmp_path / "state") as journal:
+        journal.admit("a.tif", Fingerprint(1, 1))
+    doctor(["--config", str(config)])
+    assert "0 images done, 1 waiting" in capsys.readouterr().out
+
+
+def test_a_wrong_configuration_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, 0)
+    assert daemon(["--config", str(config), "--check"]) == 2
+    assert "mqtt.port" in capsys.readouterr().err

@@ -1,0 +1,126 @@
+"""`edge-inspect` as it is typed: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from edge.commands.cli import inspect
+from edge.inspection.parity import sample_files
+from tests.conftest import pitted
+from tests.sem.making import encoded, fei, specimen, tiff
+from tests.service.test_daemon import valid
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    status = inspect([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def documents(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_json_is_one_valid_line_for_each_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(encoded(pitted(160, 120), ".png"))
+    (tmp_path / "in" / "b.tif").write_bytes(tiff(specimen(), {34682: fei()}))
+    (tmp_path / "in" / "c.tif").write_bytes(b"no image")
+    status, out, _ = run(capsys, tmp_path / "in", "--json")
+    assert status == 1
+    found = documents(out)
+    assert [document["image"]["name"] for document in found] == ["a.png", "b.tif", "c.tif"]
+    assert all(valid(document) for document in found)
+    assert found[2]["error"]["code"] == "not_an_image"
+    assert len(found[2]["image"]["sha256"]) == 64
+    assert found[0]["corrosion"]["area_um2"] is None
+    assert found[1]["image"]["pixel_size_source"] == "metadata"
+
+
+def test_a_good_image_ends_with_status_0_and_reads_well(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, sample_files()[0])
+    assert status == 0
+    assert "severity" in out
+    assert "regions" in out or "region" in out
+
+
+def test_out_holds_picture_and_document_of_every_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        (tmp_path / "in" / folder / "same.png").write_bytes(encoded(pitted(160, 120), ".png"))
+    status, _, _ = run(capsys, tmp_path / "in", "--out", tmp_path / "out")
+    assert status == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["same-2.inspection.json", "same-2.overlay.png", "same.inspection.json", "same.overlay.png"]
+    assert cv2.imread(str(tmp_path / "out" / "same.overlay.png")) is not None
+    assert valid(json.loads((tmp_path / "out" / "same.inspection.json").read_text()))
+
+
+def test_one_stage_alone_leaves_the_other_null(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, sample_files()[0], "--json", "--stages", "classify")
+    (document,) = documents(out)
+    assert document["corrosion"] is None
+    assert document["regions"] == []
+    _, out, _ = run(capsys, sample_files()[0], "--json", "--stages", "segment")
+    (document,) = documents(out)
+    assert document["severity"] is None
+
+
+def test_the_same_file_has_the_same_id_in_every_run(capsys: pytest.CaptureFixture[str]) -> None:
+    ids = {documents(run(capsys, sample_files()[0], "--json")[1])[0]["inspection_id"] for _ in range(2)}
+    assert len(ids) == 1
+
+
+def test_a_missing_file_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, tmp_path / "nothing.tif", "--json")
+    assert status == 1
+    assert documents(out)[0]["error"]["code"] == "unreadable"
+
+
+def test_an_empty_folder_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, error = run(capsys, tmp_path)
+    assert (status, out) == (2, "")
+    assert "no image" in error
+
+
+def test_a_wrong_configuration_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[watch]\nfolder = '/a'\nfoldr = 1\n")
+    status, out, error = run(capsys, sample_files()[0], "--config", config)
+    assert (status, out) == (2, "")
+    assert "watch.foldr: unknown key" in error
+
+
+def test_a_model_that_is_not_what_its_card_says_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from edge.models.card import BUILTIN_FOLDER
+
+    (tmp_path / "m.onnx").write_bytes((BUILTIN_FOLDER / "classifier.onnx").read_bytes() + b"!")
+    (tmp_path / "m.json").write_bytes((BUILTIN_FOLDER / "classifier.json").read_bytes())
+    config = tmp_path / "c.toml"
+    config.write_text(f"[watch]\nfolder = '/a'\n[models]\nclassifier = {json.dumps(str(tmp_path / 'm.onnx'))}\n")
+    status, _, error = run(capsys, sample_files()[0], "--config", config)
+    assert status == 2
+    assert "hashes differ" in error
+
+
+def test_a_configured_pixel_size_is_used_only_where_the_file_has_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plain.png").write_bytes(encoded(pitted(160, 120), ".png"))
+    (tmp_path / "fei.tif").write_bytes(tiff(specimen(), {34682: fei()}))
+    config = tmp_path / "c.toml"
+    config.write_text("[watch]\nfolder = '/a'\n[inspect]\npixel_size_nm = 55.0\n")
+    _, out, _ = run(capsys, tmp_path / "plain.png", tmp_path / "fei.tif", "--json", "--config", config)
+    plain, own = (document["image"] for document in documents(out))
+    assert (plain["pixel_size_nm"], plain["pixel_size_source"]) == (55.0, "config")
+    assert own["pixel_size_source"] == "metadata"

@@ -1,0 +1,64 @@
+"""The unit and its companions, by systemd's own checks."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+
+SYSTEMD = ROOT / "systemd"
+UNIT = SYSTEMD / "sem-corrosion-edge.service"
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+@needs_systemd
+def test_the_unit_has_no_error_that_systemd_knows(tmp_path: Path) -> None:
+    program = tmp_path / "edge-daemon"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / UNIT.name
+    unit.write_text(re.sub(r"ExecStart=\S+", f"ExecStart={program}", UNIT.read_text()))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert unit.name not in done.stderr
+
+
+@needs_systemd
+def test_the_unit_is_hardened() -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(UNIT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout[-400:]
+
+
+@needs_systemd
+@pytest.mark.parametrize(
+    ("tool", "name"), [("systemd-sysusers", "sem-corrosion-edge.sysusers"), ("systemd-tmpfiles", "sem-corrosion-edge.tmpfiles")]
+)
+def test_the_companions_parse(tool: str, name: str, tmp_path: Path) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    (tmp_path / "etc").mkdir()
+    create = ["--create"] if tool == "systemd-tmpfiles" else []
+    users = (SYSTEMD / "sem-corrosion-edge.sysusers").read_text()
+    if create:
+        (tmp_path / "etc" / "group").write_text("root:x:0:\nsem-corrosion-edge:x:990:\n")
+        (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
+    assert "sem-corrosion-edge" in users
+    done = subprocess.run(
+        [tool, f"--root={tmp_path}", *create, str(SYSTEMD / name)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_unit_gives_the_daemon_more_time_to_stop_than_it_needs() -> None:
+    from edge.service.daemon import STOP_S
+
+    stop = re.search(r"TimeoutStopSec=(\d+)", UNIT.read_text())
+    assert stop is not None
+    assert int(stop[1]) > STOP_S

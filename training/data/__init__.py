@@ -1,0 +1,1 @@
+"""Labelled images in, a checked and split data set out."""

@@ -1,0 +1,1 @@
+"""Seeds in, drawn micrographs with their exact truth out."""

@@ -1,0 +1,1 @@
+"""Networks and labelled images in, scores out."""
