@@ -33,7 +33,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-class Device(_Section):
+class DeviceSettings(_Section):
     """Names used in topics and messages; none may hold `/`, `+`, `#` or control characters."""
 
     site: TopicLevel = "plant-1"
@@ -41,7 +41,7 @@ class Device(_Section):
     id: TopicLevel = "sem-01"
 
 
-class Watch(_Section):
+class WatchSettings(_Section):
     """The export folder and when a file in it counts as finished."""
 
     folder: Path
@@ -65,7 +65,7 @@ class Watch(_Section):
         return patterns
 
 
-class Sample(_Section):
+class SampleSettings(_Section):
     """Regular expressions searched one by one in the path below the watched folder; named groups become fields."""
 
     patterns: tuple[str, ...] = (
@@ -110,7 +110,7 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-class Models(_Section):
+class ModelSettings(_Section):
     """Which models, on which inference library."""
 
     segmenter: str = "builtin"
@@ -118,7 +118,7 @@ class Models(_Section):
     backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = "auto"
 
 
-class Inspect(_Section):
+class InspectSettings(_Section):
     """What is done with each image."""
 
     stages: Literal["both", "segment", "classify"] = "both"
@@ -132,7 +132,7 @@ class Inspect(_Section):
     pixel_size_nm: float | None = Field(None, gt=0)
 
 
-class State(_Section):
+class StateSettings(_Section):
     """Where the journal and the pictures live and how long."""
 
     folder: Path = Path("/var/lib/sem-corrosion-edge")
@@ -140,7 +140,7 @@ class State(_Section):
     max_gib: float = Field(20.0, gt=0)
 
 
-class Mqtt(_Section):
+class MqttSettings(_Section):
     """The broker."""
 
     host: str = Field("localhost", min_length=1)
@@ -158,7 +158,7 @@ class Mqtt(_Section):
     sparkplug: bool = False
 
     @model_validator(mode="after")
-    def _possible(self) -> Mqtt:
+    def _possible(self) -> MqttSettings:
         if self.cert_file and not self.key_file:
             raise ValueError("cert_file needs key_file beside it")
         if (self.ca_file or self.cert_file) and not self.tls:
@@ -187,7 +187,7 @@ class Mqtt(_Section):
             raise ConfigError(f"mqtt.password_file {path} cannot be read: {error}") from error
 
 
-class Metrics(_Section):
+class MetricsSettings(_Section):
     """Prometheus endpoint."""
 
     prometheus: str = ""
@@ -200,17 +200,27 @@ class Metrics(_Section):
         return value
 
 
-class Settings(_Section):
+class InspectionSettings(_Section):
+    """What an inspection depends on, and nothing else: enough for a pipeline, without a folder or a broker."""
+
+    sample: SampleSettings = SampleSettings()
+    models: ModelSettings = ModelSettings()
+    inspect: InspectSettings = InspectSettings()
+
+    def inspection_sha256(self) -> str:
+        """Hash of the settings that can change a verdict, so that two inspections can be compared."""
+        relevant = self.model_dump(mode="json", include={"inspect", "models", "sample"})
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+class Settings(InspectionSettings):
     """All settings; `load` makes one from a file."""
 
-    device: Device = Device()
-    watch: Watch
-    sample: Sample = Sample()
-    models: Models = Models()
-    inspect: Inspect = Inspect()
-    state: State = State()
-    mqtt: Mqtt = Mqtt()
-    metrics: Metrics = Metrics()
+    device: DeviceSettings = DeviceSettings()
+    watch: WatchSettings
+    state: StateSettings = StateSettings()
+    mqtt: MqttSettings = MqttSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @model_validator(mode="after")
     def _apart(self) -> Settings:
@@ -223,11 +233,6 @@ class Settings(_Section):
     def topic_prefix(self) -> str:
         """`mqtt.prefix`, or `<site>/<area>/sem/<id>`."""
         return self.mqtt.prefix.strip("/") or f"{self.device.site}/{self.device.area}/sem/{self.device.id}"
-
-    def inspection_sha256(self) -> str:
-        """Hash of the settings that can change a verdict, so that two inspections can be compared."""
-        relevant = self.model_dump(mode="json", include={"inspect", "models", "sample"})
-        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -6,6 +6,7 @@ only ever cut off the bottom, so coordinates in `Micrograph.grey` and in the sto
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -236,6 +237,31 @@ class Timing:
     def shared_by(self, pages: int) -> Timing:
         """Of one page, when reading and decoding was done for all at once; each page waited as long as the file."""
         return replace(self, read=self.read / pages, decode=self.decode / pages)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells, without reading it, that a file is still the same.
+
+    size: bytes.  mtime_ns: nanoseconds since 1970 as the file system says.
+    sidecar: opaque text of the names, sizes and times of the files that the microscope wrote beside it.
+    """
+
+    size: int
+    mtime_ns: int
+    readable: bool = True
+    sidecar: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileBytes:
+    """One file as it was at one moment. sidecars: by file name."""
+
+    data: bytes
+    sha256: str
+    size: int
+    mtime_ns: int
+    sidecars: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 NNCF chooses the ranges (post-training quantisation): weights and activations of the convolutions get 8 bits, each output
 channel of a weight its own scale. The first convolution stays in float32: its input is what the microscope saw, and
-without rounding it a fifth as many labels changed (docs/export.md).
+without rounding it a fifth as many labels changed (docs/models/export.md).
 """
 
 from __future__ import annotations

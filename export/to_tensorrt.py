@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from edge import __version__
 from edge.backends import Arrays, Network
-from edge.backends.crop import Eye, Look
+from edge.backends.crop import Crop, CroppingNetwork
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.tensorrt import engine as tensorrt_engine
 from edge.backends.tensorrt.cuda import cuda_here
@@ -420,7 +420,7 @@ def measure_parity(
     """
     images = list(micrographs)
     stage = _only(settings, model, card)
-    tried = cast(Network, _TriedEye(network) if isinstance(network, Eye) else _Tried(network))
+    tried = cast(Network, _TriedCroppingNetwork(network) if isinstance(network, CroppingNetwork) else _Tried(network))
     with Pipeline(stage) as reference, Pipeline(stage, open_network=lambda *_: tried) as candidate:
         found = compare(reference, candidate, images)
     if card.task == "classify":
@@ -524,11 +524,11 @@ class _Tried:
         return outputs
 
 
-class _TriedEye(_Tried):
+class _TriedCroppingNetwork(_Tried):
     """One that draws its own input: the kernels are tried with it."""
 
-    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
-        return self._checked(cast(Eye, self._tried).see(grey, looks, rows, columns))
+    def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
+        return self._checked(cast(CroppingNetwork, self._tried).run_on_crops(grey, crops, rows, columns))
 
 
 @dataclass(slots=True)

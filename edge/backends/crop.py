@@ -1,7 +1,8 @@
 """A grey image and rectangles of it in, what a network says about them out: cut, resized and padded in one place.
 
-A stage says where to look, not how the pixels get there. On a CPU the canvases are drawn here, with OpenCV; a network
-on a GPU that is an `Eye` takes the image across the bus once and draws them itself (`kernels.cu`), alike to 1 grey level.
+A stage names a crop, not how the pixels get there. On a CPU the canvases are drawn here, with OpenCV; a network
+on a GPU that is a `CroppingNetwork` takes the image across the bus once and draws them itself (`kernels.cu`), alike to 1
+grey level.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ PADDING_GREY = 114
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Crop:
     """A rectangle of the image, and the size at which the network sees it.
 
     x_px, y_px, width_px, height_px: pixels of the image. Beyond its borders the nearest pixel is repeated.
@@ -38,11 +39,11 @@ class Look:
 
 
 @runtime_checkable
-class Eye(Protocol):
+class CroppingNetwork(Protocol):
     """A network that draws its own canvases."""
 
-    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
-        """What `run(canvases(grey, looks, rows, columns))` gives. Raises BackendError.
+    def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
+        """What `run(canvases(grey, crops, rows, columns))` gives. Raises BackendError.
 
         The image is sent to the device once, as long as the same array is shown and nobody can write to it
         (`grey.flags.writeable` is False); an array that can change is sent at each call.
@@ -50,39 +51,39 @@ class Eye(Protocol):
         ...
 
 
-def see(network: Network, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
-    """Outputs by name for N looks at a uint8 [H, W] image on canvases of [rows, columns]. Raises BackendError."""
-    if isinstance(network, Eye):
-        return network.see(grey, looks, rows, columns)
-    return network.run(canvases(grey, looks, rows, columns))
+def run_on_crops(network: Network, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
+    """Outputs by name for N crops of a uint8 [H, W] image on canvases of [rows, columns]. Raises BackendError."""
+    if isinstance(network, CroppingNetwork):
+        return network.run_on_crops(grey, crops, rows, columns)
+    return network.run(canvases(grey, crops, rows, columns))
 
 
-def canvases(grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> NDArray[np.uint8]:
+def canvases(grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> NDArray[np.uint8]:
     """What the network sees: uint8 [N, 1, rows, columns]."""
-    drawn = np.full((len(looks), 1, rows, columns), PADDING_GREY, np.uint8)
-    for place, look in zip(drawn[:, 0], looks, strict=True):
-        place[: look.rows, : look.columns] = _resized(_cut(grey, look), look)
+    drawn = np.full((len(crops), 1, rows, columns), PADDING_GREY, np.uint8)
+    for place, crop in zip(drawn[:, 0], crops, strict=True):
+        place[: crop.rows, : crop.columns] = _resized(_cut(grey, crop), crop)
     return drawn
 
 
-def canvas(grey: Grey, look: Look, rows: int, columns: int) -> Grey:
-    """What the network sees at one look: uint8 [rows, columns]."""
-    drawn: Grey = canvases(grey, [look], rows, columns)[0, 0]
+def canvas(grey: Grey, crop: Crop, rows: int, columns: int) -> Grey:
+    """What the network sees of one crop: uint8 [rows, columns]."""
+    drawn: Grey = canvases(grey, [crop], rows, columns)[0, 0]
     return drawn
 
 
-def _cut(grey: Grey, look: Look) -> Grey:
+def _cut(grey: Grey, crop: Crop) -> Grey:
     height, width = grey.shape
-    right, bottom = look.x_px + look.width_px, look.y_px + look.height_px
-    inside = grey[max(look.y_px, 0) : bottom, max(look.x_px, 0) : right]
-    missing = (max(-look.y_px, 0), max(bottom - height, 0), max(-look.x_px, 0), max(right - width, 0))
+    right, bottom = crop.x_px + crop.width_px, crop.y_px + crop.height_px
+    inside = grey[max(crop.y_px, 0) : bottom, max(crop.x_px, 0) : right]
+    missing = (max(-crop.y_px, 0), max(bottom - height, 0), max(-crop.x_px, 0), max(right - width, 0))
     return cast(Grey, cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE)) if any(missing) else inside
 
 
-def _resized(part: Grey, look: Look) -> Grey:
+def _resized(part: Grey, crop: Crop) -> Grey:
     height, width = part.shape
-    if (height, width) == (look.rows, look.columns):
+    if (height, width) == (crop.rows, crop.columns):
         return part
-    shrinks = height > look.rows or width > look.columns
+    shrinks = height > crop.rows or width > crop.columns
     way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cast(Grey, cv2.resize(part, (look.columns, look.rows), interpolation=way))
+    return cast(Grey, cv2.resize(part, (crop.columns, crop.rows), interpolation=way))

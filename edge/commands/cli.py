@@ -133,7 +133,7 @@ def daemon(argv: Sequence[str] | None = None) -> int:
         "Watch a microscope's export folder and publish an inspection of every finished image.",
         "edge-daemon --config /etc/sem-corrosion-edge.toml --check",
     )
-    parser.add_argument("--config", required=True, metavar="FILE", help="the TOML file, see docs/configuration.md")
+    parser.add_argument("--config", required=True, metavar="FILE", help="the TOML file, see docs/use/configuration.md")
     parser.add_argument("--check", action="store_true", help="check configuration, folder, models and broker; start nothing")
     parser.add_argument("--verbose", action="store_true", help="log every decision")
     arguments = parser.parse_args(argv)

@@ -155,7 +155,7 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
     if reason is None:
         yield Finding("gpu", "ok", f"{gpu.name}: both models have an engine")
     else:
-        yield Finding("gpu", "note", f"{gpu.name} is not used: {reason}", "docs/gpu.md: edge-export tensorrt")
+        yield Finding("gpu", "note", f"{gpu.name} is not used: {reason}", "docs/use/gpu.md: edge-export tensorrt")
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:

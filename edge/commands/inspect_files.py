@@ -11,9 +11,9 @@ from pathlib import Path
 
 from edge.config import Settings
 from edge.errors import ImageError
-from edge.folder.file import limits_of, read_file
+from edge.folder.file import read_file
 from edge.inspection import overlay, parity
-from edge.inspection.pipeline import Pipeline
+from edge.inspection.pipeline import Pipeline, limits_of
 from edge.records import Failure, Inspection, Source, Timing
 from edge.wire import encode as wire
 

@@ -6,32 +6,14 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from edge.config import Settings
 from edge.errors import ImageError
-from edge.sem import Limits, sidecar_names
+from edge.records import FileBytes
+from edge.sem import sidecar_names
 
 SIDECAR_LIMIT_BYTES = 4 << 20
 NOT_A_FILE = "it is a folder, pipe, socket or device: export images as plain files"
-
-
-@dataclass(frozen=True, slots=True)
-class FileBytes:
-    """One file as it was at one moment. sidecars: by file name."""
-
-    data: bytes
-    sha256: str
-    size: int
-    mtime_ns: int
-    sidecars: Mapping[str, bytes]
-
-
-def limits_of(settings: Settings) -> Limits:
-    """What the settings refuse before anything is read or allocated."""
-    return Limits(int(settings.inspect.max_megapixels * 1e6), int(settings.inspect.max_file_mib * 2**20))
 
 
 def read_file(path: Path, max_bytes: int, within: Path | None = None) -> FileBytes:

@@ -31,7 +31,7 @@ from watchdog.events import (
 )
 
 from edge.errors import EdgeError
-from edge.journal import Fingerprint
+from edge.records import Fingerprint
 from edge.sem import sidecar_names
 
 if TYPE_CHECKING:

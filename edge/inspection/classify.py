@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends import Network, require_numbers
-from edge.backends.crop import Look, canvas, see
+from edge.backends.crop import Crop, canvas, run_on_crops
 from edge.errors import ModelError
 from edge.models.card import DomainStatistics, ModelCard
 from edge.records import SEVERITIES, Grey, RegionSeverity, Severity, SeverityLabel
@@ -22,13 +22,13 @@ from edge.records import SEVERITIES, Grey, RegionSeverity, Severity, SeverityLab
 SMALLEST_CROP_PX = 32
 
 
-def field_look(image_shape: tuple[int, ...], side_px: int) -> Look:
+def field_crop(image_shape: tuple[int, ...], side_px: int) -> Crop:
     """The whole image on a square; the aspect ratio is not kept, as in the paper's section 3.3."""
     height, width = image_shape
-    return Look(0, 0, width, height, side_px, side_px)
+    return Crop(0, 0, width, height, side_px, side_px)
 
 
-def region_look(image_shape: tuple[int, ...], box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Look:
+def region_crop(image_shape: tuple[int, ...], box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Crop:
     """A square around one region.
 
     box_px: x, y, width, height.  The square's side is the box's longer side times (1 + 2 margin), at least
@@ -39,17 +39,17 @@ def region_look(image_shape: tuple[int, ...], box_px: Sequence[int] | NDArray[np
     side = max(SMALLEST_CROP_PX, round(max(box_width, box_height) * (1 + 2 * margin)))
     left = _shift_inside(x + box_width / 2 - side / 2, side, width)
     top = _shift_inside(y + box_height / 2 - side / 2, side, height)
-    return Look(left, top, side, side, side_px, side_px)
+    return Crop(left, top, side, side, side_px, side_px)
 
 
 def field_of_view(grey: Grey, side_px: int) -> Grey:
-    """`field_look` as pixels: uint8 [side_px, side_px]."""
-    return canvas(grey, field_look(grey.shape, side_px), side_px, side_px)
+    """`field_crop` as pixels: uint8 [side_px, side_px]."""
+    return canvas(grey, field_crop(grey.shape, side_px), side_px, side_px)
 
 
 def crop_region(grey: Grey, box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Grey:
-    """`region_look` as pixels: uint8 [side_px, side_px]."""
-    return canvas(grey, region_look(grey.shape, box_px, margin, side_px), side_px, side_px)
+    """`region_crop` as pixels: uint8 [side_px, side_px]."""
+    return canvas(grey, region_crop(grey.shape, box_px, margin, side_px), side_px, side_px)
 
 
 def domain_distance(embedding: NDArray[np.float32], domain: DomainStatistics) -> NDArray[np.float64]:
@@ -93,9 +93,9 @@ class Classifier:
         """
         side = self.card.input_px
         chosen = boxes_px[:region_crops]
-        whole = [field_look(grey.shape, side)]
-        crops = [region_look(grey.shape, box, self.card.crop_margin, side) for box in chosen]
-        outputs = see(self._network, grey, whole if self._copy else whole + crops, side, side)
+        whole = [field_crop(grey.shape, side)]
+        crops = [region_crop(grey.shape, box, self.card.crop_margin, side) for box in chosen]
+        outputs = run_on_crops(self._network, grey, whole if self._copy else whole + crops, side, side)
         for name in ("logits", "cam", "embedding"):
             require_numbers(outputs[name], f"outputs {name}")
         probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
@@ -104,8 +104,8 @@ class Classifier:
         regions = [self._region_severity(row) for row in of_regions]
         return field, tuple(regions) + (None,) * (len(boxes_px) - len(chosen))
 
-    def _copys_probabilities(self, grey: Grey, crops: Sequence[Look]) -> NDArray[np.float64]:
-        logits = see(cast(Network, self._copy), grey, crops, self.card.input_px, self.card.input_px)["logits"]
+    def _copys_probabilities(self, grey: Grey, crops: Sequence[Crop]) -> NDArray[np.float64]:
+        logits = run_on_crops(cast(Network, self._copy), grey, crops, self.card.input_px, self.card.input_px)["logits"]
         require_numbers(logits, "outputs logits")
         return softmax(logits.astype(np.float64) / self._copys_temperature)
 

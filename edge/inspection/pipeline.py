@@ -13,14 +13,14 @@ from types import TracebackType
 
 from edge import sem
 from edge.backends import Network, table
-from edge.config import Settings
-from edge.folder.file import FileBytes, limits_of
+from edge.config import InspectionSettings
 from edge.inspection.classify import Classifier
 from edge.inspection.measure import measure, quality
 from edge.inspection.segment import Segmenter, no_regions
 from edge.models.card import ModelCard, load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import (
+    FileBytes,
     Inspection,
     Measures,
     Micrograph,
@@ -40,6 +40,11 @@ REVIEW_WARNINGS = ("flat", "blurred", "zero_tail", "zero_rows", "saturated")
 OpenNetwork = Callable[[str, Path, str], Network]
 
 
+def limits_of(settings: InspectionSettings) -> sem.Limits:
+    """What the settings refuse before anything is read or allocated."""
+    return sem.Limits(int(settings.inspect.max_megapixels * 1e6), int(settings.inspect.max_file_mib * 2**20))
+
+
 class Pipeline:
     """Both stages with their models loaded; opened, used and closed by one thread.
 
@@ -48,7 +53,7 @@ class Pipeline:
     """
 
     def __init__(
-        self, settings: Settings, *, precision: str = "float32", open_network: OpenNetwork = table.open_network
+        self, settings: InspectionSettings, *, precision: str = "float32", open_network: OpenNetwork = table.open_network
     ) -> None:
         """Load what the settings name. Raises ModelError or BackendError."""
         self._settings = settings

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends import Arrays, Network, require_numbers
-from edge.backends.crop import Look, canvas, see
+from edge.backends.crop import Crop, canvas, run_on_crops
 from edge.models.card import ModelCard
 from edge.records import Grey, Mask, Regions
 
@@ -45,48 +45,48 @@ Box = tuple[int, int, int, int]
 class View:
     """What the network sees of the image.
 
-    look: where, and at what size.  shape: rows and columns of the canvas, multiples of 32.  whole: False for a tile.
+    crop: where, and at what size.  shape: rows and columns of the canvas, multiples of 32.  whole: False for a tile.
     """
 
     grey: Grey
-    look: Look
+    crop: Crop
     shape: tuple[int, int]
     whole: bool
 
     @property
     def canvas(self) -> Grey:
         """The pixels: uint8 `shape`, drawn at each call."""
-        return canvas(self.grey, self.look, *self.shape)
+        return canvas(self.grey, self.crop, *self.shape)
 
     @property
     def x_px(self) -> int:
         """The view's left border in the image."""
-        return self.look.x_px
+        return self.crop.x_px
 
     @property
     def y_px(self) -> int:
         """The view's upper border in the image."""
-        return self.look.y_px
+        return self.crop.y_px
 
     @property
     def width_px(self) -> int:
         """Extent in the image."""
-        return self.look.width_px
+        return self.crop.width_px
 
     @property
     def height_px(self) -> int:
         """Extent in the image."""
-        return self.look.height_px
+        return self.crop.height_px
 
     @property
     def scale_x(self) -> float:
         """Network pixels per image pixel; sides are whole pixels, so it differs from `scale_y`."""
-        return self.look.columns / self.look.width_px
+        return self.crop.columns / self.crop.width_px
 
     @property
     def scale_y(self) -> float:
         """Network pixels per image pixel."""
-        return self.look.rows / self.look.height_px
+        return self.crop.rows / self.crop.height_px
 
     @property
     def extent(self) -> Box:
@@ -159,7 +159,7 @@ class Segmenter:
             batch = list(islice(all_views, VIEWS_A_BATCH))
             if not batch:
                 break
-            outputs = see(self._network, grey, [view.look for view in batch], *batch[0].shape)
+            outputs = run_on_crops(self._network, grey, [view.crop for view in batch], *batch[0].shape)
             inferred = time.perf_counter()
             for row, view in enumerate(batch):
                 one = {name: array[row] for name, array in outputs.items()}
@@ -206,11 +206,11 @@ def letterbox_scale(image_shape: tuple[int, ...], longest_px: int) -> float:
     return min(1.0, longest_px / max(image_shape))
 
 
-def letterbox(image_shape: tuple[int, ...], longest_px: int) -> Look:
+def letterbox(image_shape: tuple[int, ...], longest_px: int) -> Crop:
     """The whole image, shrunk so that its longer side is at most `longest_px`."""
     height, width = image_shape
     scale = letterbox_scale(image_shape, longest_px)
-    return Look(0, 0, width, height, max(1, round(width * scale)), max(1, round(height * scale)))
+    return Crop(0, 0, width, height, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
 def is_tiled(image_shape: tuple[int, ...], card: ModelCard, tile: str) -> bool:
@@ -230,7 +230,7 @@ def views(grey: Grey, card: ModelCard, tile: str = "auto") -> Iterator[View]:
     for top in _starts(height, tile_height, card.tile_overlap_px):
         for left in _starts(width, tile_width, card.tile_overlap_px):
             columns, rows = min(tile_width, width - left), min(tile_height, height - top)
-            yield View(grey, Look(left, top, columns, rows, columns, rows), shape, whole=False)
+            yield View(grey, Crop(left, top, columns, rows, columns, rows), shape, whole=False)
 
 
 def decode(

@@ -3,7 +3,6 @@
 from edge.journal.journal import (
     DeadLetter,
     Entry,
-    Fingerprint,
     Journal,
     Message,
     Outgoing,
@@ -16,7 +15,6 @@ from edge.journal.journal import (
 __all__ = [
     "DeadLetter",
     "Entry",
-    "Fingerprint",
     "Journal",
     "Message",
     "Outgoing",

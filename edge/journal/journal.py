@@ -29,6 +29,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from edge.errors import StateError, StateFullError
+from edge.records import Fingerprint
 
 SCHEMA_VERSION: Final = 1
 RESERVE_BYTES: Final = 8 << 20
@@ -41,20 +42,6 @@ State = Literal["waiting", "running", "done", "ignored"]
 Role = Literal["verdict", "overlay", "summary"]
 Kind = Literal["inspection", "failure"]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What tells, without reading it, that a file is still the same.
-
-    size: bytes.  mtime_ns: nanoseconds since 1970 as the file system says.
-    sidecar: opaque text of the names, sizes and times of the files that the microscope wrote beside it.
-    """
-
-    size: int
-    mtime_ns: int
-    readable: bool = True
-    sidecar: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.config import Device, Mqtt
+from edge.config import DeviceSettings, MqttSettings
 from edge.errors import BrokerError, ConfigError, EdgeError, StateError
 from edge.journal import Journal, Message, Outgoing
 from edge.wire import encode as wire
@@ -173,7 +173,7 @@ class _PromptHandshake(ssl.SSLSocket):
 class _Connection:
     """One MQTT connection from CONNECT to its end: a paho client that is never used twice."""
 
-    def __init__(self, settings: Mqtt, client_id: str, will: tuple[str, bytes] | None, keepalive_s: int) -> None:
+    def __init__(self, settings: MqttSettings, client_id: str, will: tuple[str, bytes] | None, keepalive_s: int) -> None:
         """Connect, send CONNECT. Raises BrokerError saying what failed and which settings to look at."""
         self._events: list[_Event] = []
         self._v5 = settings.protocol == 5
@@ -340,7 +340,7 @@ class _Connection:
         )
 
 
-def _tls(settings: Mqtt) -> ssl.SSLContext:
+def _tls(settings: MqttSettings) -> ssl.SSLContext:
     """Read the certificates now, so that renewed ones are taken at the next connect."""
     try:
         context = ssl.create_default_context(cafile=settings.ca_file or None)
@@ -353,7 +353,7 @@ def _tls(settings: Mqtt) -> ssl.SSLContext:
     return context
 
 
-def probe(settings: Mqtt, prefix: str) -> None:
+def probe(settings: MqttSettings, prefix: str) -> None:
     """Connect as the daemon would, see whether commands may be subscribed to, and leave again without a trace.
 
     Takes at most some seconds. Raises BrokerError with what to look at. Whether the broker lets us publish cannot be
@@ -424,11 +424,11 @@ class Publisher:
 
     def __init__(
         self,
-        settings: Mqtt,
+        settings: MqttSettings,
         prefix: str,
         journal: Journal,
         *,
-        device: Device,
+        device: DeviceSettings,
         status: Callable[[], StatusText],
         health: Callable[[], bytes],
         on_command: Callable[[str, dict[str, Any]], Mapping[str, Any] | None],

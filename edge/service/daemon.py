@@ -36,12 +36,12 @@ from edge import __version__, sem
 from edge.config import Settings
 from edge.errors import BackendError, ConfigError, EdgeError, ImageError, ModelError, StateError, StateFullError
 from edge.folder import watch
-from edge.folder.file import FileBytes, limits_of, read_file
+from edge.folder.file import read_file
 from edge.inspection import overlay, parity
-from edge.inspection.pipeline import Pipeline
-from edge.journal import Entry, Fingerprint, Journal, Message, Undrawn, Verdict
+from edge.inspection.pipeline import Pipeline, limits_of
+from edge.journal import Entry, Journal, Message, Undrawn, Verdict
 from edge.mqtt.publisher import Publisher, StatusText
-from edge.records import Failure, Inspection, Micrograph, Source, Timing
+from edge.records import Failure, FileBytes, Fingerprint, Inspection, Micrograph, Source, Timing
 from edge.service import health, isolated, systemd
 from edge.wire import encode as wire
 

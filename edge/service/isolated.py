@@ -19,8 +19,8 @@ from pickle import UnpicklingError
 
 from edge.config import Settings
 from edge.errors import ImageError
-from edge.folder.file import limits_of, read_file
-from edge.inspection.pipeline import Pipeline
+from edge.folder.file import read_file
+from edge.inspection.pipeline import Pipeline, limits_of
 from edge.records import Inspection, Source
 
 LONGEST_S = 300.0

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edge import __version__
-from edge.config import Device
+from edge.config import DeviceSettings
 from edge.errors import FailureCode
 from edge.records import SEVERITIES, Failure, Inspection, Measures, Micrograph, ModelIdentity, RegionSeverity, Severity
 from edge.wire import documents
@@ -72,7 +72,7 @@ def verdict_id(epoch: str, path: str, revision: int, run: int, *, page: int = 0,
 
 
 def encode_inspection(
-    inspection: Inspection, *, inspection_id: str, epoch: str | None, seq: int | None, device: Device
+    inspection: Inspection, *, inspection_id: str, epoch: str | None, seq: int | None, device: DeviceSettings
 ) -> bytes:
     """An `edge.inspection/1`. `epoch` and `seq` are None when no journal stands behind it.
 
@@ -121,7 +121,7 @@ def encode_inspection(
     )
 
 
-def encode_failure(failure: Failure, *, failure_id: str, epoch: str | None, seq: int | None, device: Device) -> bytes:
+def encode_failure(failure: Failure, *, failure_id: str, epoch: str | None, seq: int | None, device: DeviceSettings) -> bytes:
     """An `edge.failure/1`. Raises ValueError when `failure.code` is none of `edge.errors.FAILURE_CODES`."""
     source = failure.source
     return _encode(
@@ -145,7 +145,7 @@ def encode_failure(failure: Failure, *, failure_id: str, epoch: str | None, seq:
     )
 
 
-def summary(inspection: Inspection, *, inspection_id: str, epoch: str | None, seq: int | None, device: Device) -> bytes:
+def summary(inspection: Inspection, *, inspection_id: str, epoch: str | None, seq: int | None, device: DeviceSettings) -> bytes:
     """An `edge.summary/1`: the inspection on one level, for those who draw curves."""
     severity, corrosion = inspection.severity, _corrosion(inspection)
     picture = _picture(inspection.micrograph, inspection.smallest_region_px)
@@ -187,7 +187,7 @@ def summary(inspection: Inspection, *, inspection_id: str, epoch: str | None, se
 
 
 def tombstone(
-    *, seq: int, epoch: str | None, kind: VerdictKind, verdict_id: str, reason: str, device: Device, at: datetime
+    *, seq: int, epoch: str | None, kind: VerdictKind, verdict_id: str, reason: str, device: DeviceSettings, at: datetime
 ) -> bytes:
     """An `edge.tombstone/1`, in the place of a verdict that the broker refused for good at `at`."""
     return _encode(
@@ -217,7 +217,7 @@ def status(
     epoch: str,
     last_seq: int,
     dead_letters: int,
-    device: Device,
+    device: DeviceSettings,
     at: datetime,
 ) -> bytes:
     """An `edge.status/1`. `reasons` say why the state is not (or no longer) online."""
@@ -247,7 +247,7 @@ def health(
     latency_ms: documents.Latency | None,
     clock_synced: bool | None,
     versions: Mapping[str, str],
-    device: Device,
+    device: DeviceSettings,
     at: datetime,
 ) -> bytes:
     """An `edge.health/1`."""
@@ -291,7 +291,7 @@ def response(
     request_id: str | None,
     error: str | None,
     result: Mapping[str, Any] | None,
-    device: Device,
+    device: DeviceSettings,
     at: datetime,
 ) -> bytes:
     """An `edge.response/1`: ok exactly when `error` is None. Raises ValueError when `result` is no strict JSON."""
@@ -336,7 +336,7 @@ def _moment(at: datetime) -> dict[str, Any]:
     return {"ts": text, "ts_ms": round(whole.timestamp()) * 1000 + utc.microsecond // 1000}
 
 
-def _event(at: datetime, device: Device) -> dict[str, Any]:
+def _event(at: datetime, device: DeviceSettings) -> dict[str, Any]:
     return {**_moment(at), "device": {"site": device.site, "area": device.area, "id": device.id}}
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge.commands.cli import daemon, doctor
-from edge.journal import Fingerprint, Journal
+from edge.journal import Journal
+from edge.records import Fingerprint
 from tests.fakes.brokers import Mosquitto, free_port, needs_mosquitto
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends.crop import Look, canvases
+from edge.backends.crop import Crop, canvases
 
 STREAM = 0x5EA
 FATBIN = b"fat binary"
@@ -226,7 +226,7 @@ def _pycuda(gpu: Machine) -> Any:
             weakref.finalize(self, _gone, gpu, "modules")
 
         def get_function(self, name: str) -> Any:
-            assert name == "draw_looks"
+            assert name == "draw_crops"
             return SimpleNamespace(prepare=prepare, prepared_async_call=draw)
 
     def prepare(format_: str) -> None:
@@ -236,13 +236,13 @@ def _pycuda(gpu: Machine) -> Any:
         grid: tuple[int, ...], block: tuple[int, ...], stream: Any, image: int, width: int, height: int, *rest: int
     ) -> None:
         gpu.did("draw")
-        looks, target, columns, rows = rest
+        crops, target, columns, rows = rest
         assert isinstance(stream, Stream)
         assert grid[0] * block[0] >= columns > (grid[0] - 1) * block[0]
         assert grid[1] * block[1] >= rows > (grid[1] - 1) * block[1]
-        table = gpu.at(looks)[: grid[2] * 24].view(np.int32).reshape(-1, 6)
+        table = gpu.at(crops)[: grid[2] * 24].view(np.int32).reshape(-1, 6)
         grey = gpu.at(image)[: width * height].reshape(height, width)
-        drawn = canvases(grey, [Look(*(int(value) for value in row)) for row in table], rows, columns)
+        drawn = canvases(grey, [Crop(*(int(value) for value in row)) for row in table], rows, columns)
         gpu.at(target)[: drawn.size] = drawn.reshape(-1)
         gpu.drawn.append(grid[2])
 

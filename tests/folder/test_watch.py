@@ -21,7 +21,8 @@ import pytest
 
 from edge.folder import watch
 from edge.folder.watch import FolderEvents, FolderGone, Settler, Sighting, network_file_system, scan
-from edge.journal import Fingerprint, Journal
+from edge.journal import Journal
+from edge.records import Fingerprint
 from tests import ROOT
 
 PATTERNS = ("*.tif", "*.png")

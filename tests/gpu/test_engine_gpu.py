@@ -11,7 +11,7 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from edge.backends.crop import Look, canvases
+from edge.backends.crop import Crop, canvases
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.tensorrt.cuda import cuda_here
 from edge.backends.tensorrt.engine import TensorRtEngine, find_engine, open_engine
@@ -43,13 +43,13 @@ def device_slack() -> int:
     return 256 << 20 if shared else 4 << 20
 
 
-def random_looks(random: np.random.Generator, width: int, height: int, side: int, count: int) -> list[Look]:
-    looks = []
+def random_crops(random: np.random.Generator, width: int, height: int, side: int, count: int) -> list[Crop]:
+    crops = []
     for _ in range(count):
         x, y = int(random.integers(-200, width)), int(random.integers(-200, height))
         across, down = (int(random.integers(max(1, 1 - low), 900)) for low in (x, y))
-        looks.append(Look(x, y, across, down, int(random.integers(1, side + 1)), int(random.integers(1, side + 1))))
-    return looks
+        crops.append(Crop(x, y, across, down, int(random.integers(1, side + 1)), int(random.integers(1, side + 1))))
+    return crops
 
 
 def test_the_kernels_draw_what_opencv_draws(kernels: Path) -> None:
@@ -64,13 +64,13 @@ def test_the_kernels_draw_what_opencv_draws(kernels: Path) -> None:
                 width, height = (int(side) for side in random.integers(1, 1200, 2))
                 grey = pitted(width, height, index, 0) if index % 2 else random.integers(0, 256, (height, width), np.uint8)
                 side = int(random.integers(1, 225))
-                looks = random_looks(random, width, height, side, 64)
-                looks[0] = Look(0, 0, width, height, side, side)
+                crops = random_crops(random, width, height, side, 64)
+                crops[0] = Crop(0, 0, width, height, side, side)
                 cuda.show(grey)
-                cuda.draw(looks, side, side, int(target))
+                cuda.draw(crops, side, side, int(target))
                 cuda.to_host(host[: 64 * side * side], int(target))
                 cuda.wait()
-                wanted = canvases(grey, looks, side, side)
+                wanted = canvases(grey, crops, side, side)
                 difference = np.abs(host[: wanted.size].reshape(wanted.shape).astype(int) - wanted)
                 worst, drawn_px = max(worst, int(difference.max())), drawn_px + wanted.size
                 differing += int(np.count_nonzero(difference))
@@ -94,10 +94,10 @@ def test_the_kernels_draw_what_their_own_lines_draw_on_the_processor(kernels: Pa
             for _ in range(50):
                 width, height, side = (int(value) for value in random.integers((1, 1, 1), (900, 900, 161)))
                 grey = random.integers(0, 256, (height, width), np.uint8)
-                looks = random_looks(random, width, height, side, 64)
-                wanted = drawn_here(grey, looks, side, side)
+                crops = random_crops(random, width, height, side, 64)
+                wanted = drawn_here(grey, crops, side, side)
                 cuda.show(grey)
-                cuda.draw(looks, side, side, int(target))
+                cuda.draw(crops, side, side, int(target))
                 cuda.to_host(host[: wanted.size], int(target))
                 cuda.wait()
                 differing += int(np.count_nonzero(host[: wanted.size] != wanted.reshape(-1)))
@@ -155,9 +155,9 @@ def test_looking_at_the_image_gives_what_the_drawn_canvases_give(segmenter: Tens
         grey = micrograph.grey
         height, width = grey.shape
         scale = min(1.0, 640 / max(height, width))
-        looks = [Look(0, 0, width, height, max(1, round(width * scale)), max(1, round(height * scale)))]
-        looks += [Look(x, 0, 320, 320, 320, 320) for x in (0, 100, 200)]
-        seen, run = segmenter.see(grey, looks, 640, 640), segmenter.run(canvases(grey, looks, 640, 640))
+        crops = [Crop(0, 0, width, height, max(1, round(width * scale)), max(1, round(height * scale)))]
+        crops += [Crop(x, 0, 320, 320, 320, 320) for x in (0, 100, 200)]
+        seen, run = segmenter.run_on_crops(grey, crops, 640, 640), segmenter.run(canvases(grey, crops, 640, 640))
         # A grey level here and there changes the last digits.
         assert np.allclose(seen["scores"], run["scores"], atol=0.02)
 
@@ -201,8 +201,8 @@ def test_ten_thousand_runs_take_no_memory(segmenter: TensorRtEngine, classifier:
 
     def once(index: int) -> None:
         rows, columns = sizes[index // 500 % len(sizes)]  # more shapes than are kept, so that some are made again
-        segmenter.see(grey, [Look(0, 0, 1500, 1100, columns, rows)] * (1 + index % 4), rows, columns)
-        classifier.see(grey, [Look(index % 900, 5, 300, 300, 224, 224)] * (1 + index % 9), 224, 224)
+        segmenter.run_on_crops(grey, [Crop(0, 0, 1500, 1100, columns, rows)] * (1 + index % 4), rows, columns)
+        classifier.run_on_crops(grey, [Crop(index % 900, 5, 300, 300, 224, 224)] * (1 + index % 9), 224, 224)
 
     for index in range(0, 10 * 500, max(1, 10 * 500 // max(RUNS // 100, 10))):  # each shape, and as a graph
         once(index)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.errors import StateFullError
-from edge.journal import Fingerprint, Journal, Message, Verdict
+from edge.journal import Journal, Message, Verdict
+from edge.records import Fingerprint
 
 
 def verdicts(journal: Journal, name: str, payload_bytes: int = 20_000) -> Callable[[int], Sequence[Verdict]]:

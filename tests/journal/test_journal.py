@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from edge.errors import StateError, StateFullError
-from edge.journal import Entry, Fingerprint, Journal, Message, Verdict
+from edge.journal import Entry, Journal, Message, Verdict
 from edge.journal import journal as journal_module
+from edge.records import Fingerprint
 from tests import ROOT
 
 CRASH = Path(__file__).with_name("crash.py")

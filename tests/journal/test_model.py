@@ -12,7 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge.journal import Entry, Fingerprint, Journal, Message, Verdict
+from edge.journal import Entry, Journal, Message, Verdict
+from edge.records import Fingerprint
 
 PATHS = st.sampled_from(["done.tif", "running.tif", "waiting.tif", os.fsdecode(b"\xff.tif")])
 FINGERPRINTS = st.builds(Fingerprint, st.integers(0, 2), st.just(7))

@@ -15,16 +15,17 @@ from typing import Any
 
 import pytest
 
-from edge.config import Device, Mqtt
+from edge.config import DeviceSettings, MqttSettings
 from edge.errors import BrokerError, StateFullError
-from edge.journal import Fingerprint, Journal, Message, Verdict
+from edge.journal import Journal, Message, Verdict
 from edge.mqtt.publisher import Backoff, Publisher, StatusText, probe
+from edge.records import Fingerprint
 from edge.wire import encode as wire
 from tests.fakes.brokers import FakeBroker, Listener, Mosquitto, Proxy, eventually, free_port, needs_mosquitto, silent_server
 
 pytestmark = [pytest.mark.broker, needs_mosquitto]
 
-DEVICE = Device(site="plant-1", area="lab", id="sem-01")
+DEVICE = DeviceSettings(site="plant-1", area="lab", id="sem-01")
 PREFIX = "plant-1/lab/sem/sem-01"
 AT = datetime(2024, 5, 1, 12, 0, tzinfo=timezone.utc)
 
@@ -52,7 +53,7 @@ def publish(journal: Journal) -> Iterator[Publish]:
     def start(port: int, on_command: Any = lambda name, body: {}, status: Any = None, **settings: Any) -> Publisher:
         being_drawn = settings.pop("being_drawn", lambda _: False)
         publisher = Publisher(
-            Mqtt(host=settings.pop("host", "127.0.0.1"), port=port, **settings),
+            MqttSettings(host=settings.pop("host", "127.0.0.1"), port=port, **settings),
             PREFIX,
             journal,
             device=DEVICE,
@@ -182,7 +183,7 @@ def test_health_that_cannot_be_told_does_not_hold_up_verdicts(journal: Journal, 
 
     conclude(journal, "a.tif")
     publisher = Publisher(
-        Mqtt(host="127.0.0.1", port=broker.port),
+        MqttSettings(host="127.0.0.1", port=broker.port),
         PREFIX,
         journal,
         device=DEVICE,
@@ -390,12 +391,12 @@ def test_the_status_is_published_again_at_every_connect(broker: Mosquitto, publi
 PUBLISHER_PROCESS = """
 import sys, time
 from pathlib import Path
-from edge.config import Device, Mqtt
+from edge.config import DeviceSettings, MqttSettings
 from edge.journal import Journal
 from edge.mqtt.publisher import Publisher, StatusText
 
 with Journal.open(Path(sys.argv[2])) as journal:
-    Publisher(Mqtt(host="127.0.0.1", port=int(sys.argv[1])), "plant-1/lab/sem/sem-01", journal, device=Device(),
+    Publisher(MqttSettings(host="127.0.0.1", port=int(sys.argv[1])), "plant-1/lab/sem/sem-01", journal, device=DeviceSettings(),
               status=lambda: StatusText("online"), health=lambda: b"{}", on_command=lambda name, body: None).start()
     time.sleep(600)
 """
@@ -440,7 +441,7 @@ def test_a_missing_password_file_is_told(broker: Mosquitto, tmp_path: Path, publ
 
 def test_a_probe_finds_a_working_broker_and_leaves_no_trace(broker: Mosquitto) -> None:
     with Listener(broker.port) as dashboard:
-        probe(Mqtt(host="127.0.0.1", port=broker.port), PREFIX)
+        probe(MqttSettings(host="127.0.0.1", port=broker.port), PREFIX)
         dashboard.say("marker", b"")
         eventually(lambda: dashboard.on("marker"))
         assert len(dashboard.heard) == 1
@@ -450,9 +451,9 @@ def test_a_probe_tells_why_a_broker_does_not_take_us(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker", "allow_anonymous false") as closed:
         for protocol in (5, 311):
             with pytest.raises(BrokerError, match=r"mqtt\.username"):
-                probe(Mqtt(host="127.0.0.1", port=closed.port, protocol=protocol), PREFIX)
+                probe(MqttSettings(host="127.0.0.1", port=closed.port, protocol=protocol), PREFIX)
     with pytest.raises(BrokerError, match="cannot reach"):
-        probe(Mqtt(host="127.0.0.1", port=free_port()), PREFIX)
+        probe(MqttSettings(host="127.0.0.1", port=free_port()), PREFIX)
 
 
 def tls_broker(folder: Path) -> tuple[Mosquitto, dict[str, Any]]:
@@ -755,7 +756,7 @@ def test_the_wait_between_tries_differs_by_chance() -> None:
 
 def test_waking_a_publisher_that_is_stopped_or_not_started_is_harmless(journal: Journal) -> None:
     publisher = Publisher(
-        Mqtt(),
+        MqttSettings(),
         PREFIX,
         journal,
         device=DEVICE,

@@ -33,8 +33,8 @@ from edge.folder import file as intake
 from edge.folder import watch
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline
-from edge.journal import Entry, Fingerprint, Journal
-from edge.records import Inspection, ModelsUsed, Source, Timing
+from edge.journal import Entry, Journal
+from edge.records import Fingerprint, Inspection, ModelsUsed, Source, Timing
 from edge.service import health as vitals
 from edge.service import isolated as suspect
 from edge.service import systemd as notify

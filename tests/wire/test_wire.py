@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from edge.config import Device
+from edge.config import DeviceSettings
 from edge.errors import FAILURE_CODES
 from edge.records import (
     Acquisition,
@@ -40,7 +40,7 @@ from tests import ROOT
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = ROOT / "docs"
-DEVICE = Device(site="plant-1", area="lab", id="sem-01")
+DEVICE = DeviceSettings(site="plant-1", area="lab", id="sem-01")
 EPOCH = "3f2b8c1e-8a41-4a55-9c2d-6f6f0a1b2c3d"
 ID = "0b7a4d1c-9a53-5d3e-8f10-1c2d3e4f5a6b"
 AT = datetime(2024, 5, 1, 14, 0, 0, 123_999, tzinfo=timezone(timedelta(hours=2)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from edge.config import Sample
+from edge.config import SampleSettings
 from edge.errors import ConfigError
 from edge.records import SEVERITIES, SeverityLabel
 
@@ -134,7 +134,7 @@ def open_data_set(folder: Path) -> DataSet:
     if not paths:
         raise ConfigError(f"no images in {folder / 'images'}: make some with edge-train synthesize --out {folder}")
     rows = _rows(folder / "samples.csv")
-    pattern = Sample()
+    pattern = SampleSettings()
     images = []
     for path in paths:
         row = rows.get(path.name, {})

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__, sem
-from edge.config import Sample
+from edge.config import SampleSettings
 from edge.errors import ConfigError, EdgeError, ImageError
 from edge.inspection.segment import no_regions
 from edge.records import SEVERITIES, Grey, Micrograph, Regions, SeverityLabel
@@ -334,7 +334,7 @@ def _page(file: _File, micrograph: Micrograph, file_sha256: str, sample: _Told) 
 
 def _sample(file: _File, row: Mapping[str, str], findings: list[Finding]) -> _Told:
     """Annealing, exposure, severity and group: what samples.csv says, else what the path says."""
-    told = Sample().fields(file.relative)
+    told = SampleSettings().fields(file.relative)
     numbers: dict[str, float | None] = {}
     for key in ("annealing_min", "exposure_h"):
         numbers[key] = told[key]

@@ -23,7 +23,7 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import Sample
+from edge.config import SampleSettings
 from edge.errors import ConfigError
 from edge.records import SEVERITIES
 from export.to_onnx import Checkpoint
@@ -712,7 +712,7 @@ def _conditions(data_set: DataSet) -> dict[str, tuple[float, float]]:
     if table.is_file():
         with table.open(newline="", encoding="utf-8") as stream:
             rows = {row["image"]: row for row in csv.DictReader(stream)}
-    pattern = Sample()
+    pattern = SampleSettings()
     found = {}
     for image in data_set.images:
         row, fields = rows.get(image.path.name, {}), pattern.fields(image.path.name)

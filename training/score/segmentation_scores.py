@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from edge.config import Inspect
+from edge.config import InspectSettings
 from training.data.dataset import LabelledImage
 from training.labels.formats import read_yolo
 from training.learn.segmenter import BATCH, write_for_ultralytics
@@ -34,7 +34,7 @@ from training.learn.segmenter import BATCH, write_for_ultralytics
 Mask = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-CONFIDENCE: Final = float(Inspect().confidence)  # what the edge reports by default
+CONFIDENCE: Final = float(InspectSettings().confidence)  # what the edge reports by default
 MOST_REGIONS: Final = 500  # found in one image; the densest images have about 450
 RESOLVED_PX: Final = 16.0
 DIAMETERS_PX: Final = (0.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, float("inf"))

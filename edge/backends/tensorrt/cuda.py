@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends.crop import Look
+from edge.backends.crop import Crop
 from edge.backends.tensorrt.graph import load_driver, pop_context
 from edge.errors import BackendError
 from edge.records import Grey
@@ -27,8 +27,8 @@ from edge.records import Grey
 log = logging.getLogger(__name__)
 
 SOURCES = (Path(__file__).with_name("kernels.cu"), Path(__file__).with_name("kernels.h"))
-MOST_LOOKS = 64
-"""Looks of one launch."""
+MOST_CROPS = 64
+"""Crops of one launch."""
 _BLOCK = (32, 8, 1)
 """As in kernels.cu."""
 _IMAGE_STEP = 4 << 20
@@ -75,7 +75,7 @@ def find_kernels(folders: Sequence[Path]) -> Path | None:
 
 
 class Cuda:
-    """The GPU's primary context, one stream, the image that was shown last, and the kernel that draws looks at it.
+    """The GPU's primary context, one stream, the image that was shown last, and the kernel that draws crops of it.
 
     stream: the handle of the one stream that everything runs on.
     """
@@ -106,10 +106,10 @@ class Cuda:
             self._queue: Any = self._driver.Stream()
             made.callback(self._forget)
             self.stream = int(self._queue.handle)
-            self._looks = self.pinned((MOST_LOOKS, 6), np.int32)
-            made.callback(self.unpin, self._looks)
-            self._looks_there = self.allocate(self._looks.nbytes)
-            made.callback(self.free, self._looks_there)
+            self._crops = self.pinned((MOST_CROPS, 6), np.int32)
+            made.callback(self.unpin, self._crops)
+            self._crops_there = self.allocate(self._crops.nbytes)
+            made.callback(self.free, self._crops_there)
             self._made = made.pop_all()
 
     def close(self) -> None:
@@ -189,7 +189,7 @@ class Cuda:
             raise BackendError(f"the kernels {path} cannot be read: {error.strerror or error}") from error
         with self.translated(f"the kernels {path.name} cannot be loaded"):
             module = self._driver.module_from_buffer(data)
-            kernel = module.get_function("draw_looks")
+            kernel = module.get_function("draw_crops")
             kernel.prepare("PiiPPii")
         self._module, self._kernel = module, kernel
 
@@ -219,18 +219,18 @@ class Cuda:
         self.to_device(int(self._image), np.ascontiguousarray(grey))
         self._shown, self._shape = weakref.ref(grey), grey.shape
 
-    def draw(self, looks: Sequence[Look], rows: int, columns: int, address: int) -> None:
-        """Draw at most `MOST_LOOKS` looks at the image that was shown, as uint8 [N, 1, rows, columns] at `address`.
+    def draw(self, crops: Sequence[Crop], rows: int, columns: int, address: int) -> None:
+        """Draw at most `MOST_CROPS` crops of the image that was shown, as uint8 [N, 1, rows, columns] at `address`.
 
         To be followed by `wait` before the next call.
         """
-        count = len(looks)
+        count = len(crops)
         height, width = self._shape
-        self._looks[:count] = [(a.x_px, a.y_px, a.width_px, a.height_px, a.columns, a.rows) for a in looks]
-        self.to_device(int(self._looks_there), self._looks[:count])
+        self._crops[:count] = [(a.x_px, a.y_px, a.width_px, a.height_px, a.columns, a.rows) for a in crops]
+        self.to_device(int(self._crops_there), self._crops[:count])
         grid = (-(-columns // _BLOCK[0]), -(-rows // _BLOCK[1]), count)
         self._kernel.prepared_async_call(
-            grid, _BLOCK, self._queue, int(self._image), width, height, int(self._looks_there), address, columns, rows
+            grid, _BLOCK, self._queue, int(self._image), width, height, int(self._crops_there), address, columns, rows
         )
 
     def _forget(self) -> None:

@@ -1,4 +1,4 @@
-"""TensorRT on an NVIDIA GPU: an engine that vouches for itself in, a Network out, which also draws its own input (`Eye`).
+"""TensorRT on an NVIDIA GPU: an engine that vouches for itself in, a `CroppingNetwork` out: one that draws its own input.
 
 TensorRT (or TensorRT for RTX, whichever is installed) runs the engine; PyCUDA (`cuda.py`) holds memory and stream; a
 batch that comes again in the same shape is launched as one CUDA graph (`cuda_graph.py`).
@@ -14,7 +14,7 @@ What it holds, from `open` to `close`, for a profile of at most N images of [H, 
     each output       pinned   the same                                    once
     contexts, graphs  device   what TensorRT and the driver keep of each   at most `MOST_SHAPES`
     image             device   the largest image shown, rounded to 4 MiB   once for all networks of the thread
-    looks             both     24 · `MOST_LOOKS`                           once for all networks of the thread
+    crops             both     24 · `MOST_CROPS`                           once for all networks of the thread
 
 A run returns copies on the host of the B rows that were asked for, so its results stay when the next image runs.
 """
@@ -37,9 +37,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends import Arrays
-from edge.backends.crop import Look, canvases
+from edge.backends.crop import Crop, canvases
 from edge.backends.tensorrt import passport
-from edge.backends.tensorrt.cuda import MOST_LOOKS, Cuda, cuda_here, find_kernels, kernels_name
+from edge.backends.tensorrt.cuda import MOST_CROPS, Cuda, cuda_here, find_kernels, kernels_name
 from edge.backends.tensorrt.graph import CudaGraph, load_driver
 from edge.errors import BackendError, ModelError
 from edge.models.card import file_sha256
@@ -194,17 +194,17 @@ class TensorRtEngine:
 
         return self._in_batches(image.shape, fill)
 
-    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
-        """What `run` gives for N looks at a uint8 [H, W] image, drawn by the GPU; see `edge.backends.crop.Eye`."""
+    def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
+        """What `run` gives for N crops of a uint8 [H, W] image, drawn by the GPU; see `edge.backends.crop.CroppingNetwork`."""
         if not self._cuda.draws:
-            return self.run(canvases(grey, looks, rows, columns))
+            return self.run(canvases(grey, crops, rows, columns))
 
         def fill(start: int, stop: int) -> None:
             if start == 0:
                 self._cuda.show(grey)
-            self._cuda.draw(looks[start:stop], rows, columns, self._input)
+            self._cuda.draw(crops[start:stop], rows, columns, self._input)
 
-        return self._in_batches((len(looks), 1, rows, columns), fill)
+        return self._in_batches((len(crops), 1, rows, columns), fill)
 
     @property
     def memory(self) -> dict[str, int]:
@@ -297,7 +297,7 @@ class TensorRtEngine:
         """Outputs for an input of this shape, which `fill` puts on the device from row to row."""
         self._check(shape)
         count, _, rows, columns = shape
-        most = min(self.most[0], MOST_LOOKS)
+        most = min(self.most[0], MOST_CROPS)
         parts = []
         with self._cuda.translated(f"an input of {shape} failed"):
             for start in range(0, count, most):

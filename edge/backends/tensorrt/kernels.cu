@@ -6,23 +6,23 @@ using namespace edge;
 
 const int BLOCK_COLUMNS = 32, BLOCK_ROWS = 8;
 
-// grid: columns / 32, rows / 8, looks.  block: 32, 8.  canvases: uint8 [looks, 1, rows, columns].
+// grid: columns / 32, rows / 8, crops.  block: 32, 8.  canvases: uint8 [crops, 1, rows, columns].
 // Spans need double precision, which most GPUs are slow at: a block computes each of its 32 + 8 once, not 2 for each pixel.
 extern "C" __global__ void __launch_bounds__(BLOCK_COLUMNS *BLOCK_ROWS)
-    draw_looks(const unsigned char *__restrict__ pixels, int width, int height, const Look *__restrict__ looks,
+    draw_crops(const unsigned char *__restrict__ pixels, int width, int height, const Crop *__restrict__ crops,
                unsigned char *__restrict__ canvases, int columns, int rows) {
     __shared__ Span across[BLOCK_COLUMNS], down[BLOCK_ROWS];
-    const Look look = looks[blockIdx.z];
-    const Way way = way_of(look);
+    const Crop crop = crops[blockIdx.z];
+    const Way way = way_of(crop);
     const int left = blockIdx.x * BLOCK_COLUMNS, top = blockIdx.y * BLOCK_ROWS;
-    if (threadIdx.y == 0) across[threadIdx.x] = span_of(way, left + threadIdx.x, look.width, look.columns, true);
+    if (threadIdx.y == 0) across[threadIdx.x] = span_of(way, left + threadIdx.x, crop.width, crop.columns, true);
     if (threadIdx.y == 1 && threadIdx.x < BLOCK_ROWS)
-        down[threadIdx.x] = span_of(way, top + threadIdx.x, look.height, look.rows, false);
+        down[threadIdx.x] = span_of(way, top + threadIdx.x, crop.height, crop.rows, false);
     __syncthreads();
     const int column = left + threadIdx.x, row = top + threadIdx.y;
     if (column >= columns || row >= rows) return;
     const Image image = {pixels, width, height};
-    const bool inside = column < look.columns && row < look.rows;
+    const bool inside = column < crop.columns && row < crop.rows;
     canvases[((size_t)blockIdx.z * rows + row) * columns + column] =
-        inside ? drawn(image, look, way, across[threadIdx.x], down[threadIdx.y]) : PADDING_GREY;
+        inside ? drawn(image, crop, way, across[threadIdx.x], down[threadIdx.y]) : PADDING_GREY;
 }

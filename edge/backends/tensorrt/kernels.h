@@ -21,7 +21,7 @@ const unsigned char PADDING_GREY = 114;
 const int COEFFICIENT_SCALE = 2048;  // OpenCV keeps bilinear weights in 11 bits.
 
 // A rectangle of the image (it may reach beyond it: the edge is repeated) and its size on the canvas, at the top left.
-struct Look {
+struct Crop {
     int x, y, width, height;
     int columns, rows;
 };
@@ -52,11 +52,11 @@ BOTH double scale_of(int source, int target) { return 1.0 / ((double)target / so
 
 BOTH bool is_whole(double scale) { return fabs(scale - rint(scale)) < 2.220446049250313e-16; }
 
-BOTH Way way_of(const Look &look) {
-    if (look.width == look.columns && look.height == look.rows) return COPY;
-    if (look.width <= look.columns && look.height <= look.rows) return BILINEAR;
-    if (look.width < look.columns || look.height < look.rows) return AREA_BILINEAR;
-    return is_whole(scale_of(look.width, look.columns)) && is_whole(scale_of(look.height, look.rows)) ? MEAN : AREA;
+BOTH Way way_of(const Crop &crop) {
+    if (crop.width == crop.columns && crop.height == crop.rows) return COPY;
+    if (crop.width <= crop.columns && crop.height <= crop.rows) return BILINEAR;
+    if (crop.width < crop.columns || crop.height < crop.rows) return AREA_BILINEAR;
+    return is_whole(scale_of(crop.width, crop.columns)) && is_whole(scale_of(crop.height, crop.rows)) ? MEAN : AREA;
 }
 
 BOTH Span covered(int at, int source, int target) {
@@ -127,56 +127,56 @@ BOTH float weight(const Span &span, int index) {
     return index == span.count - 1 ? span.tail : span.body;
 }
 
-BOTH const unsigned char *row_of(const Image &image, const Look &look, int y) {
-    return image.pixels + (size_t)clamp(look.y + y, 0, image.height - 1) * image.width;
+BOTH const unsigned char *row_of(const Image &image, const Crop &crop, int y) {
+    return image.pixels + (size_t)clamp(crop.y + y, 0, image.height - 1) * image.width;
 }
 
-BOTH int read(const Image &image, const unsigned char *row, const Look &look, int x) {
-    return row[clamp(look.x + x, 0, image.width - 1)];
+BOTH int read(const Image &image, const unsigned char *row, const Crop &crop, int x) {
+    return row[clamp(crop.x + x, 0, image.width - 1)];
 }
 
 BOTH unsigned char rounded(float value) { return (unsigned char)clamp((int)rintf(value), 0, 255); }
 
-BOTH unsigned char summed(const Image &image, const Look &look, const Span &across, const Span &down) {
+BOTH unsigned char summed(const Image &image, const Crop &crop, const Span &across, const Span &down) {
     int sum = 0;
     for (int j = 0; j < down.count; ++j) {
-        const unsigned char *row = row_of(image, look, down.first + j);
-        for (int i = 0; i < across.count; ++i) sum += read(image, row, look, across.first + i);
+        const unsigned char *row = row_of(image, crop, down.first + j);
+        for (int i = 0; i < across.count; ++i) sum += read(image, row, crop, across.first + i);
     }
     if (across.count == 2 && down.count == 2) return (unsigned char)((sum + 2) >> 2);
     return rounded(sum * (1.0f / (across.count * down.count)));
 }
 
-BOTH unsigned char weighed(const Image &image, const Look &look, const Span &across, const Span &down) {
+BOTH unsigned char weighed(const Image &image, const Crop &crop, const Span &across, const Span &down) {
     float sum = 0.0f;
     for (int j = 0; j < down.count; ++j) {
-        const unsigned char *row = row_of(image, look, down.first + j);
+        const unsigned char *row = row_of(image, crop, down.first + j);
         float line = 0.0f;
-        for (int i = 0; i < across.count; ++i) line += read(image, row, look, across.first + i) * weight(across, i);
+        for (int i = 0; i < across.count; ++i) line += read(image, row, crop, across.first + i) * weight(across, i);
         sum += weight(down, j) * line;
     }
     return rounded(sum);
 }
 
-BOTH int along(const Image &image, const Look &look, const Span &across, int y) {
-    const unsigned char *row = row_of(image, look, clamp(y, 0, look.height - 1));
-    int left = read(image, row, look, across.first);
-    int right = read(image, row, look, clamp(across.first + 1, 0, look.width - 1));
+BOTH int along(const Image &image, const Crop &crop, const Span &across, int y) {
+    const unsigned char *row = row_of(image, crop, clamp(y, 0, crop.height - 1));
+    int left = read(image, row, crop, across.first);
+    int right = read(image, row, crop, clamp(across.first + 1, 0, crop.width - 1));
     return left * (int)across.head + right * (int)across.tail;
 }
 
-BOTH unsigned char interpolated(const Image &image, const Look &look, const Span &across, const Span &down) {
-    int above = (int)down.head * (along(image, look, across, down.first) >> 4);
-    int below = (int)down.tail * (along(image, look, across, down.first + 1) >> 4);
+BOTH unsigned char interpolated(const Image &image, const Crop &crop, const Span &across, const Span &down) {
+    int above = (int)down.head * (along(image, crop, across, down.first) >> 4);
+    int below = (int)down.tail * (along(image, crop, across, down.first + 1) >> 4);
     return (unsigned char)(((above >> 16) + (below >> 16) + 2) >> 2);
 }
 
 // The canvas's pixel whose spans these are.
-BOTH unsigned char drawn(const Image &image, const Look &look, Way way, const Span &across, const Span &down) {
-    if (way == COPY) return (unsigned char)read(image, row_of(image, look, down.first), look, across.first);
-    if (way == MEAN) return summed(image, look, across, down);
-    if (way == AREA) return weighed(image, look, across, down);
-    return interpolated(image, look, across, down);
+BOTH unsigned char drawn(const Image &image, const Crop &crop, Way way, const Span &across, const Span &down) {
+    if (way == COPY) return (unsigned char)read(image, row_of(image, crop, down.first), crop, across.first);
+    if (way == MEAN) return summed(image, crop, across, down);
+    if (way == AREA) return weighed(image, crop, across, down);
+    return interpolated(image, crop, across, down);
 }
 
 }  // namespace edge

@@ -32,15 +32,15 @@ from numpy.typing import NDArray
 
 from edge import sem
 from edge.backends import Arrays, Network, table
-from edge.backends.crop import Eye, Look, canvases
+from edge.backends.crop import Crop, CroppingNetwork, canvases
 from edge.commands import inspect_files
 from edge.commands.bench import energy, environment
 from edge.commands.bench.energy import Energy
 from edge.commands.bench.environment import Meanwhile
 from edge.config import Settings
-from edge.folder.file import limits_of, read_file
+from edge.folder.file import read_file
 from edge.inspection import overlay
-from edge.inspection.pipeline import Pipeline
+from edge.inspection.pipeline import Pipeline, limits_of
 from edge.models.card import resolve as resolve_model
 from edge.records import Grey, Inspection, Micrograph, Source, Timing
 
@@ -145,7 +145,7 @@ class Bench:
 
     def _open(self, backend: str, model: Path, precision: str) -> Network:
         inner = table.open_network(backend, model, precision)
-        network = WatchedEye(inner) if isinstance(inner, Eye) else Watched(inner)
+        network = WatchedCroppingNetwork(inner) if isinstance(inner, CroppingNetwork) else Watched(inner)
         wanted = self._settings
         segments = wanted.inspect.stages != "classify" and model == resolve_model(wanted.models.segmenter, "segment")
         stage = "segment" if segments and "segment" not in self._networks else "classify"
@@ -315,10 +315,10 @@ class Watched:
         self.name, self.precision = network.name, network.precision
         self.spent_ms = self.drawing_ms = 0.0
 
-    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
-        """As `edge.backends.crop.see` does it for a network that draws nothing itself."""
+    def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
+        """As `edge.backends.crop.run_on_crops` does it for a network that draws nothing itself."""
         started = time.perf_counter()
-        drawn = canvases(grey, looks, rows, columns)
+        drawn = canvases(grey, crops, rows, columns)
         self.drawing_ms += (time.perf_counter() - started) * 1e3
         return self.run(drawn)
 
@@ -349,13 +349,13 @@ class Watched:
         self.spent_ms += (time.perf_counter() - started) * 1e3
 
 
-class WatchedEye(Watched):
+class WatchedCroppingNetwork(Watched):
     """A network that draws its own input: drawing is then part of its runs."""
 
-    def see(self, grey: Grey, looks: Sequence[Look], rows: int, columns: int) -> Arrays:
-        """See `edge.backends.crop.Eye`."""
+    def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
+        """See `edge.backends.crop.CroppingNetwork`."""
         with self._noted():
-            seen: Arrays = self._network.see(grey, looks, rows, columns)  # type: ignore[attr-defined]
+            seen: Arrays = self._network.run_on_crops(grey, crops, rows, columns)  # type: ignore[attr-defined]
         return seen
 
 

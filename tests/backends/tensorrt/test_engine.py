@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.backends.crop import Eye, Look, canvases, see
+from edge.backends.crop import Crop, CroppingNetwork, canvases, run_on_crops
 from edge.backends.tensorrt import cuda, passport
 from edge.backends.tensorrt import engine as tensorrt_engine
 from edge.backends.tensorrt import graph as cuda_graph
@@ -216,14 +216,14 @@ def test_a_graph_is_destroyed_once(gpu: Machine) -> None:
 def test_a_thousand_runs_of_changing_shapes_take_no_more_memory_than_the_first(gpu: Machine, kernels: Path) -> None:
     grey = read_only(pitted(300, 200))
     with opened(gpu, kernels=kernels) as engine:
-        engine.see(grey, [Look(0, 0, 300, 200, 64, 43)], 64, 64)
+        engine.run_on_crops(grey, [Crop(0, 0, 300, 200, 64, 43)], 64, 64)
         held = gpu.bytes_held, gpu.pinned
         for index in range(1000):
             count, side = 1 + index % 6, (32, 64)[index % 2]
             if index % 3:
                 assert agrees(engine.run(images(count, side, 64)), images(count, side, 64))
             else:
-                engine.see(grey, [Look(0, 0, 64, side, 64, side)] * count, side, 64)
+                engine.run_on_crops(grey, [Crop(0, 0, 64, side, 64, side)] * count, side, 64)
             assert (gpu.bytes_held, gpu.pinned) == held
     assert gpu.is_empty
 
@@ -232,7 +232,7 @@ def test_closing_frees_everything_once_in_the_thread_that_opened_it(gpu: Machine
     engine = opened(gpu, kernels=kernels)
     for _ in range(3):
         engine.run(images(4))
-        engine.see(pitted(100, 80), [Look(0, 0, 100, 80, 64, 51)], 64, 64)
+        engine.run_on_crops(pitted(100, 80), [Crop(0, 0, 100, 80, 64, 51)], 64, 64)
     assert not gpu.is_empty
     engine.close()
     assert gpu.is_empty
@@ -276,13 +276,13 @@ def failing_call_of(gpu: Machine, call: str, when: Any) -> None:
 
 def test_the_memory_that_is_held_is_told_by_its_use(gpu: Machine, kernels: Path) -> None:
     with opened(gpu, kernels=kernels) as engine:
-        engine.see(pitted(100, 80), [Look(0, 0, 100, 80, 64, 51)], 64, 64)
+        engine.run_on_crops(pitted(100, 80), [Crop(0, 0, 100, 80, 64, 51)], 64, 64)
         held = engine.memory
-        looks = 24 * cuda.MOST_LOOKS
+        crops = 24 * cuda.MOST_CROPS
         assert held["input"] == 4 * 64 * 64
         assert held["outputs"] == 4 * (4 * 2 + 4 * 16 * 16)
-        assert gpu.bytes_held == held["scratch"] + held["input"] + held["outputs"] + held["image"] + looks
-        assert gpu.pinned == held["pinned"] + looks
+        assert gpu.bytes_held == held["scratch"] + held["input"] + held["outputs"] + held["image"] + crops
+        assert gpu.pinned == held["pinned"] + crops
 
 
 # Threads and networks side by side
@@ -313,8 +313,8 @@ def test_two_networks_of_one_thread_share_context_stream_and_image(gpu: Machine,
     with opened(gpu, kernels=kernels) as one:
         with opened(gpu, kernels=kernels) as other:
             before = gpu.uploaded
-            one.see(grey, [Look(0, 0, 500, 400, 64, 51)], 64, 64)
-            other.see(grey, [Look(9, 9, 32, 32, 32, 32)] * 3, 32, 32)
+            one.run_on_crops(grey, [Crop(0, 0, 500, 400, 64, 51)], 64, 64)
+            other.run_on_crops(grey, [Crop(9, 9, 32, 32, 32, 32)] * 3, 32, 32)
             assert gpu.uploaded - before == grey.nbytes + 4 * 24
             assert gpu.retained == gpu.streams == gpu.modules == 1
         assert agrees(one.run(images(2)), images(2))
@@ -334,22 +334,22 @@ def test_networks_may_be_closed_in_any_order(gpu: Machine) -> None:
 
 def test_it_is_an_eye(gpu: Machine) -> None:
     with opened(gpu) as engine:
-        assert isinstance(engine, Eye)
+        assert isinstance(engine, CroppingNetwork)
 
 
 @pytest.mark.parametrize("with_kernels", [True, False], ids=["drawn by the GPU", "drawn by the CPU"])
 def test_looking_gives_what_running_the_drawn_canvases_gives(gpu: Machine, kernels: Path, with_kernels: bool) -> None:
     grey = pitted(300, 200)
-    looks = [
-        Look(0, 0, 300, 200, 64, 43),
-        *(Look(x, 50, 64, 64, 64, 64) for x in range(0, 230, 40)),
-        Look(-9, -9, 40, 40, 32, 32),
+    crops = [
+        Crop(0, 0, 300, 200, 64, 43),
+        *(Crop(x, 50, 64, 64, 64, 64) for x in range(0, 230, 40)),
+        Crop(-9, -9, 40, 40, 32, 32),
     ]
     with opened(gpu, kernels=kernels if with_kernels else None) as engine:
-        seen = see(engine, grey, looks, 64, 64)
-        run = engine.run(canvases(grey, looks, 64, 64))
+        seen = run_on_crops(engine, grey, crops, 64, 64)
+        run = engine.run(canvases(grey, crops, 64, 64))
     assert all(np.array_equal(seen[name], run[name]) for name in run)
-    assert sum(gpu.drawn) == (len(looks) if with_kernels else 0)
+    assert sum(gpu.drawn) == (len(crops) if with_kernels else 0)
 
 
 def test_an_image_that_nobody_can_change_crosses_the_bus_once(gpu: Machine, kernels: Path) -> None:
@@ -357,41 +357,41 @@ def test_an_image_that_nobody_can_change_crosses_the_bus_once(gpu: Machine, kern
     with opened(gpu, kernels=kernels) as engine:
         before = gpu.uploaded
         for _ in range(3):
-            engine.see(grey, [Look(0, 0, 64, 64, 64, 64)] * 6, 64, 64)
+            engine.run_on_crops(grey, [Crop(0, 0, 64, 64, 64, 64)] * 6, 64, 64)
         assert gpu.uploaded - before == grey.nbytes + 3 * 6 * 24
 
 
 def test_an_image_that_can_change_is_sent_each_time(gpu: Machine, kernels: Path) -> None:
-    grey, look = np.zeros((64, 64), np.uint8), [Look(0, 0, 64, 64, 64, 64)]
+    grey, crop = np.zeros((64, 64), np.uint8), [Crop(0, 0, 64, 64, 64, 64)]
     with opened(gpu, kernels=kernels) as engine:
         before = gpu.uploaded
-        engine.see(grey, look * 9, 64, 64)
+        engine.run_on_crops(grey, crop * 9, 64, 64)
         assert gpu.uploaded - before == grey.nbytes + 9 * 24
         grey[...] = 80
-        assert engine.see(grey, look, 64, 64)["mean"][0, 0] == 80
+        assert engine.run_on_crops(grey, crop, 64, 64)["mean"][0, 0] == 80
 
 
 def test_an_image_that_is_gone_is_never_taken_for_a_new_one_in_its_place(gpu: Machine, kernels: Path) -> None:
-    look = [Look(0, 0, 64, 64, 64, 64)]
+    crop = [Crop(0, 0, 64, 64, 64, 64)]
     with opened(gpu, kernels=kernels) as engine:
         for value in range(20):
-            assert engine.see(read_only(np.full((64, 64), value, np.uint8)), look, 64, 64)["mean"][0, 0] == value
+            assert engine.run_on_crops(read_only(np.full((64, 64), value, np.uint8)), crop, 64, 64)["mean"][0, 0] == value
 
 
 def test_a_part_of_a_larger_array_is_seen_as_it_lies(gpu: Machine, kernels: Path) -> None:
     grey = pitted(300, 200)[10:110, 20:220]
-    looks = [Look(0, 0, 200, 100, 64, 32)]
+    crops = [Crop(0, 0, 200, 100, 64, 32)]
     with opened(gpu, kernels=kernels) as engine:
-        seen = engine.see(grey, looks, 64, 64)
-    assert agrees(seen, canvases(grey, looks, 64, 64))
+        seen = engine.run_on_crops(grey, crops, 64, 64)
+    assert agrees(seen, canvases(grey, crops, 64, 64))
 
 
 def test_room_for_images_grows_to_the_largest_and_stays(gpu: Machine, kernels: Path) -> None:
-    look = [Look(0, 0, 64, 64, 64, 64)]
+    crop = [Crop(0, 0, 64, 64, 64, 64)]
     with opened(gpu, kernels=kernels) as engine:
         sizes = []
         for side in (100, 2100, 100, 2000, 2500, 64):
-            engine.see(np.zeros((side, side), np.uint8), look, 64, 64)
+            engine.run_on_crops(np.zeros((side, side), np.uint8), crop, 64, 64)
             sizes.append(engine.memory["image"] >> 20)
         assert sizes == [4, 8, 8, 8, 8, 8]
 
@@ -440,7 +440,7 @@ def test_where_the_gpu_cannot_run_the_kernels_the_cpu_draws_and_the_log_says_so(
     broken.write_bytes(b"of another GPU")
     grey = pitted(64, 64)
     with opened(gpu, kernels=broken) as engine:
-        assert agrees(engine.see(grey, [Look(0, 0, 64, 64, 64, 64)], 64, 64), grey[None, None])
+        assert agrees(engine.run_on_crops(grey, [Crop(0, 0, 64, 64, 64, 64)], 64, 64), grey[None, None])
     assert "no kernel image" in caplog.text
     assert gpu.drawn == []
     assert gpu.is_empty
@@ -502,7 +502,7 @@ def test_an_engine_is_opened_by_its_model(here: Machine, model: Path, kernels: P
     with open_engine(model) as engine:
         assert (engine.name, engine.precision) == ("tensorrt", "float16")
         assert engine.most == (4, 64, 64)
-        assert agrees(engine.see(pitted(64, 64), [Look(0, 0, 64, 64, 64, 64)], 64, 64), pitted(64, 64)[None, None])
+        assert agrees(engine.run_on_crops(pitted(64, 64), [Crop(0, 0, 64, 64, 64, 64)], 64, 64), pitted(64, 64)[None, None])
         assert here.drawn == [1]
     assert here.is_empty
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.backends import crop as look
+from edge.backends import crop
 from edge.commands.bench import energy, environment, report, rival, statistics
 from edge.commands.bench.command import Options, run
 from edge.commands.bench.comparison import compare, load
 from edge.commands.bench.end_to_end import Arrival
 from edge.commands.bench.energy import UnavailableError
-from edge.commands.bench.scenarios import IMAGES_A_QUERY, STAGES, Bench, Watched, WatchedEye, with_backend
+from edge.commands.bench.scenarios import IMAGES_A_QUERY, STAGES, Bench, Watched, WatchedCroppingNetwork, with_backend
 from edge.commands.cli import bench as command
 from edge.config import Settings, parse
 from edge.errors import BackendError, ConfigError
@@ -233,16 +233,16 @@ def test_stages_that_are_not_run_are_not_reported() -> None:
 
 
 def test_a_network_that_draws_its_own_input_stays_one_while_it_is_watched() -> None:
-    class Eye:
+    class CroppingNetwork:
         name, precision, engine = "gpu", "float16", "engine"
 
-        def see(self, *_: Any) -> dict[str, Any]:
+        def run_on_crops(self, *_: Any) -> dict[str, Any]:
             return {"seen": True}
 
         def close(self) -> None: ...
 
-    watched = WatchedEye(Eye())  # type: ignore[arg-type]
-    assert watched.see(np.zeros((4, 4), np.uint8), [], 4, 4) == {"seen": True}
+    watched = WatchedCroppingNetwork(CroppingNetwork())  # type: ignore[arg-type]
+    assert watched.run_on_crops(np.zeros((4, 4), np.uint8), [], 4, 4) == {"seen": True}
     assert watched.spent_ms > 0
     assert watched.engine == "engine"
 
@@ -273,7 +273,7 @@ def test_drawing_the_input_is_told_apart_from_the_run(monkeypatch: pytest.Monkey
 
     inner: Any = Still()
     watched = Watched(inner)
-    seen = look.see(watched, np.full((8, 8), 7, np.uint8), [look.Look(0, 0, 8, 8, 4, 4)] * 3, 4, 6)
+    seen = crop.run_on_crops(watched, np.full((8, 8), 7, np.uint8), [crop.Crop(0, 0, 8, 8, 4, 4)] * 3, 4, 6)
     assert seen["image"].shape == (3, 1, 4, 6)
     assert (watched.drawing_ms, watched.spent_ms) == (500.0, 250.0)
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.config import Sample
+from edge.config import SampleSettings
 from edge.records import SEVERITIES, SeverityLabel
 from tests import ROOT
 from training import cli
@@ -94,7 +94,7 @@ def test_scenes_without_a_chosen_severity_have_all_of_them() -> None:
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_a_scenes_name_says_its_annealing_and_exposure(severity: SeverityLabel) -> None:
     scene = render(3, (64, 64), severity)
-    fields = Sample().fields(f"{scene.name}.tif")
+    fields = SampleSettings().fields(f"{scene.name}.tif")
     assert (fields["annealing_min"], fields["exposure_h"]) == (scene.annealing_min, scene.exposure_h)
     assert severity_of(fields["exposure_h"]) == severity
 
