@@ -1,10 +1,11 @@
-# make demo: the product on this machine.  make test, make check: what the continuous integration runs.
+# make demo: the product on this machine.  make test, make check: what the continuous integration runs, after make training,
+# so that nothing is skipped.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check gpu-check bench models docs clean
+.PHONY: demo test check gpu-check bench training models docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-demo $(DEMO)
@@ -24,6 +25,8 @@ gpu-check: $(VENV)/.gpu  # all that only a machine with an NVIDIA GPU can tell; 
 
 bench: $(VENV)/.dev
 	$(BIN)/edge-bench $(BENCH)
+
+training: $(VENV)/.training  # all that trains, exports and compares: torch, some gigabytes
 
 models: $(VENV)/.training
 	$(BIN)/python -m training.learn.make_models --weights $(or $(WEIGHTS),coco) \
@@ -52,7 +55,7 @@ $(VENV)/.gpu: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.training: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable '.[training,int8,dev]'
-	@touch $@
+	@touch $@ $(VENV)/.dev $(VENV)/.demo
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache demo-out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,44 @@ from numpy.typing import NDArray
 
 from edge.config import Settings, parse
 from edge.records import Micrograph, Source
-from tests import ROOT
+from tests import ROOT, promises
 
 SHARED_DATA = ROOT / ".." / "shared" / "data"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that cannot run for want of something is a failure in continuous integration, see `tests.promises`."""
+    report = yield
+    _count_absence(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that cannot be imported."""
+    report = yield
+    _count_absence(report)
+    return report
+
+
+def _count_absence(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.outcome != "skipped" or not promises.strict() or not isinstance(report.longrepr, tuple):
+        return
+    reason = report.longrepr[2]
+    absence = promises.absence_of(reason)
+    if not absence.excused:
+        report.outcome = "failed"
+        report.longrepr = f"{reason}\nWith CI=true this is a failure. Not tested: {absence.promise}. Cure: {absence.cure}"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last lines of a run say what it did not test."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        skipped = (report.longrepr for report in terminal.stats.get("skipped", ()))
+        for line in promises.untested(reason[2] for reason in skipped if isinstance(reason, tuple)):
+            terminal.write_line(line, yellow=True)
 
 
 @pytest.fixture

@@ -1,0 +1,63 @@
+"""Why a test was skipped in, which promise stays untested and what to install out; with CI=true most skips are failures.
+
+A green run must not be green by absence: a missing broker or a missing torch would otherwise hide the main promises.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """One thing that may be missing on a machine.
+
+    reason: pattern of the words with which tests skip.  promise: what is not tested then.  cure: what to install or do.
+    excused: no failure in continuous integration, because no machine of ours may have it.
+    """
+
+    reason: str
+    promise: str
+    cure: str
+    excused: bool = False
+
+
+ABSENCES: Final = (
+    Absence("GPU|nvcc|TensorRT", "engines and kernels on an NVIDIA GPU", "`make gpu-check` on a machine that has one", True),
+    Absence("beside this checkout", "further files of real microscopes", "they are not part of the project", True),
+    Absence("this processor has no", "the quantised copy on this kind of processor", "another processor", True),
+    Absence("root reads everything", "files that the service's user may not read", "run the tests as a user too", True),
+    Absence("needs root|as root|small disk", "a full disk", "run the tests as root too"),
+    Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),
+    Absence("systemd", "the service's units", "apt-get install systemd"),
+    Absence("folder events", "files are seen at once", "a file system with inotify"),
+    Absence("C\\+\\+ compiler", "the arithmetic of the GPU's kernels", "apt-get install g++"),
+    Absence("torch|ultralytics|timm|safetensors|grad|pycocotools|matplotlib|scipy|tqdm|nncf", "training, export and the rival",
+            "make training"),
+    Absence("could not import|is not installed|no module named|only one backend", "what needs an optional package",
+            "make .venv/.dev"),
+)  # fmt: skip
+UNKNOWN: Final = Absence("", "tests that skip for a reason of their own", "read the reason: python -m pytest -rs")
+
+
+def strict() -> bool:
+    """Whether a missing part is a failure."""
+    return os.environ.get("CI", "").lower() == "true"
+
+
+def absence_of(reason: str) -> Absence:
+    """Which absence the words of a skip are about."""
+    return next((one for one in ABSENCES if re.search(one.reason, reason, re.IGNORECASE)), UNKNOWN)
+
+
+def untested(reasons: Iterable[str]) -> list[str]:
+    """One line in plain words for each promise that these skips left untested, the largest first."""
+    counts = Counter(absence_of(reason) for reason in reasons)
+    return [
+        f"NOT TESTED: {one.promise} ({count} test{'s' * (count > 1)}). To test it: {one.cure}" for one, count in counts.most_common()
+    ]
