@@ -72,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _onnx(arguments: argparse.Namespace) -> int:
-    from export.to_onnx import Checkpoint, export_classifier, export_segmenter
+    from export.checkpoint import Checkpoint
+    from export.to_onnx import export_classifier, export_segmenter
 
     failed = False
     jobs = (("segment", arguments.segmenter, export_segmenter), ("classify", arguments.classifier, export_classifier))
@@ -120,8 +121,8 @@ def _int8(arguments: argparse.Namespace) -> int:
 
 
 def _parity(arguments: argparse.Namespace) -> int:
+    from export.checkpoint import Checkpoint
     from export.parity import compare_export
-    from export.to_onnx import Checkpoint
 
     found = compare_export(Checkpoint.load(arguments.checkpoint), arguments.onnx, arguments.images)
     for name, reason in found.unreadable.items():

@@ -19,8 +19,10 @@ from edge.inspection.parity import LEAST_MASK_IOU, is_domain_flip
 from edge.inspection.segment import VIEWS_A_BATCH, View, decode, views
 from edge.models.card import ModelCard, load_card
 from edge.records import Grey, Micrograph
+from export.checkpoint import Checkpoint
+from export.drift import match_candidates
 from export.micrographs import read_micrographs
-from export.to_onnx import Checkpoint, TrainedNetwork, folding_difference, match_candidates
+from export.trained import TrainedNetwork, folding_difference
 
 LEAST_SCORE = 0.05
 """Of the candidates that are compared and drawn; the edge asks for 0.25 unless told otherwise."""

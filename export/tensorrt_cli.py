@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"nothing to build: the configuration asks for {models.backend}", file=sys.stderr)
         return 0
     from edge.models.card import resolve
-    from export.to_tensorrt import BuildOptions, NoTensorRtError, make_engine, provide_kernels, this_machine
+    from export.engine_build import BuildOptions
+    from export.to_tensorrt import NoTensorRtError, make_engine, provide_kernels, this_machine
 
     options = BuildOptions(
         workspace_mib=arguments.workspace,

@@ -59,5 +59,6 @@ def untested(reasons: Iterable[str]) -> list[str]:
     """One line in plain words for each promise that these skips left untested, the largest first."""
     counts = Counter(absence_of(reason) for reason in reasons)
     return [
-        f"NOT TESTED: {one.promise} ({count} test{'s' * (count > 1)}). To test it: {one.cure}" for one, count in counts.most_common()
+        f"NOT TESTED: {one.promise} ({count} test{'s' * (count > 1)}). To test it: {one.cure}"
+        for one, count in counts.most_common()
     ]

@@ -60,7 +60,8 @@ def test_the_shipped_segmenter_becomes_a_network_of_ultralytics_again() -> None:
     pytest.importorskip("ultralytics")
     pytest.importorskip("onnx")
     from edge.models.card import load_card
-    from export.to_onnx import Checkpoint, TrainedNetwork
+    from export.checkpoint import Checkpoint
+    from export.trained import TrainedNetwork
 
     path = BUILTIN_FOLDER / "segmenter.onnx"
     card = load_card(path, "segment")

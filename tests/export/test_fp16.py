@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from edge.backends.onnx_session import OnnxSession
@@ -15,10 +16,7 @@ from edge.inspection.parity import sample_micrographs
 from edge.inspection.segment import Segmenter, views
 from edge.models.card import BUILTIN_FOLDER, ModelCard, load_card
 from edge.records import Grey
-
-onnx: Any = pytest.importorskip("onnx")
-
-from export import fp16  # noqa: E402 (needs onnx)
+from export import fp16
 
 FLOAT, FLOAT16, UINT8, INT64 = 1, 10, 2, 7
 SEGMENTER, CLASSIFIER = BUILTIN_FOLDER / "segmenter.onnx", BUILTIN_FOLDER / "classifier.onnx"

@@ -15,7 +15,7 @@ from edge.models.card import load_card
 
 def write_checkpoints(segmenter: Path, classifier: Path, folder: Path) -> tuple[Path, Path]:
     """Files in `folder` for `edge-bench --checkpoint` and `--classifier-checkpoint`. Needs the extra `training`."""
-    from export.to_onnx import Checkpoint, classification_network
+    from export.checkpoint import Checkpoint, classification_network
 
     def write(model: Path, task: Any, state: Any) -> Path:
         card = load_card(model, task)
@@ -34,7 +34,8 @@ def segmenter_state(model: Path) -> dict[str, Any]:
     """The unfolded network's weights, by their names in ultralytics."""
     import torch
 
-    from export.to_onnx import folded_weights, segmentation_network
+    from export.checkpoint import segmentation_network
+    from export.to_onnx import folded_weights
 
     card = load_card(model, "segment")
     network = segmentation_network(card.classes, card.architecture)

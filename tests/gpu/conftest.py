@@ -79,7 +79,8 @@ def gpu() -> passport.Gpu:
 def models(gpu: passport.Gpu, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the shipped models, and the kernels and engines that are built for them here in some minutes."""
     try:
-        from export.to_tensorrt import BuildOptions, NoTensorRtError, make_engine, provide_kernels
+        from export.engine_build import BuildOptions
+        from export.to_tensorrt import NoTensorRtError, make_engine, provide_kernels
     except ImportError as error:
         lacking(f"engines cannot be built: {error}")
     folder = tmp_path_factory.mktemp("models")

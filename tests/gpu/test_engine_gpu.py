@@ -125,7 +125,8 @@ def test_the_engines_passed_the_gate_when_they_were_built(models: Path) -> None:
 
 
 def test_engines_that_fit_are_not_built_again(models: Path, settings: Settings) -> None:
-    from export.to_tensorrt import BuildOptions, make_engine
+    from export.engine_build import BuildOptions
+    from export.to_tensorrt import make_engine
 
     assert not make_engine(models / "segmenter.onnx", "segment", settings, BuildOptions(), print).built
 

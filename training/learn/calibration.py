@@ -19,7 +19,8 @@ from edge.models.card import Calibration, DomainStatistics
 from edge.records import SEVERITIES
 
 if TYPE_CHECKING:
-    from export.to_onnx import Checkpoint, ClassifierGraph
+    from export.checkpoint import Checkpoint
+    from export.graphs import ClassifierGraph
 
 COVERAGE = 0.9
 CONFIDENCE = 0.95
@@ -141,7 +142,7 @@ def recalibrated(checkpoint: Checkpoint, fields: Fields, labels: Labels) -> Chec
 
 def graph_of(checkpoint: Checkpoint) -> ClassifierGraph:
     """What `edge-export onnx` would export of a classifier's checkpoint."""
-    from export.to_onnx import ClassifierGraph
+    from export.graphs import ClassifierGraph
 
     return ClassifierGraph(checkpoint.network(), checkpoint.grey_mean, checkpoint.grey_std)
 

@@ -23,7 +23,8 @@ from edge.errors import ConfigError, ModelError
 from edge.inspection.classify import crop_region, field_of_view
 from edge.models.card import Training
 from edge.records import SEVERITIES, Grey, Mask
-from export.to_onnx import Checkpoint, ClassifierGraph, classification_network
+from export.checkpoint import Checkpoint, classification_network
+from export.graphs import ClassifierGraph
 from training.data.dataset import DataSet, Images, open_data_set
 from training.labels.formats import read_yolo
 from training.learn.calibration import (

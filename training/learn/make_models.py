@@ -23,7 +23,7 @@ from training.draw.synthetic import render, write_data_set
 from training.score.region_scores import score_regions
 
 if TYPE_CHECKING:
-    from export.to_onnx import Checkpoint
+    from export.checkpoint import Checkpoint
 
 SEGMENTER_SIDE_PX = 416
 SEGMENTER_ROUNDS = (  # images, first seed, epochs: new images in each round

@@ -21,7 +21,8 @@ from edge.errors import ConfigError, ModelError
 from edge.inspection.segment import STRIDE, letterbox_scale
 from edge.models.card import BUILTIN_FOLDER, Training, load_card
 from edge.records import Grey
-from export.to_onnx import Checkpoint, folded_weights, segmentation_network
+from export.checkpoint import Checkpoint, segmentation_network
+from export.to_onnx import folded_weights
 from training.data.dataset import DataSet, LabelledImage, open_data_set
 
 BATCH = 16

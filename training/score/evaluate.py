@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from edge.config import SampleSettings
 from edge.errors import ConfigError
 from edge.records import SEVERITIES
-from export.to_onnx import Checkpoint
+from export.checkpoint import Checkpoint
 from training.data.dataset import DataSet, Images, LabelledImage, open_data_set
 from training.learn.calibration import expected_calibration_error, graph_of, verdicts, wilson_interval
 from training.learn.classifier import load_fields

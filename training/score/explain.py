@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.inspection.classify import field_of_view
-from export.to_onnx import ClassifierGraph
+from export.graphs import ClassifierGraph
 
 Heat = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -64,7 +64,7 @@ class Rival:
 
     def __init__(self, task: Task) -> None:
         """Load the weights. Raises EdgeError, ImportError."""
-        from export.to_onnx import Checkpoint
+        from export.checkpoint import Checkpoint
 
         self.task = task
         self._size = _network_size(task.images)

@@ -454,7 +454,7 @@ def folded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_fold_gets_a_classifier_scored_on_that_fold(folded: Path, tmp_path: Path, training: Any) -> None:
-    from export.to_onnx import Checkpoint
+    from export.checkpoint import Checkpoint
     from training.learn.classifier import outputs
 
     options = ["--weights", "none", "--architecture", "resnet18", "--epochs", "1", "--fold", "all", "--out", str(tmp_path)]

@@ -246,7 +246,8 @@ def test_training_can_begin_from_the_shipped_segmenter(trainer: Any) -> None:
     """With BatchNorm put back it says what the shipped file says."""
     import torch
 
-    from export.to_onnx import SegmenterGraph, run_onnx
+    from export.graphs import SegmenterGraph
+    from export.to_onnx import run_onnx
 
     model = BUILTIN_FOLDER / "segmenter.onnx"
     grey = pitted(96, 64, seed=1)[None, None]

@@ -19,7 +19,7 @@ COUNTS = [(0, 0), (1, 0), (30, 0), (3, 1)]
 def network() -> Any:
     from ultralytics.utils import DEFAULT_CFG
 
-    from export.to_onnx import segmentation_network
+    from export.checkpoint import segmentation_network
 
     torch.manual_seed(0)
     made: Any = segmentation_network(("pit", "product"), "yolov8n-seg")

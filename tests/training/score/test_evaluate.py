@@ -47,7 +47,7 @@ def untrained(classes: tuple[str, ...]) -> Any:
     """A segmenter with random weights that nevertheless finds regions."""
     import torch
 
-    from export.to_onnx import segmentation_network
+    from export.checkpoint import segmentation_network
 
     torch.manual_seed(0)
     network: Any = segmentation_network(classes)
@@ -89,7 +89,7 @@ def run(ready: Path) -> Path:
 
 def save(network: Any, classes: tuple[str, ...], path: Path, sha256: str, architecture: str = "yolov8n-seg") -> None:
     from edge.models.card import Training
-    from export.to_onnx import Checkpoint
+    from export.checkpoint import Checkpoint
 
     facts = Training(
         data="ready", data_sha256=sha256, initialised_from="none", epochs=0, images=6, seed=0, command="edge-train"
@@ -130,7 +130,7 @@ def test_labels_that_the_network_finds_are_found(evaluation: Evaluation) -> None
 
 
 def test_precision_and_map_are_what_ultralytics_val_says(ready: Path, run: Path, tmp_path: Path) -> None:
-    from export.to_onnx import Checkpoint
+    from export.checkpoint import Checkpoint
     from training.data.dataset import open_data_set
     from training.learn.segmenter import score
     from training.score.segmentation_scores import look, official
@@ -318,7 +318,8 @@ def test_a_classifiers_own_map_is_grad_cam(architecture: str, layer: str) -> Non
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    from export.to_onnx import ClassifierGraph, classification_network
+    from export.checkpoint import classification_network
+    from export.graphs import ClassifierGraph
     from training.score.explain import classifier_heat
 
     torch.manual_seed(0)
@@ -354,7 +355,7 @@ def test_two_architectures_are_compared_on_the_same_images(
     of_stage_2()
     import torch
 
-    from export.to_onnx import classification_network
+    from export.checkpoint import classification_network
     from training.data.dataset import open_data_set
     from training.score import evaluate
 
