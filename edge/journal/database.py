@@ -45,7 +45,7 @@ class Database:
         """The database in `folder`, made if there is none. The caller holds the folder's lock.
 
         now: seconds since 1970, when the first epoch of a new one begins.
-        Raises StateError when it is damaged or of another version.
+        One of an older version becomes one of this version. Raises StateError when it is damaged or of a newer version.
         """
         with disk.translated_os_errors(folder):
             # SQLite would make it readable for all.
@@ -59,11 +59,15 @@ class Database:
 
     @classmethod
     def view(cls, folder: Path) -> Database:
-        """The database in `folder` for reading alone. Raises StateError if there is none or it is of another version."""
+        """The database in `folder` for reading alone, also one of an older version, which stays so.
+
+        Raises StateError if there is none or it is of a newer version.
+        """
         if not _file(folder).is_file():
             raise StateError(f"there is no journal in {folder}: is it the state folder of a daemon that ran before?")
         with _closed_on_error(_connect(folder, read_only=True)) as connection, _translated_sqlite_errors(folder):
-            _check_version(connection, folder)
+            if (version := _version(connection, folder)) in schema.STAND_INS:
+                connection.execute(schema.STAND_INS[version])
         return cls(folder, connection)
 
     def close(self) -> None:
@@ -145,35 +149,46 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connect
 
 
 def _prepare(connection: sqlite3.Connection, folder: Path, now: float) -> None:
-    """Settings of the connection; the tables, if the file is empty; a look at whether it is sound."""
-    if not _check_version(connection, folder):
+    """Settings of the connection; the tables, if the file is empty; a look at whether it is sound; what is new in them."""
+    if _version(connection, folder) == 0:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     # Debian's SQLite overwrites what it deletes, which on a full disk needs as much room again.
     connection.execute("PRAGMA secure_delete = OFF")
-    if not _check_version(connection, folder):
+    version = _version(connection, folder)
+    if version == 0:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in schema.TABLES.split(";\n"):
-            connection.execute(statement)
+        _run(connection, schema.TABLES)
         connection.execute(schema.NEW_EPOCH, (str(uuid.uuid4()), now))
         connection.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
         connection.execute("COMMIT")
-    elif _file(folder).stat().st_size <= CHECKED_AT_OPEN_BYTES:  # A large one would take minutes.
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(f"malformed: {verdict}")
+        return
+    if _file(folder).stat().st_size <= CHECKED_AT_OPEN_BYTES:  # A large one would take minutes.
+        (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if finding != "ok":
+            raise sqlite3.DatabaseError(f"malformed: {finding}")
+    if version < schema.SCHEMA_VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        for older in range(version, schema.SCHEMA_VERSION):
+            _run(connection, schema.MIGRATIONS[older])
+        connection.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
+        connection.execute("COMMIT")
 
 
-def _check_version(connection: sqlite3.Connection, folder: Path) -> bool:
-    """False when the file is still empty. Raises StateError for a file that is not of this version."""
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    """One by one: `executescript` would commit the transaction first."""
+    for statement in statements.split(";\n"):
+        connection.execute(statement)
+
+
+def _version(connection: sqlite3.Connection, folder: Path) -> int:
+    """0 when the file is still empty. Raises StateError for a version that this program does not know."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-    if version == schema.SCHEMA_VERSION:
-        return True
-    if version == 0 and tables == 0:
-        return False
+    if version in schema.MIGRATIONS or version == schema.SCHEMA_VERSION or (version == 0 and tables == 0):
+        return int(version)
     raise StateError(
         f"{_file(folder)} is of version {version}, this program writes {schema.SCHEMA_VERSION}:"
         " install the version that wrote it, or name another state.folder"

@@ -6,7 +6,7 @@ In the state folder stand
     journal.sqlite3  the database (write-ahead log, synchronous=FULL: what was committed survives a power cut)
     pictures/        overlays that wait to be sent or are kept; the database refers to them by file name
     lock             held as long as a journal is open for writing; holds the process id
-    witness          the highest `seq` given away and which file the database was: tells that an older copy came back
+    witness          the highest `seq` given away and which file the database was: shows that an older copy came back
     reserve          space set aside, given up when the disk is full, so that what frees space can still be written down
 """
 
@@ -118,8 +118,8 @@ class Journal:
     def prune(self, keep_days: float, max_bytes: int, now: float) -> PruneReport:
         """Forget what may be forgotten; unsent messages and the ledger's own rows never.
 
-        First acknowledged messages and their pictures older than `keep_days`; then, while messages and pictures use more
-        than `max_bytes`, the oldest acknowledged overlays, then the oldest acknowledged verdicts.
+        First acknowledged messages and their pictures older than `keep_days`. Then, while messages and pictures use more
+        than `max_bytes`, acknowledged ones by age: those of other channels, then overlays, then verdicts.
         now: seconds since 1970. Also refills the reserve when there is room again.
         """
         pruning = Pruning(self._database, self.pictures)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from edge.journal.database import Database
 from edge.journal.numbering import Numbering
@@ -25,40 +26,61 @@ class Outbox:
                 self._database.execute("INSERT OR REPLACE INTO summary VALUES (1, ?, 0, ?)", seq, message.payload)
             else:
                 self._database.execute(
-                    "INSERT INTO outbox (epoch, seq, role, topic, state, queued_at, picture, payload)"
-                    " VALUES (?, ?, ?, ?, 'unsent', ?, ?, ?)",
+                    "INSERT INTO outbox (epoch, seq, role, topic, state, queued_at, channel, retain, picture, payload)"
+                    " VALUES (?, ?, ?, ?, 'unsent', ?, ?, ?, ?, ?)",
                     self._numbering.epoch_id,
                     seq,
                     message.role,
                     message.topic,
                     now,
+                    message.channel,
+                    message.retain,
                     message.picture,
                     message.payload,
                 )
 
     # What waits
 
-    def unsent(self, limit: int = 100) -> list[Outgoing]:
-        """The first messages that the broker has not acknowledged, in order of id.
+    def unsent(self, limit: int = 100, channel: str = "") -> list[Outgoing]:
+        """The first messages of one channel that the broker has not acknowledged, in order of id.
 
-        A replay puts rows back below ids that were read before.
+        channel: empty for the contract's JSON. A replay puts rows back there, below ids that were read before.
         """
         rows = self._database.read(
-            "SELECT outbox.id, seq, verdict_id, role, topic, payload, picture, suspect, epoch.name FROM outbox"
+            "SELECT outbox.id, seq, verdict_id, role, topic, payload, picture, suspect, epoch.name, channel, retain FROM outbox"
             " JOIN verdict USING (epoch, seq) JOIN epoch ON epoch.id = outbox.epoch"
-            " WHERE state = 'unsent' ORDER BY outbox.id LIMIT ?",
+            " WHERE state = 'unsent' AND channel = ? ORDER BY outbox.id LIMIT ?",
+            channel,
             limit,
         )
-        return [Outgoing(*row) for row in rows]
+        return [_outgoing(row) for row in rows]
 
     def unsent_count(self) -> int:
-        """How many messages wait to be sent."""
+        """How many messages wait to be sent, on all channels."""
         return int(self._database.read("SELECT COUNT(*) FROM outbox WHERE state = 'unsent'")[0][0])
 
     def oldest_unsent(self) -> float | None:
-        """When the first message that waits was queued, seconds since 1970."""
-        rows = self._database.read("SELECT queued_at FROM outbox WHERE state = 'unsent' ORDER BY id LIMIT 1")
+        """When the first message that waits was queued, on any channel, seconds since 1970."""
+        rows = self._database.read(
+            # The plus keeps SQLite from looking for the first one in the table, past all that were sent.
+            "SELECT queued_at FROM outbox WHERE id = (SELECT MIN(+id) FROM outbox WHERE state = 'unsent')"
+        )
         return float(rows[0][0]) if rows else None
+
+    def forget_channels(self, wanted: Collection[str]) -> int:
+        """Drop what waits for channels that nobody empties any more, which would wait for ever; return how many messages.
+
+        wanted: names of the channels that are open. The contract's JSON is always kept.
+        """
+        kept = ["", *wanted]
+        marks = ", ".join("?" * len(kept))
+
+        def work() -> int:
+            return self._database.execute(
+                f"DELETE FROM outbox WHERE state = 'unsent' AND channel NOT IN ({marks})", *kept
+            ).rowcount
+
+        return self._database.write(work, reserve=True)
 
     # What became of it
 
@@ -83,7 +105,8 @@ class Outbox:
         """Give up a message that the broker can never take.
 
         tombstone: a small message that is sent in its place, so that its `seq` is not missing; the original is put aside.
-        None: nothing is sent (an overlay). A tombstone that is buried in turn is replaced; the original stays on record.
+        None: nothing is sent (an overlay, or what another channel says). A tombstone that is buried in turn is replaced;
+        the original stays on record.
         """
 
         def work() -> None:
@@ -131,7 +154,8 @@ class Outbox:
     def replay(self, epoch: str, first_seq: int, last_seq: int) -> int:
         """Have the acknowledged verdicts from `first_seq` to `last_seq` sent again, under their own ids; return how many.
 
-        Overlays and summaries are not repeated. 0 when `epoch` is not the present one, or all were pruned.
+        Overlays and summaries are not repeated, nor is what other channels said: those have no word for a repetition.
+        0 when `epoch` is not the present one, or all were pruned.
         """
         if epoch != self._numbering.epoch:
             return 0
@@ -158,3 +182,8 @@ class Outbox:
     def summary_sent(self, seq: int) -> None:
         """The broker took the summary of `seq`; without effect when a newer one has taken its place."""
         self._database.write(lambda: self._database.execute("UPDATE summary SET sent = 1 WHERE seq = ?", seq), reserve=True)
+
+
+def _outgoing(row: tuple[Any, ...]) -> Outgoing:
+    id, seq, verdict_id, role, topic, payload, picture, lost_connections, epoch, channel, retain = row  # noqa: A001
+    return Outgoing(id, seq, verdict_id, role, topic, payload, picture, lost_connections, epoch, channel, bool(retain))

@@ -44,7 +44,9 @@ class Pictures:
 
     def undrawn(self) -> list[Undrawn]:
         """Overlays that wait to be sent and whose pictures are not there, in order of id."""
-        rows = self._database.read("SELECT id, picture FROM outbox WHERE state = 'unsent' AND picture IS NOT NULL ORDER BY id")
+        rows = self._database.read(
+            "SELECT id, picture FROM outbox WHERE state = 'unsent' AND channel = '' AND picture IS NOT NULL ORDER BY id"
+        )
         with disk.translated_os_errors(self._database.folder):
             missing = [row for row, picture in rows if not (self.folder / picture).exists()]
         found = []

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from edge.records import Fingerprint
 
 ImageState = Literal["waiting", "running", "done", "ignored"]
-Role = Literal["verdict", "overlay", "summary"]
+Role = Literal["verdict", "overlay", "summary", "channel"]
 Kind = Literal["inspection", "failure"]
 
 
@@ -36,18 +36,30 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to be sent: either a payload or the name of a file in the pictures folder. topic: below the prefix."""
+    """One message to be sent: either a payload or the name of a file in the pictures folder.
+
+    role: "channel" for what a channel beside the contract's JSON says.
+    topic: below the prefix; the whole topic where there is a channel.
+    channel: its name, empty for the contract's JSON.
+    retain: the broker keeps the last one; only for a channel, because the contract's JSON retains the summary alone.
+    """
 
     role: Role
     topic: str
     payload: bytes | None
     picture: str | None = None
+    channel: str = ""
+    retain: bool = False
 
     def __post_init__(self) -> None:
         if (self.payload is None) == (self.picture is None):
             raise ValueError(f"a message to {self.topic} needs either a payload or a picture")
         if self.payload is None and self.role != "overlay":
             raise ValueError(f"a {self.role} needs a payload: only an overlay can be a picture")
+        if (self.role == "channel") != bool(self.channel):
+            raise ValueError(f"the {self.role} message to {self.topic} has the channel {self.channel!r}: name both or neither")
+        if self.retain and not self.channel:
+            raise ValueError(f"the {self.role} message to {self.topic} cannot be retained: only one of a channel can")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,7 @@ class Outgoing:
     """A message that the broker has not acknowledged yet.
 
     id: rises in the order of sending.
+    topic, channel, retain: see `Message`.
     lost_connections: how many died while this was the only message in flight.
     epoch: the one that `seq` belongs to; an older one after the state was restored.
     """
@@ -81,6 +94,8 @@ class Outgoing:
     picture: str | None
     lost_connections: int
     epoch: str = ""
+    channel: str = ""
+    retain: bool = False
 
 
 class Undrawn(NamedTuple):

@@ -37,11 +37,11 @@ class Pruning:
         )
 
     def down_to(self, max_bytes: int) -> None:
-        """Forget the oldest acknowledged overlays, then the oldest acknowledged verdicts, while more bytes are used."""
-        for which in ("role = 'overlay'", "role <> 'overlay'"):
+        """While more bytes are used, forget what was sent: other channels' messages, overlays, verdicts; oldest first."""
+        for role in ("channel", "overlay", "verdict"):  # what no replay needs goes first
             gone = True
             while gone and (excess := self._used_bytes() - max_bytes) > 0:
-                gone = self._forget(f"state <> 'unsent' AND {which} ORDER BY id", (), excess)
+                gone = self._forget("state <> 'unsent' AND role = ? ORDER BY id", (role,), excess)
 
     def finish(self, max_bytes: int) -> PruneReport:
         """Give the space back, set the reserve aside again, and count."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 QUEUED: Final = "state IN ('waiting', 'running')"
 """The condition of the partial index `image_queue`. SQLite uses a partial index only for a query that states the same
@@ -52,12 +52,15 @@ CREATE TABLE outbox (
     queued_at REAL NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0,    -- how often drawing its picture was begun
     suspect INTEGER NOT NULL DEFAULT 0,  -- connections lost with it; the name is that of the first version
+    channel TEXT NOT NULL DEFAULT '',    -- empty: the JSON of the contract
+    retain INTEGER NOT NULL DEFAULT 0,
     picture TEXT,
     payload BLOB,              -- last, so that the columns above are read without its pages
     FOREIGN KEY (epoch, seq) REFERENCES verdict
 );
 CREATE INDEX outbox_seq ON outbox (epoch, seq);
-CREATE INDEX outbox_unsent ON outbox (id) WHERE state = 'unsent';
+CREATE INDEX outbox_unsent ON outbox (channel, id, state)  -- with the state, so that counting reads no row
+    WHERE state = 'unsent';
 CREATE INDEX outbox_kept ON outbox (queued_at) WHERE state <> 'unsent';
 CREATE INDEX outbox_picture ON outbox (picture) WHERE picture IS NOT NULL;
 CREATE TABLE dead_letter (
@@ -80,3 +83,20 @@ CREATE TABLE summary (
 
 NEW_EPOCH: Final = "INSERT INTO epoch (name, began_at) VALUES (?, ?)"
 """A database without an epoch has no numbers to give away: the first comes with the tables."""
+
+MIGRATIONS: Final = {
+    1: """
+ALTER TABLE outbox ADD COLUMN channel TEXT NOT NULL DEFAULT '';
+ALTER TABLE outbox ADD COLUMN retain INTEGER NOT NULL DEFAULT 0;
+DROP INDEX outbox_unsent;
+CREATE INDEX outbox_unsent ON outbox (channel, id, state) WHERE state = 'unsent';
+""",
+}
+"""What makes the next version of each older one. Columns can only be added at the end, here behind the payload. That costs
+nothing: whoever reads them reads the payload too, or the index alone."""
+
+STAND_INS: Final = {
+    1: "CREATE TEMP VIEW outbox AS SELECT *, '' AS channel, 0 AS retain FROM main.outbox",
+}
+"""What lets an older version be read without being changed. SQLite looks for a table's name among the temporary ones first,
+which belong to the connection and not to the file."""

@@ -45,6 +45,16 @@ def failure(name: str) -> Callable[[int], Sequence[Verdict]]:
     return lambda seq: [Verdict(f"{name}-{seq}", "failure", (Message("verdict", "failure", b"failed"),))]
 
 
+def on_channels(*channels: str) -> Callable[[int], Sequence[Verdict]]:
+    """An inspection that other channels speak of, too: each says its own name, retained."""
+
+    def make(seq: int) -> Sequence[Verdict]:
+        others = [Message("channel", f"{name}/{seq}", name.encode(), channel=name, retain=True) for name in channels]
+        return [Verdict(f"c-{seq}", "inspection", (*others, Message("verdict", "inspection", b"verdict")))]
+
+    return make
+
+
 def inspected(journal: Journal, path: str = "a.tif", make: Callable[[int], Sequence[Verdict]] | None = None) -> int:
     """Admit, begin and conclude; the seq it took."""
     assert journal.ledger.admit(path, Fingerprint(1, random.getrandbits(60))) is not None

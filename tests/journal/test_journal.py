@@ -89,7 +89,7 @@ def test_threads_may_share_a_journal(journal: Journal) -> None:
 
 def test_nothing_that_was_stored_is_lost_when_the_process_is_killed_at_any_moment(folder: Path) -> None:
     chance = random.Random(5)
-    told: list[int] = []
+    printed: list[int] = []
     epochs: set[str] = set()
     for _ in range(10):
         with subprocess.Popen(
@@ -100,12 +100,12 @@ def test_nothing_that_was_stored_is_lost_when_the_process_is_killed_at_any_momen
             process.kill()
             lines += process.stdout.readlines()
         epochs |= {line.split()[1] for line in lines if line.startswith("epoch")}
-        told += [int(line.split()[1]) for line in lines if line.startswith("seq") and line.endswith("\n")]
+        printed += [int(line.split()[1]) for line in lines if line.startswith("seq") and line.endswith("\n")]
     with Journal.open(folder) as journal:
         last = journal.info()["last_seq"]
-        assert last >= len(told) > 10
-        assert told == sorted(set(told))
-        assert set(told) <= set(range(1, last + 1))
+        assert last >= len(printed) > 10
+        assert printed == sorted(set(printed))
+        assert set(printed) <= set(range(1, last + 1))
         assert seqs(journal) == list(range(1, last + 1))
         assert epochs == {journal.epoch}
         rows = journal.outbox.unsent(limit=10_000)

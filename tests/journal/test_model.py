@@ -99,6 +99,7 @@ class JournalMachine(RuleBasedStateMachine):
                 Message("verdict", "inspection", b"verdict"),
                 Message("overlay", "overlay", b"png"),
                 Message("summary", "summary", b"summary"),
+                Message("channel", "spBv1.0/plant", b"other", channel="other"),
             )
             return [Verdict(f"{self.epoch}/{first + page}", "inspection", messages) for page in range(pages)]
 
@@ -112,7 +113,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert seqs == list(range(self.seq + 1, self.seq + 1 + pages))
         self.seq += pages
         for seq in seqs:
-            self.outbox += [(seq, "verdict", "unsent"), (seq, "overlay", "unsent")]
+            self.outbox += [(seq, role, "unsent") for role in ("verdict", "overlay", "channel")]
         entry = self.images[path]
         done = self.begun.pop(path) == (entry.revision, entry.run)
         self.images[path] = replace(entry, state="done" if done else "waiting")
@@ -183,8 +184,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_outbox_is_as_expected(self) -> None:
-        rows = [(row.id, row.seq, row.role) for row in self.journal.outbox.unsent()]
-        assert rows == [(row, seq, role) for row, (seq, role, state) in enumerate(self.outbox, 1) if state == "unsent"][:100]
+        waiting = [(row, seq, role) for row, (seq, role, state) in enumerate(self.outbox, 1) if state == "unsent"]
+        for channel in ("", "other"):
+            rows = [(row.id, row.seq, row.role) for row in self.journal.outbox.unsent(channel=channel)]
+            assert rows == [each for each in waiting if (each[2] == "channel") == bool(channel)][:100]
         assert self.journal.info()["last_seq"] == self.seq
 
 

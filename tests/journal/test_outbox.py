@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.journal import Journal, Message
-from tests.journal.examples import Clock, failure, inspected, one, seqs, verdict_payload
+from tests.journal.examples import Clock, failure, inspected, on_channels, one, seqs, verdict_payload
 
 
 def test_the_summary_is_the_newest_alone_and_is_sent_once(journal: Journal) -> None:
@@ -109,3 +109,55 @@ def test_a_replay_of_another_epoch_is_none(journal: Journal) -> None:
 def test_a_verdict_can_be_read_again_by_number(journal: Journal) -> None:
     inspected(journal, make=one(payload=b"first"))
     assert (verdict_payload(journal, 1), verdict_payload(journal, 2)) == (b"first", None)
+
+
+# Further channels
+
+
+def test_each_channel_has_its_own_messages_in_order(journal: Journal) -> None:
+    for number in (1, 2):
+        inspected(journal, f"{number}.tif", on_channels("b", "a"))
+    assert [(row.id, row.topic) for row in journal.outbox.unsent()] == [(3, "inspection"), (6, "inspection")]
+    assert [(row.id, row.topic) for row in journal.outbox.unsent(channel="a")] == [(2, "a/1"), (5, "a/2")]
+    assert [row.id for row in journal.outbox.unsent(limit=1, channel="b")] == [1]
+    assert journal.outbox.unsent(channel="c") == []
+    first = journal.outbox.unsent(channel="a")[0]
+    assert (first.role, first.channel, first.retain, first.payload) == ("channel", "a", True, b"a")
+    assert not journal.outbox.unsent()[0].retain
+
+
+def test_what_waits_is_counted_over_all_channels(journal: Journal, clock: Clock) -> None:
+    inspected(journal, "1.tif", on_channels("a"))
+    clock.now += 60
+    inspected(journal, "2.tif", on_channels("a"))
+    journal.outbox.acknowledge([2])  # so that the oldest stands on another channel, behind a younger one of the contract's
+    assert journal.outbox.unsent_count() == 3
+    assert journal.outbox.oldest_unsent() == 1_000_000.0
+
+
+def test_a_message_of_another_channel_is_acknowledged_and_not_replayed(journal: Journal) -> None:
+    inspected(journal, make=on_channels("a"))
+    journal.outbox.acknowledge([row.id for channel in ("", "a") for row in journal.outbox.unsent(channel=channel)])
+    assert journal.outbox.unsent_count() == 0
+    assert journal.outbox.replay(journal.epoch, 1, 1) == 1
+    assert [row.role for row in journal.outbox.unsent()] == ["verdict"]
+    assert journal.outbox.unsent(channel="a") == []
+
+
+def test_a_message_of_another_channel_can_be_buried_and_counts_lost_connections(journal: Journal) -> None:
+    inspected(journal, make=on_channels("a"))
+    (row,) = journal.outbox.unsent(channel="a")
+    assert journal.outbox.count_lost_connection(row.id) == 1
+    journal.outbox.bury(row.id, "denied", None)
+    assert journal.outbox.unsent(channel="a") == []
+    assert [(letter.seq, letter.topic) for letter in journal.outbox.dead_letters()] == [(1, "a/1")]
+    assert seqs(journal) == [1]
+
+
+def test_what_waits_for_a_channel_that_is_gone_is_forgotten(journal: Journal) -> None:
+    inspected(journal, make=on_channels("a", "b"))
+    assert journal.outbox.forget_channels(["a"]) == 1
+    assert [row.channel for row in journal.outbox.unsent(channel="a")] == ["a"]
+    assert journal.outbox.unsent(channel="b") == []
+    assert journal.outbox.forget_channels([]) == 1
+    assert seqs(journal) == [1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from edge.journal import Journal, Message
-from tests.journal.examples import DAY_S, Clock, inspected, one, seqs, verdict_payload
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edge.journal import Journal, Message, Verdict
+from tests.journal.examples import DAY_S, Clock, inspected, on_channels, one, seqs, verdict_payload
 
 
 def test_prune_forgets_acknowledged_messages_by_age_and_nothing_unsent(journal: Journal, clock: Clock) -> None:
@@ -65,3 +68,24 @@ def test_prune_drops_the_originals_of_old_dead_letters_but_not_the_record(journa
     journal.prune(keep_days=90, max_bytes=1 << 30, now=clock.now + 91 * DAY_S)
     assert [letter.reason for letter in journal.outbox.dead_letters()] == ["too large"]
     assert verdict_payload(journal, 1) is None
+
+
+def test_over_the_limit_what_other_channels_said_goes_before_overlays_and_verdicts(journal: Journal) -> None:
+    def make(seq: int) -> Sequence[Verdict]:
+        other = Message("channel", f"a/{seq}", b"x" * 1_000_000, channel="a")
+        return [replace(verdict, messages=(*verdict.messages, other)) for verdict in one(payload=b"x" * 1_000_000)(seq)]
+
+    for number in (1, 2):
+        inspected(journal, f"{number}.tif", make)
+    journal.outbox.acknowledge(range(1, 7))
+    report = journal.prune(keep_days=90, max_bytes=journal.info()["database_bytes"] - 1_500_000, now=0)
+    assert (report.messages, report.full) == (2, False)
+    assert [verdict_payload(journal, seq) is None for seq in (1, 2)] == [False, False]
+
+
+def test_prune_forgets_what_other_channels_said_by_age_and_nothing_unsent(journal: Journal, clock: Clock) -> None:
+    inspected(journal, "1.tif", on_channels("a"))
+    inspected(journal, "2.tif", on_channels("a"))
+    journal.outbox.acknowledge([1])
+    assert journal.prune(keep_days=90, max_bytes=1 << 30, now=clock.now + 91 * DAY_S).messages == 1
+    assert [row.seq for row in journal.outbox.unsent(channel="a")] == [2]

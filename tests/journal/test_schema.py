@@ -34,3 +34,21 @@ def test_what_waits_or_runs_is_found_without_reading_every_image(journal: Journa
 def test_the_next_image_is_found_without_sorting(journal: Journal) -> None:
     (plan,) = plans(journal, lambda: journal.ledger.waiting(limit=1))
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize("channel", ["", "a"])
+def test_a_channels_messages_are_found_without_reading_others_and_without_sorting(journal: Journal, channel: str) -> None:
+    (plan,) = plans(journal, lambda: journal.outbox.unsent(channel=channel))
+    assert "outbox_unsent (channel=?)" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize("ask", ["unsent_count", "oldest_unsent"])
+def test_what_waits_is_counted_in_the_index_alone(journal: Journal, ask: str) -> None:
+    (plan,) = plans(journal, getattr(journal.outbox, ask))
+    assert "COVERING INDEX outbox_unsent" in plan
+
+
+def test_undrawn_overlays_are_found_without_reading_what_was_sent(journal: Journal) -> None:
+    (plan,) = plans(journal, journal.pictures.undrawn)
+    assert "outbox_unsent (channel=?)" in plan
