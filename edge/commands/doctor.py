@@ -206,7 +206,7 @@ def _state(settings: Settings) -> Iterator[Finding]:
         return
     try:
         with Journal.view(folder) as journal:
-            counts, dead = journal.info(), journal.dead_letters()
+            counts, dead = journal.info(), journal.outbox.dead_letters()
     except StateError as error:
         yield Finding("state", "problem", str(error))
         return

@@ -1,13 +1,14 @@
 """Images come in as paths and fingerprints; what is to be done, and messages that outlive every crash, come out."""
 
-from edge.journal.journal import (
+from edge.journal.journal import Journal
+from edge.journal.records import (
     DeadLetter,
     Entry,
-    Journal,
+    ImageState,
     Message,
     Outgoing,
     PruneReport,
-    Summary,
+    RetainedSummary,
     Undrawn,
     Verdict,
 )
@@ -15,11 +16,12 @@ from edge.journal.journal import (
 __all__ = [
     "DeadLetter",
     "Entry",
+    "ImageState",
     "Journal",
     "Message",
     "Outgoing",
     "PruneReport",
-    "Summary",
+    "RetainedSummary",
     "Undrawn",
     "Verdict",
 ]

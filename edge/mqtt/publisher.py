@@ -658,7 +658,7 @@ class _Session:
             self._connection.publish(self._publisher.topic("health"), payload, qos=0)
 
     def _queue_summary(self) -> None:
-        newest = self._journal.summary()
+        newest = self._journal.outbox.summary()
         if newest is None or newest[2] or newest[0] <= self._summary_refused:
             return
         waiting = [item for item in (*self._sent.values(), *self._control) if isinstance(item, _Control)]
@@ -679,7 +679,7 @@ class _Session:
             return None
         if not self._rows and self._look:
             taken = {item.id for item in self._sent.values() if isinstance(item, Outgoing)} | {*self._memory.unrecorded}
-            found = self._journal.unsent(limit=WINDOW + len(taken))
+            found = self._journal.outbox.unsent(limit=WINDOW + len(taken))
             self._rows.extend(row for row in found if row.id not in taken)
             self._look = len(found) == WINDOW + len(taken)
             if not found:
@@ -691,7 +691,7 @@ class _Session:
         if row.picture is not None:
             comes = self._publisher.being_drawn(row.picture)  # asked before looking, else it could come in between
             try:
-                payload = (self._journal.pictures / row.picture).read_bytes()
+                payload = (self._journal.pictures.folder / row.picture).read_bytes()
             except OSError as error:
                 if comes:
                     return  # the outbox is looked at again when it is there
@@ -746,7 +746,7 @@ class _Session:
             if puback.reason >= 0x80:
                 self._refused(item, puback.text)
             elif item.what == "summary":
-                self._journal.summary_sent(item.seq)
+                self._journal.outbox.summary_sent(item.seq)
         elif item is not None:
             self._row_acknowledged(item, puback)
 
@@ -773,7 +773,7 @@ class _Session:
         self._publisher.backoff.reset()
         if self._suspect is not None:
             row, why = self._suspect
-            if self._journal.mark_suspect(row.id) >= DEATHS:
+            if self._journal.outbox.count_lost_connection(row.id) >= DEATHS:
                 self._bury(row, f"{DEATHS} connections died of it; the last time {why}")
 
     def _refused(self, item: _Control, why: str) -> None:
@@ -796,7 +796,7 @@ class _Session:
             )
             grave = Message("verdict", "failure", payload)
         self._publisher.report(error=f"seq {row.seq} ({row.topic}, {row.verdict_id}) is a dead letter: {reason}")
-        self._journal.bury(row.id, reason, grave)
+        self._journal.outbox.bury(row.id, reason, grave)
         self._publisher.status_stale.set()
         self._start_over()
 
@@ -810,7 +810,7 @@ class _Session:
         if not self._memory.unrecorded or time.monotonic() < self._record_at:
             return
         try:
-            self._journal.acknowledge(self._memory.unrecorded)
+            self._journal.outbox.acknowledge(self._memory.unrecorded)
         except StateError as error:
             self._publisher.report(error=str(error))
             self._record_at = time.monotonic() + 1.0

@@ -183,9 +183,9 @@ class Daemon:
         log.info("sem-corrosion-edge %s watches %s, state in %s", __version__, self._folder, self._journal.folder)
         if self._journal.renewed:
             log.warning("the journal was restored from a copy: a new epoch %s begins", self._journal.epoch)
-        for entry in self._journal.recover():
+        for entry in self._journal.ledger.recover():
             log.warning("%s was begun and not finished: it is inspected last, in a process of its own", shown(entry.path))
-        self._being_drawn.update(one.picture for one in self._journal.undrawn())
+        self._being_drawn.update(one.picture for one in self._journal.pictures.undrawn())
         self._publisher.start()
         for thread in self._threads:
             thread.start()
@@ -206,7 +206,7 @@ class Daemon:
         ended = not any(thread.is_alive() for thread in self._threads)
         for path in tuple(self._running):
             try:
-                self._journal.release(path)
+                self._journal.ledger.release(path)
             except (StateError, ValueError, KeyError) as error:
                 log.debug("%s is not given back: %s", shown(path), error)
         return self._publisher.stop(max(0.5, deadline - time.monotonic())) and ended
@@ -238,10 +238,10 @@ class Daemon:
 
     def _scan(self) -> None:
         settings = self._settings.watch
-        known = {path: entry.fingerprint for path, entry in self._journal.entries().items()}
+        known = {path: entry.fingerprint for path, entry in self._journal.ledger.entries().items()}
         settler = watch.Settler(settings.settle_s, known.get)
         denied: set[str] = set()
-        first = self._journal.first_start
+        first = self._journal.ledger.first_start
         backlog: set[str] = set()
         next_full = 0.0
         with watch.FolderEvents(self._folder, self._look, recursive=settings.recursive, mode=settings.events) as events:
@@ -332,7 +332,7 @@ class Daemon:
             if not batch:
                 continue
             self._settled_at.update({path: now for path, _ in batch})
-            self._journal.admit_many(batch, backlog=old)
+            self._journal.ledger.admit_many(batch, backlog=old)
             known.update(batch)
             self._new_work.set()
 
@@ -340,11 +340,11 @@ class Daemon:
         """What lay in the folder before the first start: ignored, or inspected after everything new."""
         if self._settings.watch.existing == "ignore":
             there = {sighting.path: sighting.fingerprint for sighting in sightings}
-            self._journal.admit_many(there.items(), ignore=True)
+            self._journal.ledger.admit_many(there.items(), ignore=True)
             known.update(there)
             log.info("%d files that are there already are ignored, as watch.existing says", len(there))
             return set()
-        self._journal.admit_many([])
+        self._journal.ledger.admit_many([])
         return {sighting.path for sighting in sightings}
 
     def _decode(self) -> None:
@@ -372,9 +372,9 @@ class Daemon:
             self._doubt("decode", f"less than {wanted} MiB are free where the state lies: images wait until there is room")
             return None
         entry = None
-        for first in self._journal.waiting(limit=1):
+        for first in self._journal.ledger.waiting(limit=1):
             self._running.add(first.path)
-            entry = self._journal.begin(first.path)
+            entry = self._journal.ledger.begin(first.path)
         self._doubt("decode", None)
         return entry
 
@@ -493,7 +493,7 @@ class Daemon:
         log.warning("%s: inspecting it killed the process (%s)", shown(entry.path), child.how)
         if deaths >= DEATHS:
             return ImageError("crashed", f"inspecting it killed the process {deaths} times ({child.how})"), source
-        self._stored("inspect", lambda: self._journal.died(entry.path))
+        self._stored("inspect", lambda: self._journal.ledger.died(entry.path))
         self._running.discard(entry.path)
         self._new_work.set()
         return None, source
@@ -535,7 +535,9 @@ class Daemon:
         pictures = {self._picture_name(entry, inspection): inspection for inspection in inspections}
         self._being_drawn.update(pictures)
         try:
-            seqs = self._stored("tell", lambda: self._journal.conclude(entry.path, self._verdicts(entry, source, outcome)))
+            seqs = self._stored(
+                "tell", lambda: self._journal.ledger.conclude(entry.path, self._verdicts(entry, source, outcome))
+            )
         except StateError:
             raise
         except Exception as error:  # a defect in encoding must cost this image alone
@@ -618,7 +620,7 @@ class Daemon:
         """Store one picture; without it its overlay is not sent."""
         try:
             picture = overlay.encode(overlay.draw(inspection), "webp")
-            self._stored(thread, lambda: self._journal.write_picture(name, picture))
+            self._stored(thread, lambda: self._journal.pictures.write(name, picture))
         except StateError:
             raise
         except Exception:  # a defect in drawing must cost this picture alone
@@ -629,7 +631,7 @@ class Daemon:
 
     def _draw_what_is_missing(self, pipeline: Pipeline) -> None:
         """Inspect anew what was told before the process ended, but not drawn; only the pictures are kept."""
-        for undrawn in self._journal.undrawn():
+        for undrawn in self._journal.pictures.undrawn():
             if self._stopping.is_set():
                 return
             self._beat("inspect")
@@ -647,7 +649,7 @@ class Daemon:
         """Raises ImageError when the image is not what it was, or when drawing it has ended the process before."""
         if undrawn.tries >= DEATHS:
             raise ImageError("crashed", f"drawing it killed the process {undrawn.tries} times")
-        self._journal.tried([undrawn.id])
+        self._journal.pictures.count_try(undrawn.id)
         told = json.loads(undrawn.verdict)["image"]
         path, limits = self._folder / undrawn.path, limits_of(self._settings)
         file = read_file(path, limits.max_bytes, within=self._folder)
@@ -706,9 +708,9 @@ class Daemon:
     def _command(self, name: str, fields: dict[str, Any]) -> Mapping[str, Any] | None:
         """Carry out one command of the contract; its fields are checked already. Raises ValueError with the reason."""
         if name == "replay":
-            return {"messages": self._journal.replay(str(fields["epoch"]), fields["first"], fields["last"])}
+            return {"messages": self._journal.outbox.replay(str(fields["epoch"]), fields["first"], fields["last"])}
         if name == "inspect":
-            entry = self._journal.again(str(fields["inspection_id"]))
+            entry = self._journal.ledger.again(str(fields["inspection_id"]))
             if entry is None:
                 raise ValueError("no inspection with this id is known here")
             self._new_work.set()

@@ -70,7 +70,7 @@ def test_check_names_a_missing_model(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_the_state_of_a_daemon_that_ran_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = configured(tmp_path, free_port())
     with Journal.open(tmp_path / "state") as journal:
-        journal.admit("a.tif", Fingerprint(1, 1))
+        journal.ledger.admit("a.tif", Fingerprint(1, 1))
     doctor(["--config", str(config)])
     assert "0 images done, 1 waiting" in capsys.readouterr().out
 

@@ -226,8 +226,8 @@ def test_twenty_thousand_files_are_seen_and_known_ones_passed_over(folder: Path,
     sightings = list(scan(folder, PATTERNS))
     assert len(sightings) == 20_000
     with Journal.open(tmp_path / "state") as journal:
-        journal.admit_many((sighting.path, sighting.fingerprint) for sighting in sightings)
-        known = {path: entry.fingerprint for path, entry in journal.entries().items()}
+        journal.ledger.admit_many((sighting.path, sighting.fingerprint) for sighting in sightings)
+        known = {path: entry.fingerprint for path, entry in journal.ledger.entries().items()}
     assert Settler(1.0, known.get).observe(scan(folder, PATTERNS), 0.0) == ([], None)
 
 
@@ -661,18 +661,18 @@ def test_a_folder_with_every_kind_of_arrival_ends_up_in_the_ledger(folder: Path,
     sizes = {"before.tif": 1, "linked.tif": 1, "quick.tif": 1, "renamed.tif": 1, "slow.tif": 5, "sub/deep.tif": 1}
     writer = threading.Thread(target=arrive)
     with Journal.open(tmp_path / "state") as journal, FolderEvents(folder, wake, mounts=lambda: LOCAL) as events:
-        known = {path: entry.fingerprint for path, entry in journal.entries().items()}
+        known = {path: entry.fingerprint for path, entry in journal.ledger.entries().items()}
         settler = Settler(0.2, known.get)
         writer.start()
 
         def complete() -> bool:
             events.check()
             ready, _ = settler.observe(scan(folder, PATTERNS), time.monotonic(), events.take())
-            for entry in journal.admit_many((sighting.path, sighting.fingerprint) for sighting in ready):
+            for entry in journal.ledger.admit_many((sighting.path, sighting.fingerprint) for sighting in ready):
                 known[entry.path] = entry.fingerprint
             return {path: found.size for path, found in known.items()} == sizes
 
         until(complete, wake)
         writer.join()
         atomic = ("before.tif", "linked.tif", "renamed.tif")  # the others may be caught half-written on a busy machine
-        assert [journal.entries()[name].revision for name in atomic] == [1, 1, 1]
+        assert [journal.ledger.entries()[name].revision for name in atomic] == [1, 1, 1]

@@ -1,4 +1,4 @@
-"""Runs as a process of its own, to be killed at any moment, or on a disk that fills up; see test_journal.py."""
+"""A process of its own, to be killed at any moment, or on a disk that fills up; see test_journal.py and test_disk.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def verdicts(journal: Journal, name: str, payload_bytes: int = 20_000) -> Callab
 
     def make(seq: int) -> Sequence[Verdict]:
         text = f"{journal.epoch}/{seq}/{name}".encode()
-        journal.write_picture(f"{seq}.png", b"picture")
+        journal.pictures.write(f"{seq}.png", b"picture")
         return [
             Verdict(
                 f"{journal.epoch}/{seq}",
@@ -38,13 +38,13 @@ def verdicts(journal: Journal, name: str, payload_bytes: int = 20_000) -> Callab
 def conclude_for_ever(folder: Path) -> None:
     """Print each `seq` once it is stored, after the epoch."""
     with Journal.open(folder) as journal:
-        journal.recover()
+        journal.ledger.recover()
         print("epoch", journal.epoch, flush=True)
-        for number in itertools.count(len(journal.entries())):
-            for entry in [*journal.waiting(limit=1), journal.admit(f"{number}.tif", Fingerprint(1, number))]:
+        for number in itertools.count(len(journal.ledger.entries())):
+            for entry in [*journal.ledger.waiting(limit=1), journal.ledger.admit(f"{number}.tif", Fingerprint(1, number))]:
                 assert entry is not None
-                journal.begin(entry.path)
-                print("seq", *journal.conclude(entry.path, verdicts(journal, entry.path)), flush=True)
+                journal.ledger.begin(entry.path)
+                print("seq", *journal.ledger.conclude(entry.path, verdicts(journal, entry.path)), flush=True)
 
 
 def take_what_is_left(folder: Path) -> None:
@@ -55,45 +55,45 @@ def take_what_is_left(folder: Path) -> None:
 
 
 def fill_the_disk(folder: Path) -> None:
-    """Conclude until the disk is full, then show that sending and pruning go on and that room brings intake back."""
+    """Conclude until the disk is full, then show that sending and pruning go on and that room brings admission back."""
     with Journal.open(folder) as journal:
         assert (folder / "reserve").exists()
         stored = []
         try:
             for number in itertools.count():
-                entry = journal.admit(f"{number}.tif", Fingerprint(1, number))
+                entry = journal.ledger.admit(f"{number}.tif", Fingerprint(1, number))
                 assert entry is not None
-                journal.begin(entry.path)
-                stored += journal.conclude(entry.path, verdicts(journal, entry.path, payload_bytes=300_000))
+                journal.ledger.begin(entry.path)
+                stored += journal.ledger.conclude(entry.path, verdicts(journal, entry.path, payload_bytes=300_000))
         except StateFullError as error:
             print("full:", error)
         take_what_is_left(folder)
         assert os.statvfs(folder).f_bavail == 0
         assert journal.info()["last_seq"] == len(stored)
-        assert [row.seq for row in journal.unsent(limit=10_000) if row.role == "verdict"] == stored
+        assert [row.seq for row in journal.outbox.unsent(limit=10_000) if row.role == "verdict"] == stored
         try:
-            journal.write_picture("large.png", b"x" * 1_000_000)
+            journal.pictures.write("large.png", b"x" * 1_000_000)
         except StateFullError:
-            assert len(list(journal.pictures.iterdir())) <= len(stored) + 1
-            assert not (journal.pictures / "large.png").exists()
+            assert len(list(journal.pictures.folder.iterdir())) <= len(stored) + 1
+            assert not (journal.pictures.folder / "large.png").exists()
         else:
             raise AssertionError("a picture was written to a full disk")
-        for row in journal.unsent(limit=10_000):
-            journal.acknowledge([row.id])
-        assert journal.unsent_count() == 0
+        for row in journal.outbox.unsent(limit=10_000):
+            journal.outbox.acknowledge([row.id])
+        assert journal.outbox.unsent_count() == 0
         report = journal.prune(keep_days=0, max_bytes=1 << 30, now=9e9)
         assert report.messages == 2 * len(stored), report
         (folder / "foreign").unlink()
-        (entry,) = [*journal.recover(), *journal.waiting()][:1]
-        journal.begin(entry.path)
-        assert journal.conclude(entry.path, verdicts(journal, entry.path)) == [len(stored) + 1]
+        (entry,) = [*journal.ledger.recover(), *journal.ledger.waiting()][:1]
+        journal.ledger.begin(entry.path)
+        assert journal.ledger.conclude(entry.path, verdicts(journal, entry.path)) == [len(stored) + 1]
         journal.prune(keep_days=1, max_bytes=1 << 30, now=9e9)
         print("reserve:", (folder / "reserve").exists())
         take_what_is_left(folder)
     with Journal.open(folder) as journal:  # a daemon that is restarted while the disk is full
-        assert journal.unsent_count() == 2
-        journal.acknowledge([row.id for row in journal.unsent()])
-        assert journal.unsent_count() == 0
+        assert journal.outbox.unsent_count() == 2
+        journal.outbox.acknowledge([row.id for row in journal.outbox.unsent()])
+        assert journal.outbox.unsent_count() == 0
         assert not journal.renewed
     print("stored", len(stored))
 

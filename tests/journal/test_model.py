@@ -49,7 +49,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(path=PATHS, fingerprint=FINGERPRINTS, backlog=st.booleans(), ignore=st.booleans())
     def admit(self, path: str, fingerprint: Fingerprint, backlog: bool, ignore: bool) -> None:
         old = self.images.get(path)
-        entry = self.journal.admit(path, fingerprint, backlog=backlog, ignore=ignore)
+        entry = self.journal.ledger.admit(path, fingerprint, backlog=backlog, ignore=ignore)
         if old is not None and old.fingerprint == fingerprint:
             assert entry is None
             return
@@ -70,7 +70,7 @@ class JournalMachine(RuleBasedStateMachine):
         entry = self.images[path]
         self.images[path] = replace(entry, state="running", attempts=entry.attempts + 1)
         self.begun[path] = (entry.revision, entry.run)
-        assert self.journal.begin(path) == self.images[path]
+        assert self.journal.ledger.begin(path) == self.images[path]
 
     @precondition(lambda self: self._in("running"))
     @rule(data=st.data(), how=st.sampled_from(["release", "died"]))
@@ -83,7 +83,7 @@ class JournalMachine(RuleBasedStateMachine):
         if how == "release":
             del self.begun[path]
         self.images[path] = entry
-        getattr(self.journal, how)(path)
+        getattr(self.journal.ledger, how)(path)
 
     @precondition(lambda self: self._in("running"))
     @rule(data=st.data(), pages=st.integers(1, 2), fails=st.booleans())
@@ -99,20 +99,21 @@ class JournalMachine(RuleBasedStateMachine):
                 Message("verdict", "inspection", b"verdict"),
                 Message("overlay", "overlay", b"png"),
                 Message("summary", "summary", b"summary"),
+                Message("channel", "spBv1.0/plant", b"other", channel="other"),
             )
             return [Verdict(f"{self.epoch}/{first + page}", "inspection", messages) for page in range(pages)]
 
         if fails:
             try:
-                self.journal.conclude(path, make)
+                self.journal.ledger.conclude(path, make)
             except OSError:
                 return
             raise AssertionError("it should have failed")
-        seqs = self.journal.conclude(path, make)
+        seqs = self.journal.ledger.conclude(path, make)
         assert seqs == list(range(self.seq + 1, self.seq + 1 + pages))
         self.seq += pages
         for seq in seqs:
-            self.outbox += [(seq, "verdict", "unsent"), (seq, "overlay", "unsent")]
+            self.outbox += [(seq, role, "unsent") for role in ("verdict", "overlay", "channel")]
         entry = self.images[path]
         done = self.begun.pop(path) == (entry.revision, entry.run)
         self.images[path] = replace(entry, state="done" if done else "waiting")
@@ -129,7 +130,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal = Journal.open(folder)
         assert (self.journal.epoch, self.journal.renewed) == (self.epoch, False)
         running = self._in("running")
-        assert {entry.path for entry in self.journal.recover()} == set(running)
+        assert {entry.path for entry in self.journal.ledger.recover()} == set(running)
         for path in running:
             self.images[path] = replace(self.images[path], state="waiting")
             self.begun.pop(path)
@@ -140,12 +141,12 @@ class JournalMachine(RuleBasedStateMachine):
         row = data.draw(st.integers(1, len(self.outbox)))
         seq, role, state = self.outbox[row - 1]
         if what == "acknowledge":
-            self.journal.acknowledge([row])
+            self.journal.outbox.acknowledge([row])
             state = "acked" if state == "unsent" else state
         elif role == "verdict":
-            self.journal.bury(row, "too large", Message("verdict", "failure", b"stone"))
+            self.journal.outbox.bury(row, "too large", Message("verdict", "failure", b"stone"))
         else:
-            self.journal.bury(row, "too large", None)
+            self.journal.outbox.bury(row, "too large", None)
             state = "dead" if state == "unsent" else state
         self.outbox[row - 1] = (seq, role, state)
 
@@ -156,7 +157,7 @@ class JournalMachine(RuleBasedStateMachine):
             for row, (seq, role, state) in enumerate(self.outbox)
             if first <= seq < first + count and role == "verdict" and state == "acked"
         ]
-        assert self.journal.replay(self.epoch, first, first + count - 1) == len(again)
+        assert self.journal.outbox.replay(self.epoch, first, first + count - 1) == len(again)
         for row in again:
             self.outbox[row] = (self.outbox[row][0], "verdict", "unsent")
 
@@ -165,7 +166,7 @@ class JournalMachine(RuleBasedStateMachine):
     def again(self, data: st.DataObject) -> None:
         seq = data.draw(st.integers(1, self.seq))
         before = self.images
-        entry = self.journal.again(f"{self.epoch}/{seq}")
+        entry = self.journal.ledger.again(f"{self.epoch}/{seq}")
         assert entry is not None
         old = before[entry.path]
         if old.state in ("done", "ignored"):
@@ -175,16 +176,18 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_ledger_is_as_expected(self) -> None:
-        assert self.journal.entries() == self.images
-        waiting = self.journal.waiting()
+        assert self.journal.ledger.entries() == self.images
+        waiting = self.journal.ledger.waiting()
         assert sorted(entry.path for entry in waiting) == sorted(self._in("waiting"))
         ranks = [2 if entry.attempts else int(entry.backlog) for entry in waiting]
         assert ranks == sorted(ranks)
 
     @invariant()
     def the_outbox_is_as_expected(self) -> None:
-        rows = [(row.id, row.seq, row.role) for row in self.journal.unsent()]
-        assert rows == [(row, seq, role) for row, (seq, role, state) in enumerate(self.outbox, 1) if state == "unsent"][:100]
+        waiting = [(row, seq, role) for row, (seq, role, state) in enumerate(self.outbox, 1) if state == "unsent"]
+        for channel in ("", "other"):
+            rows = [(row.id, row.seq, row.role) for row in self.journal.outbox.unsent(channel=channel)]
+            assert rows == [each for each in waiting if (each[2] == "channel") == bool(channel)][:100]
         assert self.journal.info()["last_seq"] == self.seq
 
 

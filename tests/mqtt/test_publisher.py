@@ -57,7 +57,7 @@ def publish(journal: Journal) -> Iterator[Publish]:
             PREFIX,
             journal,
             device=DEVICE,
-            status=status or (lambda: StatusText("online", (), 7, len(journal.dead_letters()))),
+            status=status or (lambda: StatusText("online", (), 7, len(journal.outbox.dead_letters()))),
             health=lambda: b'{"schema":"edge.health/1"}',
             on_command=on_command,
             being_drawn=being_drawn,
@@ -75,20 +75,20 @@ def publish(journal: Journal) -> Iterator[Publish]:
 
 def conclude(journal: Journal, name: str, *, filler: int = 0, picture: bytes | None = None) -> int:
     """One verdict in the journal, as the pipeline would store it; its seq."""
-    journal.admit(name, Fingerprint(1, 1))
-    journal.begin(name)
+    journal.ledger.admit(name, Fingerprint(1, 1))
+    journal.ledger.begin(name)
     verdict_id = wire.verdict_id(journal.epoch, name, 1, 1)
 
     def make(seq: int) -> list[Verdict]:
         body = {"schema": "edge.inspection/1", "inspection_id": verdict_id, "epoch": journal.epoch, "seq": seq}
         messages = [Message("verdict", "inspection", json.dumps({**body, "filler": "x" * filler}).encode())]
         if picture is not None:
-            journal.write_picture(f"{verdict_id}.png", picture)
+            journal.pictures.write(f"{verdict_id}.png", picture)
             messages.append(Message("overlay", f"overlay/{verdict_id}", None, f"{verdict_id}.png"))
         messages.append(Message("summary", "summary", json.dumps({"seq": seq}).encode()))
         return [Verdict(verdict_id, "inspection", tuple(messages))]
 
-    return journal.conclude(name, make)[0]
+    return journal.ledger.conclude(name, make)[0]
 
 
 def seqs(listener: Listener) -> list[int]:
@@ -96,7 +96,7 @@ def seqs(listener: Listener) -> list[int]:
 
 
 def drained(journal: Journal) -> Callable[[], bool]:
-    return lambda: journal.unsent_count() == 0
+    return lambda: journal.outbox.unsent_count() == 0
 
 
 # ------------------------------------------------------------------------------------------------------------ delivery
@@ -134,14 +134,14 @@ def test_a_picture_is_read_from_the_pictures_folder(journal: Journal, broker: Mo
 def test_an_overlay_waits_for_its_picture_alone(journal: Journal, broker: Mosquitto, publish: Publish) -> None:
     conclude(journal, "a.tif", picture=b"there")
     conclude(journal, "b.tif")
-    (picture,) = journal.pictures.iterdir()
+    (picture,) = journal.pictures.folder.iterdir()
     picture.unlink()
     drawing = {picture.name}
     with Listener(broker.port) as dashboard:
         publisher = publish(broker.port, being_drawn=lambda name: name in drawing)
-        eventually(lambda: journal.unsent_count() == 1)
+        eventually(lambda: journal.outbox.unsent_count() == 1)
         assert seqs(dashboard) == [1, 2]
-        journal.write_picture(picture.name, b"drawn")
+        journal.pictures.write(picture.name, b"drawn")
         drawing.clear()
         publisher.wake()
         eventually(drained(journal))
@@ -150,7 +150,7 @@ def test_an_overlay_waits_for_its_picture_alone(journal: Journal, broker: Mosqui
 
 def test_a_missing_picture_does_not_hold_up_the_queue(journal: Journal, broker: Mosquitto, publish: Publish) -> None:
     conclude(journal, "a.tif", picture=b"gone")
-    for picture in journal.pictures.iterdir():
+    for picture in journal.pictures.folder.iterdir():
         picture.unlink()
     conclude(journal, "b.tif")
     with Listener(broker.port) as dashboard:
@@ -163,7 +163,7 @@ def test_the_newest_summary_is_retained_and_sent_once(journal: Journal, broker: 
     for name in ("a.tif", "b.tif"):
         conclude(journal, name)
     publisher = publish(broker.port)
-    eventually(lambda: (newest := journal.summary()) and newest[2])
+    eventually(lambda: (newest := journal.outbox.summary()) and newest[2])
     publisher.stop()
     publish(broker.port)
     with Listener(broker.port) as dashboard:
@@ -215,10 +215,10 @@ def test_a_broker_killed_and_restarted_again_and_again_loses_nothing(
             broker.start()
         eventually(drained(journal), 60)
         # What a killed broker had acknowledged and not yet delivered may be lost to its subscribers: ask for a replay.
-        journal.replay(journal.epoch, 1, 120)
+        journal.outbox.replay(journal.epoch, 1, 120)
         publisher.wake()
         eventually(lambda: set(seqs(dashboard)) == set(range(1, 121)), 60)
-        assert not journal.dead_letters()
+        assert not journal.outbox.dead_letters()
 
 
 def test_a_broker_that_comes_late_gets_everything(journal: Journal, tmp_path: Path, publish: Publish) -> None:
@@ -257,8 +257,8 @@ def test_an_outage_never_buries_a_message(journal: Journal, broker: Mosquitto, p
             eventually(lambda: proxy.refusals > 0)
             proxy.refusals = proxy.forwarded_publishes = 0
             proxy.refuse = False
-        assert not journal.dead_letters()
-        assert journal.unsent()[0].suspect == 0
+        assert not journal.outbox.dead_letters()
+        assert journal.outbox.unsent()[0].lost_connections == 0
         proxy.swallow_acknowledgements = False
         proxy.cut()
         eventually(drained(journal))
@@ -268,7 +268,7 @@ def test_a_full_disk_that_cannot_record_an_acknowledgement_is_outlived(
     journal: Journal, broker: Mosquitto, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = threading.Event()
-    acknowledge = journal.acknowledge
+    acknowledge = journal.outbox.acknowledge
     tries: list[int] = []
 
     def when_there_is_room(ids: Any) -> None:
@@ -277,7 +277,7 @@ def test_a_full_disk_that_cannot_record_an_acknowledgement_is_outlived(
             raise StateFullError("the disk is full")
         acknowledge(ids)
 
-    monkeypatch.setattr(Journal, "acknowledge", lambda self, ids: when_there_is_room(ids))
+    monkeypatch.setattr(journal.outbox, "acknowledge", when_there_is_room)
     full.set()
     conclude(journal, "a.tif")
     with Listener(broker.port) as dashboard:
@@ -293,15 +293,15 @@ def test_a_full_disk_that_cannot_record_an_acknowledgement_is_outlived(
 def test_a_defect_is_logged_and_the_connection_is_rebuilt(
     journal: Journal, broker: Mosquitto, publish: Publish, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    unsent, calls = Journal.unsent, []
+    unsent, calls = journal.outbox.unsent, []
 
-    def broken_at_first(self: Journal, after: int = 0, limit: int = 100) -> Any:
+    def broken_at_first(limit: int = 100) -> Any:
         calls.append(1)
         if len(calls) < 3:
             raise RuntimeError("a defect")
-        return unsent(self, after, limit)
+        return unsent(limit)
 
-    monkeypatch.setattr(Journal, "unsent", broken_at_first)
+    monkeypatch.setattr(journal.outbox, "unsent", broken_at_first)
     conclude(journal, "a.tif")
     with caplog.at_level(logging.ERROR):
         publisher = publish(broker.port)
@@ -549,7 +549,7 @@ def test_a_denied_topic_becomes_a_dead_letter_with_a_tombstone(journal: Journal,
         assert grave["schema"] == "edge.tombstone/1"
         assert (grave["seq"], grave["epoch"], grave["kind"]) == (seq, journal.epoch, "inspection")
         assert "Not authorized" in grave["reason"]
-        assert [letter[0] for letter in journal.dead_letters()] == [seq]
+        assert [letter[0] for letter in journal.outbox.dead_letters()] == [seq]
         eventually(lambda: dashboard.on("/status")[-1].body["dead_letters"] == 1)
 
 
@@ -560,7 +560,7 @@ def test_a_tombstone_that_is_denied_too_is_let_go(journal: Journal, tmp_path: Pa
     with broker:
         publisher = publish(broker.port, **login)
         eventually(drained(journal))
-        assert len(journal.dead_letters()) == 2
+        assert len(journal.outbox.dead_letters()) == 2
         assert publisher.connected
 
 
@@ -587,7 +587,7 @@ def test_an_oversize_verdict_becomes_a_dead_letter_and_the_queue_goes_on(
         eventually(drained(journal))
         eventually(lambda: set(seqs(dashboard)) == {1, 2, 3})
         assert [message.body["schema"] for message in dashboard.on("/failure")] == ["edge.tombstone/1"]
-        assert [letter[0] for letter in journal.dead_letters()] == [2]
+        assert [letter[0] for letter in journal.outbox.dead_letters()] == [2]
 
 
 def test_an_oversize_picture_dies_without_a_tombstone(journal: Journal, tmp_path: Path, publish: Publish) -> None:
@@ -597,7 +597,7 @@ def test_an_oversize_picture_dies_without_a_tombstone(journal: Journal, tmp_path
         publish(broker.port)
         eventually(lambda: seqs(dashboard) == [1, 2])
         eventually(drained(journal))
-        assert len(journal.dead_letters()) == 1
+        assert len(journal.outbox.dead_letters()) == 1
 
 
 def test_a_message_that_kills_every_connection_is_buried_and_its_neighbours_are_not(
@@ -608,7 +608,7 @@ def test_a_message_that_kills_every_connection_is_buried_and_its_neighbours_are_
     with Mosquitto(tmp_path / "broker", "max_packet_size 10000") as broker, Listener(broker.port) as dashboard:
         publish(broker.port, protocol=311)  # which has no way to tell its limit: mosquitto closes the connection
         eventually(drained(journal))
-        assert [letter[0] for letter in journal.dead_letters()] == [3]
+        assert [letter[0] for letter in journal.outbox.dead_letters()] == [3]
         assert set(seqs(dashboard)) == {1, 2, 3, 4, 5}
         assert [message.body["schema"] for message in dashboard.on("/failure")] == ["edge.tombstone/1"]
 
@@ -622,7 +622,7 @@ def test_a_message_that_is_never_acknowledged_is_buried_after_three_connections(
         publish(broker.port)
         eventually(drained(journal))
         assert broker.seqs == [1, 1, 1]
-        assert [letter[0] for letter in journal.dead_letters()] == [1]
+        assert [letter[0] for letter in journal.outbox.dead_letters()] == [1]
 
 
 def test_a_full_quota_is_waited_for(journal: Journal, publish: Publish) -> None:
@@ -633,7 +633,7 @@ def test_a_full_quota_is_waited_for(journal: Journal, publish: Publish) -> None:
         eventually(lambda: "puts off" in (publisher.last_error or ""))
         eventually(drained(journal))
         assert broker.seqs == [1, 2, 1]
-        assert not journal.dead_letters()
+        assert not journal.outbox.dead_letters()
 
 
 def test_no_more_is_in_flight_than_the_broker_allows(journal: Journal, publish: Publish) -> None:
@@ -653,7 +653,7 @@ def test_a_command_is_checked_handed_over_and_answered(broker: Mosquitto, journa
 
     def handle(name: str, body: dict[str, Any]) -> dict[str, Any]:
         asked.append((name, body))
-        return {"count": journal.replay(body["epoch"], body["first"], body["last"])}
+        return {"count": journal.outbox.replay(body["epoch"], body["first"], body["last"])}
 
     conclude(journal, "a.tif")
     publisher = publish(broker.port, handle)

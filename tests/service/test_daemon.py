@@ -452,12 +452,12 @@ def test_a_model_that_cannot_be_used_ends_the_daemon_with_status_2_and_its_reaso
 def begun_but_not_finished(service: Service, name: str, times: int = 1) -> None:
     """Leave the trace of kills in the middle of an image."""
     with Journal.open(service.state) as journal:
-        journal.admit_many([])
+        journal.ledger.admit_many([])
         status = (service.folder / name).stat()
-        journal.admit(name, Fingerprint(status.st_size, status.st_mtime_ns))
+        journal.ledger.admit(name, Fingerprint(status.st_size, status.st_mtime_ns))
         for _ in range(times):
-            journal.recover()
-            journal.begin(name)
+            journal.ledger.recover()
+            journal.ledger.begin(name)
 
 
 def child_of(service: Service) -> psutil.Process | None:
@@ -623,8 +623,8 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 
 def begun(daemon: Daemon, name: str) -> Entry:
-    daemon._journal.admit(name, Fingerprint(1, 1))
-    return daemon._journal.begin(name)
+    daemon._journal.ledger.admit(name, Fingerprint(1, 1))
+    return daemon._journal.ledger.begin(name)
 
 
 def tell(daemon: Daemon, judged: Judged | None) -> None:
@@ -670,12 +670,12 @@ def killed(_: Inspection) -> NDArray[np.uint8]:
 def drawn_at_the_next_start(daemon: Daemon) -> list[str]:
     with Pipeline(daemon._settings) as pipeline:
         daemon._draw_what_is_missing(pipeline)
-    return [path.name for path in daemon._journal.pictures.iterdir()]
+    return [path.name for path in daemon._journal.pictures.folder.iterdir()]
 
 
 def test_a_defect_in_drawing_costs_that_picture_alone(daemon: Daemon) -> None:
     told(daemon, lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
-    verdict, overlay_row = daemon._journal.unsent()
+    verdict, overlay_row = daemon._journal.outbox.unsent()
     assert json.loads(verdict.payload or b"")["schema"] == "edge.inspection/1"
     assert not daemon._publisher.being_drawn(overlay_row.picture or "")
 
@@ -684,27 +684,27 @@ def test_the_verdict_does_not_wait_for_its_picture(daemon: Daemon) -> None:
     waiting: list[tuple[bool, bool]] = []
 
     def draw(_: Inspection) -> NDArray[np.uint8]:
-        verdict, row = daemon._journal.unsent()
+        verdict, row = daemon._journal.outbox.unsent()
         waiting.append((verdict.role == "verdict", daemon._publisher.being_drawn(row.picture or "")))
         return np.zeros((32, 32, 3), np.uint8)
 
     told(daemon, draw)
     assert waiting == [(True, True)]
-    assert daemon._journal.undrawn() == []
+    assert daemon._journal.pictures.undrawn() == []
 
 
 def test_a_picture_that_a_kill_left_out_is_drawn_at_the_next_start(daemon: Daemon) -> None:
     with pytest.raises(Killed):
         told(daemon, killed)
-    (undrawn,) = daemon._journal.undrawn()
+    (undrawn,) = daemon._journal.pictures.undrawn()
     assert drawn_at_the_next_start(daemon) == [undrawn.picture]
-    assert daemon._journal.undrawn() == []
+    assert daemon._journal.pictures.undrawn() == []
 
 
 def test_a_picture_of_another_image_is_not_drawn(daemon: Daemon) -> None:
     with pytest.raises(Killed):
         told(daemon, killed)
-    daemon._being_drawn.update(one.picture for one in daemon._journal.undrawn())
+    daemon._being_drawn.update(one.picture for one in daemon._journal.pictures.undrawn())
     (daemon._folder / "a.png").write_bytes(png(2))
     assert drawn_at_the_next_start(daemon) == []
     assert not daemon._being_drawn
@@ -727,13 +727,13 @@ def test_an_image_that_is_given_up_does_not_wait_again_in_between(daemon: Daemon
     waited = []
     encode = wire.encode_failure
     monkeypatch.setattr(
-        wire, "encode_failure", lambda *args, **more: waited.extend(daemon._journal.waiting()) or encode(*args, **more)
+        wire, "encode_failure", lambda *args, **more: waited.extend(daemon._journal.ledger.waiting()) or encode(*args, **more)
     )
     for _ in range(2):
         entry = begun(daemon, "a.png")
         suspected = Decoded(entry, Source("a.png", "a.png", None), None, Timing(), 0.0)
         tell(daemon, daemon._judge(None, suspected))  # type: ignore[arg-type] # it is not used
-    assert daemon._journal.unsent_count() == 1
+    assert daemon._journal.outbox.unsent_count() == 1
     assert waited == []
 
 
@@ -752,7 +752,7 @@ def test_the_first_of_many_files_are_admitted_while_the_last_are_looked_at(
 ) -> None:
     monkeypatch.setattr("edge.service.daemon.ADMIT_S", 0.0)
     waiting: list[int] = []
-    monkeypatch.setattr(daemon, "_awaits_more", lambda *_: waiting.append(len(daemon._journal.waiting())))
+    monkeypatch.setattr(daemon, "_awaits_more", lambda *_: waiting.append(len(daemon._journal.ledger.waiting())))
     files = [watch.Sighting(f"{number}.png", 1, 1, "file") for number in range(3)]
     daemon._admit_finished(watch.Settler(0.0, {}.get), files, {}, set())
     assert waiting == [0, 1, 2]
@@ -825,7 +825,7 @@ def test_an_inspection_of_many_pages_ends_with_the_daemon(daemon: Daemon, tmp_pa
     decoded = daemon._read(begun(daemon, "a.png"))
     daemon._stopping.set()
     assert daemon._judge(None, decoded) is None  # type: ignore[arg-type] # it is not used any more
-    assert daemon._journal.unsent_count() == 0
+    assert daemon._journal.outbox.unsent_count() == 0
 
 
 def test_a_thread_that_meets_the_closed_journal_after_a_stop_has_not_failed(daemon: Daemon) -> None:
@@ -839,8 +839,8 @@ def test_a_thread_that_meets_the_closed_journal_after_a_stop_has_not_failed(daem
 
 def test_suspects_are_counted_behind_any_number_of_new_images(daemon: Daemon) -> None:
     begun(daemon, "suspect.png")
-    daemon._journal.recover()
-    daemon._journal.admit_many([(f"{number}.png", Fingerprint(1, 1)) for number in range(1001)])
+    daemon._journal.ledger.recover()
+    daemon._journal.ledger.admit_many([(f"{number}.png", Fingerprint(1, 1)) for number in range(1001)])
     assert vitals.queue(daemon._journal, 0.0).images_suspect == 1
 
 

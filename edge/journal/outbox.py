@@ -1,0 +1,189 @@
+"""Messages in, messages that wait for the broker out, in order, until each is acknowledged or can never be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from edge.journal.database import Database
+from edge.journal.numbering import Numbering
+from edge.journal.records import DeadLetter, Message, Outgoing, RetainedSummary
+
+
+class Outbox:
+    """What is to be sent, what was sent and may be sent again, and what was given up. Errors and threads: see `Journal`."""
+
+    def __init__(self, database: Database, numbering: Numbering, clock: Callable[[], float]) -> None:
+        """Touches nothing. clock: seconds since 1970."""
+        self._database = database
+        self._numbering = numbering
+        self._clock = clock
+
+    def insert(self, seq: int, messages: Iterable[Message], now: float) -> None:
+        """Queue the messages of one verdict. Only inside the transaction that stores the verdict: see `Ledger.conclude`."""
+        for message in messages:
+            if message.role == "summary":
+                self._database.execute("INSERT OR REPLACE INTO summary VALUES (1, ?, 0, ?)", seq, message.payload)
+            else:
+                self._database.execute(
+                    "INSERT INTO outbox (epoch, seq, role, topic, state, queued_at, channel, retain, picture, payload)"
+                    " VALUES (?, ?, ?, ?, 'unsent', ?, ?, ?, ?, ?)",
+                    self._numbering.epoch_id,
+                    seq,
+                    message.role,
+                    message.topic,
+                    now,
+                    message.channel,
+                    message.retain,
+                    message.picture,
+                    message.payload,
+                )
+
+    # What waits
+
+    def unsent(self, limit: int = 100, channel: str = "") -> list[Outgoing]:
+        """The first messages of one channel that the broker has not acknowledged, in order of id.
+
+        channel: empty for the contract's JSON. A replay puts rows back there, below ids that were read before.
+        """
+        rows = self._database.read(
+            "SELECT outbox.id, seq, verdict_id, role, topic, payload, picture, suspect, epoch.name, channel, retain FROM outbox"
+            " JOIN verdict USING (epoch, seq) JOIN epoch ON epoch.id = outbox.epoch"
+            " WHERE state = 'unsent' AND channel = ? ORDER BY outbox.id LIMIT ?",
+            channel,
+            limit,
+        )
+        return [_outgoing(row) for row in rows]
+
+    def unsent_count(self) -> int:
+        """How many messages wait to be sent, on all channels."""
+        return int(self._database.read("SELECT COUNT(*) FROM outbox WHERE state = 'unsent'")[0][0])
+
+    def oldest_unsent(self) -> float | None:
+        """When the first message that waits was queued, on any channel, seconds since 1970."""
+        rows = self._database.read(
+            # The plus keeps SQLite from looking for the first one in the table, past all that were sent.
+            "SELECT queued_at FROM outbox WHERE id = (SELECT MIN(+id) FROM outbox WHERE state = 'unsent')"
+        )
+        return float(rows[0][0]) if rows else None
+
+    def forget_channels(self, wanted: Collection[str]) -> int:
+        """Drop what waits for channels that nobody empties any more, which would wait for ever; return how many messages.
+
+        wanted: names of the channels that are open. The contract's JSON is always kept.
+        """
+        kept = ["", *wanted]
+        marks = ", ".join("?" * len(kept))
+
+        def work() -> int:
+            return self._database.execute(
+                f"DELETE FROM outbox WHERE state = 'unsent' AND channel NOT IN ({marks})", *kept
+            ).rowcount
+
+        return self._database.write(work, reserve=True)
+
+    # What became of it
+
+    def acknowledge(self, ids: Iterable[int]) -> None:
+        """The broker took these: they are kept for a replay until they are pruned.
+
+        The row does not grow by it, so that it seldom needs space.
+        """
+        self._database.write_each("UPDATE outbox SET state = 'acked', suspect = 0 WHERE id = ? AND state = 'unsent'", ids)
+
+    def count_lost_connection(self, id: int) -> int:  # noqa: A002 - the row's own name
+        """A connection died while this was the only message in flight. Returns how often that happened (0: not unsent)."""
+
+        def work() -> int:
+            self._database.execute("UPDATE outbox SET suspect = suspect + 1 WHERE id = ? AND state = 'unsent'", id)
+            row = self._database.execute("SELECT suspect FROM outbox WHERE id = ? AND state = 'unsent'", id).fetchone()
+            return int(row[0]) if row else 0
+
+        return self._database.write(work, reserve=True)
+
+    def bury(self, id: int, reason: str, tombstone: Message | None) -> None:  # noqa: A002 - the row's own name
+        """Give up a message that the broker can never take.
+
+        tombstone: a small message that is sent in its place, so that its `seq` is not missing; the original is put aside.
+        None: nothing is sent (an overlay, or what another channel says). A tombstone that is buried in turn is replaced;
+        the original stays on record.
+        """
+
+        def work() -> None:
+            row = self._database.execute(
+                "SELECT epoch, seq, topic, payload FROM outbox WHERE id = ? AND state = 'unsent'", id
+            ).fetchone()
+            if row is None:
+                return
+            epoch, seq, topic, payload = row
+            original = payload if tombstone else None
+            self._database.execute(
+                "INSERT OR IGNORE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?)",
+                id,
+                epoch,
+                seq,
+                topic,
+                reason,
+                self._clock(),
+                original,
+            )
+            if tombstone is None:
+                self._database.execute("UPDATE outbox SET state = 'dead' WHERE id = ?", id)
+            else:
+                self._database.execute(
+                    "UPDATE outbox SET topic = ?, payload = ?, picture = ?, suspect = 0 WHERE id = ?",
+                    tombstone.topic,
+                    tombstone.payload,
+                    tombstone.picture,
+                    id,
+                )
+
+        self._database.write(work, reserve=True)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Messages that were given up, oldest first."""
+        rows = self._database.read(
+            "SELECT seq, verdict_id, topic, reason, died_at FROM dead_letter JOIN verdict USING (epoch, seq) ORDER BY id"
+        )
+        return [DeadLetter(*row) for row in rows]
+
+    def dead_letter_count(self) -> int:
+        """How many messages were given up."""
+        return int(self._database.read("SELECT COUNT(*) FROM dead_letter")[0][0])
+
+    def replay(self, epoch: str, first_seq: int, last_seq: int) -> int:
+        """Have the acknowledged verdicts from `first_seq` to `last_seq` sent again, under their own ids; return how many.
+
+        Overlays and summaries are not repeated, nor is what other channels said: those have no word for a repetition.
+        0 when `epoch` is not the present one, or all were pruned.
+        """
+        if epoch != self._numbering.epoch:
+            return 0
+
+        def work() -> int:
+            return self._database.execute(
+                "UPDATE outbox SET state = 'unsent', queued_at = ?, suspect = 0"
+                " WHERE epoch = ? AND seq BETWEEN ? AND ? AND role = 'verdict' AND state = 'acked'",
+                self._clock(),
+                self._numbering.epoch_id,
+                first_seq,
+                last_seq,
+            ).rowcount
+
+        return self._database.write(work, reserve=True)
+
+    # The summary, of which the newest alone is sent
+
+    def summary(self) -> RetainedSummary | None:
+        """The newest inspection's flat message, None before the first."""
+        rows = self._database.read("SELECT seq, payload, sent FROM summary")
+        return RetainedSummary(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+
+    def summary_sent(self, seq: int) -> None:
+        """The broker took the summary of `seq`; without effect when a newer one has taken its place."""
+        self._database.write(lambda: self._database.execute("UPDATE summary SET sent = 1 WHERE seq = ?", seq), reserve=True)
+
+
+def _outgoing(row: tuple[Any, ...]) -> Outgoing:
+    id, seq, verdict_id, role, topic, payload, picture, lost_connections, epoch, channel, retain = row  # noqa: A001
+    return Outgoing(id, seq, verdict_id, role, topic, payload, picture, lost_connections, epoch, channel, bool(retain))

@@ -1,0 +1,102 @@
+"""The tables and indexes of the journal's database, as text; nothing here runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEMA_VERSION: Final = 2
+
+QUEUED: Final = "state IN ('waiting', 'running')"
+"""The condition of the partial index `image_queue`. SQLite uses a partial index only for a query that states the same
+condition; that it follows from `state = 'waiting'` is not seen. So a query for one of the two states says both."""
+
+TABLES: Final = f"""
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE epoch (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, began_at REAL NOT NULL);
+CREATE TABLE image (
+    id INTEGER PRIMARY KEY,
+    path BLOB NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    readable INTEGER NOT NULL,
+    sidecar BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'ignored')),
+    revision INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    deaths INTEGER NOT NULL,
+    backlog INTEGER NOT NULL,
+    turn INTEGER NOT NULL,     -- order of admission among those that wait
+    begun_revision INTEGER,    -- what is being inspected while running: the file may be admitted anew meanwhile
+    begun_run INTEGER
+);
+CREATE INDEX image_queue ON image (attempts > 0, attempts = 0 AND backlog, turn) WHERE {QUEUED};
+CREATE TABLE verdict (
+    epoch INTEGER NOT NULL REFERENCES epoch,
+    seq INTEGER NOT NULL,
+    verdict_id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    image INTEGER NOT NULL REFERENCES image,
+    revision INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    made_at REAL NOT NULL,
+    PRIMARY KEY (epoch, seq)
+) WITHOUT ROWID;
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('unsent', 'acked', 'dead')),  -- none longer than the first: see `acknowledge`
+    queued_at REAL NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,    -- how often drawing its picture was begun
+    suspect INTEGER NOT NULL DEFAULT 0,  -- connections lost with it; the name is that of the first version
+    channel TEXT NOT NULL DEFAULT '',    -- empty: the JSON of the contract
+    retain INTEGER NOT NULL DEFAULT 0,
+    picture TEXT,
+    payload BLOB,              -- last, so that the columns above are read without its pages
+    FOREIGN KEY (epoch, seq) REFERENCES verdict
+);
+CREATE INDEX outbox_seq ON outbox (epoch, seq);
+CREATE INDEX outbox_unsent ON outbox (channel, id, state)  -- with the state, so that counting reads no row
+    WHERE state = 'unsent';
+CREATE INDEX outbox_kept ON outbox (queued_at) WHERE state <> 'unsent';
+CREATE INDEX outbox_picture ON outbox (picture) WHERE picture IS NOT NULL;
+CREATE TABLE dead_letter (
+    id INTEGER PRIMARY KEY,    -- that of its row in the outbox
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    died_at REAL NOT NULL,
+    payload BLOB,              -- the original, where a tombstone took its place in the outbox
+    FOREIGN KEY (epoch, seq) REFERENCES verdict
+);
+CREATE TABLE summary (
+    slot INTEGER PRIMARY KEY CHECK (slot = 1),
+    seq INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    payload BLOB NOT NULL
+);
+"""
+
+NEW_EPOCH: Final = "INSERT INTO epoch (name, began_at) VALUES (?, ?)"
+"""A database without an epoch has no numbers to give away: the first comes with the tables."""
+
+MIGRATIONS: Final = {
+    1: """
+ALTER TABLE outbox ADD COLUMN channel TEXT NOT NULL DEFAULT '';
+ALTER TABLE outbox ADD COLUMN retain INTEGER NOT NULL DEFAULT 0;
+DROP INDEX outbox_unsent;
+CREATE INDEX outbox_unsent ON outbox (channel, id, state) WHERE state = 'unsent';
+""",
+}
+"""What makes the next version of each older one. Columns can only be added at the end, here behind the payload. That costs
+nothing: whoever reads them reads the payload too, or the index alone."""
+
+STAND_INS: Final = {
+    1: "CREATE TEMP VIEW outbox AS SELECT *, '' AS channel, 0 AS retain FROM main.outbox",
+}
+"""What lets an older version be read without being changed. SQLite looks for a table's name among the temporary ones first,
+which belong to the connection and not to the file."""
