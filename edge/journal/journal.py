@@ -99,6 +99,7 @@ class Outgoing:
     id: rises in the order of sending.  tries: as counted by `Journal.tried`.
     suspect: connections that died while this was the only message in flight.
     epoch: the one that `seq` belongs to; an older one after the state was restored.
+    channel: the outbound channel that says it, empty for the contract's own.  retain: the broker keeps the last one.
     """
 
     id: int
@@ -111,6 +112,8 @@ class Outgoing:
     tries: int
     suspect: int
     epoch: str = ""
+    channel: str = ""
+    retain: bool = False
 
 
 class Undrawn(NamedTuple):
@@ -536,11 +539,13 @@ class Journal:
 
     # The outbox
 
-    def unsent(self, after: int = 0, limit: int = 100) -> list[Outgoing]:
-        """Messages that the broker has not acknowledged, in order of id, from the first id above `after`.
+    def unsent(self, after: int = 0, limit: int = 100, channel: str = "") -> list[Outgoing]:
+        """Messages of one channel that the broker has not acknowledged, in order of id, from the first id above `after`.
 
         A replay puts rows back below ids that were read before: ask again from 0 after it.
         """
+        if channel:
+            return []  # only the contract's own are stored yet
         rows = self._read(
             "SELECT outbox.id, seq, verdict_id, role, topic, payload, picture, tries, suspect, epoch.name FROM outbox"
             " JOIN verdict USING (epoch, seq) JOIN epoch ON epoch.id = outbox.epoch"
