@@ -53,21 +53,22 @@ class ChannelPublisher(StandingConnection):
             raise ValueError(f"{channel!r} needs a name: rows without one are the contract's own")
         self._name, self._on_trouble = channel.name, on_trouble
         self._trouble: str | None = None
-        self._said = _ChannelContent(channel, self._tell_trouble)
+        content = _ChannelContent(channel, self._report_trouble)
+        self._defects = content.defects
         super().__init__(
             settings,
             client_id(epoch, channel.name),
-            self._said,
+            content,
             outbox,
-            connectivity=Connectivity(f"MQTT, channel {channel.name}", lambda _: self._tell_trouble()),
+            connectivity=Connectivity(f"MQTT, channel {channel.name}", lambda _: self._report_trouble()),
             shortest_wait_s=shortest_wait_s,
             longest_wait_s=longest_wait_s,
             thread_name=f"publisher {channel.name}",
         )
 
-    def _tell_trouble(self) -> None:
+    def _report_trouble(self) -> None:
         """In this publisher's thread. A defect is told before a lost connection, which may end by itself."""
-        wrong = next(iter(self._said.defects.values()), self.last_error)
+        wrong = next(iter(self._defects.values()), self.last_error)
         trouble = None if wrong is None else f"channel {self._name}: {wrong}"
         if trouble != self._trouble:
             self._trouble = trouble
@@ -120,7 +121,7 @@ class _ChannelContent:
     def bury(self, row: Outgoing, reason: str) -> Message | None:
         return None
 
-    def heard(self, received: Received) -> Sequence[Transient]:
+    def on_message(self, received: Received) -> Sequence[Transient]:
         return self._transients("on_message", lambda: self._channel.on_message(received.topic, received.payload))
 
     def closing(self) -> Sequence[Transient]:

@@ -279,8 +279,8 @@ class Connection:
 
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
-            said = f" ({reason})" if reason.is_failure else ""
-            self._events.append(Closed(f"the broker closed the connection{said}", by_peer=True))
+            detail = f" ({reason})" if reason.is_failure else ""
+            self._events.append(Closed(f"the broker closed the connection{detail}", by_peer=True))
         elif reason.value == _KEEPALIVE_TIMEOUT:
             self._events.append(Closed("the broker does not answer any more", by_peer=False))
         elif reason.is_failure:

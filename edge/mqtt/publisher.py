@@ -179,7 +179,7 @@ class _Contract:
         )
         return Message("verdict", "failure", payload)
 
-    def heard(self, received: Received) -> Sequence[Transient]:
+    def on_message(self, received: Received) -> Sequence[Transient]:
         answer = self._commands.answer(received)
         return () if answer is None else (answer,)
 

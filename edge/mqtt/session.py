@@ -23,12 +23,12 @@ message is buried.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from logging import getLogger
 from typing import Final, Protocol
 
 from edge.errors import BrokerError, StateError
@@ -38,7 +38,7 @@ from edge.mqtt.connection import KEEPALIVE_S, NO_QOS_1, Accepted, Acknowledged, 
 from edge.mqtt.threads import Connectivity, ThreadSignals
 from edge.wire.channel import Publication
 
-log = getLogger(__name__)
+log = logging.getLogger(__name__)
 
 STALLED_S: Final = 90.0
 """A broker that took a message whole and acknowledges nothing for so long is connected to anew."""
@@ -129,8 +129,8 @@ class Content(Protocol):
         """A row becomes a dead letter. What is to be sent in its place, None for nothing."""
         ...
 
-    def heard(self, received: Received) -> Sequence[Transient]:
-        """What is said in answer."""
+    def on_message(self, received: Received) -> Sequence[Transient]:
+        """What is said in answer to a message on one of the subscriptions."""
         ...
 
     def closing(self) -> Sequence[Transient]:
@@ -320,7 +320,7 @@ class Session:
             case Subscribed(topics, refused) if refused:
                 self._connectivity.report(error=f"the broker refuses our subscription to {topics} ({refused})")
             case Received():
-                self._heard(event)
+                self._received(event)
             case Closed():
                 self._closed = self._closed or event
 
@@ -405,11 +405,11 @@ class Session:
         if self._connectivity.last_error is not None and time.monotonic() >= self._pause_until:
             self._connectivity.report()
 
-    def _heard(self, received: Received) -> None:
+    def _received(self, received: Received) -> None:
         if len(self._transients) > MOST_ANSWERS:
             log.warning("a message on %s is dropped: more than %d answers are waiting", received.topic, MOST_ANSWERS)
             return
-        self._transients.extend(self._content.heard(received))
+        self._transients.extend(self._content.on_message(received))
         self._look = True  # a replay, for one, puts rows back
 
     # Leaving

@@ -225,7 +225,7 @@ class Bare:
     def bury(self, row: Outgoing, reason: str) -> Message | None:
         return None
 
-    def heard(self, received: Received) -> Sequence[Transient]:
+    def on_message(self, received: Received) -> Sequence[Transient]:
         return ()
 
     def closing(self) -> Sequence[Transient]:
