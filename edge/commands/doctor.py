@@ -25,7 +25,7 @@ from edge.inspection.pipeline import Pipeline
 from edge.journal import Journal
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
-from edge.mqtt import publisher
+from edge.mqtt.connection import probe
 
 Level = Literal["ok", "note", "problem"]
 SYMBOLS: dict[Level, str] = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
@@ -227,7 +227,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     mqtt = settings.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
     try:
-        publisher.probe(mqtt, settings.topic_prefix)
+        probe(mqtt, settings.topic_prefix)
     except EdgeError as error:
         cure = "the daemon keeps trying and stores everything until it comes back" if "refused" in str(error) else ""
         yield Finding("broker", "problem", f"{where}: {error}", cure)

@@ -1,6 +1,7 @@
 """Images come in as paths and fingerprints; what is to be done, and messages that outlive every crash, come out."""
 
 from edge.journal.journal import Journal
+from edge.journal.outbox import Outbox
 from edge.journal.records import (
     DeadLetter,
     Entry,
@@ -19,6 +20,7 @@ __all__ = [
     "ImageState",
     "Journal",
     "Message",
+    "Outbox",
     "Outgoing",
     "PruneReport",
     "RetainedSummary",

@@ -1,0 +1,179 @@
+"""An outbound channel and its rows of the outbox in; what it announces, says of verdicts and answers, on the broker out."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+from edge.config import MqttSettings
+from edge.journal import Message, Outbox, Outgoing
+from edge.mqtt.connection import Received
+from edge.mqtt.session import Absent, Transient
+from edge.mqtt.standing import StandingConnection
+from edge.mqtt.threads import Connectivity
+from edge.wire.channel import Channel, Publication
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LONGEST_CLIENT_ID: Final = 23
+"""MQTT 3.1.1, 3.1.3.1: so many letters and digits must every broker accept."""
+LONGEST_TOPIC: Final = 65_535
+"""MQTT 5.0, 1.5.4: bytes of a UTF-8 string."""
+
+
+class ChannelPublisher(StandingConnection):
+    """Keeps one channel's own connection to the broker and empties the channel's rows of the outbox into it.
+
+    What is said at each connect: first what the channel announces, then its rows, in order. At a clean end its last will
+    is published before we disconnect, because the broker then forgets it.
+    A channel that raises costs what it was asked for, and nothing else: it is logged, and told to `on_trouble`.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        channel: Channel,
+        outbox: Outbox,
+        *,
+        epoch: str,
+        on_trouble: Callable[[str | None], None] = lambda _: None,
+        shortest_wait_s: float = 1.0,
+        longest_wait_s: float = 30.0,
+    ) -> None:
+        """Prepare; nothing is done before `start`. Raises ValueError for a channel without a name.
+
+        epoch: of the journal.
+        on_trouble: gets what is wrong with the channel or its connection, for the status, and None when all is well. It is
+            called in this publisher's thread at every change; it must neither block nor raise.
+        """
+        if not channel.name:
+            raise ValueError(f"{channel!r} needs a name: rows without one are the contract's own")
+        self._name, self._on_trouble = channel.name, on_trouble
+        self._trouble: str | None = None
+        content = _ChannelContent(channel, self._report_trouble)
+        self._defects = content.defects
+        super().__init__(
+            settings,
+            client_id(epoch, channel.name),
+            content,
+            outbox,
+            connectivity=Connectivity(f"MQTT, channel {channel.name}", lambda _: self._report_trouble()),
+            shortest_wait_s=shortest_wait_s,
+            longest_wait_s=longest_wait_s,
+            thread_name=f"publisher {channel.name}",
+        )
+
+    def _report_trouble(self) -> None:
+        """In this publisher's thread. A defect is told before a lost connection, which may end by itself."""
+        wrong = next(iter(self._defects.values()), self.last_error)
+        trouble = None if wrong is None else f"channel {self._name}: {wrong}"
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._on_trouble(trouble)
+
+
+class _ChannelContent:
+    """The `Content` of a channel's connection, for all its lives. It belongs to the publisher's thread.
+
+    defects: by the channel's method, what it raised when it was last called; none for those that worked.
+    """
+
+    def __init__(self, channel: Channel, on_defect: Callable[[], None]) -> None:
+        self.channel = channel.name
+        self.defects: dict[str, str] = {}
+        self._channel, self._on_defect = channel, on_defect
+        self._will: Publication | None = None
+
+    def connecting(self) -> Publication | None:
+        self._will = self._asked("will", self._checked_will, None)
+        return self._will
+
+    def subscriptions(self) -> Sequence[str]:
+        return self._asked("subscriptions", lambda: tuple(map(_checked_filter, self._channel.subscriptions())), ())
+
+    def opening(self) -> Sequence[Transient]:
+        return self._transients("announce", self._channel.announce)
+
+    def changes(self) -> Sequence[Transient]:
+        return ()
+
+    def latest(self) -> Sequence[Transient]:
+        return ()
+
+    def periodic(self) -> Sequence[Publication]:
+        return ()
+
+    def topic(self, row: Outgoing) -> str:
+        return row.topic
+
+    def payload(self, row: Outgoing) -> bytes | Absent:
+        return row.payload or b""
+
+    def acknowledged(self, item: Transient) -> None:
+        pass
+
+    def refused(self, item: Transient) -> None:
+        pass
+
+    def bury(self, row: Outgoing, reason: str) -> Message | None:
+        return None
+
+    def on_message(self, received: Received) -> Sequence[Transient]:
+        return self._transients("on_message", lambda: self._channel.on_message(received.topic, received.payload))
+
+    def closing(self) -> Sequence[Transient]:
+        return () if self._will is None else (Transient("last will", self._will),)
+
+    def _transients(self, method: str, ask: Callable[[], Iterable[Publication]]) -> Sequence[Transient]:
+        nothing: tuple[Publication, ...] = ()
+        messages = self._asked(method, lambda: tuple(map(_checked, ask())), nothing)
+        return tuple(Transient(f"message on {message.topic}", message) for message in messages)
+
+    def _checked_will(self) -> Publication | None:
+        will = self._channel.will()
+        return None if will is None else _checked(will)
+
+    def _asked(self, method: str, ask: Callable[[], T], otherwise: T) -> T:
+        """What the channel answers; `otherwise` when it raises, which is noted until the same method works again."""
+        try:
+            answer = ask()
+        except Exception as error:  # another's code: it may cost the channel what was asked for, and nothing else
+            log.exception("channel %s: %s failed", self.channel, method)
+            self.defects[method] = f"{method} failed: {error!r}"
+            self._on_defect()
+            return otherwise
+        if self.defects.pop(method, None) is not None:
+            self._on_defect()
+        return answer
+
+
+def client_id(epoch: str, channel: str) -> str:
+    """The MQTT client id of one channel of one journal, the same at every connect, at most 23 letters and digits.
+
+    The channel's name is cut for people to read; the digest tells apart what was cut alike.
+    """
+    name = "".join(letter for letter in channel if letter.isascii() and letter.isalnum())[:8]
+    digest = hashlib.sha256(f"{epoch} {channel}".encode()).hexdigest()
+    return f"edge{name}{digest}"[:LONGEST_CLIENT_ID]
+
+
+def _checked(message: Publication) -> Publication:
+    """Raises ValueError for what MQTT cannot carry, here where the channel is known that said it."""
+    topic = message.topic
+    if not topic or {"+", "#", "\0"} & set(topic) or len(topic.encode()) > LONGEST_TOPIC:
+        raise ValueError(f"{topic[:100]!r} is no topic to publish to: 1 to {LONGEST_TOPIC} bytes without +, # and NUL")
+    if message.qos not in (0, 1):
+        raise ValueError(f"QoS {message.qos} of {topic}: only 0 and 1 are spoken here")
+    return message
+
+
+def _checked_filter(topics: str) -> str:
+    """Raises ValueError for what no broker can be asked for (MQTT 5.0, 4.7.1)."""
+    *above, last = topics.split("/")
+    misplaced = any(("+" in level and level != "+") or "#" in level for level in (*above, "" if last == "#" else last))
+    if not topics or "\0" in topics or misplaced or len(topics.encode()) > LONGEST_TOPIC:
+        raise ValueError(f"{topics[:100]!r} is no topic filter: + and # stand for a whole level, # for the last ones")
+    return topics

@@ -1,0 +1,55 @@
+"""A journal, a broker and publishers, each for one test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.config import MqttSettings
+from edge.journal import Journal
+from edge.mqtt.publisher import Publisher, StatusText
+from tests.fakes.brokers import Mosquitto
+from tests.mqtt.making import DEVICE, PREFIX, Publish
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal.open(tmp_path / "state") as opened:
+        yield opened
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "broker") as started:
+        yield started
+
+
+@pytest.fixture
+def publish(journal: Journal) -> Iterator[Publish]:
+    """Starts publishers that end with the test."""
+    started: list[Publisher] = []
+
+    def start(port: int, on_command: Any = lambda name, body: {}, status: Any = None, **settings: Any) -> Publisher:
+        being_drawn = settings.pop("being_drawn", lambda _: False)
+        publisher = Publisher(
+            MqttSettings(host=settings.pop("host", "127.0.0.1"), port=port, **settings),
+            PREFIX,
+            journal,
+            device=DEVICE,
+            status=status or (lambda: StatusText("online", (), 7, len(journal.outbox.dead_letters()))),
+            health=lambda: b'{"schema":"edge.health/1"}',
+            on_command=on_command,
+            being_drawn=being_drawn,
+            shortest_wait_s=0.05,
+            longest_wait_s=0.2,
+        )
+        publisher.start()
+        started.append(publisher)
+        return publisher
+
+    yield start
+    for publisher in started:
+        publisher.stop(5.0)
