@@ -10,7 +10,7 @@ import pytest
 
 from edge.errors import ImageError
 from edge.records import Micrograph
-from edge.sem import State, completeness, read, sidecar_names
+from edge.sem import FileState, completeness, read, sidecar_names
 
 from .making import SHARED, tiff
 
@@ -87,4 +87,4 @@ def test_what_is_no_whole_image_is_refused(name: str, code: str) -> None:
 
 
 def test_zeroed_pixels_are_a_zero_tail() -> None:
-    assert completeness((FOLDER / "tescan-pfib_dataZeroed.tif").read_bytes()).state is State.ZERO_TAIL
+    assert completeness((FOLDER / "tescan-pfib_dataZeroed.tif").read_bytes()).state is FileState.ZERO_TAIL
