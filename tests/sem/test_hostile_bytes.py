@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from edge.errors import ImageError
 from edge.sem import Limits, completeness, needs_sidecar, read
-
-from .making import bar, encoded, fei, hitachi, jeol, specimen, tescan_tag, tiff, zeiss
+from tests.sem.making import bar, encoded, fei, hitachi, jeol, specimen, tescan_tag, tiff, zeiss
 
 SMALL = np.vstack([specimen(48, 64), bar(16, 64)])
 FILES = (

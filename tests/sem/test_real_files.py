@@ -11,8 +11,7 @@ import pytest
 from edge.errors import ImageError
 from edge.records import Micrograph
 from edge.sem import FileState, completeness, read, sidecar_names
-
-from .making import SHARED, tiff
+from tests.sem.making import SHARED, tiff
 
 FOLDER = SHARED / "microscopes"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the real files are not beside this checkout")

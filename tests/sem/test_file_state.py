@@ -10,8 +10,7 @@ import pytest
 import tifffile
 
 from edge.sem import FileState, completeness, read
-
-from .making import bar, encoded, specimen, tiff
+from tests.sem.making import bar, encoded, specimen, tiff
 
 IMAGE = specimen(200, 260)
 FILES = {
