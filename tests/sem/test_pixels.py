@@ -16,6 +16,7 @@ from edge.errors import ImageError
 from edge.sem import read
 from tests.sem.making import (
     encoded,
+    png_chunk,
     specimen,
     tiff,
 )
@@ -117,13 +118,7 @@ def test_rgb_order_is_not_mixed_up() -> None:
         assert abs(int(one(encoded(red, extension)).grey[5, 5]) - 76) <= 2, extension
 
 
-def png_chunk(name: bytes, body: bytes) -> bytes:
-
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
 def test_png_palette_and_interlace() -> None:
-
     head = struct.pack(">IIBBBBB", 4, 2, 8, 3, 0, 0, 0)
     palette = bytes(value for level in (0, 100, 200, 255) for value in (level, level, level))
     rows = b"\0\0\1\2\3" + b"\0\3\2\1\0"
