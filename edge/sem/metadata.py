@@ -13,11 +13,14 @@ SQUARE_WITHIN: Final = 0.01
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a microscope said of one image.
+    """What a microscope wrote about one image; None is "not written", never a guess.
 
-    pixel_nm: width and height of a pixel, of an image that was `image_width` pixels wide when it was metadata.
-    image_width, image_height: size without the data bar, None when not metadata.
-    bar_rows: rows below the image, None when not said; 0 is "not said" too, for DatabarHeight=0 is written over bars.
+    acquisition: how the image was taken.
+    pixel_nm: width and height of a pixel in nm, of an image that was `image_width` pixels wide when this was written.
+    source: where the pixel stands: "metadata" (in the image file) or "sidecar".
+    image_width, image_height: size in pixels, without the data bar.
+    bar_rows: rows of the data bar below the image; 0 counts as not written, for DatabarHeight=0 is written over bars.
+    warnings: doubts, as "code: what stands there, and what was done".
     """
 
     acquisition: Acquisition = field(default_factory=Acquisition)

@@ -36,12 +36,16 @@ def full_width(text: str) -> str:
 )
 def test_hitachi_sidecar_in_each_encoding(raw: bytes) -> None:
     micrograph = one(tiff(IMAGE), sidecars={"A.txt": raw})
-    said = micrograph.acquisition
+    acquisition = micrograph.acquisition
     assert micrograph.pixel_size_nm == pytest.approx(99.21875)
     assert micrograph.pixel_size_source == "sidecar"
-    assert (said.vendor, said.model) == ("Hitachi", "SU5000")
-    assert (said.acceleration_kv, said.magnification, said.working_distance_mm) == (15.0, 1000.0, pytest.approx(8.1))
-    assert said.captured_at == datetime(2019, 5, 30, 14, 5, 6)  # noqa: DTZ001
+    assert (acquisition.vendor, acquisition.model) == ("Hitachi", "SU5000")
+    assert (acquisition.acceleration_kv, acquisition.magnification, acquisition.working_distance_mm) == (
+        15.0,
+        1000.0,
+        pytest.approx(8.1),
+    )
+    assert acquisition.captured_at == datetime(2019, 5, 30, 14, 5, 6)  # noqa: DTZ001
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,12 @@ WITH_BAR = np.vstack([IMAGE, bar(32)])
 
 def test_jeol_pixel_is_the_marker_over_the_bar() -> None:
     micrograph = one(tiff(WITH_BAR), sidecars={"a.TXT": jeol()})
-    said = micrograph.acquisition
+    acquisition = micrograph.acquisition
     assert micrograph.pixel_size_nm == pytest.approx(10000 / 106)
     assert micrograph.pixel_size_source == "sidecar"
-    assert (said.vendor, said.model, said.detector) == ("JEOL", "7800F", "LED")
-    assert (said.acceleration_kv, said.magnification, said.working_distance_mm) == (15.0, 1000.0, 3.78)
-    assert said.captured_at == datetime(2023, 7, 13, 14, 38, 59)  # noqa: DTZ001
+    assert (acquisition.vendor, acquisition.model, acquisition.detector) == ("JEOL", "7800F", "LED")
+    assert (acquisition.acceleration_kv, acquisition.magnification, acquisition.working_distance_mm) == (15.0, 1000.0, 3.78)
+    assert acquisition.captured_at == datetime(2023, 7, 13, 14, 38, 59)  # noqa: DTZ001
     assert micrograph.databar_px == 32
 
 

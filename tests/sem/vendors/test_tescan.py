@@ -28,12 +28,12 @@ def hdr(**changes: str) -> bytes:
 @pytest.mark.parametrize("sidecars", [{}, {"A-TIF.HDR": hdr(PixelSizeX="0.000001", PixelSizeY="0.000001")}])
 def test_tescan_tag_tells_and_wins_over_its_sidecar(sidecars: dict[str, bytes]) -> None:
     micrograph = one(tiff(STRIP, {50431: tescan_tag()}), sidecars=sidecars)
-    said = micrograph.acquisition
+    acquisition = micrograph.acquisition
     assert micrograph.pixel_size_nm == pytest.approx(1.5625)
     assert micrograph.pixel_size_source == "metadata"
-    assert (said.vendor, said.model, said.detector) == ("TESCAN", "TESCAN AMBER X", "E-T")
-    assert (said.acceleration_kv, said.magnification) == (15.0, 160000.0)
-    assert said.captured_at == datetime(2025, 12, 3, 17, 19, 26)  # noqa: DTZ001
+    assert (acquisition.vendor, acquisition.model, acquisition.detector) == ("TESCAN", "TESCAN AMBER X", "E-T")
+    assert (acquisition.acceleration_kv, acquisition.magnification) == (15.0, 160000.0)
+    assert acquisition.captured_at == datetime(2025, 12, 3, 17, 19, 26)  # noqa: DTZ001
     assert micrograph.databar_px == 48
 
 

@@ -27,13 +27,13 @@ def read_fei(values: np.ndarray = WITH_BAR, tag: int = 34682, **changes: str | N
 @pytest.mark.parametrize("tag", [34682, 34680])
 def test_fei_text_tells_how_an_image_was_taken(tag: int) -> None:
     micrograph = read_fei(tag=tag)
-    said = micrograph.acquisition
+    acquisition = micrograph.acquisition
     assert micrograph.pixel_size_nm == pytest.approx(500)
     assert micrograph.pixel_size_source == "metadata"
-    assert (said.vendor, said.model, said.detector) == ("Thermo Fisher (FEI)", "Quanta FEG", "LFD")
-    assert (said.acceleration_kv, said.magnification) == (30.0, 500.0)
-    assert said.working_distance_mm == pytest.approx(11.051)
-    assert said.captured_at == datetime(2017, 12, 18, 13, 4, 14)  # noqa: DTZ001
+    assert (acquisition.vendor, acquisition.model, acquisition.detector) == ("Thermo Fisher (FEI)", "Quanta FEG", "LFD")
+    assert (acquisition.acceleration_kv, acquisition.magnification) == (30.0, 500.0)
+    assert acquisition.working_distance_mm == pytest.approx(11.051)
+    assert acquisition.captured_at == datetime(2017, 12, 18, 13, 4, 14)  # noqa: DTZ001
     assert micrograph.warnings == ()
 
 

@@ -26,11 +26,15 @@ def read_zeiss(width: int = 512, **options: object) -> Micrograph:
 
 def test_zeiss_image_pixel_size_wins_over_pixel_size() -> None:
     micrograph = read_zeiss()
-    said = micrograph.acquisition
+    acquisition = micrograph.acquisition
     assert micrograph.pixel_size_nm == pytest.approx(35.94)
-    assert (said.vendor, said.model, said.detector) == ("Zeiss", "ULTRA 55", "InLens")
-    assert (said.acceleration_kv, said.magnification, said.working_distance_mm) == (5.0, 10000.0, pytest.approx(4.1))
-    assert said.captured_at == datetime(2018, 9, 25, 8, 20, 42)  # noqa: DTZ001
+    assert (acquisition.vendor, acquisition.model, acquisition.detector) == ("Zeiss", "ULTRA 55", "InLens")
+    assert (acquisition.acceleration_kv, acquisition.magnification, acquisition.working_distance_mm) == (
+        5.0,
+        10000.0,
+        pytest.approx(4.1),
+    )
+    assert acquisition.captured_at == datetime(2018, 9, 25, 8, 20, 42)  # noqa: DTZ001
     assert micrograph.warnings == ()
 
 
