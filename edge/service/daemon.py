@@ -311,9 +311,9 @@ class Daemon:
             return False  # The decode thread meets it again, where it is counted, and says so.
         whole = sem.completeness(file.data)
         waits: list[tuple[watch.Wait, float]] = []
-        if whole.state is sem.State.INCOMPLETE:
+        if whole.state is sem.FileState.INCOMPLETE:
             waits.append(("incomplete", settings.incomplete_s))
-        elif whole.state is sem.State.ZERO_TAIL:
+        elif whole.state is sem.FileState.ZERO_TAIL:
             waits.append(("zero_tail", min(settings.incomplete_s, ZERO_TAIL_S)))
         if not file.sidecars and settings.sidecar_wait_s and sem.needs_sidecar(file.data, path.name):
             waits.append(("sidecar", settings.sidecar_wait_s))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from io import BytesIO
 from typing import Any
 
@@ -64,16 +65,21 @@ def encoded(values: np.ndarray, extension: str, *options: int) -> bytes:
     return bytes(raw)
 
 
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    """One chunk with its length and checksum."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def with_png_chunks(png: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """`png` with (name, content) chunks behind its header."""
+    return png[:33] + b"".join(png_chunk(*chunk) for chunk in chunks) + png[33:]
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds no pixels."""
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunk = b"IHDR" + head
-    import zlib
-
-    def wrap(body: bytes) -> bytes:
-        return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-
-    return b"\x89PNG\r\n\x1a\n" + wrap(chunk) + wrap(b"IDAT" + zlib.compress(b"\0" * 100)) + wrap(b"IEND")
+    pixels = zlib.compress(b"\0" * 100)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
 
 
 def fei(**changes: str | None) -> str:

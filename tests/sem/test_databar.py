@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from edge.sem import databar, read
-
-from .making import SHARED, bar, encoded, specimen
+from tests.sem.making import SHARED, bar, encoded, specimen
 
 
 def burnt(height: int = 480, width: int = 640, rows: int = 36, **options: object) -> np.ndarray:

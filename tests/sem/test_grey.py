@@ -7,8 +7,7 @@ import pytest
 
 from edge.models.card import GREY_WINDOW_RULE
 from edge.sem import grey, read
-
-from .making import bar, specimen, tiff
+from tests.sem.making import bar, specimen, tiff
 
 
 def test_the_rule_is_the_one_that_model_cards_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.errors import ImageError
-from edge.sem import Limits, completeness, needs_sidecar, read
-
-from .making import bar, encoded, fei, hitachi, jeol, specimen, tescan_tag, tiff, zeiss
+from edge.sem import Limits, completeness, needs_sidecar, parse, read
+from edge.sem.evidence import Evidence
+from edge.sem.structure import layout
+from tests.sem.making import bar, encoded, fei, hitachi, jeol, specimen, tescan_tag, tiff, with_png_chunks, zeiss
 
 SMALL = np.vstack([specimen(48, 64), bar(16, 64)])
 FILES = (
@@ -29,12 +31,18 @@ FILES = (
     encoded(SMALL, ".png"),
     encoded(SMALL, ".jpg"),
     encoded(SMALL, ".bmp"),
+    with_png_chunks(encoded(SMALL, ".png"), (b"tEXt", b"a\0b"), (b"zTXt", b"c\0\0" + zlib.compress(b"d"))) + b"behind",
+    encoded(SMALL, ".jpg") + b"behind",
 )
 LIMITS = Limits(max_pixels=1_000_000)
 
 
 def survives(data: bytes, sidecars: dict[str, bytes] | None = None) -> None:
     completeness(data)
+    found = layout(data)
+    places = [place for _, place in found.chunks] + [place for page in found.pages for place in page.tags.values()]
+    assert all(0 <= start <= start + length <= len(data) for start, length in places)
+    parse.png_texts(Evidence("a.png", 1, 1, chunks=found.chunks, data=memoryview(data)))
     needs_sidecar(data, "a.tif")
     with contextlib.suppress(ImageError):
         assert read(data, "a.tif", sidecars or {}, LIMITS)

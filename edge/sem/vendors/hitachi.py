@@ -1,4 +1,4 @@
-"""The .txt file that Hitachi microscopes write beside the image in, what it says out.
+"""The .txt file that Hitachi microscopes write beside the image in, `Metadata` out.
 
 One section, [SemImageFile], of Key=Value lines; UTF-16, cp932 or Latin text, keys perhaps in full-width characters.
 PixelSize is in nanometres. DataSize is the stored image, data bar included. ImageName is often not the file's name.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 
 from edge.records import Acquisition
-from edge.sem.metadata import Evidence, Said, ini, length_nm, local_moment, number, plain, positive, stem, text, words
+from edge.sem.evidence import Evidence
+from edge.sem.metadata import Metadata
+from edge.sem.parse import ini, length_nm, local_moment, normalize, number, positive, stem, text, words
 
 VENDOR = "Hitachi"
 
@@ -25,25 +27,25 @@ def _sidecar(evidence: Evidence) -> str:
 
 def recognises(evidence: Evidence) -> bool:
     """True when the .txt file has Hitachi's section or its keys."""
-    string = plain(_sidecar(evidence))
+    string = normalize(_sidecar(evidence))
     return "[semimagefile]" in string.lower() or ("InstructName=" in string and "PixelSize=" in string)
 
 
-def read(evidence: Evidence) -> Said:
-    """What the .txt file says."""
-    said = {key: value for section in ini(_sidecar(evidence)).values() for key, value in section.items()}
-    pixel_nm = length_nm(said.get("PixelSize"), unit="nm")
-    size = re.match(r"(\d{1,7})\s*[xX*]\s*(\d{1,7})", said.get("DataSize", ""))
-    distance_nm = length_nm(said.get("WorkingDistance"), unit="um")
-    taken, warnings = local_moment(said.get("Date", ""), said.get("Time", ""))
-    return Said(
+def read(evidence: Evidence) -> Metadata:
+    """Metadata of the .txt file."""
+    values = {key: value for section in ini(_sidecar(evidence)).values() for key, value in section.items()}
+    pixel_nm = length_nm(values.get("PixelSize"), unit="nm")
+    size = re.match(r"(\d{1,7})\s*[xX*]\s*(\d{1,7})", values.get("DataSize", ""))
+    distance_nm = length_nm(values.get("WorkingDistance"), unit="um")
+    taken, warnings = local_moment(values.get("Date", ""), values.get("Time", ""))
+    return Metadata(
         acquisition=Acquisition(
             vendor=VENDOR,
-            model=words(said.get("InstructName")) or words(said.get("InstrumentName")),
+            model=words(values.get("InstructName")) or words(values.get("InstrumentName")),
             captured_at=taken,
-            acceleration_kv=_kv(said.get("AcceleratingVoltage")),
-            magnification=positive(said.get("Magnification")),
-            detector=words(said.get("SignalName")),
+            acceleration_kv=_kv(values.get("AcceleratingVoltage")),
+            magnification=positive(values.get("Magnification")),
+            detector=words(values.get("SignalName")),
             working_distance_mm=distance_nm / 1e6 if distance_nm else None,
         ),
         pixel_nm=(pixel_nm, pixel_nm) if pixel_nm else None,

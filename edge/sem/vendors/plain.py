@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from edge.sem.metadata import NM, Evidence, Said, positive, text
+from edge.sem.evidence import Evidence
+from edge.sem.metadata import Metadata
+from edge.sem.parse import NM, positive, text
 
 DESCRIPTION: Final = 270
 X_RESOLUTION, Y_RESOLUTION = 282, 283
@@ -20,14 +22,14 @@ def recognises(evidence: Evidence) -> bool:
     return True
 
 
-def read(evidence: Evidence) -> Said:
+def read(evidence: Evidence) -> Metadata:
     """Pixel size from ImageJ or OME metadata, else nothing."""
     description = text(evidence.tags.get(DESCRIPTION, b""))
     if description.startswith("ImageJ="):
-        return Said(pixel_nm=_imagej(description, evidence))
+        return Metadata(pixel_nm=_imagej(description, evidence))
     if "<OME" in description:
-        return Said(pixel_nm=_ome(description))
-    return Said()
+        return Metadata(pixel_nm=_ome(description))
+    return Metadata()
 
 
 def _imagej(description: str, evidence: Evidence) -> tuple[float, float] | None:

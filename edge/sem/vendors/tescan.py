@@ -1,4 +1,4 @@
-"""TESCAN's TIFF tag 50431 or the .hdr file beside the image in, what they say out.
+"""TESCAN's TIFF tag 50431 or the .hdr file beside the image in, `Metadata` out.
 
 Both hold the same Key=Value lines, the file in [MAIN] and [SEM] sections, the tag in length-prefixed ones after a
 JPEG 2000 preview. Lengths are in metres, voltages in volts. ImageStripSize rows at the bottom are the data bar.
@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from edge.records import Acquisition
-from edge.sem.metadata import Evidence, Said, ini, moment, positive, stem, text, whole, words
+from edge.sem.evidence import Evidence
+from edge.sem.metadata import Metadata
+from edge.sem.parse import ini, moment, positive, stem, text, whole, words
 
 TAG: Final = 50431
 VENDOR: Final = "TESCAN"
@@ -28,28 +30,28 @@ def recognises(evidence: Evidence) -> bool:
     return TAG in evidence.tags or bool(_sidecar(evidence))
 
 
-def read(evidence: Evidence) -> Said:
-    """What tag and sidecar say; the tag wins for what it has."""
+def read(evidence: Evidence) -> Metadata:
+    """Metadata of tag and sidecar; the tag wins for what it has."""
     tag = {key.decode("ascii"): text(value) for key, value in reversed(_LINE.findall(_text_part(evidence.tags.get(TAG, b""))))}
     sidecar = _sidecar(evidence)
-    said = {**sidecar, **{key: value for key, value in tag.items() if value}}
-    across, down = positive(said.get("PixelSizeX")), positive(said.get("PixelSizeY"))
-    volts = positive(said.get("HV")) or positive(said.get("AcceleratorVoltage"))
-    distance_m = positive(said.get("WD"))
+    values = {**sidecar, **{key: value for key, value in tag.items() if value}}
+    across, down = positive(values.get("PixelSizeX")), positive(values.get("PixelSizeY"))
+    volts = positive(values.get("HV")) or positive(values.get("AcceleratorVoltage"))
+    distance_m = positive(values.get("WD"))
     from_tag = positive(tag.get("PixelSizeX")) is not None
-    return Said(
+    return Metadata(
         acquisition=Acquisition(
             vendor=VENDOR,
-            model=words(said.get("Device")),
-            captured_at=moment(f"{said.get('Date', '')} {said.get('Time', '')}", ("%Y-%m-%d %H:%M:%S",)),
+            model=words(values.get("Device")),
+            captured_at=moment(f"{values.get('Date', '')} {values.get('Time', '')}", ("%Y-%m-%d %H:%M:%S",)),
             acceleration_kv=volts / 1000 if volts else None,
-            magnification=positive(said.get("Magnification")),
-            detector=words(said.get("Detector")) or words(said.get("Detector0")),
+            magnification=positive(values.get("Magnification")),
+            detector=words(values.get("Detector")) or words(values.get("Detector0")),
             working_distance_mm=distance_m * 1000 if distance_m else None,
         ),
         pixel_nm=(across * 1e9, (down or across) * 1e9) if across else None,
         source="metadata" if from_tag else "sidecar",
-        bar_rows=whole(said.get("ImageStripSize")),
+        bar_rows=whole(values.get("ImageStripSize")),
     )
 
 

@@ -1,4 +1,4 @@
-"""Thermo Fisher (FEI) TIFF tags in, what they say out: INI text in tag 34682 or 34680, newer files also XML in 34683.
+"""Thermo Fisher (FEI) TIFF tags in, `Metadata` out: INI text in tag 34682 or 34680, newer files also XML in 34683.
 
 Lengths are in metres, voltages in volts. [Image] ResolutionX and ResolutionY are the scanned image; a data bar is added
 below it, whatever DatabarHeight says (0 is written over real bars).
@@ -6,13 +6,14 @@ below it, whatever DatabarHeight says (0 is written over real bars).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from edge.records import Acquisition
-from edge.sem.metadata import Evidence, Said, ini, local_moment, moment, positive, text, whole, words
+from edge.sem.evidence import Evidence
+from edge.sem.metadata import Metadata
+from edge.sem.parse import ini, local_moment, moment, positive, text, whole, words, xml_text
 
 INI_TAGS: Final = (34682, 34680)
 XML_TAG: Final = 34683
@@ -23,37 +24,40 @@ Sections = Mapping[str, Mapping[str, str]]
 
 
 def recognises(evidence: Evidence) -> bool:
-    """True when a tag holds FEI's text or XML."""
+    """True when one of the tags is there.
+
+    Whatever the dialect of the XML in 34683: a family that writes another one there stands before this one.
+    """
     return any(tag in evidence.tags for tag in (*INI_TAGS, XML_TAG))
 
 
-def read(evidence: Evidence) -> Said:
-    """What the tags say; the INI text wins over the XML, which has more digits but is rarer."""
+def read(evidence: Evidence) -> Metadata:
+    """Metadata of the tags; the INI text wins over the XML, which has more digits but is rarer."""
     sections = next((ini(text(evidence.tags[tag])) for tag in INI_TAGS if tag in evidence.tags), {})
     xml = text(evidence.tags.get(XML_TAG, b""))
     beam = sections.get("Beam", {})
     column = sections.get(beam.get("Beam", "EBeam"), {})
     scan = {**sections.get(beam.get("Scan", "EScan"), {}), **{k: v for k, v in sections.get("Scan", {}).items() if v}}
     image = sections.get("Image", {})
-    width = whole(image.get("ResolutionX")) or whole(_xml(xml, "ImageSize", "X"))
-    height = whole(image.get("ResolutionY")) or whole(_xml(xml, "ImageSize", "Y"))
+    width = whole(image.get("ResolutionX")) or whole(xml_text(xml, "ImageSize", "X"))
+    height = whole(image.get("ResolutionY")) or whole(xml_text(xml, "ImageSize", "Y"))
     field_m = positive(scan.get("HorFieldsize")) or positive(column.get("HFW"))
-    volts = positive(beam.get("HV")) or positive(column.get("HV")) or positive(_xml(xml, "AccelerationVoltage"))
+    volts = positive(beam.get("HV")) or positive(column.get("HV")) or positive(xml_text(xml, "AccelerationVoltage"))
     canvas_m = positive(image.get("MagCanvasRealWidth"))
-    distance_m = positive(column.get("WD")) or positive(_xml(xml, "WorkingDistance"))
+    distance_m = positive(column.get("WD")) or positive(xml_text(xml, "WorkingDistance"))
     taken, warnings = _taken(sections, xml)
     pixel_m = _pixel_m(scan, column, xml, width, height)
     if not sections.get("Scan") and not xml:
         warnings = (*warnings, "metadata_damaged: the microscope's text has no [Scan] section")
-    return Said(
+    return Metadata(
         acquisition=Acquisition(
             vendor=VENDOR,
-            model=words(sections.get("System", {}).get("SystemType")) or words(_xml(xml, "InstrumentClass")),
+            model=words(sections.get("System", {}).get("SystemType")) or words(xml_text(xml, "InstrumentClass")),
             captured_at=taken,
             acceleration_kv=volts / 1000 if volts else None,
             # The magnification in the data bar is that of a print as wide as the "canvas".
             magnification=float(f"{canvas_m / field_m:.5g}") if canvas_m and field_m else None,
-            detector=words(sections.get("Detectors", {}).get("Name")) or words(_xml(xml, "DetectorName")),
+            detector=words(sections.get("Detectors", {}).get("Name")) or words(xml_text(xml, "DetectorName")),
             working_distance_mm=distance_m * 1000 if distance_m else None,
         ),
         pixel_nm=(pixel_m[0] * 1e9, pixel_m[1] * 1e9) if pixel_m else None,
@@ -69,7 +73,7 @@ def _pixel_m(
 ) -> tuple[float, float] | None:
     across, down = positive(scan.get("PixelWidth")), positive(scan.get("PixelHeight"))
     if across is None:
-        across, down = positive(_xml(xml, "PixelSize", "X")), positive(_xml(xml, "PixelSize", "Y"))
+        across, down = positive(xml_text(xml, "PixelSize", "X")), positive(xml_text(xml, "PixelSize", "Y"))
     if across is None and width:
         field = positive(scan.get("HorFieldsize")) or positive(column.get("HFW"))
         vertical = positive(scan.get("VerFieldsize")) or positive(column.get("VFW"))
@@ -78,26 +82,16 @@ def _pixel_m(
     return (across, down or across) if across else None
 
 
-def _xml(xml: str, *path: str) -> str | None:
-    """Text of the first element found by descending through `path`; a pattern, since damaged XML must not cost the rest."""
-    for name in path:
-        match = re.search(rf"<{name}(?:\s[^>]*)?>(.*?)</{name}>", xml, re.DOTALL)
-        if match is None:
-            return None
-        xml = match.group(1)
-    return xml
-
-
 def _taken(sections: Sections, xml: str) -> tuple[datetime | None, tuple[str, ...]]:
     """When the image was taken, and doubts: [User] Date follows the locale of the microscope's Windows, the others do not."""
-    sure = moment((_xml(xml, "AcquisitionDatetime") or "")[:19], ("%Y-%m-%dT%H:%M:%S",)) or moment(
+    sure = moment((xml_text(xml, "AcquisitionDatetime") or "")[:19], ("%Y-%m-%dT%H:%M:%S",)) or moment(
         sections.get("PrivateFei", {}).get("TimeOfCreation"), ("%d.%m.%Y %H:%M:%S",)
     )
     user = sections.get("User", {})
     date = user.get("Date", "")
-    said, doubts = local_moment(date, user.get("Time", ""))
+    local, doubts = local_moment(date, user.get("Time", ""))
     if sure is None:
-        return said, doubts
-    if said and abs((said - sure).total_seconds()) > DAY_S:
+        return local, doubts
+    if local and abs((local - sure).total_seconds()) > DAY_S:
         return sure, (f"date_conflict: the file says {sure.date()} and {date}: the former is used",)
     return sure, ()

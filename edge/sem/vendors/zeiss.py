@@ -1,4 +1,4 @@
-"""Zeiss SmartSEM's TIFF tag 34118 (text, cp1252) in, what it says out.
+"""Zeiss SmartSEM's TIFF tag 34118 (text, cp1252) in, `Metadata` out.
 
 The text begins with nameless numbers, one a line; then each key (AP_MAG) is followed by a line "Mag =  10.00 K X".
 """
@@ -9,7 +9,9 @@ import re
 from typing import Final
 
 from edge.records import Acquisition
-from edge.sem.metadata import Evidence, Said, length_nm, moment, number, plain, positive, words
+from edge.sem.evidence import Evidence
+from edge.sem.metadata import Metadata
+from edge.sem.parse import length_nm, moment, normalize, number, positive, words
 
 TAG: Final = 34118
 VENDOR: Final = "Zeiss"
@@ -26,8 +28,8 @@ def recognises(evidence: Evidence) -> bool:
     return TAG in evidence.tags
 
 
-def read(evidence: Evidence) -> Said:
-    """What the tag says.
+def read(evidence: Evidence) -> Metadata:
+    """Metadata of the tag.
 
     The pixel is *Image Pixel Size*. Where older software leaves that out, *Pixel Size* is that of another store
     resolution in some files; the field's width and the nameless number are not.
@@ -41,7 +43,7 @@ def read(evidence: Evidence) -> Said:
     kv = _kv(values.get("AP_ACTUALKV") or values.get("AP_MANUALKV") or values.get("EHT"))
     stamp = f"{values.get('AP_DATE', '')} {values.get('AP_TIME', '')}"
     distance_nm = length_nm(values.get("AP_WD"))
-    return Said(
+    return Metadata(
         acquisition=Acquisition(
             vendor=VENDOR,
             model=_model(values.get("SV_SERIAL_NUMBER")) or words(values.get("DP_SEM")),
@@ -63,13 +65,13 @@ def _parse(text: str) -> tuple[list[float], dict[str, str]]:
     values: dict[str, str] = {}
     key = ""
     for raw in text.splitlines():
-        line = plain(raw)
+        line = normalize(raw)
         if re.fullmatch(r"[A-Z]{2}_[A-Z0-9_]+", line):
             key = line
         elif key and line:
             # "Date :25 Nov 2020" and "Time :10:12:13" have a colon, all others an equals sign.
             _, _, value = line.partition("=" if "=" in line else ":")
-            values.setdefault(key, plain(value))
+            values.setdefault(key, normalize(value))
             key = ""
         elif not values and line and (value_ := _float(line)) is not None:
             head.append(value_)
@@ -89,20 +91,21 @@ def _without_image_pixel_size(head: list[float], values: dict[str, str], width: 
     RosettaSciIO's files have the nameless number, like *Pixel Size*, for a display 1024 wide; Gwyddion's have it for
     the stored pixels. Which it is shows by comparing the two; at 1024 stored pixels there is nothing to tell apart.
     """
-    said = length_nm(values.get("AP_PIXEL_SIZE"))
+    pixel_size = length_nm(values.get("AP_PIXEL_SIZE"))
     field = length_nm(values.get("AP_WIDTH"))
     first = head[HEAD_PIXEL] * 1e9 if len(head) > HEAD_PIXEL and head[HEAD_PIXEL] > 0 else None
     if field:
         return field / width, None
     if width == DISPLAY_WIDTH:
-        if first and said and not _close(first, said):
-            return first, f"pixel_size_conflict: Pixel Size is {said:.6g} nm, the head of the tag {first:.6g} nm, which is used"
-        return first or said, None
-    if first and said and _close(first, said):
+        if first and pixel_size and not _close(first, pixel_size):
+            doubt = f"Pixel Size is {pixel_size:.6g} nm, the head of the tag {first:.6g} nm, which is used"
+            return first, f"pixel_size_conflict: {doubt}"
+        return first or pixel_size, None
+    if first and pixel_size and _close(first, pixel_size):
         return first * DISPLAY_WIDTH / width, None
-    if first and said and _close(first, said * DISPLAY_WIDTH / width):
+    if first and pixel_size and _close(first, pixel_size * DISPLAY_WIDTH / width):
         return first, None
-    if first or said:
+    if first or pixel_size:
         return None, "pixel_size_unsure: Pixel Size may belong to another store resolution: pixel size unknown"
     return None, None
 
@@ -133,4 +136,4 @@ def _magnification(string: str | None) -> float | None:
 
 def _model(serial: str | None) -> str | None:
     """ "ULTRA 55-36-06" is a model and a serial number joined by a hyphen."""
-    return plain(serial).split("-")[0].strip() or None if serial else None
+    return normalize(serial).split("-")[0].strip() or None if serial else None

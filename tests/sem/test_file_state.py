@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from edge.sem import State, completeness, read
-
-from .making import bar, encoded, specimen, tiff
+from edge.sem import FileState, completeness, read
+from tests.sem.making import bar, encoded, specimen, tiff
 
 IMAGE = specimen(200, 260)
 FILES = {
@@ -30,63 +29,63 @@ FILES = {
 
 @pytest.mark.parametrize("kind", FILES)
 def test_a_whole_file_is_complete(kind: str) -> None:
-    assert completeness(FILES[kind]).state is State.COMPLETE
+    assert completeness(FILES[kind]).state is FileState.COMPLETE
 
 
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("part", [0.0, 0.0001, 0.01, 0.5, 0.9])
 def test_a_beginning_is_incomplete_and_says_why(kind: str, part: float) -> None:
     found = completeness(FILES[kind][: int(len(FILES[kind]) * part)])
-    assert found.state is State.INCOMPLETE
+    assert found.state is FileState.INCOMPLETE
     assert found.reason
 
 
 @pytest.mark.parametrize("kind", ["tiff", "tiff-strips", "tiff-tiles", "tiff-lzw", "png", "jpeg", "bmp"])
 def test_one_byte_less_is_incomplete(kind: str) -> None:
-    assert completeness(FILES[kind][:-1]).state is State.INCOMPLETE
+    assert completeness(FILES[kind][:-1]).state is FileState.INCOMPLETE
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_a_preallocated_rest_of_zeros_is_incomplete(kind: str) -> None:
     data = FILES[kind]
-    assert completeness(data[: len(data) // 2] + b"\0" * (len(data) - len(data) // 2)).state is State.INCOMPLETE
+    assert completeness(data[: len(data) // 2] + b"\0" * (len(data) - len(data) // 2)).state is FileState.INCOMPLETE
 
 
 @pytest.mark.parametrize("kind", ["tiff", "tiff-strips"])
 def test_pixels_that_end_in_zeros_are_a_zero_tail(kind: str) -> None:
     data = FILES[kind]
     found = completeness(data[:-2600] + b"\0" * 2600)
-    assert found.state is State.ZERO_TAIL
+    assert found.state is FileState.ZERO_TAIL
     assert found.zero_bytes >= 2600
 
 
 def test_a_compressed_strip_of_zeros_is_a_zero_tail() -> None:
     data = FILES["tiff-lzw"]
-    assert completeness(data[:-200] + b"\0" * 200).state is State.ZERO_TAIL
+    assert completeness(data[:-200] + b"\0" * 200).state is FileState.ZERO_TAIL
 
 
 def test_black_rows_above_a_bar_are_no_zero_tail() -> None:
     image = IMAGE.copy()
     image[100:180] = 0
     image[180:] = bar(20, 260, background=255, ink=0)
-    assert completeness(tiff(image)).state is State.COMPLETE
+    assert completeness(tiff(image)).state is FileState.COMPLETE
 
 
 def test_less_than_a_row_of_zeros_is_no_tail() -> None:
     image = IMAGE.copy()
     image[-1, 200:] = 0
-    assert completeness(tiff(image)).state is State.COMPLETE
+    assert completeness(tiff(image)).state is FileState.COMPLETE
 
 
 def test_a_tiff_whose_page_list_comes_last_is_incomplete_until_then() -> None:
-    assert completeness(b"II*\0\0\0\0\0" + IMAGE.tobytes()).state is State.INCOMPLETE
+    assert completeness(b"II*\0\0\0\0\0" + IMAGE.tobytes()).state is FileState.INCOMPLETE
 
 
 def test_a_tiff_with_strips_not_yet_placed_is_incomplete() -> None:
     data = bytearray(FILES["tiff"])
     at = data.find(struct.pack("<HH", 273, 4))
     data[at + 8 : at + 12] = b"\0\0\0\0"
-    assert completeness(bytes(data)).state is State.INCOMPLETE
+    assert completeness(bytes(data)).state is FileState.INCOMPLETE
 
 
 def test_a_next_page_beyond_the_end_is_incomplete() -> None:
@@ -94,7 +93,7 @@ def test_a_next_page_beyond_the_end_is_incomplete() -> None:
     (ifd,) = struct.unpack("<I", data[4:8])
     (count,) = struct.unpack("<H", data[ifd : ifd + 2])
     data[ifd + 2 + 12 * count : ifd + 6 + 12 * count] = struct.pack("<I", len(data) + 100)
-    assert completeness(bytes(data)).state is State.INCOMPLETE
+    assert completeness(bytes(data)).state is FileState.INCOMPLETE
 
 
 @pytest.mark.parametrize("tag", [330, 34665])
@@ -102,15 +101,15 @@ def test_a_sub_page_beyond_the_end_is_incomplete_but_does_not_cost_the_image(tag
     stream = BytesIO()
     tifffile.imwrite(stream, IMAGE, extratags=[(65000, 4, 1, 10**6, True)], metadata=None)
     data = stream.getvalue().replace(struct.pack("<HHI", 65000, 4, 1), struct.pack("<HHI", tag, 4, 1))
-    assert completeness(data).state is State.INCOMPLETE
+    assert completeness(data).state is FileState.INCOMPLETE
     (micrograph,) = read(data, "a.tif")
     np.testing.assert_array_equal(micrograph.grey, IMAGE)
 
 
 @pytest.mark.parametrize("data", [b"a text", b"GIF89a......", b"<xml/>"])
 def test_unknown_formats_are_complete(data: bytes) -> None:
-    assert completeness(data).state is State.COMPLETE
+    assert completeness(data).state is FileState.COMPLETE
 
 
 def test_bytes_after_the_end_of_a_jpeg_do_not_matter() -> None:
-    assert completeness(FILES["jpeg"] + b"trailing").state is State.COMPLETE
+    assert completeness(FILES["jpeg"] + b"trailing").state is FileState.COMPLETE

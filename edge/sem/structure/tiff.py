@@ -1,24 +1,17 @@
-"""The bytes of an image file in; out comes how the file is laid out and whether all of it is there, no pixel decoded.
-
-Sizes are known here before anything is allocated, and nothing outside the bytes is ever followed. TIFF 6.0 and
-BigTIFF, PNG (ISO/IEC 15948), JPEG (ITU-T T.81, Annex B) and BMP. `layout` never raises, whatever the bytes are.
-"""
+"""The bytes of a TIFF 6.0 or BigTIFF in; out comes how it is laid out: pages, tags, strips and tiles."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-Format = Literal["tiff", "png", "jpeg", "bmp"]
+from edge.sem.structure.page import Layout, Page, Span, zeros_before
 
-PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 TIFF_MAGICS: Final = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
-MAGICS: Final = (*TIFF_MAGICS, PNG_MAGIC, b"\xff\xd8\xff", b"BM")
 
 # Bytes a value of each TIFF type; type 13 (IFD) and 16 to 18 (BigTIFF) included.
 TYPE_SIZE: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -27,78 +20,6 @@ TYPE_CODE: Final = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4
 
 MAX_PAGES: Final = 256
 MAX_TAGS: Final = 1000  # of a page; real ones have under a hundred
-REDUCED_OR_MASK: Final = 0b101  # NewSubfileType, bit 0: a smaller copy of another page; bit 2: a transparency mask
-TAIL_BLOCK: Final = 1 << 16
-
-
-@dataclass(frozen=True)
-class Page:
-    """One image of a file, by its header alone.
-
-    tags: raw bytes of the text and byte tags of a TIFF page, by tag number.
-    numbers: values of its numeric tags.  offset: where its IFD begins.
-    """
-
-    width: int
-    height: int
-    channels: int = 1
-    bits: int = 8
-    offset: int = 0
-    tags: Mapping[int, bytes] = field(default_factory=dict)
-    numbers: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
-
-    def first(self, tag: int, default: int) -> int:
-        """First value of a numeric tag as an integer."""
-        values = self.numbers.get(tag)
-        return int(values[0]) if values and np.isfinite(values[0]) else default
-
-    @property
-    def photometric(self) -> int:
-        """TIFF PhotometricInterpretation: 0 white is zero, 1 black is zero, 2 RGB, 3 palette, 6 YCbCr."""
-        return self.first(262, 1)
-
-    @property
-    def is_full_image(self) -> bool:
-        """False for thumbnails, reduced copies and masks."""
-        return not self.first(254, 0) & REDUCED_OR_MASK and self.first(255, 1) != 2
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the headers say.
-
-    format: None when the bytes are of no format we read.
-    missing: why the pixels cannot all be there yet, None when they can.
-    metadata_missing: why something that is not pixels is cut off.
-    zero_tail: zero bytes at the end of the stored pixels, counted from one row upwards.
-    """
-
-    format: Format | None
-    pages: tuple[Page, ...] = ()
-    missing: str | None = None
-    metadata_missing: str | None = None
-    zero_tail: int = 0
-    warnings: tuple[str, ...] = ()
-
-
-def layout(data: bytes) -> Layout:
-    """Layout of a whole file. Bytes of no known format give `Layout(None)`; a beginning of one is missing the rest."""
-    if data[:4] in TIFF_MAGICS:
-        return _tiff(data)
-    if data.startswith(PNG_MAGIC):
-        return _png(data)
-    if data.startswith(b"\xff\xd8\xff"):
-        return _jpeg(data)
-    if data.startswith(b"BM"):
-        return _bmp(data)
-    if data and not data.strip(b"\0"):
-        return Layout(None, missing=f"all {len(data)} bytes are zero: nothing has been written yet")
-    if any(magic.startswith(data) for magic in MAGICS):
-        return Layout(None, missing=f"the file ends after {len(data)} bytes")
-    return Layout(None)
-
-
-# TIFF ----------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -131,7 +52,7 @@ class _Ifd:
 
     numbers: dict[int, tuple[float, ...]] = field(default_factory=dict)
     arrays: dict[int, NDArray[Any]] = field(default_factory=dict)
-    texts: dict[int, bytes] = field(default_factory=dict)
+    texts: dict[int, Span] = field(default_factory=dict)
     missing: str | None = None
     metadata_missing: str | None = None
 
@@ -144,7 +65,8 @@ PIXEL_TAGS: Final = frozenset({WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, ST
 POINTERS: Final = (330, 34665)  # SubIFDs, EXIF
 
 
-def _tiff(data: bytes) -> Layout:
+def tiff_layout(data: bytes) -> Layout:
+    """Layout of bytes that begin with one of `TIFF_MAGICS`."""
     order = TIFF_MAGICS[data[:4]]
     tiff = _Tiff(data, order, big=data[2:4] in (b"+\0", b"\0+"))
     head, entry, word = (8, 20, 8) if tiff.big else (2, 12, 4)
@@ -185,7 +107,7 @@ def _tiff(data: bytes) -> Layout:
     if not pages and not at:
         # A writer that puts its IFD last leaves the pointer to it zero until it is done.
         return Layout("tiff", (), "no page of the TIFF has a size yet")
-    return Layout("tiff", tuple(pages), None, metadata_missing, _tiff_zero_tail(data, extents), tuple(warnings))
+    return Layout("tiff", tuple(pages), None, metadata_missing, _zero_tail(data, extents), tuple(warnings))
 
 
 def _ifd(tiff: _Tiff, at: int) -> _Ifd:
@@ -203,7 +125,7 @@ def _ifd(tiff: _Tiff, at: int) -> _Ifd:
                 ifd.metadata_missing = ifd.metadata_missing or message
             continue
         if kind in (1, 2, 7) and tag not in PIXEL_TAGS:
-            ifd.texts.setdefault(tag, tiff.data[where : where + count])
+            ifd.texts.setdefault(tag, Span(where, count))
         elif kind in (5, 10):
             pairs = np.frombuffer(tiff.data, np.dtype(tiff.order + ("u4" if kind == 5 else "i4")), 2 * min(count, 4), where)
             ratios = [float(top) / float(low) if low else 0.0 for top, low in pairs.reshape(-1, 2)]
@@ -264,87 +186,10 @@ def _segments(data: bytes, page: Page, ifd: _Ifd, extents: list[tuple[int, int, 
     return None
 
 
-def _tiff_zero_tail(data: bytes, extents: list[tuple[int, int, bool, int]]) -> int:
+def _zero_tail(data: bytes, extents: list[tuple[int, int, bool, int]]) -> int:
     if not extents:
         return 0
     start, end, compressed, row_bytes = max(extents, key=lambda extent: extent[1])
-    zeros = _zeros_before(data, end, start)
+    zeros = zeros_before(data, end, start)
     # No codec ends a finished segment with a long run of zeros; plain pixels may well end in a few.
     return zeros if zeros >= (64 if compressed else row_bytes) else 0
-
-
-def _zeros_before(data: bytes, end: int, start: int) -> int:
-    """Length of the run of zero bytes that ends at `end` and does not go back beyond `start`."""
-    at = end
-    while at > start:
-        begin = max(start, at - TAIL_BLOCK)
-        block = data[begin:at].rstrip(b"\0")
-        if block:
-            return end - begin - len(block)
-        at = begin
-    return end - start
-
-
-# PNG, JPEG, BMP ------------------------------------------------------------------------------------------------------
-
-PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-
-
-def _png(data: bytes) -> Layout:
-    if len(data) < 33:
-        return Layout("png", missing=f"the PNG header ends after {len(data)} bytes")
-    width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
-    layout = Layout("png", (Page(width, height, PNG_CHANNELS.get(colour, 4), bits),))
-    at = len(PNG_MAGIC)
-    while at + 8 <= len(data):
-        length, name = struct.unpack(">I4s", data[at : at + 8])
-        if not name.isalpha():
-            return replace(layout, missing=f"no chunk begins at byte {at}: the rest has not been written")
-        at += 12 + length
-        if name == b"IEND":
-            return layout if at <= len(data) else replace(layout, missing="the IEND chunk is cut off")
-    return replace(layout, missing=f"no IEND chunk within {len(data)} bytes")
-
-
-def _jpeg(data: bytes) -> Layout:
-    at, page = 2, None
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            return Layout("jpeg", (page,) if page else (), f"no marker at byte {at}" if not data[at:].strip(b"\0") else None)
-        marker = data[at + 1]
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:  # padding, or a marker without a length
-            at += 1 if marker == 0xFF else 2
-            continue
-        length = struct.unpack(">H", data[at + 2 : at + 4])[0]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 10 <= len(data):
-            bits, height, width, channels = struct.unpack(">BHHB", data[at + 4 : at + 10])
-            page = Page(width, height, channels, bits)
-        at += 2 + length
-        if marker == 0xDA:
-            pages = (page,) if page else ()
-            # Inside entropy-coded data FF is followed by 00 or RSTn, so FF D9 after the first scan is the real end.
-            return Layout("jpeg", pages, None if data.find(b"\xff\xd9", at) >= 0 else "no end-of-image marker")
-    return Layout("jpeg", (page,) if page else (), f"the JPEG header ends after {len(data)} bytes")
-
-
-def _bmp(data: bytes) -> Layout:
-    if len(data) < 26:
-        return Layout("bmp", missing=f"the BMP header ends after {len(data)} bytes")
-    declared, _reserved, pixels_at, header = struct.unpack("<IIII", data[2:18])
-    if header == 12:
-        width, height, _planes, bits = struct.unpack("<HHHH", data[18:26])
-        compression = 0
-    elif header >= 40:
-        if len(data) < 34:
-            return Layout("bmp", missing=f"the BMP header ends after {len(data)} bytes")
-        width, height, _planes, bits, compression = struct.unpack("<iiHHI", data[18:34])
-    else:
-        return Layout(None)
-    page = Page(abs(width), abs(height), 1 if bits <= 8 else 3, bits)
-    row_bytes = (abs(width) * bits + 31) // 32 * 4
-    packed = compression in (0, 3, 6)
-    needed = pixels_at + row_bytes * abs(height) if packed else declared
-    if needed > len(data):
-        return Layout("bmp", (page,), f"{needed} bytes are needed, the file has {len(data)}")
-    zeros = _zeros_before(data, needed, pixels_at) if packed else 0
-    return Layout("bmp", (page,), zero_tail=zeros if zeros >= max(1, row_bytes) else 0)

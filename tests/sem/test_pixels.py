@@ -1,9 +1,10 @@
-"""Every kind of file that microscopes and their users export, and every kind that must be refused."""
+"""Every kind of file that microscopes and their users export, decoded to the same pixels."""
 
 from __future__ import annotations
 
 import logging
 import struct
+import zlib
 from io import BytesIO
 
 import cv2
@@ -12,26 +13,16 @@ import pytest
 import tifffile
 
 from edge.errors import ImageError
-from edge.records import Micrograph
-from edge.sem import Limits, read
-
-from .making import encoded, png_header, specimen, tiff
+from edge.sem import read
+from tests.sem.making import (
+    encoded,
+    png_chunk,
+    specimen,
+    tiff,
+)
+from tests.sem.micrographs import one, refused
 
 IMAGE = specimen(200, 260)
-
-
-def one(data: bytes, name: str = "a.tif", **options: object) -> Micrograph:
-    (micrograph,) = read(data, name, **options)  # type: ignore[arg-type]
-    return micrograph
-
-
-def refused(data: bytes, limits: Limits = Limits()) -> str:  # noqa: B008
-    with pytest.raises(ImageError) as caught:
-        read(data, "a.tif", limits=limits)
-    return caught.value.code
-
-
-# TIFF ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -106,51 +97,6 @@ def test_deep_images_are_windowed(dtype: str) -> None:
     assert micrograph.grey_window[1] > 255
 
 
-def test_pages_of_one_size_are_all_read() -> None:
-    micrographs = read(tiff(np.stack([IMAGE, IMAGE // 2, IMAGE // 3]), photometric="minisblack"), "a.tif")
-    assert [micrograph.page for micrograph in micrographs] == [0, 1, 2]
-    assert all(micrograph.pages == 3 for micrograph in micrographs)
-    np.testing.assert_array_equal(micrographs[1].grey, IMAGE // 2)
-
-
-def several(*pages: tuple[np.ndarray, int]) -> bytes:
-    stream = BytesIO()
-    with tifffile.TiffWriter(stream) as writer:
-        for values, kind in pages:
-            writer.write(values, subfiletype=kind, metadata=None, photometric="minisblack")
-    return stream.getvalue()
-
-
-def test_pages_of_different_sizes_give_the_first_only() -> None:
-    micrograph = one(several((IMAGE, 0), (IMAGE[:100], 0)))
-    assert micrograph.stored_height_px == 200
-    assert micrograph.pages == 1
-    assert micrograph.warnings[0].startswith("pages_differ: ")
-
-
-SMALLER = np.ascontiguousarray(IMAGE[::4, ::4])
-
-
-@pytest.mark.parametrize(("other", "kind"), [(SMALLER, 1), (SMALLER > 100, 4)], ids=["thumbnail", "mask"])
-def test_thumbnails_and_masks_are_no_pages(other: np.ndarray, kind: int) -> None:
-    assert len(read(several((IMAGE, 0), (other, kind)), "a.tif")) == 1
-    np.testing.assert_array_equal(one(several((other, kind), (IMAGE, 0))).grey, IMAGE)
-
-
-def test_orientation_is_ignored_with_a_warning() -> None:
-    stream = tiff(IMAGE, None)
-    assert one(stream).warnings == ()
-    extra = [(274, 3, 1, 6, True)]
-    out = BytesIO()
-    tifffile.imwrite(out, IMAGE, extratags=extra, metadata=None)
-    micrograph = one(out.getvalue())
-    assert micrograph.grey.shape == IMAGE.shape
-    assert micrograph.warnings[0].startswith("orientation_ignored: ")
-
-
-# PNG, JPEG, BMP --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("extension", [".png", ".bmp"])
 def test_8_bits_survive(extension: str) -> None:
     np.testing.assert_array_equal(one(encoded(IMAGE, extension), f"a{extension}").grey, IMAGE)
@@ -172,15 +118,7 @@ def test_rgb_order_is_not_mixed_up() -> None:
         assert abs(int(one(encoded(red, extension)).grey[5, 5]) - 76) <= 2, extension
 
 
-def png_chunk(name: bytes, body: bytes) -> bytes:
-    import zlib
-
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
 def test_png_palette_and_interlace() -> None:
-    import zlib
-
     head = struct.pack(">IIBBBBB", 4, 2, 8, 3, 0, 0, 0)
     palette = bytes(value for level in (0, 100, 200, 255) for value in (level, level, level))
     rows = b"\0\0\1\2\3" + b"\0\3\2\1\0"
@@ -223,9 +161,6 @@ def test_jpeg_rotation_flag_is_ignored() -> None:
     assert one(turned, "a.jpg").grey.shape == IMAGE.shape
 
 
-# Small and odd, but valid ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3)])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_tiny_images_are_read(shape: tuple[int, int], dtype: str) -> None:
@@ -234,105 +169,10 @@ def test_tiny_images_are_read(shape: tuple[int, int], dtype: str) -> None:
     assert micrograph.databar_px == 0
 
 
-def test_an_all_black_image_is_read_with_a_warning() -> None:
-    assert one(tiff(np.zeros((64, 64), np.uint8))).warnings == ("constant: every pixel has the value 0",)
-
-
-def test_grey_is_contiguous() -> None:
-    assert one(encoded(np.dstack([IMAGE] * 3), ".png")).grey.flags.c_contiguous
-
-
-def test_a_private_tag_beyond_the_end_does_not_cost_the_image() -> None:
-    data = bytearray(tiff(IMAGE, {65000: b"x" * 100}))
-    at = data.find(struct.pack("<HHI", 65000, 7, 100))
-    data[at + 8 : at + 12] = struct.pack("<I", len(data) + 5)
-    micrograph = one(bytes(data))
-    np.testing.assert_array_equal(micrograph.grey, IMAGE)
-    assert micrograph.warnings[0].startswith("metadata_cut: ")
-
-
-def next_page_at(data: bytes) -> int:
-    """Where the offset of the next IFD stands in a little-endian TIFF of one page."""
-    (ifd,) = struct.unpack("<I", data[4:8])
-    (count,) = struct.unpack("<H", data[ifd : ifd + 2])
-    return ifd + 2 + 12 * count
-
-
-def test_a_loop_of_pages_is_cut() -> None:
-    data = bytearray(tiff(IMAGE))
-    at = next_page_at(data)
-    data[at : at + 4] = data[4:8]
-    micrograph = one(bytes(data))
-    np.testing.assert_array_equal(micrograph.grey, IMAGE)
-    assert micrograph.warnings[0].startswith("ifd_loop: ")
-
-
 def test_tifffile_says_nothing_on_stderr(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         one(tiff(IMAGE, {34682: "[User"}))
     assert not caplog.records
-
-
-# Refused ---------------------------------------------------------------------------------------------------------
-
-
-def test_nothing_is_empty() -> None:
-    assert refused(b"") == "empty"
-
-
-@pytest.mark.parametrize("data", [b"hello world, this is a text", b"%PDF-1.7 " * 9, b"GIF89a" + b"x" * 50, b"\x00\x01" * 40])
-def test_other_files_are_no_images(data: bytes) -> None:
-    assert refused(data) == "not_an_image"
-
-
-@pytest.mark.parametrize("data", [tiff(IMAGE), tiff(IMAGE, compression="zlib"), encoded(IMAGE, ".png"), encoded(IMAGE, ".jpg"),
-                                  encoded(IMAGE, ".bmp")], ids=["tiff", "tiff-zlib", "png", "jpeg", "bmp"])  # fmt: skip
-@pytest.mark.parametrize("part", [0.02, 0.3, 0.9, 0.999])
-def test_a_cut_file_is_truncated(data: bytes, part: float) -> None:
-    assert refused(data[: int(len(data) * part)]) == "truncated"
-
-
-def test_a_file_of_zeros_is_truncated() -> None:
-    assert refused(b"\0" * 5000) == "truncated"
-
-
-def claiming(width: int, height: int) -> bytes:
-    """A TIFF whose tags claim a size."""
-    data = bytearray(tiff(IMAGE[:8, :8]))
-    for tag, value in ((256, width), (257, height), (278, height)):
-        for kind, code in ((4, "<I"), (3, "<H")):
-            at = data.find(struct.pack("<HHI", tag, kind, 1))
-            if at >= 0 and value < 1 << (32 if kind == 4 else 16):
-                data[at + 8 : at + 8 + struct.calcsize(code)] = struct.pack(code, value)
-    return bytes(data)
-
-
-@pytest.mark.parametrize("data", [png_header(100_000, 100_000), claiming(100_000, 60_000)], ids=["png", "tiff"])
-def test_a_bomb_is_refused_by_its_header(data: bytes) -> None:
-    assert refused(data) == "too_large"
-
-
-def test_a_bmp_bomb_is_refused_by_its_header() -> None:
-    data = bytearray(encoded(IMAGE, ".bmp"))
-    data[18:26] = struct.pack("<ii", 100_000, 100_000)
-    assert refused(bytes(data)) == "too_large"
-
-
-def test_a_jpeg_bomb_is_refused_by_its_header() -> None:
-    data = bytearray(encoded(IMAGE, ".jpg"))
-    at = data.find(b"\xff\xc0")
-    data[at + 5 : at + 9] = struct.pack(">HH", 65000, 65000)
-    assert refused(bytes(data)) == "too_large"
-
-
-def test_many_pages_count_together() -> None:
-    data = tiff(np.stack([IMAGE] * 5), photometric="minisblack")
-    assert refused(data, Limits(max_pixels=4 * IMAGE.size)) == "too_large"
-    assert len(read(data, "a.tif", limits=Limits(max_pixels=5 * IMAGE.size))) == 5
-
-
-def test_too_many_bytes_are_refused() -> None:
-    assert refused(tiff(IMAGE), Limits(max_bytes=1000)) == "too_large"
 
 
 def test_complex_pixels_are_unsupported() -> None:
@@ -377,11 +217,6 @@ def test_lzw_in_colour_planes() -> None:
     values = np.ascontiguousarray(np.moveaxis(np.dstack([IMAGE] * 3), -1, 0))
     data = tiff(values, compression="lzw", photometric="rgb", planarconfig="separate")
     np.testing.assert_array_equal(one(data).grey, IMAGE)
-
-
-def test_a_message_says_what_to_do() -> None:
-    with pytest.raises(ImageError, match="export the image again"):
-        read(encoded(IMAGE, ".png")[:500], "a.png")
 
 
 def test_a_png_with_a_wrong_byte_is_read_or_damaged() -> None:

@@ -1,0 +1,44 @@
+"""The bytes of an image file in; out comes whether they are the whole file, or one that is still being written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from edge.sem.structure import layout
+
+
+class FileState(Enum):
+    """Whether the bytes are a whole file."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    ZERO_TAIL = "zero_tail"
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """Whether a file is whole, as far as its structure says.
+
+    INCOMPLETE: something that the structure names lies beyond the end, see `reason`: wait.
+    ZERO_TAIL: all is there, but the last `zero_bytes` bytes of the pixels are zero: a preallocated file still being
+    written, or black rows from a real detector. Wait a while, then take it.
+    COMPLETE: also for bytes of no known format, which `read` refuses.
+    """
+
+    state: FileState
+    reason: str = ""
+    zero_bytes: int = 0
+
+
+def completeness(data: bytes) -> Completeness:
+    """Whether `data` is a whole file, without decoding its pixels. Never raises."""
+    if not data:
+        return Completeness(FileState.INCOMPLETE, "the file is empty")
+    found = layout(data)
+    reason = found.missing or found.metadata_missing
+    if reason:
+        return Completeness(FileState.INCOMPLETE, reason)
+    if found.zero_tail:
+        return Completeness(FileState.ZERO_TAIL, f"the last {found.zero_tail} bytes of the pixels are zero", found.zero_tail)
+    return Completeness(FileState.COMPLETE)

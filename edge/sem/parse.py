@@ -1,0 +1,165 @@
+"""What a microscope wrote, as bytes or text, in; checked values out. What cannot be read is unknown, nothing is guessed.
+
+Every family of microscopes has its own keys and its own module; here is what they share: encodings, INI and XML, the
+texts of a PNG, numbers, lengths and dates.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from edge.sem.evidence import Evidence
+
+NM: Final = {"pm": 1e-3, "å": 0.1, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "microns": 1e3, "mm": 1e6,
+             "cm": 1e7, "m": 1e9}  # fmt: skip
+MAX_TEXT: Final = 1 << 24
+"""Bytes of a decompressed text that are taken; a kilobyte of zlib can claim a gigabyte."""
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?")
+
+
+def text(raw: bytes) -> str:
+    """Text of a tag or sidecar: UTF-16 or UTF-8 by their marks or shape, else cp932 where it decodes, else cp1252."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "replace")
+    for encoding, zeros in (("utf-16-le", raw[1:200:2]), ("utf-16-be", raw[0:200:2])):
+        if len(zeros) > 4 and zeros.count(0) > 0.8 * len(zeros):
+            return raw.decode(encoding, "replace")
+    raw = raw.rstrip(b"\0")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    # µ is B5 in cp1252, and a one-byte katakana in cp932: only text with two-byte characters speaks for Japanese.
+    if re.search(rb"[\x81-\x9f\xe0-\xef][\x40-\x7e\x80-\xfc]", raw) and b"\xb5m" not in raw and b"\xb0" not in raw:
+        try:
+            return raw.decode("cp932")
+        except UnicodeDecodeError:
+            pass
+    return raw.decode("cp1252", "replace")
+
+
+def normalize(string: str) -> str:
+    """Full-width and compatibility characters made ordinary (NFKC), outer blanks and zero bytes removed."""
+    return unicodedata.normalize("NFKC", string).strip(" \t\r\n\0")
+
+
+def number(string: str | None) -> float | None:
+    """First number in `string`, with a decimal point or comma; None when there is none or it is not finite."""
+    match = _NUMBER.search(normalize(string)) if string else None
+    if match is None:
+        return None
+    value = float(match.group().replace(",", "."))
+    return value if math.isfinite(value) else None
+
+
+def positive(string: str | None) -> float | None:
+    """First number in `string` if it is above zero."""
+    value = number(string)
+    return value if value is not None and value > 0 else None
+
+
+def whole(string: str | None) -> int | None:
+    """First number in `string` as a count of pixels."""
+    value = positive(string)
+    return int(value) if value is not None and value < 1e7 else None
+
+
+def length_nm(string: str | None, unit: str | None = None) -> float | None:
+    """A length such as "10um", "558.2 pm" or "3.4 µm" in nanometres; `unit` when the text has none of its own."""
+    match = re.search(rf"({_NUMBER.pattern})\s*([A-Za-zµμÅå]*)", normalize(string)) if string else None
+    if match is None:
+        return None
+    name = (match.group(2) or unit or "").lower()
+    value = positive(match.group(1))
+    return None if value is None or name not in NM else value * NM[name]
+
+
+def ini(string: str) -> dict[str, dict[str, str]]:
+    """Sections of `[Section]` and `Key=Value` lines; lines before any section are in section ""; the first of equals wins."""
+    sections: dict[str, dict[str, str]] = {"": {}}
+    current = sections[""]
+    for raw in string.splitlines():
+        line = normalize(raw)
+        if line.startswith("[") and line.endswith("]"):
+            current = sections.setdefault(line[1:-1].strip(), {})
+        elif "=" in line:
+            key, _, value = line.partition("=")
+            current.setdefault(key.strip(), value.strip())
+    return sections
+
+
+def png_texts(evidence: Evidence) -> dict[str, str]:
+    """Texts by keyword, of a PNG's chunks tEXt, zTXt and iTXt (ISO/IEC 15948, 11.3.4); the first of equal keywords wins."""
+    texts: dict[str, str] = {}
+    for kind in ("tEXt", "zTXt", "iTXt"):
+        for content in evidence.chunk(kind):
+            keyword, _, raw = content.partition(b"\0")
+            if kind == "zTXt":
+                raw = _unpacked(raw[1:])
+            elif kind == "iTXt":  # is compressed, method, language \0 translated keyword \0 text
+                body = raw[2:].split(b"\0", 2)[-1]
+                raw = _unpacked(body) if raw[:1] == b"\1" else body
+            texts.setdefault(keyword.decode("latin-1"), text(raw))
+    return texts
+
+
+def _unpacked(raw: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(raw, MAX_TEXT)
+    except zlib.error:
+        return b""
+
+
+def xml_text(xml: str, *path: str) -> str | None:
+    """Text of the first element found by descending through `path`; a pattern, since damaged XML must not cost the rest."""
+    for name in path:
+        match = re.search(rf"<{name}(?:\s[^>]*)?>(.*?)</{name}>", xml, re.DOTALL)
+        if match is None:
+            return None
+        xml = match.group(1)
+    return xml
+
+
+def moment(string: str | None, formats: Iterable[str]) -> datetime | None:
+    """Date and time in one of `formats`, naive; None when it is in none of them."""
+    return next((found for form in formats if (found := _moment(normalize(string or ""), form))), None)
+
+
+def _moment(string: str, form: str) -> datetime | None:
+    try:
+        return datetime.strptime(string, form)  # noqa: DTZ007 - the file gives no time zone
+    except ValueError:
+        return None
+
+
+CLOCKS: Final = ("%I:%M:%S %p", "%H:%M:%S", "%I:%M %p", "%H:%M")
+
+
+def local_moment(date: str, time: str) -> tuple[datetime | None, tuple[str, ...]]:
+    """A moment written in the manner of an unknown country, and a doubt.
+
+    12/10/2017 may be December or October: unknown, except that AM and PM are written where the month comes first.
+    """
+    stamp = f"{normalize(date)} {normalize(time)}"
+    year_first = moment(stamp, (f"%Y{mark}%m{mark}%d {clock}" for mark in "/.-" for clock in CLOCKS))
+    month_first = moment(stamp, (f"%m/%d/%Y {clock}" for clock in CLOCKS))
+    day_first = moment(stamp, (f"%d{mark}%m{mark}%Y {clock}" for mark in "/.-" for clock in CLOCKS))
+    if month_first and day_first and month_first != day_first and not re.search(r"\b[AP]M\b", time):
+        return None, (f"date_ambiguous: {normalize(date)} may be day/month or month/day: left unknown",)
+    return year_first or month_first or day_first, ()
+
+
+def stem(name: str) -> str:
+    """The file name without its last extension."""
+    return name.rpartition(".")[0] or name
+
+
+def words(string: str | None) -> str | None:
+    """The text itself, None when it is empty."""
+    return normalize(string) or None if string else None

@@ -1,0 +1,31 @@
+"""The bytes of a BMP in; out comes how it is laid out."""
+
+from __future__ import annotations
+
+import struct
+
+from edge.sem.structure.page import Layout, Page, zeros_before
+
+
+def bmp_layout(data: bytes) -> Layout:
+    """Layout of bytes that begin with BM."""
+    if len(data) < 26:
+        return Layout("bmp", missing=f"the BMP header ends after {len(data)} bytes")
+    declared, _reserved, pixels_at, header = struct.unpack("<IIII", data[2:18])
+    if header == 12:
+        width, height, _planes, bits = struct.unpack("<HHHH", data[18:26])
+        compression = 0
+    elif header >= 40:
+        if len(data) < 34:
+            return Layout("bmp", missing=f"the BMP header ends after {len(data)} bytes")
+        width, height, _planes, bits, compression = struct.unpack("<iiHHI", data[18:34])
+    else:
+        return Layout(None)
+    page = Page(abs(width), abs(height), 1 if bits <= 8 else 3, bits)
+    row_bytes = (abs(width) * bits + 31) // 32 * 4
+    packed = compression in (0, 3, 6)
+    needed = pixels_at + row_bytes * abs(height) if packed else declared
+    if needed > len(data):
+        return Layout("bmp", (page,), f"{needed} bytes are needed, the file has {len(data)}")
+    zeros = zeros_before(data, needed, pixels_at) if packed else 0
+    return Layout("bmp", (page,), zero_tail=zeros if zeros >= max(1, row_bytes) else 0)

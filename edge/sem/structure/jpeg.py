@@ -1,0 +1,44 @@
+"""The bytes of a JPEG (ITU-T T.81, Annex B) in; out comes how it is laid out."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from edge.sem.structure.page import MAX_CHUNKS, TRAILER, Layout, Page, Span
+
+METADATA: Final = {**{0xE0 + number: f"APP{number}" for number in range(16)}, 0xFE: "COM"}
+
+
+def jpeg_layout(data: bytes) -> Layout:
+    """Layout of bytes that begin with a JPEG's start of image.
+
+    Its chunks are the comments (COM), the application segments (APP0 to APP15) and what lies behind the end of image.
+    """
+    at, page = 2, None
+    chunks: list[tuple[str, Span]] = []
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return Layout("jpeg", (page,) if page else (), f"no marker at byte {at}" if not data[at:].strip(b"\0") else None)
+        marker = data[at + 1]
+        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:  # padding, or a marker without a length
+            at += 1 if marker == 0xFF else 2
+            continue
+        length = struct.unpack(">H", data[at + 2 : at + 4])[0]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 10 <= len(data):
+            bits, height, width, channels = struct.unpack(">BHHB", data[at + 4 : at + 10])
+            page = Page(width, height, channels, bits)
+        content = Span(at + 4, length - 2)
+        at += 2 + length
+        if marker in METADATA and content.length > 0 and at <= len(data) and len(chunks) < MAX_CHUNKS:
+            chunks.append((METADATA[marker], content))
+        if marker == 0xDA:
+            pages = (page,) if page else ()
+            # Inside entropy-coded data FF is followed by 00 or RSTn, so FF D9 after the first scan is the real end.
+            end = data.find(b"\xff\xd9", at)
+            if end < 0:
+                return Layout("jpeg", pages, "no end-of-image marker", chunks=tuple(chunks))
+            if end + 2 < len(data):
+                chunks.append((TRAILER, Span(end + 2, len(data) - end - 2)))
+            return Layout("jpeg", pages, chunks=tuple(chunks))
+    return Layout("jpeg", (page,) if page else (), f"the JPEG header ends after {len(data)} bytes")

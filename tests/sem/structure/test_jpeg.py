@@ -1,0 +1,43 @@
+"""Where the metadata of a JPEG lie."""
+
+from __future__ import annotations
+
+import struct
+
+from edge.sem.structure import TRAILER, layout
+from edge.sem.structure.page import MAX_CHUNKS
+from tests.sem.making import encoded, specimen
+
+JPEG = encoded(specimen(48, 64), ".jpg")
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def contents(data: bytes) -> list[tuple[str, bytes]]:
+    return [(name, data[start : start + length]) for name, (start, length) in layout(data).chunks]
+
+
+def test_comments_and_application_segments_are_placed_in_the_order_of_the_file() -> None:
+    data = JPEG[:2] + segment(0xFE, b"kV=15") + segment(0xE5, b"maker") + segment(0xFE, b"WD=8") + JPEG[2:]
+    found = contents(data)
+    assert found[:3] == [("COM", b"kV=15"), ("APP5", b"maker"), ("COM", b"WD=8")]
+    assert found[3:] == contents(JPEG)  # OpenCV's own APP0, JFIF
+    assert layout(data).missing is None
+
+
+def test_bytes_behind_the_end_of_image_are_the_trailer() -> None:
+    assert contents(JPEG + b"[Main]\r\nkV=15")[-1] == (TRAILER, b"[Main]\r\nkV=15")
+
+
+def test_a_segment_that_is_cut_off_is_not_placed() -> None:
+    data = JPEG[:2] + segment(0xFE, b"kV=15")
+    assert layout(data[:-1]).missing
+    assert contents(data[:-1]) == []
+
+
+def test_more_segments_than_any_microscope_writes_are_not_remembered() -> None:
+    data = JPEG[:2] + segment(0xFE, b"x") * (MAX_CHUNKS + 50) + JPEG[2:]
+    assert len(layout(data).chunks) == MAX_CHUNKS
+    assert layout(data).missing is None
