@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -48,7 +49,11 @@ def link_or_copy(source: str, target: str) -> None:
 def run_bare(tmp_path_factory: pytest.TempPathFactory) -> RunBare:
     site = tmp_path_factory.mktemp("site")
     (site / "edge").symlink_to(ROOT / "edge")
-    for name in dependencies("sem-corrosion-edge", set()):
+    names = dependencies("sem-corrosion-edge", set())
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        # With ultralytics, OpenCV's other wheel has put its own cv2 over the headless one, with libraries of its own.
+        names.add(metadata.distribution("opencv-python").metadata["Name"])
+    for name in names:
         distribution = metadata.distribution(name)
         for top in {file.parts[0] for file in distribution.files or []} - {"..", "__pycache__"}:
             here = Path(str(distribution.locate_file(top)))
