@@ -47,7 +47,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge.config import DeviceSettings, MqttSettings
 from edge.errors import BrokerError, ConfigError, EdgeError, StateError
 from edge.journal import Journal, Message, Outgoing
-from edge.wire import encode as wire
+from edge.wire.command import decode_command, encode_response
+from edge.wire.failure import encode_tombstone, is_tombstone
+from edge.wire.status import encode_status
 
 log = logging.getLogger(__name__)
 
@@ -521,7 +523,7 @@ class Publisher:
     def status_payload(self, connected_at: datetime, offline: Literal["connection lost", "stopped"] | None = None) -> bytes:
         """An `edge.status/1` of this moment."""
         text = self.status()
-        return wire.status(
+        return encode_status(
             state=text.state if offline is None else "offline",
             reasons=text.reasons if offline is None else (offline,),
             connected_at=connected_at,
@@ -784,8 +786,8 @@ class _Session:
     def _bury(self, row: Outgoing, reason: str) -> None:
         """Make a dead letter of a row; a verdict leaves a tombstone, which the broker may refuse too."""
         grave = None
-        if row.role == "verdict" and row.payload is not None and not wire.is_tombstone(row.payload):
-            payload = wire.tombstone(
+        if row.role == "verdict" and row.payload is not None and not is_tombstone(row.payload):
+            payload = encode_tombstone(
                 seq=row.seq,
                 epoch=row.epoch,
                 kind="failure" if row.topic == "failure" else "inspection",
@@ -839,7 +841,7 @@ class _Session:
         request_id: str | None = None
         result, error = None, None
         try:
-            request_id, fields = wire.decode_command(name, asked.payload)
+            request_id, fields = decode_command(name, asked.payload)
             result = publisher.on_command(name, fields)
             self._look = True
         except (EdgeError, ValueError) as problem:
@@ -849,7 +851,7 @@ class _Session:
             error = f"internal error: {type(problem).__name__}; see the log"
         own = publisher.topic(f"command/{name}/response")
         topic = own if asked.response_topic is None or not self._may_answer_to(asked.response_topic) else asked.response_topic
-        payload = wire.response(
+        payload = encode_response(
             command=name, request_id=request_id, error=error, result=result, device=publisher.device, at=_now()
         )
         self._control.append(_Control("response", topic, payload, retain=False, correlation=asked.correlation))

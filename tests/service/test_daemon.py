@@ -39,7 +39,7 @@ from edge.service import health as vitals
 from edge.service import isolated as suspect
 from edge.service import systemd as notify
 from edge.service.daemon import Daemon, Decoded, Judged
-from edge.wire import encode as wire
+from edge.wire.failure import encode_failure
 from tests import ROOT
 from tests.conftest import pitted
 from tests.fakes.brokers import Heard, Listener, Mosquitto, eventually, needs_mosquitto
@@ -725,9 +725,9 @@ def test_an_image_that_is_given_up_does_not_wait_again_in_between(daemon: Daemon
     """The decode thread would begin it once more."""
     monkeypatch.setattr(suspect, "inspect_in_child", lambda *_: suspect.Died("exit status -9"))
     waited = []
-    encode = wire.encode_failure
     monkeypatch.setattr(
-        wire, "encode_failure", lambda *args, **more: waited.extend(daemon._journal.waiting()) or encode(*args, **more)
+        "edge.service.daemon.encode_failure",
+        lambda *args, **more: waited.extend(daemon._journal.waiting()) or encode_failure(*args, **more),
     )
     for _ in range(2):
         entry = begun(daemon, "a.png")

@@ -35,7 +35,12 @@ from edge.records import (
     Timing,
 )
 from edge.wire import documents, schema
-from edge.wire import encode as wire
+from edge.wire.command import decode_command, encode_response
+from edge.wire.encode import display_path, verdict_id
+from edge.wire.failure import encode_failure, encode_tombstone, is_tombstone
+from edge.wire.inspection import encode_inspection
+from edge.wire.status import encode_health, encode_status
+from edge.wire.summary import encode_summary
 from tests import ROOT
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -132,12 +137,12 @@ def failure(**changed: Any) -> Failure:
 
 
 def encoded(inspection: Inspection) -> dict[str, Any]:
-    message: dict[str, Any] = strict(wire.encode_inspection(inspection, inspection_id=ID, epoch=EPOCH, seq=42, device=DEVICE))
+    message: dict[str, Any] = strict(encode_inspection(inspection, inspection_id=ID, epoch=EPOCH, seq=42, device=DEVICE))
     return message
 
 
 def summarised(inspection: Inspection) -> dict[str, Any]:
-    message: dict[str, Any] = strict(wire.summary(inspection, inspection_id=ID, epoch=EPOCH, seq=42, device=DEVICE))
+    message: dict[str, Any] = strict(encode_summary(inspection, inspection_id=ID, epoch=EPOCH, seq=42, device=DEVICE))
     return message
 
 
@@ -154,11 +159,11 @@ def messages() -> dict[str, bytes]:
     """One message of every kind that is sent."""
     named: dict[str, Any] = {"epoch": EPOCH, "seq": 42, "device": DEVICE}
     return {
-        "inspection": wire.encode_inspection(example(), inspection_id=ID, **named),
-        "failure": wire.encode_failure(failure(), failure_id=ID, **named),
-        "summary": wire.summary(example(), inspection_id=ID, **named),
-        "tombstone": wire.tombstone(kind="inspection", verdict_id=ID, reason="Not authorized", at=AT, **named),
-        "status": wire.status(
+        "inspection": encode_inspection(example(), inspection_id=ID, **named),
+        "failure": encode_failure(failure(), failure_id=ID, **named),
+        "summary": encode_summary(example(), inspection_id=ID, **named),
+        "tombstone": encode_tombstone(kind="inspection", verdict_id=ID, reason="Not authorized", at=AT, **named),
+        "status": encode_status(
             state="degraded",
             reasons=["the folder is gone"],
             connected_at=AT,
@@ -168,19 +173,19 @@ def messages() -> dict[str, bytes]:
             device=DEVICE,
             at=AT,
         ),
-        "health": wire.health(
+        "health": encode_health(
             uptime_s=12.34,
-            queue=documents.Queue(images_waiting=1, images_suspect=0, unsent=2, oldest_unsent_s=0.5, dead_letters=0),
-            memory=documents.Memory(process_mib=300, available_mib=4000),
-            disk=documents.Disk(state_mib=10, free_mib=100_000),
-            gpu=documents.Gpu(name="NVIDIA", memory_used_mib=512, utilisation=0.5, temperature_c=None),
-            latency_ms=documents.Latency(count=10, p50=80, p95=120, p99=130),
+            queue=documents.QueueFields(images_waiting=1, images_suspect=0, unsent=2, oldest_unsent_s=0.5, dead_letters=0),
+            memory=documents.MemoryFields(process_mib=300, available_mib=4000),
+            disk=documents.DiskFields(state_mib=10, free_mib=100_000),
+            gpu=documents.GpuFields(name="NVIDIA", memory_used_mib=512, utilisation=0.5, temperature_c=None),
+            latency_ms=documents.LatencyFields(count=10, p50=80, p95=120, p99=130),
             clock_synced=None,
             versions={"edge": "0.1.0"},
             device=DEVICE,
             at=AT,
         ),
-        "response": wire.response(command="replay", request_id=None, error=None, result={"count": 3}, device=DEVICE, at=AT),
+        "response": encode_response(command="replay", request_id=None, error=None, result={"count": 3}, device=DEVICE, at=AT),
     }
 
 
@@ -190,7 +195,7 @@ def messages() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", list(messages()))
 def test_a_message_is_what_it_always_was(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an intended change write them again: `GOLDEN=write pytest tests/wire/test_wire.py`."""
-    monkeypatch.setattr("edge.wire.encode.__version__", "0.1.0")  # another release is no other message
+    monkeypatch.setattr("edge.wire.status.__version__", "0.1.0")  # another release is no other message
     path = GOLDEN / f"{name}.json"
     if os.environ.get("GOLDEN") == "write":
         path.parent.mkdir(exist_ok=True)
@@ -335,14 +340,14 @@ def test_the_summary_is_flat_and_has_always_the_same_keys() -> None:
 
 @pytest.mark.parametrize("code", FAILURE_CODES)
 def test_every_failure_says_where_to_look(code: str) -> None:
-    message = strict(wire.encode_failure(failure(code=code), failure_id=ID, epoch=None, seq=None, device=DEVICE))
+    message = strict(encode_failure(failure(code=code), failure_id=ID, epoch=None, seq=None, device=DEVICE))
     assert message["hint"]
     assert message["error"]["code"] == code
 
 
 def test_an_unknown_failure_code_is_refused() -> None:
     with pytest.raises(ValueError, match="code"):
-        wire.encode_failure(failure(code="odd"), failure_id=ID, epoch=None, seq=None, device=DEVICE)
+        encode_failure(failure(code="odd"), failure_id=ID, epoch=None, seq=None, device=DEVICE)
 
 
 # ------------------------------------------------------------------------------------------------------------ identities
@@ -350,29 +355,29 @@ def test_an_unknown_failure_code_is_refused() -> None:
 
 def test_a_verdict_id_is_a_version_5_uuid_that_never_changes() -> None:
     expected = uuid.uuid5(uuid.UUID(EPOCH), "batch/ä.tif\0002\0001")
-    assert wire.verdict_id(EPOCH, "batch/ä.tif", 2, 1) == str(expected)
+    assert verdict_id(EPOCH, "batch/ä.tif", 2, 1) == str(expected)
 
 
 def test_everything_that_makes_a_verdict_another_one_changes_its_id() -> None:
     ids = [
-        wire.verdict_id(EPOCH, "a.tif", 1, 1),
-        wire.verdict_id(ID, "a.tif", 1, 1),
-        wire.verdict_id(EPOCH, "b.tif", 1, 1),
-        wire.verdict_id(EPOCH, "a.tif", 2, 1),
-        wire.verdict_id(EPOCH, "a.tif", 1, 2),
-        wire.verdict_id(EPOCH, "a.tif", 1, 1, page=1),
-        wire.verdict_id(EPOCH, "a.tif", 1, 1, kind="failure"),
-        wire.verdict_id(EPOCH, "a\udcff.tif", 1, 1),
-        wire.verdict_id(EPOCH, "a\\xff.tif", 1, 1),
-        wire.verdict_id(EPOCH, "a.tif", 11, 1),
-        wire.verdict_id(EPOCH, "a.tif", 1, 11),
+        verdict_id(EPOCH, "a.tif", 1, 1),
+        verdict_id(ID, "a.tif", 1, 1),
+        verdict_id(EPOCH, "b.tif", 1, 1),
+        verdict_id(EPOCH, "a.tif", 2, 1),
+        verdict_id(EPOCH, "a.tif", 1, 2),
+        verdict_id(EPOCH, "a.tif", 1, 1, page=1),
+        verdict_id(EPOCH, "a.tif", 1, 1, kind="failure"),
+        verdict_id(EPOCH, "a\udcff.tif", 1, 1),
+        verdict_id(EPOCH, "a\\xff.tif", 1, 1),
+        verdict_id(EPOCH, "a.tif", 11, 1),
+        verdict_id(EPOCH, "a.tif", 1, 11),
     ]
     assert len(set(ids)) == len(ids)
 
 
 def test_bytes_that_are_no_text_are_shown() -> None:
-    assert wire.display_path(os.fsdecode(b"AN5_\xff\xfe.tif")) == r"AN5_\xff\xfe.tif"
-    assert wire.display_path("Prüfung/试样 1.tif") == "Prüfung/试样 1.tif"
+    assert display_path(os.fsdecode(b"AN5_\xff\xfe.tif")) == r"AN5_\xff\xfe.tif"
+    assert display_path("Prüfung/试样 1.tif") == "Prüfung/试样 1.tif"
 
 
 # ---------------------------------------------------------------------------------------------------------------- anything
@@ -466,19 +471,19 @@ def test_whatever_is_found_becomes_strict_json_of_its_schema(inspection: Inspect
 @given(any_text, any_text)
 def test_whatever_goes_wrong_becomes_strict_json(path: str, message: str) -> None:
     broken = failure(source=Source(path, path, None), message=message)
-    strict(wire.encode_failure(broken, failure_id=wire.verdict_id(EPOCH, path, 1, 1), epoch=EPOCH, seq=1, device=DEVICE))
+    strict(encode_failure(broken, failure_id=verdict_id(EPOCH, path, 1, 1), epoch=EPOCH, seq=1, device=DEVICE))
 
 
 # -------------------------------------------------------------------------------------------------------------- commands
 
 
 def test_an_empty_payload_is_an_empty_command() -> None:
-    assert wire.decode_command("rescan", b"") == (None, {})
+    assert decode_command("rescan", b"") == (None, {})
 
 
 def test_a_command_gives_its_fields_and_its_request_id() -> None:
     payload = json.dumps({"epoch": EPOCH, "first": 1, "last": 2, "request_id": "7"}).encode()
-    assert wire.decode_command("replay", payload) == ("7", {"epoch": EPOCH, "first": 1, "last": 2})
+    assert decode_command("replay", payload) == ("7", {"epoch": EPOCH, "first": 1, "last": 2})
 
 
 @pytest.mark.parametrize(
@@ -486,14 +491,14 @@ def test_a_command_gives_its_fields_and_its_request_id() -> None:
 )
 def test_a_malformed_command_is_refused_in_words(payload: bytes) -> None:
     with pytest.raises(ValueError, match="pause"):
-        wire.decode_command("pause", payload)
+        decode_command("pause", payload)
 
 
 def test_an_answer_with_undecodable_names_is_still_utf_8() -> None:
-    answer = wire.response(command="info", request_id=None, error=None, result={"a\udcff": ["b\udcfe"]}, device=DEVICE, at=AT)
+    answer = encode_response(command="info", request_id=None, error=None, result={"a\udcff": ["b\udcfe"]}, device=DEVICE, at=AT)
     assert strict(answer)["result"] == {"a\\xff": ["b\\xfe"]}
 
 
 def test_a_tombstone_is_known_by_its_payload() -> None:
-    assert wire.is_tombstone(messages()["tombstone"])
-    assert not wire.is_tombstone(messages()["inspection"])
+    assert is_tombstone(messages()["tombstone"])
+    assert not is_tombstone(messages()["inspection"])
