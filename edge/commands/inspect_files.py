@@ -15,7 +15,9 @@ from edge.folder.file import read_file
 from edge.inspection import overlay, parity
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.records import Failure, Inspection, Source, Timing
-from edge.wire import encode as wire
+from edge.wire.encode import display_path, verdict_id
+from edge.wire.failure import encode_failure
+from edge.wire.inspection import encode_inspection
 
 ONE_SHOT_EPOCH = "6f7a3c52-2f0e-5d55-9f0c-1c2c50d7a3b1"
 """Stands for the journal's epoch where there is no journal, so that the same file has the same id in every run."""
@@ -67,15 +69,15 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: Settings, *, as_
 
 def source_of(path: Path, called: str, sha256: str | None) -> Source:
     """Which file it is, in text that is always valid UTF-8."""
-    return Source(wire.display_path(path.name), wire.display_path(called), sha256)
+    return Source(display_path(path.name), display_path(called), sha256)
 
 
 def encode(inspection: Inspection, settings: Settings) -> bytes:
     """The inspection as `edge.inspection/1`, with no epoch and no seq: it stands in no journal."""
     source = inspection.source
     key = f"{source.sha256}/{source.path}"
-    identity = wire.verdict_id(ONE_SHOT_EPOCH, key, 1, 1, page=inspection.micrograph.page)
-    return wire.encode_inspection(inspection, inspection_id=identity, epoch=None, seq=None, device=settings.device)
+    identity = verdict_id(ONE_SHOT_EPOCH, key, 1, 1, page=inspection.micrograph.page)
+    return encode_inspection(inspection, inspection_id=identity, epoch=None, seq=None, device=settings.device)
 
 
 def describe(inspection: Inspection) -> str:
@@ -106,8 +108,8 @@ def describe(inspection: Inspection) -> str:
 def _tell_failure(source: Source, error: ImageError, settings: Settings, as_json: bool) -> None:
     if as_json:
         failure = Failure(source, error.code, error.message, datetime.now(timezone.utc))
-        identity = wire.verdict_id(ONE_SHOT_EPOCH, f"{source.sha256}/{source.path}", 1, 1, kind="failure")
-        document = wire.encode_failure(failure, failure_id=identity, epoch=None, seq=None, device=settings.device)
+        identity = verdict_id(ONE_SHOT_EPOCH, f"{source.sha256}/{source.path}", 1, 1, kind="failure")
+        document = encode_failure(failure, failure_id=identity, epoch=None, seq=None, device=settings.device)
         print(document.decode(), flush=True)
     else:
         print(f"{source.path}\n  FAILED     {error.code}: {error.message}", flush=True)
@@ -126,7 +128,7 @@ class _Names:
         if not self._out:
             return
         page = inspection.micrograph.page
-        stem = wire.display_path(path.stem) + (f".page{page + 1}" if inspection.micrograph.pages > 1 else "")
+        stem = display_path(path.stem) + (f".page{page + 1}" if inspection.micrograph.pages > 1 else "")
         name, number = stem, 1
         while self._taken.setdefault(name, (path, page)) != (path, page):
             number += 1

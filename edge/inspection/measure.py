@@ -1,4 +1,4 @@
-"""Regions in, their areas, diameters and outlines out, in pixels; `edge.wire.encode` adds µm where a scale is known."""
+"""Regions in, their areas, diameters and outlines out, in pixels; `edge.wire.inspection` adds µm where a scale is known."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from edge.config import DeviceSettings
 from edge.errors import EdgeError
 from edge.mqtt.connection import Received
 from edge.mqtt.session import Transient
-from edge.wire import encode as wire
 from edge.wire.channel import Publication
+from edge.wire.command import decode_command, encode_response
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Commands:
         request_id: str | None = None
         result, error = None, None
         try:
-            request_id, fields = wire.decode_command(name, asked.payload)
+            request_id, fields = decode_command(name, asked.payload)
             result = self.carry_out(name, fields)
         except (EdgeError, ValueError) as problem:
             error = str(problem)
@@ -56,7 +56,7 @@ class Commands:
             error = f"internal error: {type(problem).__name__}; see the log"
         own = f"{self.prefix}/command/{name}/response"
         wanted = asked.response_topic
-        payload = wire.response(
+        payload = encode_response(
             command=name,
             request_id=request_id,
             error=error,

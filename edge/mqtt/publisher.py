@@ -17,8 +17,9 @@ from edge.mqtt.connection import Received
 from edge.mqtt.session import Absent, Transient
 from edge.mqtt.standing import StandingConnection
 from edge.mqtt.threads import Connectivity
-from edge.wire import encode as wire
 from edge.wire.channel import Publication
+from edge.wire.failure import encode_tombstone, is_tombstone
+from edge.wire.status import encode_status
 
 log = logging.getLogger(__name__)
 
@@ -166,9 +167,9 @@ class _Contract:
     def bury(self, row: Outgoing, reason: str) -> Message | None:
         """A verdict leaves a tombstone, which the broker may refuse too; nothing takes the place of anything else."""
         self.status_stale.set()  # it counts the dead letters
-        if row.role != "verdict" or row.payload is None or wire.is_tombstone(row.payload):
+        if row.role != "verdict" or row.payload is None or is_tombstone(row.payload):
             return None
-        payload = wire.tombstone(
+        payload = encode_tombstone(
             seq=row.seq,
             epoch=row.epoch,
             kind="failure" if row.topic == "failure" else "inspection",
@@ -189,7 +190,7 @@ class _Contract:
     def _status_now(self, offline: Literal["connection lost", "stopped"] | None = None) -> Publication:
         """An `edge.status/1` of this moment."""
         text = self._status()
-        payload = wire.status(
+        payload = encode_status(
             state=text.state if offline is None else "offline",
             reasons=text.reasons if offline is None else (offline,),
             connected_at=self._connected_at,

@@ -43,7 +43,11 @@ from edge.journal import Entry, Journal, Message, Undrawn, Verdict
 from edge.mqtt.publisher import Publisher, StatusText
 from edge.records import Failure, FileBytes, Fingerprint, Inspection, Micrograph, Source, Timing
 from edge.service import health, isolated, systemd
-from edge.wire import encode as wire
+from edge.wire.encode import display_path, verdict_id
+from edge.wire.failure import encode_failure
+from edge.wire.inspection import encode_inspection
+from edge.wire.status import encode_health
+from edge.wire.summary import encode_summary
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -382,7 +386,7 @@ class Daemon:
         """Read and decode one image."""
         path = self._folder / entry.path
         settled_at = self._settled_at.pop(entry.path, time.monotonic())
-        source = Source(wire.display_path(path.name), wire.display_path(entry.path), None, entry.revision, entry.run)
+        source = Source(display_path(path.name), display_path(entry.path), None, entry.revision, entry.run)
         started = time.perf_counter()
         waited = Timing(wait=(time.monotonic() - settled_at) * 1e3)
         outcome: tuple[Micrograph, ...] | ImageError | None
@@ -611,7 +615,7 @@ class Daemon:
         return lambda first: [self._inspection_verdict(inspection, entry, seq) for seq, inspection in enumerate(outcome, first)]
 
     def _id(self, entry: Entry, kind: Literal["inspection", "failure"], page: int = 0) -> str:
-        return wire.verdict_id(self._journal.epoch, entry.path, entry.revision, entry.run, page=page, kind=kind)
+        return verdict_id(self._journal.epoch, entry.path, entry.revision, entry.run, page=page, kind=kind)
 
     def _picture_name(self, entry: Entry, inspection: Inspection) -> str:
         return f"{self._id(entry, 'inspection', inspection.micrograph.page)}.webp"
@@ -655,7 +659,7 @@ class Daemon:
         file = read_file(path, limits.max_bytes, within=self._folder)
         if file.sha256 != told["sha256"]:
             raise ImageError("unreadable", "the file is another one now")
-        source = Source(wire.display_path(path.name), wire.display_path(undrawn.path), file.sha256)
+        source = Source(display_path(path.name), display_path(undrawn.path), file.sha256)
         for page in sem.read(file.data, source.name, file.sidecars, limits, self._settings.inspect.pixel_size_nm):
             if page.page == told["page"]:
                 return pipeline.inspect(page, source)
@@ -670,8 +674,8 @@ class Daemon:
             "device": self._settings.device,
         }
         messages = [
-            Message("verdict", "inspection", wire.encode_inspection(inspection, **about)),
-            Message("summary", "summary", wire.summary(inspection, **about)),
+            Message("verdict", "inspection", encode_inspection(inspection, **about)),
+            Message("summary", "summary", encode_summary(inspection, **about)),
         ]
         if self._settings.mqtt.overlay:
             messages.append(Message("overlay", f"overlay/{identity}", None, self._picture_name(entry, inspection)))
@@ -679,9 +683,7 @@ class Daemon:
 
     def _failure_verdict(self, failure: Failure, entry: Entry, seq: int) -> Verdict:
         identity = self._id(entry, "failure")
-        payload = wire.encode_failure(
-            failure, failure_id=identity, epoch=self._journal.epoch, seq=seq, device=self._settings.device
-        )
+        payload = encode_failure(failure, failure_id=identity, epoch=self._journal.epoch, seq=seq, device=self._settings.device)
         return Verdict(identity, "failure", (Message("verdict", "failure", payload),))
 
     # What the publisher asks for, in its thread
@@ -692,7 +694,7 @@ class Daemon:
         return StatusText("degraded" if reasons else "online", reasons, counts["last_seq"], counts["dead_letters"])
 
     def _health(self) -> bytes:
-        return wire.health(
+        return encode_health(
             uptime_s=time.monotonic() - self._started_at,
             queue=health.queue(self._journal, time.time()),
             memory=health.memory(),
@@ -714,7 +716,7 @@ class Daemon:
             if entry is None:
                 raise ValueError("no inspection with this id is known here")
             self._new_work.set()
-            return {"path": wire.display_path(entry.path), "revision": entry.revision, "run": entry.run}
+            return {"path": display_path(entry.path), "revision": entry.revision, "run": entry.run}
         if name in ("pause", "resume"):
             (self._paused.set if name == "pause" else self._paused.clear)()
             log.info("%sd by command", name)
@@ -754,4 +756,4 @@ class Daemon:
 
 def shown(path: str) -> str:
     """A path on one line of the log."""
-    return wire.display_path(path).encode("unicode_escape").decode() if not path.isprintable() else path
+    return display_path(path).encode("unicode_escape").decode() if not path.isprintable() else path

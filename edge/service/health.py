@@ -28,21 +28,21 @@ class Latencies:
         """One more verdict."""
         self._seen.append((time.monotonic(), milliseconds))
 
-    def figures(self) -> documents.Latency | None:
+    def figures(self) -> documents.LatencyFields | None:
         """Percentiles, None when there was no verdict lately."""
         oldest = time.monotonic() - LATENCY_WINDOW_S
         recent = [value for at, value in tuple(self._seen) if at >= oldest]
         if not recent:
             return None
         p50, p95, p99 = (round(float(value), 3) for value in np.percentile(recent, [50, 95, 99]))
-        return documents.Latency(count=len(recent), p50=p50, p95=p95, p99=p99)
+        return documents.LatencyFields(count=len(recent), p50=p50, p95=p95, p99=p99)
 
 
-def queue(journal: Journal, now: float) -> documents.Queue:
+def queue(journal: Journal, now: float) -> documents.QueueFields:
     """What waits to be inspected and to be sent. now: seconds since 1970."""
     counts = journal.info()
     oldest = counts["oldest_unsent"]
-    return documents.Queue(
+    return documents.QueueFields(
         images_waiting=counts["images"]["waiting"] + counts["images"]["running"],
         images_suspect=counts["suspects"],
         unsent=counts["unsent"],
@@ -51,18 +51,18 @@ def queue(journal: Journal, now: float) -> documents.Queue:
     )
 
 
-def memory() -> documents.Memory:
+def memory() -> documents.MemoryFields:
     """Of this process and of the machine."""
-    return documents.Memory(
+    return documents.MemoryFields(
         process_mib=round(psutil.Process().memory_info().rss / 2**20, 1),
         available_mib=round(psutil.virtual_memory().available / 2**20, 1),
     )
 
 
-def disk(state_folder: Path, state_bytes: int) -> documents.Disk:
+def disk(state_folder: Path, state_bytes: int) -> documents.DiskFields:
     """Where the state folder lies. state_bytes: what it holds, as the last upkeep counted."""
     free = shutil.disk_usage(state_folder).free
-    return documents.Disk(state_mib=round(state_bytes / 2**20, 1), free_mib=round(free / 2**20, 1))
+    return documents.DiskFields(state_mib=round(state_bytes / 2**20, 1), free_mib=round(free / 2**20, 1))
 
 
 def clock_synced() -> bool | None:

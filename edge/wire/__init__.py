@@ -1,1 +1,9 @@
-"""An inspection in, messages out: encoding only."""
+"""An inspection in, messages out: encoding only.
+
+documents.py    the contract, field by field
+schema.py       from it: JSON Schemas and the AsyncAPI description
+encode.py       what all messages write alike
+inspection.py   and summary.py, failure.py, status.py, command.py: one kind of message each
+channel.py      the interface of a further wire format
+table.py        the further wire formats that there are
+"""

@@ -1,22 +1,25 @@
-"""A verdict in, what one outbound channel says of it out: the interface of every wire format, and the table of them.
+"""A verdict in, what one outbound channel says of it out: the interface of every wire format beside the contract's JSON.
 
-A channel is one connection to the broker with everything that is said on it. The plain JSON of the contract is the
-first; a format that needs retained announcements, topics outside the prefix or a will of its own is another row.
+A channel is one connection to the broker with everything that is said on it. A format that needs retained announcements,
+topics outside the prefix or a will of its own is another row of `edge.wire.table`; how to write one stands in
+docs/develop/add-a-wire-format.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from edge.config import Settings
 from edge.records import Failure, Inspection
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One MQTT message as the broker gets it. topic: the whole topic.  qos: 0 or 1.  retain: the broker keeps the last one."""
+    """One MQTT message as the broker gets it.
+
+    topic: the whole topic.  qos: 0 or 1; what is sent with 0 is never sent again.  retain: the broker keeps the last one.
+    """
 
     topic: str
     payload: bytes
@@ -40,40 +43,53 @@ class Numbered:
 class Channel(Protocol):
     """What is said on one connection. Encoding alone: it opens nothing, and every method answers at once.
 
+    A format inherits from this and writes what differs: all but `name` and `on_verdict` has an answer here.
+    The methods are called in the thread of the connection, and only there; `on_verdict` in the one that stores verdicts.
+    An exception is logged and costs what was asked for.
+
     name: short, lower case; stands in the journal beside each message, in the log and in the MQTT client id.
     """
 
     name: str
 
-    def will(self) -> Publication | None:
-        """What the broker is to publish when the connection dies; asked before each connection."""
-        ...
-
-    def announce(self) -> Sequence[Publication]:
-        """What is said first at each connection, before any verdict: births, discovery. Not kept when the broker is away."""
-        ...
-
     def on_verdict(self, numbered: Numbered) -> Sequence[Publication]:
-        """What is said of one verdict. Stored in the verdict's own transaction, sent in order, at least once."""
+        """What is said of one verdict. Stored in the verdict's own transaction, sent in order, at least once.
+
+        Asked again when that transaction fails, and long before the message is sent, perhaps in an earlier life of the
+        daemon: the answer depends on nothing but `numbered`. Its QoS is 1; `on_send` can lower it.
+        """
         ...
+
+    def will(self) -> Publication | None:
+        """What the broker is to publish when the connection dies; asked once before each try to connect.
+
+        We publish the same ourselves before we disconnect, because the broker then forgets it.
+        """
+        return None
 
     def subscriptions(self) -> Sequence[str]:
         """Topics to listen to, subscribed at each connection."""
-        ...
+        return ()
+
+    def announce(self) -> Sequence[Publication]:
+        """What is said first at each connection, before any verdict: births, discovery. Not kept when the broker is away."""
+        return ()
 
     def on_message(self, topic: str, payload: bytes) -> Sequence[Publication]:
-        """What is said in answer to a message on one of the `subscriptions`. Any exception is logged and answers nothing."""
-        ...
+        """What is said in answer to a message on one of the `subscriptions`, to a retained one too."""
+        return ()
 
+    def waits(self) -> bool:
+        """Whether verdicts must stay in the journal for now; asked before each is sent.
 
-@dataclass(frozen=True, slots=True)
-class ChannelRow:
-    """One wire format. wanted: whether the settings ask for it.  open: the channel for one life of the daemon."""
+        For a format whose receiver must be there first. What `announce` and `on_message` give is sent all the same.
+        """
+        return False
 
-    name: str
-    wanted: Callable[[Settings], bool]
-    open: Callable[[Settings], Channel]
+    def on_send(self, publication: Publication) -> Publication:
+        """`publication` as it is sent: the last look at each message, in the very order of the connection.
 
-
-CHANNELS: Final[tuple[ChannelRow, ...]] = ()
-"""Every format beside the contract's JSON, which is always there; see docs/develop/add-a-wire-format.md."""
+        For a format that counts its messages, or sends its verdicts with QoS 0. Called for all but the will, once each
+        time that the message is handed to the broker: a message that is sent again is seen again.
+        """
+        return publication

@@ -1,8 +1,12 @@
 """The messages as they stand on the wire, field by field: plain values in, checked documents out.
 
-These models are the contract. `edge.wire.schema` turns them into JSON Schemas, `edge.wire.encode` fills them. No field
-has a default, so none can be left out: what is not known is written as null. Units are in the names; `ts` is
-ISO 8601 in UTC with milliseconds, `ts_ms` the same moment as milliseconds since 1970.
+These models are the contract. `edge.wire.schema` turns them into JSON Schemas; the encoders beside it fill them, field by
+field as keyword arguments, so that mypy refuses a name that is misspelt or missing. No field has a default, so none can
+be left out: what is not known is written as null. Units are in the names; `ts` is ISO 8601 in UTC with milliseconds,
+`ts_ms` the same moment as milliseconds since 1970.
+
+A message is an `…Document`, an object inside of one is `…Fields`, so that nothing here has the name of a record or of a
+setting. Their docstrings and, less that ending, their names stand in the published schemas.
 """
 
 from __future__ import annotations
@@ -46,13 +50,28 @@ Flag = Literal[0, 1]
 Outline = list[tuple[int, int]]
 
 
+def published_name(name: str) -> str:
+    """What the schemas call the model of this class name.
+
+    >>> published_name("SummaryDocument"), published_name("SeverityFields")
+    ('Summary', 'Severity')
+    """
+    return name.removesuffix("Document").removesuffix("Fields")
+
+
 class Document(BaseModel):
     """Base of all that is sent: no field beyond those named, no NaN, no infinity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        model_title_generator=lambda model: published_name(model.__name__),
+    )
 
 
-class Device(Document):
+class DeviceFields(Document):
     """Which microscope."""
 
     site: Text
@@ -60,22 +79,22 @@ class Device(Document):
     id: Text
 
 
-class Event(Document):
+class EventDocument(Document):
     """What every message carries: when its event happened (not when it was sent), and where."""
 
     ts: Timestamp
     ts_ms: int
-    device: Device
+    device: DeviceFields
 
 
-class Instrument(Document):
+class InstrumentFields(Document):
     """Maker and type, as far as the file says."""
 
     vendor: Text | None
     model: Text | None
 
 
-class Image(Document):
+class ImageFields(Document):
     """The file, and how it was taken. Sizes are those stored, data bar included."""
 
     name: Text
@@ -89,7 +108,7 @@ class Image(Document):
     databar_px: Count
     captured_at: Text | None = Field(description="ISO 8601; without an offset when the file names no time zone")
     captured_tz: Text | None
-    instrument: Instrument
+    instrument: InstrumentFields
     acceleration_kv: float | None
     magnification: float | None
     pixel_size_nm: Positive | None
@@ -99,17 +118,17 @@ class Image(Document):
     grey_window: tuple[float, float] = Field(description="stored values that became 0 and 255")
 
 
-class Sample(BaseModel):
+class SampleFields(Document):
     """Fields found in the file's path, those of the configured named groups beside the two that are always there."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Text | bool | int | float | None]
 
     annealing_min: float | None
     exposure_h: float | None
 
 
-class Severity(Document):
+class SeverityFields(Document):
     """What stage 2 says of the whole field of view."""
 
     label: SeverityLabel
@@ -121,7 +140,7 @@ class Severity(Document):
     cam: list[list[Share]] = Field(description="rows from the top: where the image speaks for the label")
 
 
-class Diameters(Document):
+class DiametersFields(Document):
     """Equivalent circular diameters of all regions."""
 
     mean: NotNegative
@@ -130,7 +149,7 @@ class Diameters(Document):
     max: NotNegative
 
 
-class Corrosion(Document):
+class CorrosionFields(Document):
     """The measures of the whole field of view."""
 
     area_fraction: Share = Field(description="union of all masks over the image without its data bar")
@@ -138,10 +157,10 @@ class Corrosion(Document):
     area_um2: NotNegative | None
     density_per_mm2: NotNegative | None
     largest_um2: NotNegative | None
-    equivalent_diameter_um: Diameters | None
+    equivalent_diameter_um: DiametersFields | None
 
 
-class RegionSeverity(Document):
+class RegionSeverityFields(Document):
     """Weak: from a classifier whose labels are exposure times of whole fields of view."""
 
     label: SeverityLabel
@@ -149,11 +168,11 @@ class RegionSeverity(Document):
     weak: Literal[True]
 
 
-class Region(Document):
+class RegionFields(Document):
     """One connected region of corrosion, in pixels of the image as stored."""
 
     index: Count
-    class_: Text = Field(alias="class")
+    class_: Text = Field(serialization_alias="class")
     score: Share
     box_px: tuple[int, int, int, int] = Field(description="x, y, width, height")
     area_px: Count
@@ -161,12 +180,12 @@ class Region(Document):
     equivalent_diameter_um: NotNegative | None
     circularity: NotNegative | None = Field(description="null where a region is too small to have one")
     touches_edge: bool
-    severity: RegionSeverity | None
+    severity: RegionSeverityFields | None
     outline_px: Outline
     holes_px: list[Outline]
 
 
-class Quality(Document):
+class QualityFields(Document):
     """How far the picture itself can be trusted."""
 
     sharpness: NotNegative | None = Field(description="null for a picture of one single grey")
@@ -176,7 +195,7 @@ class Quality(Document):
     warnings: list[Text]
 
 
-class ModelFile(Document):
+class ModelFileFields(Document):
     """Enough to find the very same model again."""
 
     name: Text
@@ -184,17 +203,17 @@ class ModelFile(Document):
     sha256: Text
 
 
-class Model(Document):
+class ModelFields(Document):
     """What spoke, and on what it ran. A stage that was not run is null."""
 
-    segmenter: ModelFile | None
-    classifier: ModelFile | None
+    segmenter: ModelFileFields | None
+    classifier: ModelFileFields | None
     backend: Text
     precision: Text
     engine_sha256: Text | None
 
 
-class Timing(Document):
+class TimingFields(Document):
     """Milliseconds, 0 where a stage was not run."""
 
     wait: NotNegative
@@ -207,26 +226,26 @@ class Timing(Document):
     total: NotNegative
 
 
-class Inspection(Event):
+class InspectionDocument(EventDocument):
     """A verdict on one micrograph. `severity` is null when stage 2 was not run, `corrosion` when stage 1 was not."""
 
-    schema_: Literal["edge.inspection/1"] = Field(alias="schema")
+    schema_: Literal["edge.inspection/1"] = Field(serialization_alias="schema")
     inspection_id: Uuid
     epoch: Uuid | None
     seq: Number | None
-    image: Image
-    sample: Sample
-    severity: Severity | None
-    corrosion: Corrosion | None
-    regions: list[Region]
+    image: ImageFields
+    sample: SampleFields
+    severity: SeverityFields | None
+    corrosion: CorrosionFields | None
+    regions: list[RegionFields]
     regions_truncated: bool
-    quality: Quality
-    model: Model
+    quality: QualityFields
+    model: ModelFields
     settings_sha256: Text
-    timing_ms: Timing
+    timing_ms: TimingFields
 
 
-class FailedImage(Document):
+class FailedImageFields(Document):
     """The file that could not be inspected."""
 
     name: Text
@@ -236,29 +255,29 @@ class FailedImage(Document):
     run: Number
 
 
-class Error(Document):
+class ErrorFields(Document):
     """Why: a stable code for programs, a sentence for people."""
 
     code: FailureCode
     message: Text
 
 
-class Failure(Event):
+class FailureDocument(EventDocument):
     """A verdict on an image that could not be inspected."""
 
-    schema_: Literal["edge.failure/1"] = Field(alias="schema")
+    schema_: Literal["edge.failure/1"] = Field(serialization_alias="schema")
     failure_id: Uuid
     epoch: Uuid | None
     seq: Number | None
-    image: FailedImage
-    error: Error
+    image: FailedImageFields
+    error: ErrorFields
     hint: Text = Field(description="where to look")
 
 
-class Summary(Document):
+class SummaryDocument(Document):
     """The newest inspection, flat: numbers and short strings, null where unknown, the same keys always."""
 
-    schema_: Literal["edge.summary/1"] = Field(alias="schema")
+    schema_: Literal["edge.summary/1"] = Field(serialization_alias="schema")
     epoch: Uuid | None
     seq: Number | None
     ts: Timestamp
@@ -295,10 +314,10 @@ class Summary(Document):
     backend: Text
 
 
-class Tombstone(Event):
+class TombstoneDocument(EventDocument):
     """Stands in the place of a verdict that the broker can never take, so that its `seq` is not missed in vain."""
 
-    schema_: Literal["edge.tombstone/1"] = Field(alias="schema")
+    schema_: Literal["edge.tombstone/1"] = Field(serialization_alias="schema")
     epoch: Uuid | None
     seq: Number
     kind: Literal["inspection", "failure"]
@@ -306,12 +325,12 @@ class Tombstone(Event):
     reason: Text
 
 
-class Status(Event):
+class StatusDocument(EventDocument):
     """Whether the device is there, and what ails it. Of an offline status that the broker sent itself, `ts` is the
     moment of connecting: the broker got it then and keeps it unchanged.
     """
 
-    schema_: Literal["edge.status/1"] = Field(alias="schema")
+    schema_: Literal["edge.status/1"] = Field(serialization_alias="schema")
     state: Literal["online", "degraded", "offline"]
     reasons: list[Text]
     connected_at: Timestamp | None
@@ -321,7 +340,7 @@ class Status(Event):
     dead_letters: Count
 
 
-class Queue(Document):
+class QueueFields(Document):
     """Images on their way in, messages on their way out."""
 
     images_waiting: Count
@@ -331,21 +350,21 @@ class Queue(Document):
     dead_letters: Count
 
 
-class Memory(Document):
+class MemoryFields(Document):
     """Of this process, and what the machine has left."""
 
     process_mib: NotNegative
     available_mib: NotNegative
 
 
-class Disk(Document):
+class DiskFields(Document):
     """Where the state folder lies."""
 
     state_mib: NotNegative
     free_mib: NotNegative
 
 
-class Gpu(Document):
+class GpuFields(Document):
     """What the driver tells; null where it does not."""
 
     name: Text
@@ -354,7 +373,7 @@ class Gpu(Document):
     temperature_c: float | None
 
 
-class Latency(Document):
+class LatencyFields(Document):
     """From finished file to stored verdict, over the images of the last minutes."""
 
     count: Number
@@ -363,24 +382,24 @@ class Latency(Document):
     p99: NotNegative
 
 
-class Health(Event):
+class HealthDocument(EventDocument):
     """How the daemon itself does, every 10 s."""
 
-    schema_: Literal["edge.health/1"] = Field(alias="schema")
+    schema_: Literal["edge.health/1"] = Field(serialization_alias="schema")
     uptime_s: NotNegative
-    queue: Queue
-    memory: Memory
-    disk: Disk
-    gpu: Gpu | None
-    latency_ms: Latency | None
+    queue: QueueFields
+    memory: MemoryFields
+    disk: DiskFields
+    gpu: GpuFields | None
+    latency_ms: LatencyFields | None
     clock_synced: bool | None
     versions: dict[str, Text]
 
 
-class Response(Event):
+class ResponseDocument(EventDocument):
     """The answer to a command. `request_id` is that of the command, for clients without MQTT 5 correlation data."""
 
-    schema_: Literal["edge.response/1"] = Field(alias="schema")
+    schema_: Literal["edge.response/1"] = Field(serialization_alias="schema")
     command: Text
     request_id: Text | None
     ok: bool

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 
 from edge import __version__
 from edge.wire import documents
@@ -66,23 +67,31 @@ TOPICS: tuple[Topic, ...] = (
 """Every topic, in the order of the contract."""
 
 MESSAGES: Mapping[str, type[BaseModel]] = {
-    "inspection": documents.Inspection,
-    "failure": documents.Failure,
-    "tombstone": documents.Tombstone,
-    "summary": documents.Summary,
-    "status": documents.Status,
-    "health": documents.Health,
-    "response": documents.Response,
+    "inspection": documents.InspectionDocument,
+    "failure": documents.FailureDocument,
+    "tombstone": documents.TombstoneDocument,
+    "summary": documents.SummaryDocument,
+    "status": documents.StatusDocument,
+    "health": documents.HealthDocument,
+    "response": documents.ResponseDocument,
     **{f"command-{name}": model for name, model in documents.COMMANDS.items()},
 }
 """Every JSON message by the name of its schema."""
+
+
+class PublishedNames(GenerateJsonSchema):
+    """Names the parts of a schema as the contract does, whatever their classes are called."""
+
+    def normalize_name(self, name: str) -> str:
+        """The key below `$defs` for a class."""
+        return documents.published_name(super().normalize_name(name))
 
 
 def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema of one of `MESSAGES`. What we send has all its fields required, what we receive only some."""
     model = MESSAGES[name]
     received = issubclass(model, documents.Command)
-    schema = model.model_json_schema(mode="validation" if received else "serialization")
+    schema = model.model_json_schema(schema_generator=PublishedNames, mode="validation" if received else "serialization")
     return {"$schema": DIALECT, "$id": f"urn:edge:schema:{name}", **schema}
 
 

@@ -11,7 +11,7 @@ from edge.config import DeviceSettings
 from edge.journal import Journal, Message, Verdict
 from edge.mqtt.publisher import Publisher
 from edge.records import Fingerprint
-from edge.wire import encode as wire
+from edge.wire.encode import verdict_id
 from tests.fakes.brokers import Listener, Mosquitto
 
 DEVICE = DeviceSettings(site="plant-1", area="lab", id="sem-01")
@@ -25,16 +25,16 @@ def conclude(journal: Journal, name: str, *, filler: int = 0, picture: bytes | N
     """One verdict in the journal, as the pipeline would store it; its seq."""
     journal.ledger.admit(name, Fingerprint(1, 1))
     journal.ledger.begin(name)
-    verdict_id = wire.verdict_id(journal.epoch, name, 1, 1)
+    identity = verdict_id(journal.epoch, name, 1, 1)
 
     def make(seq: int) -> list[Verdict]:
-        body = {"schema": "edge.inspection/1", "inspection_id": verdict_id, "epoch": journal.epoch, "seq": seq}
+        body = {"schema": "edge.inspection/1", "inspection_id": identity, "epoch": journal.epoch, "seq": seq}
         messages = [Message("verdict", "inspection", json.dumps({**body, "filler": "x" * filler}).encode())]
         if picture is not None:
-            journal.pictures.write(f"{verdict_id}.png", picture)
-            messages.append(Message("overlay", f"overlay/{verdict_id}", None, f"{verdict_id}.png"))
+            journal.pictures.write(f"{identity}.png", picture)
+            messages.append(Message("overlay", f"overlay/{identity}", None, f"{identity}.png"))
         messages.append(Message("summary", "summary", json.dumps({"seq": seq}).encode()))
-        return [Verdict(verdict_id, "inspection", tuple(messages))]
+        return [Verdict(identity, "inspection", tuple(messages))]
 
     return journal.ledger.conclude(name, make)[0]
 
