@@ -3,7 +3,7 @@
     thread      does                                                                  waits for
     ---------   --------------------------------------------------------------------  ---------------------
     main        signals, systemd's watchdog, whether the others still move            a signal
-    scan        folder → the journal's ledger (`edge.folder.watch` decides what is finished) an event, the next look
+    scan        folder → the journal's ledger (`edge.folder.settle` decides what is finished) an event, the next look
     decode      the ledger's next image → pixels, at most two images ahead            new work
     inspect     pixels → verdict                                                      a decoded image
     tell        verdict → messages, stored in one transaction; then → picture         a verdict
@@ -35,8 +35,10 @@ import numpy as np
 from edge import __version__, sem
 from edge.config import Settings
 from edge.errors import BackendError, ConfigError, EdgeError, ImageError, ModelError, StateError, StateFullError
-from edge.folder import watch
+from edge.folder.events import FolderEvents
 from edge.folder.file import read_file
+from edge.folder.scan import FolderGone, Sighting, Wait, is_image, scan
+from edge.folder.settle import Settler
 from edge.inspection import overlay, parity
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.journal import Entry, Journal, Message, Undrawn, Verdict
@@ -239,12 +241,12 @@ class Daemon:
     def _scan(self) -> None:
         settings = self._settings.watch
         known = {path: entry.fingerprint for path, entry in self._journal.entries().items()}
-        settler = watch.Settler(settings.settle_s, known.get)
+        settler = Settler(settings.settle_s, known.get)
         denied: set[str] = set()
         first = self._journal.first_start
         backlog: set[str] = set()
         next_full = 0.0
-        with watch.FolderEvents(self._folder, self._look, recursive=settings.recursive, mode=settings.events) as events:
+        with FolderEvents(self._folder, self._look, recursive=settings.recursive, mode=settings.events) as events:
             while not self._stopping.is_set():
                 self._beat("scan")
                 told = self._look.is_set()
@@ -253,19 +255,19 @@ class Daemon:
                 now = time.monotonic()
                 due = settler.due(now)
                 # An event without an image's name (a folder came, a sidecar came, a command) asks for a look at everything.
-                full = now >= next_full or (told and not any(watch.is_image(path, settings.patterns) for path in closed))
+                full = now >= next_full or (told and not any(is_image(path, settings.patterns) for path in closed))
                 try:
                     events.check()
                     only = None if full else due | set(closed)
-                    found = watch.scan(self._folder, settings.patterns, settings.recursive, only=only, denied=denied)
+                    found = scan(self._folder, settings.patterns, settings.recursive, only=only, denied=denied)
                     sightings = list(found)
                     looked_s = time.monotonic() - now
                     if first:
                         backlog = self._first_look(sightings, known)
                         first = False
-                    look = settler.observe(sightings, now, closed, partial=not full)
-                    self._admit_finished(settler, look.ready, known, backlog)
-                except (watch.FolderGone, StateFullError) as error:
+                    ready = settler.observe(sightings, now, closed, partial=not full)
+                    self._admit_finished(settler, ready, known, backlog)
+                except (FolderGone, StateFullError) as error:
                     self._doubt("scan", str(error))
                     next_full = 0.0
                     self._look.wait(min(settings.rescan_s, RETRY_S))
@@ -278,10 +280,10 @@ class Daemon:
                 self._look.wait(max(0.0, min(next_full, next_full if next_due is None else next_due) - now))
 
     def _admit_finished(
-        self, settler: watch.Settler, ready: Sequence[watch.Sighting], known: dict[str, Fingerprint], backlog: set[str]
+        self, settler: Settler, ready: Sequence[Sighting], known: dict[str, Fingerprint], backlog: set[str]
     ) -> None:
         """Admit what is not worth waiting for; the first ones while the last of many are still being looked at."""
-        finished: list[watch.Sighting] = []
+        finished: list[Sighting] = []
         next_admission = time.monotonic() + ADMIT_S
         for sighting in ready:
             if self._stopping.is_set():
@@ -295,7 +297,7 @@ class Daemon:
                 next_admission = time.monotonic() + ADMIT_S
         self._admit(finished, known, backlog)
 
-    def _awaits_more(self, settler: watch.Settler, sighting: watch.Sighting, backlog: bool) -> bool:
+    def _awaits_more(self, settler: Settler, sighting: Sighting, backlog: bool) -> bool:
         """Whether a quiet file is worth waiting for: it is not whole, may still be filled, or may get a sidecar.
 
         Only its structure is looked at, no pixel is decoded. Each wait happens once for each content.
@@ -310,7 +312,7 @@ class Daemon:
         except (ImageError, MemoryError):
             return False  # The decode thread meets it again, where it is counted, and says so.
         whole = sem.completeness(file.data)
-        waits: list[tuple[watch.Wait, float]] = []
+        waits: list[tuple[Wait, float]] = []
         if whole.state is sem.State.INCOMPLETE:
             waits.append(("incomplete", settings.incomplete_s))
         elif whole.state is sem.State.ZERO_TAIL:
@@ -324,7 +326,7 @@ class Daemon:
                 return True
         return False
 
-    def _admit(self, finished: Sequence[watch.Sighting], known: dict[str, Fingerprint], backlog: set[str]) -> None:
+    def _admit(self, finished: Sequence[Sighting], known: dict[str, Fingerprint], backlog: set[str]) -> None:
         """Enter finished files into the ledger; new ones before those that were there at the first start."""
         now = time.monotonic()
         for old in (False, True):
@@ -336,7 +338,7 @@ class Daemon:
             known.update(batch)
             self._new_work.set()
 
-    def _first_look(self, sightings: Sequence[watch.Sighting], known: dict[str, Fingerprint]) -> set[str]:
+    def _first_look(self, sightings: Sequence[Sighting], known: dict[str, Fingerprint]) -> set[str]:
         """What lay in the folder before the first start: ignored, or inspected after everything new."""
         if self._settings.watch.existing == "ignore":
             there = {sighting.path: sighting.fingerprint for sighting in sightings}

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from edge import config
 from edge.errors import BackendError, ImageError, StateError
 from edge.folder import file as intake
-from edge.folder import watch
+from edge.folder.scan import Sighting
+from edge.folder.settle import Settler
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline
 from edge.journal import Entry, Journal
@@ -753,8 +754,8 @@ def test_the_first_of_many_files_are_admitted_while_the_last_are_looked_at(
     monkeypatch.setattr("edge.service.daemon.ADMIT_S", 0.0)
     waiting: list[int] = []
     monkeypatch.setattr(daemon, "_awaits_more", lambda *_: waiting.append(len(daemon._journal.waiting())))
-    files = [watch.Sighting(f"{number}.png", 1, 1, "file") for number in range(3)]
-    daemon._admit_finished(watch.Settler(0.0, {}.get), files, {}, set())
+    files = [Sighting(f"{number}.png", 1, 1, "file") for number in range(3)]
+    daemon._admit_finished(Settler(0.0, {}.get), files, {}, set())
     assert waiting == [0, 1, 2]
 
 
