@@ -39,7 +39,7 @@ VACUUM_ABOVE_BYTES: Final = 16 << 20
 VACUUM_STEP_BYTES: Final = 4 << 20
 
 State = Literal["waiting", "running", "done", "ignored"]
-Role = Literal["verdict", "overlay", "summary"]
+Role = Literal["verdict", "overlay", "summary", "channel"]
 Kind = Literal["inspection", "failure"]
 T = TypeVar("T")
 
@@ -71,6 +71,8 @@ class Message:
     topic: str
     payload: bytes | None
     picture: str | None = None
+    channel: str = ""
+    retain: bool = False
 
     def __post_init__(self) -> None:
         if (self.payload is None) == (self.picture is None):
