@@ -117,7 +117,8 @@ class Daemon:
             on_command=Commands(settings, journal, shared).carry_out,
             being_drawn=shared.being_drawn.__contains__,
         )
-        # MERGE: one publisher for each of `channels` joins this tuple; it is started, woken, watched and stopped below.
+        # MERGE: a ChannelPublisher for each of `channels` joins this tuple, with `on_trouble` a partial of
+        # shared.status.report(f"channel {channel.name}", …); start, wake, alive and stop below go over all of them.
         self._publishers: tuple[Publisher, ...] = (self._publisher,)
 
     def start(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.commands.demo import embedded_broker
 from edge.config import Settings
 from edge.errors import StateError
 from edge.journal import Journal
@@ -18,7 +19,7 @@ from edge.service.daemon import Daemon, run_guarded
 from edge.service.reports import Reports
 from edge.service.shared import Shared
 from edge.service.worker import Worker
-from tests.fakes.brokers import Listener, Mosquitto, eventually
+from tests.fakes.brokers import Listener, Mosquitto, eventually, free_port
 from tests.sem.making import specimen, tiff
 from tests.service.running_daemon import (
     COMMAND,
@@ -60,6 +61,29 @@ def test_every_file_gets_one_verdict_though_broker_and_daemon_are_killed(tmp_pat
         assert service.stop() == 0
     for name, data in {**good, **bad}.items():
         assert (service.folder / name).read_bytes() == data
+
+
+def test_a_daemon_killed_in_the_middle_of_images_gives_each_one_verdict_on_the_embedded_broker_too(tmp_path: Path) -> None:
+    images = {f"image_{number:02d}.png": png(number) for number in range(12)}
+    with (
+        embedded_broker(free_port()) as port,
+        Listener(port, f"{PREFIX}/#", protocol=311) as dashboard,
+        Service(tmp_path, port, mqtt={"protocol": 311}) as service,
+    ):
+        wait_until_online(dashboard)
+        for name, data in images.items():
+            service.put(name, data)
+        eventually(lambda: len(verdicts(dashboard)) >= 3, 60, "the first verdicts")
+        service.kill()
+        assert len(verdicts(dashboard)) < len(images)
+        service.start()
+        eventually(lambda: by_name(dashboard).keys() == images.keys(), 90, "all verdicts")
+        found = verdicts(dashboard)
+        assert Counter(verdict["image"]["name"] for verdict in found) == Counter([*images])
+        assert all(verdict["schema"] == "edge.inspection/1" and valid(verdict) for verdict in found)
+        assert sorted(verdict["seq"] for verdict in found) == list(range(1, len(images) + 1))
+        assert len({verdict["epoch"] for verdict in found}) == 1
+        assert service.stop() == 0
 
 
 def test_the_real_files_arrive_each_once(tmp_path: Path, broker: Mosquitto, shared_data: Path) -> None:
