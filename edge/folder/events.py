@@ -72,7 +72,7 @@ class FolderEvents:
     """Sets `wake` when a file in the folder was closed after writing or renamed into place, and remembers which.
 
     Best effort: whatever fails here is logged once, and rescans go on without it. Use as a context manager, and call
-    `check` at every rescan.
+    `check` at every rescan. It belongs to one thread; watchdog's only touches what `take` returns, under a mutex, and `wake`.
 
     mode: "off" never listens.  mounts: text of /proc/self/mounts.  state: "on", or "off: " and why.
     """

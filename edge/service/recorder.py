@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 class Recorder(Worker):
     """Stores each verdict with all its messages in one transaction.
 
-    channels: wire formats beside the contract's JSON, asked for their messages in this thread.
+    channels: wire formats beside the contract's JSON. Their `on_verdict` is called in this thread, inside the transaction,
+        and perhaps again for the same verdict when the disk was full. Their other methods belong to their publisher's thread.
     """
 
     name = "recorder"

@@ -19,8 +19,10 @@ from edge.service.daemon import Daemon, run_guarded
 from edge.service.reports import Reports
 from edge.service.shared import Shared
 from edge.service.worker import Worker
+from edge.wire.channel import Channel, ChannelRow
 from tests.fakes.brokers import Listener, Mosquitto, eventually, free_port
 from tests.sem.making import specimen, tiff
+from tests.service.echo import Echo
 from tests.service.running_daemon import (
     COMMAND,
     PREFIX,
@@ -173,7 +175,27 @@ def daemon(settings: Settings, journal: Journal) -> Iterator[Daemon]:
     """Wired, and not started."""
     made = Daemon(settings, journal)
     yield made
-    made._publisher.stop(0.0)
+    for publisher in made._publishers:
+        publisher.stop(0.0)
+
+
+def test_the_channels_that_the_settings_want_are_opened(
+    settings: Settings, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def row(name: str, wanted: bool) -> ChannelRow:
+        def open_channel(_: Settings) -> Channel:
+            opened.append(name)
+            return Echo(name)
+
+        return ChannelRow(name, lambda _: wanted, open_channel)
+
+    monkeypatch.setattr("edge.service.daemon.CHANNELS", (row("a", True), row("b", False), row("c", True)))
+    made = Daemon(settings, journal)
+    assert opened == ["a", "c"]
+    for publisher in made._publishers:
+        publisher.stop(0.0)
 
 
 def test_a_folder_that_hangs_is_reported(daemon: Daemon, settings: Settings, journal: Journal) -> None:
