@@ -113,14 +113,14 @@ def inspect(argv: Sequence[str] | None = None) -> int:
 
 def _images(paths: Sequence[str], settings: Settings) -> Iterator[tuple[Path, str]]:
     """Each image with the path that it is called by: below the folder named, or its own name."""
-    from edge.folder import watch
+    from edge.folder.scan import scan
 
     for name in paths:
         path = Path(name)
         if not path.is_dir():
             yield path, path.name
             continue
-        found = watch.scan(path, settings.watch.patterns, settings.watch.recursive)
+        found = scan(path, settings.watch.patterns, settings.watch.recursive)
         for below in sorted(sighting.path for sighting in found if sighting.kind != "not_a_file"):
             yield path / below, below
 

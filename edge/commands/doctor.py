@@ -19,7 +19,8 @@ from edge.backends.tensorrt import passport
 from edge.commands import inspect_files
 from edge.config import Settings, parse
 from edge.errors import EdgeError, ModelError, StateError
-from edge.folder import watch
+from edge.folder.events import network_file_system
+from edge.folder.scan import scan
 from edge.inspection import parity
 from edge.inspection.pipeline import Pipeline
 from edge.journal import Journal
@@ -167,9 +168,9 @@ def _folder(settings: Settings) -> Iterator[Finding]:
         cure = "give this user read and search permission"
         yield Finding("folder", "problem", f"{folder} cannot be read by this user", cure)
         return
-    count = sum(1 for _ in watch.scan(folder, settings.watch.patterns, settings.watch.recursive))
+    count = sum(1 for _ in scan(folder, settings.watch.patterns, settings.watch.recursive))
     yield Finding("folder", "ok", f"{folder} can be read and holds {count} images")
-    if kind := watch.network_file_system(folder, Path("/proc/self/mounts").read_text(errors="replace")):
+    if kind := network_file_system(folder, Path("/proc/self/mounts").read_text(errors="replace")):
         level: Level = "ok" if settings.watch.settle_s >= 3 else "note"
         cure = "" if level == "ok" else "set watch.settle_s = 3 or more: shares show files late and out of date"
         yield Finding(

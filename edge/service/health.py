@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -19,19 +20,22 @@ LATENCY_WINDOW_S = 600.0
 
 
 class Latencies:
-    """Milliseconds from finished file to stored verdict, over the last `LATENCY_WINDOW_S` seconds."""
+    """Milliseconds from finished file to stored verdict, over the last `LATENCY_WINDOW_S` seconds. One lock guards them."""
 
     def __init__(self) -> None:
+        self._mutex = threading.Lock()
         self._seen: deque[tuple[float, float]] = deque(maxlen=5000)
 
     def add(self, milliseconds: float) -> None:
         """One more verdict."""
-        self._seen.append((time.monotonic(), milliseconds))
+        with self._mutex:
+            self._seen.append((time.monotonic(), milliseconds))
 
     def figures(self) -> documents.LatencyFields | None:
         """Percentiles, None when there was no verdict lately."""
         oldest = time.monotonic() - LATENCY_WINDOW_S
-        recent = [value for at, value in tuple(self._seen) if at >= oldest]
+        with self._mutex:
+            recent = [value for at, value in self._seen if at >= oldest]
         if not recent:
             return None
         p50, p95, p99 = (round(float(value), 3) for value in np.percentile(recent, [50, 95, 99]))

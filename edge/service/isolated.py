@@ -23,6 +23,8 @@ from edge.folder.file import read_file
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.records import Inspection, Source
 
+DEATHS = 2
+"""So many deaths that the parent saw are needed to give an image up."""
 LONGEST_S = 300.0
 LAST_WORDS_S = 10.0
 """So long may a child that has closed its end of the pipe take to end."""

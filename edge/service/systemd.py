@@ -7,7 +7,7 @@ import os
 import socket
 
 
-def tell(*lines: str) -> None:
+def notify(*lines: str) -> None:
     """Send lines such as "READY=1" or "STATUS=…" to the service manager, if one asked for them."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -21,7 +21,7 @@ def tell(*lines: str) -> None:
 
 
 def watchdog_s() -> float | None:
-    """Seconds after which the manager kills a service that does not tell "WATCHDOG=1"; None when it does not watch."""
+    """Seconds after which the manager kills a service that does not send "WATCHDOG=1"; None when it does not watch."""
     text, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not text.isdigit() or (process and process != str(os.getpid())):
         return None

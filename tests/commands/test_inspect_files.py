@@ -13,7 +13,7 @@ from edge.commands.cli import inspect
 from edge.inspection.parity import sample_files
 from tests.conftest import pitted
 from tests.sem.making import encoded, fei, specimen, tiff
-from tests.service.test_daemon import valid
+from tests.service.running_daemon import valid
 
 
 @pytest.fixture(autouse=True)

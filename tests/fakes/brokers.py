@@ -141,22 +141,32 @@ class Listener:
     """A dashboard: subscribes, keeps everything in order, subscribes again after a lost connection.
 
     Its session outlives its connections, so that a broker with persistence delivers what it missed.
+    protocol: of MQTT, 5 or 311.
     """
 
-    def __init__(self, port: int, topics: str = "#", client_id: str = "dashboard", **login: str) -> None:
+    def __init__(self, port: int, topics: str = "#", client_id: str = "dashboard", *, protocol: int = 5, **login: str) -> None:
         self.heard: list[Heard] = []
         self._ready = threading.Event()
         self._topics = topics
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
+        v5 = protocol == 5
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=None if v5 else False,
+            protocol=mqtt.MQTTv5 if v5 else mqtt.MQTTv311,
+        )
         self._client.on_connect = self._subscribe
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._keep
         self._client.reconnect_delay_set(1, 1)
         if login:
             self._client.username_pw_set(login["username"], login["password"])
-        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        session.SessionExpiryInterval = 3600
-        self._client.connect("127.0.0.1", port, 30, clean_start=False, properties=session)
+        if v5:
+            session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            session.SessionExpiryInterval = 3600
+            self._client.connect("127.0.0.1", port, 30, clean_start=False, properties=session)
+        else:
+            self._client.connect("127.0.0.1", port, 30)
         self._client.loop_start()
         assert self._ready.wait(10), "no subscription"
 

@@ -1,0 +1,195 @@
+"""The watched folder in, a sighting of each matching name out: what a look at the folder finds, without opening a file."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+import re
+import stat
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal
+
+from edge.errors import EdgeError
+from edge.records import Fingerprint
+from edge.sem import sidecar_names
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["file", "not_a_file", "outside_folder", "unreadable"]
+Wait = Literal["incomplete", "zero_tail", "sidecar"]
+Stamp = tuple[int, int]
+"""Size in bytes and time of modification in ns."""
+
+UNFINISHED_ENDINGS: Final = ("~", ".tmp", ".part", ".partial", ".crdownload")
+
+
+class FolderGone(EdgeError):  # noqa: N818 - an outcome to wait through rather than a defect
+    """The watched folder is not there or cannot be listed, as when a share is unmounted. Nothing counts as deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One name that matches the patterns, as a look at the folder found it.
+
+    path: below the watched folder, as `os.fsdecode` gives it.
+    size: bytes.  mtime_ns: as the file system says; both 0 for what is not a file, as a folder's change all the time.
+    kind: "unreadable" is a file that this user may not read; "outside_folder" a symbolic link that leaves the folder.
+    sidecar: opaque text of the names, sizes and times of the files beside it that may describe it.
+    waited: the waits that `Settler.defer` began for this very content and that are over.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    kind: Kind
+    sidecar: str = ""
+    waited: frozenset[Wait] = frozenset()
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What the ledger compares."""
+        return Fingerprint(self.size, self.mtime_ns, self.kind != "unreadable", self.sidecar)
+
+
+def scan(
+    folder: Path,
+    patterns: Sequence[str],
+    recursive: bool = True,
+    *,
+    only: Collection[str] | None = None,
+    denied: set[str] | None = None,
+) -> Iterator[Sighting]:
+    """What matches `patterns` (file names, any case) in `folder`, in no order. Opens no file.
+
+    Hidden names and those of unfinished files (`x.tif.part`) are passed over, and so are hidden folders. Symbolic links
+    to folders are not followed.
+
+    only: look at these paths alone; the others are not even asked for.
+    denied: subfolders that could not be listed. Pass the same set to every scan to be warned of each once.
+    Raises FolderGone.
+    """
+    denied = set() if denied is None else denied
+    matches = _matcher(tuple(patterns))
+    inside = os.path.realpath(folder).rstrip("/") + "/"
+    if only is None:
+        below = [""]
+        while below:
+            here = below.pop()
+            listing = _listing(folder, here, denied)
+            if recursive:
+                below += [_join(here, entry.name) for entry in listing if entry.name[0] != "." and _is_folder(entry)]
+            yield from _sightings(here, listing, matches, inside)
+        return
+    names: dict[str, set[str]] = {}
+    for path in only:
+        here, name = os.path.split(path)
+        if (recursive or not here) and not any(part.startswith(".") for part in here.split("/")):
+            names.setdefault(here, set()).add(name)
+    for here, wanted in names.items():
+        yield from _sightings(here, _listing(folder, here, denied), matches, inside, wanted)
+
+
+@lru_cache(maxsize=8)
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    one_of = re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns), re.IGNORECASE)
+
+    def matches(name: str) -> bool:
+        return name[0] != "." and one_of.match(name) is not None and not name.lower().endswith(UNFINISHED_ENDINGS)
+
+    return matches
+
+
+def is_image(path: str, patterns: Sequence[str]) -> bool:
+    """Whether the name of `path` is one that `scan` looks for."""
+    return _matcher(tuple(patterns))(path.rpartition("/")[2])
+
+
+def _join(here: str, name: str) -> str:
+    return f"{here}/{name}" if here else name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # Some file systems have to be asked, and it may be gone by then.
+        return False
+
+
+def _listing(folder: Path, here: str, denied: set[str]) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(os.path.join(folder, here)) as entries:  # noqa: PTH118 - keeps bytes that are no UTF-8 as they are
+            listing = list(entries)
+    except OSError as error:
+        if not here:
+            raise FolderGone(
+                f"cannot list the watched folder {folder}: {error.strerror or error}; mount the share or give the service's"
+                " user access: it is looked for again at every rescan"
+            ) from error
+        if not isinstance(error, FileNotFoundError | NotADirectoryError) and here not in denied:
+            denied.add(here)
+            log.warning("cannot list %r in the watched folder, its images are not inspected: %s", here, error.strerror or error)
+        return []
+    denied.discard(here)
+    return listing
+
+
+def _sightings(
+    here: str,
+    listing: list[os.DirEntry[str]],
+    matches: Callable[[str], bool],
+    inside: str,
+    wanted: Collection[str] | None = None,
+) -> Iterator[Sighting]:
+    images: list[os.DirEntry[str]] = []
+    beside: list[os.DirEntry[str]] = []
+    for entry in listing:
+        looked_for = wanted is None or entry.name in wanted
+        (images if looked_for and matches(entry.name) else beside).append(entry)
+    by_folded_name: dict[str, list[os.DirEntry[str]]] = {}
+    if images:
+        for entry in beside:
+            by_folded_name.setdefault(entry.name.casefold(), []).append(entry)
+    for entry in images:
+        sighting = _sighting(_join(here, entry.name), entry, inside)
+        if sighting is None:
+            continue
+        # Most microscopes write no sidecars at all: then a folder of many images is looked at in half the time.
+        if by_folded_name and sighting.kind in ("file", "unreadable"):
+            sidecar = _sidecar_text(entry.name, by_folded_name, matches)
+            if sidecar:
+                sighting = replace(sighting, sidecar=sidecar)
+        yield sighting
+
+
+def _sighting(path: str, entry: os.DirEntry[str], inside: str) -> Sighting | None:
+    """None for what is gone, or a link that leads nowhere (yet)."""
+    try:
+        if entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside):
+            return Sighting(path, 0, entry.stat(follow_symlinks=False).st_mtime_ns, "outside_folder")
+        status = entry.stat()
+    except PermissionError:
+        return Sighting(path, 0, 0, "unreadable")
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return Sighting(path, 0, 0, "not_a_file")
+    kind: Kind = "file" if os.access(entry.path, os.R_OK) else "unreadable"
+    return Sighting(path, status.st_size, status.st_mtime_ns, kind)
+
+
+def _sidecar_text(name: str, by_folded_name: Mapping[str, list[os.DirEntry[str]]], matches: Callable[[str], bool]) -> str:
+    """An image is never the sidecar of another, whether all images were looked for or some."""
+    lines = []
+    for folded in {side.casefold() for side in sidecar_names(name)}:
+        for beside in by_folded_name.get(folded, ()):
+            try:
+                status = beside.stat()
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode) and not matches(beside.name):
+                lines.append(f"{beside.name}\t{status.st_size}\t{status.st_mtime_ns}")
+    return "\n".join(sorted(lines))

@@ -1,0 +1,66 @@
+"""A command of the contract in, what it came to out: replay, inspect, pause, resume, rescan, info.
+
+Called in the publisher's thread, and does not block; what a command changes, the threads meet in `Shared` or the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from edge import __version__
+from edge.config import Settings
+from edge.journal import Journal
+from edge.service.shared import Shared
+from edge.wire.encode import display_path
+
+log = logging.getLogger(__name__)
+
+
+class Commands:
+    """What a dashboard may ask for."""
+
+    def __init__(self, settings: Settings, journal: Journal, shared: Shared) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._shared = shared
+
+    def carry_out(self, name: str, fields: dict[str, Any]) -> Mapping[str, Any] | None:
+        """Carry out one command; its fields are checked already. Raises ValueError with the reason."""
+        if name == "replay":
+            return {"messages": self._journal.outbox.replay(str(fields["epoch"]), fields["first"], fields["last"])}
+        if name == "inspect":
+            return self._inspect_again(str(fields["inspection_id"]))
+        if name in ("pause", "resume"):
+            return self._pause(name == "pause")
+        if name == "rescan":
+            self._shared.scan_now.set()
+            return {}
+        return self._info()
+
+    def _inspect_again(self, verdict_id: str) -> dict[str, Any]:
+        entry = self._journal.ledger.again(verdict_id)
+        if entry is None:
+            raise ValueError("no inspection with this id is known here")
+        self._shared.new_work.set()
+        return {"path": display_path(entry.path), "revision": entry.revision, "run": entry.run}
+
+    def _pause(self, wanted: bool) -> dict[str, Any]:
+        paused = self._shared.paused
+        (paused.set if wanted else paused.clear)()
+        log.info("%s by command", "paused" if wanted else "resumed")
+        self._shared.new_work.set()
+        self._shared.status.changed()
+        return {"paused": paused.is_set()}
+
+    def _info(self) -> dict[str, Any]:
+        backend, precision = self._shared.figures.runs_on
+        return {
+            "version": __version__,
+            "backend": backend,
+            "precision": precision,
+            "epoch": self._journal.epoch,
+            "settings_sha256": self._settings.inspection_sha256(),
+            **{key: value for key, value in self._journal.info().items() if key != "epoch"},
+        }

@@ -1,0 +1,129 @@
+"""Decoded images in, inspections out: the work of the inspector thread, which opens the models and owns them."""
+
+from __future__ import annotations
+
+import logging
+import queue
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from edge.errors import BackendError, ImageError
+from edge.inspection import parity
+from edge.inspection.pipeline import Pipeline
+from edge.journal import Entry
+from edge.records import Inspection, Micrograph, Source, Timing
+from edge.service import isolated
+from edge.service.pictures import draw_missing
+from edge.service.shared import Decoded, Inspected
+from edge.service.worker import Worker, printable
+
+log = logging.getLogger(__name__)
+
+BLANK: Final = Micrograph(np.zeros((64, 64), np.uint8), 64, 64)
+
+
+class Inspector(Worker):
+    """Runs the networks. A network that is broken ends the process; any other defect costs one image."""
+
+    name = "inspector"
+
+    def run(self) -> None:
+        """Load the models, draw what an earlier life left undrawn, inspect until stopped."""
+        try:
+            with self._working_pipeline() as pipeline:
+                self.shared.models_loaded.set()
+                self.shared.status.report("start", None)
+                draw_missing(self, pipeline)
+                self.shared.new_work.set()
+                self._inspect_until_stopped(pipeline)
+        finally:
+            self.shared.inspector_ended.set()
+
+    def _inspect_until_stopped(self, pipeline: Pipeline) -> None:
+        while not self.shared.stopping.is_set():
+            self.beat()
+            try:
+                decoded = self.shared.decoded.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            inspected = self._inspect(pipeline, decoded)
+            if inspected is not None:
+                self.hand_over(self.shared.inspected, inspected, self.shared.failed.is_set)
+
+    def _working_pipeline(self) -> Pipeline:
+        """The pipeline in the precision that passed its gate, or in float32 where that no longer runs. Raises BackendError."""
+        precision, why = parity.gated_precision(self.settings, self.journal.folder)
+        try:
+            pipeline = self._tried_pipeline(precision)
+        except BackendError as error:
+            if precision == "float32":
+                raise
+            log.warning("%s does not run, so float32 does: %s", precision, error)
+            pipeline, why = self._tried_pipeline("float32"), f"{precision} did not run"
+        models = pipeline.models
+        self.shared.figures.runs_on = (models.backend, models.precision)
+        log.info("models run on %s in %s: %s", models.backend, models.precision, why)
+        return pipeline
+
+    def _tried_pipeline(self, precision: str) -> Pipeline:
+        """One that has inspected a blank image and a shipped one.
+
+        A library that loads but cannot run must end the service before any image is blamed for it. And what is compiled
+        at its first use should not make the first image wait.
+        """
+        pipeline = Pipeline(self.settings, precision=precision)
+        try:
+            for tried in (BLANK, *parity.sample_micrographs(1)):
+                pipeline.inspect(tried, Source("sample", "sample", None))
+        except BaseException:
+            pipeline.close()
+            raise
+        return pipeline
+
+    def _inspect(self, pipeline: Pipeline, decoded: Decoded) -> Inspected | None:
+        """Inspect one image; None when that was stopped or has to be tried again."""
+        entry, source = decoded.entry, decoded.source
+        outcome: list[Inspection] | ImageError | None
+        if decoded.outcome is None:
+            outcome, source = self._inspect_suspect(entry, source)
+        elif isinstance(decoded.outcome, ImageError):
+            outcome = decoded.outcome
+        else:
+            outcome = self._inspect_pages(pipeline, decoded.outcome, source, decoded.spent)
+        return None if outcome is None else Inspected(entry, source, outcome, decoded.settled_at)
+
+    def _inspect_suspect(self, entry: Entry, source: Source) -> tuple[list[Inspection] | ImageError | None, Source]:
+        """The outcome for an image that was begun and not finished, with what is known of its source by then."""
+        child = isolated.inspect_in_child(self.settings, self.folder / entry.path, source)
+        if isinstance(child, isolated.Refused):
+            return child.error, replace(source, sha256=child.sha256)
+        if not isinstance(child, isolated.Died):
+            return child, source
+        deaths = entry.deaths + 1
+        log.warning("%s: inspecting it killed the process (%s)", printable(entry.path), child.how)
+        if deaths >= isolated.DEATHS:
+            return ImageError("crashed", f"inspecting it killed the process {deaths} times ({child.how})"), source
+        self.store(lambda: self.journal.ledger.died(entry.path))
+        self.shared.begun.discard([entry.path])
+        self.shared.new_work.set()
+        return None, source
+
+    def _inspect_pages(
+        self, pipeline: Pipeline, pages: tuple[Micrograph, ...], source: Source, spent: Timing
+    ) -> list[Inspection] | ImageError | None:
+        each = spent.shared_by(len(pages))
+        inspections = []
+        try:
+            for page in pages:
+                if self.shared.stopping.is_set():
+                    return None
+                self.beat()
+                inspections.append(pipeline.inspect(page, source, spent=each))
+        except BackendError:
+            raise  # the network itself is broken: the process starts anew
+        except Exception as error:  # a defect of ours must cost this image alone
+            log.exception("%s: inspecting it failed", printable(source.path))
+            return ImageError("internal", f"inspecting it failed: {error!r}")
+        return inspections

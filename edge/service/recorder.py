@@ -1,0 +1,87 @@
+"""Inspections in, verdicts in the journal and then pictures beside it out: the work of the recorder thread.
+
+It works beside the next image's networks, since encoding, the disk and drawing take as long as they do.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Sequence
+
+from edge.config import Settings
+from edge.errors import ImageError, StateError
+from edge.journal import Entry, Journal
+from edge.records import Inspection, Source
+from edge.service.messages import VerdictEncoder
+from edge.service.pictures import draw
+from edge.service.shared import Shared
+from edge.service.worker import Worker, printable
+from edge.wire.channel import Channel
+
+log = logging.getLogger(__name__)
+
+
+class Recorder(Worker):
+    """Stores each verdict with all its messages in one transaction.
+
+    channels: wire formats beside the contract's JSON. Their `on_verdict` is called in this thread, inside the transaction,
+        and perhaps again for the same verdict when the disk was full. Their other methods belong to their publisher's thread.
+    """
+
+    name = "recorder"
+
+    def __init__(self, settings: Settings, journal: Journal, shared: Shared, channels: Sequence[Channel] = ()) -> None:
+        super().__init__(settings, journal, shared)
+        self._encoder = VerdictEncoder(settings, journal.epoch, channels)
+
+    def run(self) -> None:
+        """Record until the inspector has ended and nothing of it is left."""
+        shared = self.shared
+        while True:
+            self.beat()
+            try:
+                inspected = shared.inspected.get(timeout=0.2)
+            except queue.Empty:
+                if shared.inspector_ended.is_set():
+                    return
+                continue
+            self._record(inspected.entry, inspected.source, inspected.outcome)
+            shared.figures.latencies.add((time.monotonic() - inspected.settled_at) * 1e3)
+
+    def _record(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError) -> None:
+        """Store the verdict with its messages; then draw its pictures, which nobody who waits for the verdict waits for."""
+        inspections = outcome if self.settings.mqtt.overlay and not isinstance(outcome, ImageError) else []
+        pictures = {self._encoder.picture_name(entry, inspection): inspection for inspection in inspections}
+        # Before the outbox names them: an overlay whose picture is neither there nor drawn is not sent.
+        self.shared.being_drawn.add(pictures)
+        try:
+            seqs = self.store(lambda: self.journal.ledger.conclude(entry.path, self._encoder.verdicts(entry, source, outcome)))
+        except StateError:
+            raise
+        except Exception as error:  # a defect in encoding must cost this image alone
+            if isinstance(outcome, ImageError):
+                raise
+            log.exception("%s: its verdict cannot be told", printable(entry.path))
+            self.shared.being_drawn.discard(pictures)
+            self._record(entry, source, ImageError("internal", f"its verdict cannot be told: {error!r}"))
+            return
+        if seqs is None:
+            return
+        self.shared.begun.discard([entry.path])
+        self.shared.wake_publishers()
+        _log_verdict(entry, outcome, seqs[0])
+        for name, inspection in pictures.items():
+            draw(self, name, inspection)
+
+
+def _log_verdict(entry: Entry, outcome: list[Inspection] | ImageError, seq: int) -> None:
+    """One line of the log for each verdict."""
+    if isinstance(outcome, ImageError):
+        log.warning("%s: %s: %s (seq %d)", printable(entry.path), outcome.code, outcome.message, seq)
+        return
+    for number, inspection in enumerate(outcome, seq):
+        severity = f"{inspection.severity.label} {inspection.severity.confidence:.0%}, " if inspection.severity else ""
+        found = f"{len(inspection.regions)} regions, {inspection.measures.area_fraction:.2%} of the area"
+        log.info("%s: %s%s in %.0f ms (seq %d)", printable(entry.path), severity, found, inspection.timing.total, number)

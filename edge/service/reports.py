@@ -1,0 +1,45 @@
+"""What the threads share in, the daemon's part of `edge.status/1` and an `edge.health/1` out, in the publisher's thread."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+from edge.config import Settings
+from edge.journal import Journal
+from edge.mqtt.publisher import StatusText
+from edge.service import health
+from edge.service.shared import Shared
+from edge.wire.status import encode_health
+
+
+class Reports:
+    """What the service says of itself. Both methods only read, and do not block."""
+
+    def __init__(self, settings: Settings, journal: Journal, shared: Shared) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._shared = shared
+        self._started_at = time.monotonic()
+
+    def status(self) -> StatusText:
+        """Online, or degraded and why."""
+        reasons = self._shared.status.problems() + (("paused: by command",) if self._shared.paused.is_set() else ())
+        counts = self._journal.info()
+        return StatusText("degraded" if reasons else "online", reasons, counts["last_seq"], counts["dead_letters"])
+
+    def health(self) -> bytes:
+        """An `edge.health/1` of this moment."""
+        figures = self._shared.figures
+        return encode_health(
+            uptime_s=time.monotonic() - self._started_at,
+            queue=health.queue(self._journal, time.time()),
+            memory=health.memory(),
+            disk=health.disk(self._journal.folder, figures.state_bytes),
+            gpu=None,
+            latency_ms=figures.latencies.figures(),
+            clock_synced=health.clock_synced(),
+            versions=health.versions(*figures.runs_on),
+            device=self._settings.device,
+            at=datetime.now(timezone.utc),
+        )

@@ -1,0 +1,212 @@
+"""What two threads of the service both touch, and what protects it.
+
+    what            written by                        read by                  protected by
+    --------------  --------------------------------  -----------------------  ------------------------------------
+    the journal     scanner, decoder, inspector,      all                      its own mutex
+                    recorder, upkeep, publisher
+    decoded         decoder                           inspector                a bounded queue
+    inspected       inspector                         recorder                 a bounded queue
+    events          see `Shared`                      see `Shared`             `threading.Event`
+    status          all                               main, publisher          a lock in `Status`
+    begun           decoder, inspector, recorder      main, at the end         a lock in `Names`
+    being_drawn     main, inspector, recorder         publisher                a lock in `Names`
+    settled_at      scanner                           decoder                  a lock in `SettlingTimes`
+    figures         see `Figures`                     publisher                one writer each, which replaces it whole
+    failure         the thread that fails             main                     replaced whole, before `failed` is set
+
+Everything else belongs to one thread alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from edge.errors import ImageError
+from edge.journal import Entry
+from edge.records import Inspection, Micrograph, Source, Timing
+from edge.service.health import Latencies
+
+log = logging.getLogger(__name__)
+
+AHEAD: Final = 2
+"""Images that are decoded and wait for the networks."""
+WATCHED_THREADS: Final = ("scanner", "decoder", "inspector", "recorder")
+"""Threads that must show signs of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One image on its way from the decoder to the inspector.
+
+    outcome: its pages, why there are none, or None for a suspect, which is read and inspected in a child.
+    settled_at: when it was finished, monotonic seconds.
+    """
+
+    entry: Entry
+    source: Source
+    outcome: tuple[Micrograph, ...] | ImageError | None
+    spent: Timing
+    settled_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """One image on its way from the inspector to the recorder: an inspection for each page, or why there is none."""
+
+    entry: Entry
+    source: Source
+    outcome: list[Inspection] | ImageError
+    settled_at: float
+
+
+class Names:
+    """A set of names that several threads change, under one lock."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._names: set[str] = set()
+
+    def add(self, names: Iterable[str]) -> None:
+        """Add all of `names`."""
+        with self._mutex:
+            self._names.update(names)
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Take `names` away, those that are there."""
+        with self._mutex:
+            self._names.difference_update(names)
+
+    def __contains__(self, name: object) -> bool:
+        with self._mutex:
+            return name in self._names
+
+    def all(self) -> tuple[str, ...]:
+        """Those that are there now."""
+        with self._mutex:
+            return tuple(self._names)
+
+
+class SettlingTimes:
+    """When each path was found finished, monotonic seconds, until its image is begun. One lock guards them."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._times: dict[str, float] = {}
+
+    def put(self, paths: Iterable[str], moment: float) -> None:
+        """All of `paths` were found finished at `moment`."""
+        with self._mutex:
+            self._times.update(dict.fromkeys(paths, moment))
+
+    def take(self, path: str) -> float:
+        """When `path` was found finished; now, where that was in an earlier life."""
+        with self._mutex:
+            return self._times.pop(path, time.monotonic())
+
+
+class Status:
+    """Why the service is degraded, and when each thread last moved; one lock guards both.
+
+    changed: called after each change, without the lock; it must not block.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
+        self._mutex = threading.Lock()
+        self._problems = {"start": "the models are being loaded"}
+        self._moved_at = dict.fromkeys(WATCHED_THREADS, time.monotonic())
+
+    def report(self, key: str, problem: str | None) -> None:
+        """Note a reason why the state is degraded, or that it is gone. Each key belongs to one thread."""
+        with self._mutex:
+            before = self._problems.get(key)
+            if before == problem:
+                return
+            if problem is None:
+                del self._problems[key]
+            else:
+                self._problems[key] = problem
+        if problem is None:
+            log.info("over: %s", before)
+        else:
+            log.warning("%s", problem)
+        self.changed()
+
+    def problems(self) -> tuple[str, ...]:
+        """Each reason once, in the order in which they came up; none when all is well."""
+        with self._mutex:
+            return tuple(dict.fromkeys(self._problems.values()))
+
+    def beat(self, thread: str) -> None:
+        """A sign of life."""
+        with self._mutex:
+            self._moved_at[thread] = time.monotonic()
+
+    def silent_s(self, *threads: str) -> float:
+        """Seconds since the last sign of life of the one of `threads` that is silent longest."""
+        with self._mutex:
+            return time.monotonic() - min(self._moved_at[thread] for thread in threads)
+
+
+class Figures:
+    """What threads measure and the publisher's thread sends.
+
+    backend, precision of the models that run: `runs_on`, set by the inspector.
+    state_bytes: what the state folder holds, set by upkeep.
+    latencies: added to by the recorder; it has a lock of its own.
+    The first two are replaced whole by their one writer, so that no reader sees half of one.
+    """
+
+    def __init__(self) -> None:
+        self.runs_on = ("none", "none")
+        self.state_bytes = 0
+        self.latencies = Latencies()
+
+
+class Shared:
+    """Made once by the daemon and handed to every thread.
+
+        event            set by                                    cleared by   waited for or read by
+        ---------------  ----------------------------------------  -----------  ---------------------
+        stopping         main                                      –            all
+        failed           the thread that fails                     –            main, inspector
+        models_loaded    inspector                                 –            main, decoder
+        new_work         scanner, inspector, commands, main        decoder      decoder
+        scan_now         folder events, commands, main             scanner      scanner
+        paused           commands                                  commands     decoder, publisher
+        state_full       upkeep                                    upkeep       decoder
+        inspector_ended  inspector                                 –            recorder
+
+    failure: what ended a thread, which ends the process.
+    wake_publishers: the outbox or a picture is there; may be called from any thread, and does not block.
+    """
+
+    def __init__(self, *, wake_publishers: Callable[[], None], status_changed: Callable[[], None]) -> None:
+        self.stopping = threading.Event()
+        self.failed = threading.Event()
+        self.models_loaded = threading.Event()
+        self.new_work = threading.Event()
+        self.scan_now = threading.Event()
+        self.paused = threading.Event()
+        self.state_full = threading.Event()
+        self.inspector_ended = threading.Event()
+        self.decoded: queue.Queue[Decoded] = queue.Queue(maxsize=AHEAD)
+        self.inspected: queue.Queue[Inspected] = queue.Queue(maxsize=1)
+        self.status = Status(status_changed)
+        self.begun = Names()
+        self.being_drawn = Names()
+        self.settled_at = SettlingTimes()
+        self.figures = Figures()
+        self.failure: Exception | None = None
+        self.wake_publishers = wake_publishers
+
+    def fail(self, error: Exception) -> None:
+        """A thread has ended that must not: the process is to end."""
+        self.failure = error
+        self.failed.set()

@@ -1,0 +1,73 @@
+"""What every thread of the service does alike: show signs of life, report problems, wait for room on the disk."""
+
+from __future__ import annotations
+
+import queue
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Final, TypeVar
+
+from edge.config import Settings
+from edge.errors import StateFullError
+from edge.journal import Journal
+from edge.service.shared import Shared
+from edge.wire.encode import display_path
+
+T = TypeVar("T")
+
+RETRY_S: Final = 5.0
+
+
+class Worker(ABC):
+    """The work of one thread. Its private fields are touched by that thread alone.
+
+    name: of the thread, and its key in the status.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, settings: Settings, journal: Journal, shared: Shared) -> None:
+        self.settings = settings
+        self.journal = journal
+        self.shared = shared
+        self.folder = settings.watch.folder
+
+    @abstractmethod
+    def run(self) -> None:
+        """Work until `shared.stopping` is set. Whatever escapes ends the process."""
+
+    def beat(self) -> None:
+        """A sign of life."""
+        self.shared.status.beat(self.name)
+
+    def report(self, problem: str | None) -> None:
+        """Why this thread cannot go on for the moment, None when it can again."""
+        self.shared.status.report(self.name, problem)
+
+    def store(self, write: Callable[[], T]) -> T | None:
+        """The result of `write`, tried until there is room on the disk; None when the service stops before."""
+        while True:
+            try:
+                result = write()
+            except StateFullError as error:
+                self.report(str(error))
+                self.beat()
+                if self.shared.stopping.wait(RETRY_S):
+                    return None
+            else:
+                self.report(None)
+                return result
+
+    def hand_over(self, to: queue.Queue[T], item: T, given_up: Callable[[], bool]) -> None:
+        """Put `item` into a bounded queue, waiting for room in it until `given_up`."""
+        while not given_up():
+            try:
+                to.put(item, timeout=0.2)
+                return
+            except queue.Full:
+                self.beat()
+
+
+def printable(path: str) -> str:
+    """A path on one line of the log."""
+    return display_path(path).encode("unicode_escape").decode() if not path.isprintable() else path

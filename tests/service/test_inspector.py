@@ -1,0 +1,146 @@
+"""Networks, suspects, precisions: what is inspected where, and what a defect costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge import config
+from edge.errors import BackendError
+from edge.journal import Journal
+from edge.records import ModelsUsed, Source, Timing
+from edge.service import isolated
+from edge.service.decoder import Decoder
+from edge.service.inspector import Inspector
+from edge.service.recorder import Recorder
+from edge.service.shared import Decoded
+from edge.wire.failure import encode_failure
+from tests.fakes.brokers import Listener, Mosquitto, eventually
+from tests.sem.making import specimen, tiff
+from tests.service.one_image import begun
+from tests.service.running_daemon import (
+    PREFIX,
+    Service,
+    begun_but_not_finished,
+    by_name,
+    child_of,
+    png,
+    verdicts,
+)
+
+
+def test_an_image_that_a_kill_interrupted_is_inspected_last_in_a_child(tmp_path: Path, broker: Mosquitto) -> None:
+    service = Service(tmp_path, broker.port)
+    service.put("interrupted.png", png(1))
+    begun_but_not_finished(service, "interrupted.png")
+    service.put("other.png", png(2))
+    with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
+        eventually(lambda: by_name(dashboard).keys() == {"interrupted.png", "other.png"}, 90)
+        assert by_name(dashboard)["interrupted.png"]["schema"] == "edge.inspection/1"
+        assert "interrupted.png was begun and not finished" in service.log_text()
+
+
+def test_an_image_whose_child_dies_twice_is_given_up_and_the_daemon_goes_on(tmp_path: Path, broker: Mosquitto) -> None:
+    service = Service(tmp_path, broker.port)
+    service.put("killer.png", png(1))
+    begun_but_not_finished(service, "killer.png")
+    with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
+        for _ in range(2):
+            child = eventually(lambda: child_of(service), 60, "a child that inspects")
+            child.kill()
+            eventually(lambda child=child: not child.is_running(), 60)
+        (failure,) = eventually(lambda: verdicts(dashboard), 60)
+        assert failure["error"]["code"] == "crashed"
+        service.put("next.png", png(2))
+        eventually(lambda: "next.png" in by_name(dashboard), 60)
+
+
+def test_pages_of_one_size_are_inspected_each(tmp_path: Path, broker: Mosquitto) -> None:
+    pages = np.stack([specimen(96, 128, seed) for seed in range(3)])
+    with Listener(broker.port, f"{PREFIX}/#") as dashboard, Service(tmp_path, broker.port) as service:
+        service.put("stack.tif", tiff(pages, photometric="minisblack"))
+        eventually(lambda: len(verdicts(dashboard)) == 3, 60)
+        assert [verdict["image"]["page"] for verdict in verdicts(dashboard)] == [0, 1, 2]
+        assert [verdict["seq"] for verdict in verdicts(dashboard)] == [1, 2, 3]
+
+
+def test_an_image_is_not_given_up_for_any_number_of_kills_from_outside(tmp_path: Path, broker: Mosquitto) -> None:
+    service = Service(tmp_path, broker.port)
+    service.put("good.png", png(1))
+    begun_but_not_finished(service, "good.png", 1000)
+    with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
+        (verdict,) = eventually(lambda: verdicts(dashboard), 60)
+        assert verdict["schema"] == "edge.inspection/1"
+
+
+def test_an_image_that_is_given_up_does_not_wait_again_in_between(
+    inspector: Inspector, recorder: Recorder, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoder would begin it once more."""
+    monkeypatch.setattr(isolated, "inspect_in_child", lambda *_: isolated.Died("exit status -9"))
+    waited = []
+    encode = encode_failure
+
+    def watched(*arguments: Any, **more: Any) -> bytes:
+        waited.extend(journal.ledger.waiting())
+        return encode(*arguments, **more)
+
+    monkeypatch.setattr("edge.service.messages.encode_failure", watched)
+    for _ in range(2):
+        entry = begun(journal, "a.png")
+        suspected = Decoded(entry, Source("a.png", "a.png", None), None, Timing(), 0.0)
+        inspected = inspector._inspect(None, suspected)  # type: ignore[arg-type] # it is not used
+        if inspected is not None:
+            recorder._record(inspected.entry, inspected.source, inspected.outcome)
+    assert journal.outbox.unsent_count() == 1
+    assert waited == []
+
+
+class Blind:
+    """A pipeline that loads in every precision and runs in those that `works` names."""
+
+    works: tuple[str, ...] = ("float32",)
+    open_now = 0
+
+    def __init__(self, settings: config.Settings, precision: str) -> None:
+        self._precision = precision
+        self.models = ModelsUsed(None, None, "openvino", precision)
+        Blind.open_now += 1
+
+    def inspect(self, *_: object) -> None:
+        if self._precision not in self.works:
+            raise BackendError("values are not numbers")
+
+    def close(self) -> None:
+        Blind.open_now -= 1
+
+
+def test_a_precision_that_no_longer_runs_gives_way_to_float32(inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Blind, "open_now", 0)
+    monkeypatch.setattr("edge.service.inspector.Pipeline", Blind)
+    monkeypatch.setattr("edge.service.inspector.parity.gated_precision", lambda *_: ("float16", "it agreed"))
+    inspector._working_pipeline()
+    assert inspector.shared.figures.runs_on == ("openvino", "float32")
+    assert Blind.open_now == 1
+
+
+def test_a_float32_that_does_not_run_ends_the_daemon(inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Blind, "open_now", 0)
+    monkeypatch.setattr(Blind, "works", ())
+    monkeypatch.setattr("edge.service.inspector.Pipeline", Blind)
+    monkeypatch.setattr("edge.service.inspector.parity.gated_precision", lambda *_: ("float32", "the reference"))
+    with pytest.raises(BackendError, match="not numbers"):
+        inspector._working_pipeline()
+    assert Blind.open_now == 0
+
+
+def test_an_inspection_of_many_pages_ends_with_the_daemon(
+    decoder: Decoder, inspector: Inspector, journal: Journal, tmp_path: Path
+) -> None:
+    (tmp_path / "export" / "a.png").write_bytes(png(1))
+    decoded = decoder._read(begun(journal, "a.png"))
+    inspector.shared.stopping.set()
+    assert inspector._inspect(None, decoded) is None  # type: ignore[arg-type] # it is not used any more
+    assert journal.outbox.unsent_count() == 0

@@ -1,0 +1,51 @@
+"""Verdicts with their messages, and then their pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.records import Inspection
+from edge.service.decoder import Decoder
+from edge.service.inspector import Inspector
+from edge.service.recorder import Recorder
+from tests.fakes.brokers import Listener, Mosquitto, eventually
+from tests.service.one_image import recorded
+from tests.service.running_daemon import (
+    PREFIX,
+    Service,
+    png,
+    verdicts,
+)
+
+
+def test_the_picture_of_an_inspection_is_sent_under_its_id(tmp_path: Path, broker: Mosquitto) -> None:
+    with Listener(broker.port, f"{PREFIX}/#") as dashboard, Service(tmp_path, broker.port) as service:
+        service.put("a.png", png(1))
+        (verdict,) = eventually(lambda: verdicts(dashboard), 60)
+        (picture,) = eventually(lambda: dashboard.on(f"/overlay/{verdict['inspection_id']}"), 30)
+        assert cv2.imdecode(np.frombuffer(picture.payload, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def test_the_verdict_does_not_wait_for_its_picture(decoder: Decoder, inspector: Inspector, recorder: Recorder) -> None:
+    waiting: list[tuple[bool, bool]] = []
+
+    def draw(_: Inspection) -> NDArray[np.uint8]:
+        verdict, row = recorder.journal.outbox.unsent()
+        waiting.append((verdict.role == "verdict", row.picture in recorder.shared.being_drawn))
+        return np.zeros((32, 32, 3), np.uint8)
+
+    recorded(decoder, inspector, recorder, draw)
+    assert waiting == [(True, True)]
+    assert recorder.journal.pictures.undrawn() == []
+
+
+def test_a_defect_in_drawing_costs_that_picture_alone(decoder: Decoder, inspector: Inspector, recorder: Recorder) -> None:
+    recorded(decoder, inspector, recorder, lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
+    verdict, overlay_row = recorder.journal.outbox.unsent()
+    assert json.loads(verdict.payload or b"")["schema"] == "edge.inspection/1"
+    assert overlay_row.picture not in recorder.shared.being_drawn
