@@ -49,11 +49,12 @@ from edge.backends.tensorrt.passport import (
 from edge.config import Settings
 from edge.errors import BackendError, EdgeError, ModelError
 from edge.inspection.classify import field_of_view
-from edge.inspection.parity import DOMAIN_MARGIN, FLIP_MARGIN, LEAST_MASK_IOU, compare, sample_micrographs
+from edge.inspection.parity import DOMAIN_MARGIN, FLIP_MARGIN, LEAST_MASK_IOU, compare
 from edge.inspection.pipeline import Pipeline
 from edge.inspection.segment import STRIDE, VIEWS_A_BATCH, views
 from edge.models.card import ModelCard, load_card
 from edge.records import Grey, Micrograph
+from edge.samples import sample_micrographs
 from export import fatbin, fp16
 
 MOST_BOX_ERROR_PX = 1.0

@@ -26,6 +26,7 @@ from edge.journal import Journal
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.mqtt import publisher
+from edge.samples import sample_micrographs
 
 Level = Literal["ok", "note", "problem"]
 SYMBOLS: dict[Level, str] = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
@@ -124,7 +125,7 @@ def _backends(settings: Settings | None) -> Iterator[Finding]:
 
 
 def _tried_pipeline(settings: Settings, memory: Path) -> str:
-    micrographs = parity.sample_micrographs()
+    micrographs = sample_micrographs()
     precision, why = parity.gated_precision(settings, memory)
     with Pipeline(settings, precision=precision) as pipeline:
         from edge.records import Source

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import __version__, sem
+from edge import __version__
 from edge.backends import int8_copy, openvino_model, table
 from edge.backends.tensorrt import passport
 from edge.config import Settings
@@ -23,6 +23,7 @@ from edge.inspection.pipeline import Pipeline
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import Inspection, Micrograph, Source
+from edge.samples import sample_micrographs
 
 log = logging.getLogger(__name__)
 
@@ -95,17 +96,6 @@ def is_domain_flip(reference: float | None, candidate: float | None) -> bool:
     if reference is None or candidate is None:
         return reference is not candidate
     return (reference > 1) != (candidate > 1) and abs(reference - 1) > DOMAIN_MARGIN
-
-
-def sample_files() -> list[Path]:
-    """The micrographs that are shipped with the package."""
-    folder = Path(__file__).parents[1] / "samples"
-    return sorted(path for path in folder.iterdir() if path.suffix in {".tif", ".png", ".jpg", ".bmp"})
-
-
-def sample_micrographs(most: int | None = None) -> list[Micrograph]:
-    """The shipped micrographs, read; those of the first `most` files."""
-    return [page for path in sample_files()[:most] for page in sem.read(path.read_bytes(), path.name)]
 
 
 def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -> tuple[str, str]:

@@ -42,6 +42,7 @@ from edge.inspection.pipeline import Pipeline, limits_of
 from edge.journal import Entry, Journal, Message, Undrawn, Verdict
 from edge.mqtt.publisher import Publisher, StatusText
 from edge.records import Failure, FileBytes, Fingerprint, Inspection, Micrograph, Source, Timing
+from edge.samples import sample_micrographs
 from edge.service import health, isolated, systemd
 from edge.wire import encode as wire
 
@@ -464,7 +465,7 @@ class Daemon:
         before any image is blamed for it, and what is compiled at its first use should not make the first image wait."""
         pipeline = Pipeline(self._settings, precision=precision)
         try:
-            for tried in (BLANK, *parity.sample_micrographs(1)):
+            for tried in (BLANK, *sample_micrographs(1)):
                 pipeline.inspect(tried, Source("sample", "sample", None))
         except BaseException:
             pipeline.close()

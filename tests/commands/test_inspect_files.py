@@ -10,7 +10,7 @@ import cv2
 import pytest
 
 from edge.commands.cli import inspect
-from edge.inspection.parity import sample_files
+from edge.samples import sample_files
 from tests.conftest import pitted
 from tests.sem.making import encoded, fei, specimen, tiff
 from tests.service.test_daemon import valid

@@ -29,9 +29,9 @@ from edge.backends.tensorrt import engine as tensorrt_engine
 from edge.backends.tensorrt.passport import EngineParity, Gpu, Library, Profile, engine_folders, passport_path, this_gpu
 from edge.config import Settings
 from edge.errors import BackendError, ConfigError, ModelError
-from edge.inspection.parity import sample_micrographs
 from edge.models.card import BUILTIN_FOLDER, load_card
 from edge.records import Micrograph
+from edge.samples import sample_micrographs
 from tests import ROOT
 from tests.conftest import micrograph, settings_for
 from tests.export.test_fatbin import compiler

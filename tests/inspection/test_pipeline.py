@@ -18,6 +18,7 @@ from edge.inspection import overlay, parity
 from edge.inspection.pipeline import Pipeline
 from edge.models.card import GREY_WINDOW_RULE
 from edge.records import Inspection, Micrograph
+from edge.samples import sample_files, sample_micrographs
 from tests.conftest import SOURCE, micrograph, pitted, settings_for
 
 
@@ -27,7 +28,7 @@ def inspected(tmp_path: Path, image: Micrograph, **sections: dict[str, object]) 
 
 
 def sample() -> Micrograph:
-    return max(parity.sample_micrographs(), key=lambda one: one.pixel_size_nm or 0)
+    return max(sample_micrographs(), key=lambda one: one.pixel_size_nm or 0)
 
 
 def test_a_shipped_sample_has_regions_a_severity_and_micrometres(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_both_backends_give_the_same_inspections(tmp_path: Path) -> None:
         pytest.skip("only one backend is installed")
     first, second = (settings_for(tmp_path / "export", models={"backend": name}) for name in table.installed()[:2])
     with Pipeline(first) as reference, Pipeline(second) as candidate:
-        outcome = parity.compare(reference, candidate, parity.sample_micrographs())
+        outcome = parity.compare(reference, candidate, sample_micrographs())
     assert outcome.mean_mask_iou > 0.995
     assert outcome.flips == 0
     assert outcome.largest_probability_difference < 1e-3
@@ -120,7 +121,7 @@ def test_the_scale_bar_is_as_long_as_it_says(nm: float, width: int) -> None:
 
 def test_the_document_of_a_shipped_sample_adds_up(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "export", inspect={"confidence": 0.1})
-    path = max(parity.sample_files(), key=lambda file: sem.read(file.read_bytes(), file.name)[0].pixel_size_nm or 0)
+    path = max(sample_files(), key=lambda file: sem.read(file.read_bytes(), file.name)[0].pixel_size_nm or 0)
     with Pipeline(settings) as pipeline:
         source = inspect_files.source_of(path, path.name, None)
         (inspection,) = pipeline.inspect_file(read_file(path, 1 << 30), source)

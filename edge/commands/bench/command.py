@@ -19,6 +19,7 @@ from edge.config import Settings
 from edge.errors import BrokerError, ConfigError, ImageError
 from edge.inspection import parity
 from edge.records import Inspection
+from edge.samples import sample_files
 
 MOST_HOST_SHARE = 0.15
 MOST_UNREST = 0.10
@@ -67,7 +68,7 @@ def run(options: Options, settings: Settings) -> int:
     about_mqtt: dict[str, Any] | None = None
     about_rival: dict[str, Any] | None = None
     failed = 0
-    paths = tuple(options.paths) or tuple(parity.sample_files())
+    paths = tuple(options.paths) or tuple(sample_files())
     for number, backend in enumerate(backends):
         chosen = with_backend(settings, backend)
         precision, _why = parity.gated_precision(chosen, inspect_files.cache_folder())

@@ -26,10 +26,10 @@ from edge.commands.bench.scenarios import IMAGES_A_QUERY, STAGES, Bench, Watched
 from edge.commands.cli import bench as command
 from edge.config import Settings, parse
 from edge.errors import BackendError, ConfigError
-from edge.inspection import parity
+from edge.samples import sample_files
 from tests.fakes.brokers import needs_mosquitto
 
-SAMPLES = [path for path in parity.sample_files() if "_1h_" in path.name]
+SAMPLES = [path for path in sample_files() if "_1h_" in path.name]
 """Two with few regions, which are quick."""
 TINY = ["--duration", "0.01", "--backend", "onnxruntime"]
 
@@ -191,7 +191,7 @@ def test_the_table_says_what_the_json_says(document: dict[str, Any]) -> None:
 
 
 def test_the_shipped_samples_are_taken_when_nothing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(parity, "sample_files", lambda: SAMPLES[:1])
+    monkeypatch.setattr("edge.commands.bench.command.sample_files", lambda: SAMPLES[:1])
     assert command([*TINY, "--scenario", "single-stream", "--json", str(tmp_path / "run.json")]) == 0
     assert [image["name"] for image in json.loads((tmp_path / "run.json").read_text())["images"]] == [SAMPLES[0].name]
 
