@@ -46,7 +46,7 @@ from edge.backends.tensorrt.passport import (
     install_engine,
     this_gpu,
 )
-from edge.config import Settings
+from edge.config import InspectionSettings
 from edge.errors import BackendError, EdgeError, ModelError
 from edge.inspection.classify import field_of_view
 from edge.inspection.parity import DOMAIN_MARGIN, FLIP_MARGIN, LEAST_MASK_IOU, compare
@@ -119,7 +119,7 @@ class InspectedLayer:
     convolutions: frozenset[str]
 
 
-def make_engine(model: Path, task: Task, settings: Settings, options: BuildOptions, say: Say) -> Made:
+def make_engine(model: Path, task: Task, settings: InspectionSettings, options: BuildOptions, say: Say) -> Made:
     """Build, check and install the engine of one model, unless one that fits is there.
 
     Raises NoTensorRtError, BackendError when TensorRT fails, ModelError when the model or the engine is refused.
@@ -412,7 +412,7 @@ def provide_kernels(models: Sequence[Path]) -> str:
 
 
 def measure_parity(
-    model: Path, card: ModelCard, network: Network, settings: Settings, micrographs: Iterable[Micrograph]
+    model: Path, card: ModelCard, network: Network, settings: InspectionSettings, micrographs: Iterable[Micrograph]
 ) -> EngineParity:
     """Compare one stage on this network with the same stage in float32 on ONNX Runtime.
 
@@ -486,7 +486,7 @@ def _likeness(outputs: Arrays, row: int) -> NDArray[np.float32]:
     return np.hstack((outputs["boxes"][row], outputs["coefficients"][row]))
 
 
-def _only(settings: Settings, model: Path, card: ModelCard) -> Settings:
+def _only(settings: InspectionSettings, model: Path, card: ModelCard) -> InspectionSettings:
     """The settings with this model's stage alone, in float32 on ONNX Runtime."""
     role = "segmenter" if card.task == "segment" else "classifier"
     models = settings.models.model_copy(update={role: str(model), "backend": "onnxruntime"})

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge.config import Settings
+from edge.config import CommandSettings, ExportSettings, cache_folder
 from edge.errors import ImageError
+from edge.folder import watch
 from edge.folder.file import read_file
 from edge.inspection import overlay, parity
 from edge.inspection.pipeline import Pipeline, limits_of
@@ -24,12 +24,19 @@ WORTH_INT8 = 20
 """Loading the quantised copy beside the classifier takes longer than it saves on fewer images."""
 
 
-def cache_folder() -> Path:
-    """Where a user's one-shot commands remember things."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sem-corrosion-edge"
+def find_images(paths: Sequence[str], export: ExportSettings) -> Iterator[tuple[Path, str]]:
+    """Each image with the path that it is called by: below the folder named, or its own name."""
+    for name in paths:
+        path = Path(name)
+        if not path.is_dir():
+            yield path, path.name
+            continue
+        found = watch.scan(path, export.patterns, export.recursive)
+        for below in sorted(sighting.path for sighting in found if sighting.kind != "not_a_file"):
+            yield path / below, below
 
 
-def inspect_paths(images: Iterable[tuple[Path, str]], settings: Settings, *, as_json: bool, out: Path | None) -> int:
+def inspect_paths(images: Iterable[tuple[Path, str]], settings: CommandSettings, *, as_json: bool, out: Path | None) -> int:
     """Inspect each (path, name to call it by); the exit status is 1 when one failed, 2 when there was none."""
     failed = done = 0
     images = list(images)
@@ -70,7 +77,7 @@ def source_of(path: Path, called: str, sha256: str | None) -> Source:
     return Source(wire.display_path(path.name), wire.display_path(called), sha256)
 
 
-def encode(inspection: Inspection, settings: Settings) -> bytes:
+def encode(inspection: Inspection, settings: CommandSettings) -> bytes:
     """The inspection as `edge.inspection/1`, with no epoch and no seq: it stands in no journal."""
     source = inspection.source
     key = f"{source.sha256}/{source.path}"
@@ -103,7 +110,7 @@ def describe(inspection: Inspection) -> str:
     return "\n".join(lines)
 
 
-def _tell_failure(source: Source, error: ImageError, settings: Settings, as_json: bool) -> None:
+def _tell_failure(source: Source, error: ImageError, settings: CommandSettings, as_json: bool) -> None:
     if as_json:
         failure = Failure(source, error.code, error.message, datetime.now(timezone.utc))
         identity = wire.verdict_id(ONE_SHOT_EPOCH, f"{source.sha256}/{source.path}", 1, 1, kind="failure")

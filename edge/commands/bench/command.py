@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from edge.backends import table
-from edge.commands import inspect_files
 from edge.commands.bench import comparison, end_to_end, environment, report, rival
 from edge.commands.bench.scenarios import STAGES, TRANSFERS, WARM_UP_ROUNDS, Bench, Run, Scenario, with_backend
 from edge.commands.bench.statistics import drift, relative_to_own, summarise
-from edge.config import Settings
+from edge.config import CommandSettings, cache_folder
 from edge.errors import BrokerError, ConfigError, ImageError
 from edge.inspection import parity
 from edge.records import Inspection
@@ -49,7 +48,7 @@ class Options:
     classifier_checkpoint: Path | None = None
 
 
-def run(options: Options, settings: Settings) -> int:
+def run(options: Options, settings: CommandSettings) -> int:
     """Measure, print, write; 1 when an image failed or a comparison is worse than its limit.
 
     Raises ConfigError (an earlier run that cannot be compared is refused), ModelError, BackendError.
@@ -71,7 +70,7 @@ def run(options: Options, settings: Settings) -> int:
     paths = tuple(options.paths) or tuple(sample_files())
     for number, backend in enumerate(backends):
         chosen = with_backend(settings, backend)
-        precision, _why = parity.gated_precision(chosen, inspect_files.cache_folder())
+        precision, _why = parity.gated_precision(chosen, cache_folder())
         with Bench(chosen, precision) as bench:
             if number == 0:
                 paths, failed = _readable(bench, paths)
@@ -137,7 +136,7 @@ def _readable(bench: Bench, paths: Sequence[Path]) -> tuple[tuple[Path, ...], in
 
 
 def _compete(
-    options: Options, bench: Bench, settings: Settings, paths: Sequence[Path], weights: tuple[Path, Path]
+    options: Options, bench: Bench, settings: CommandSettings, paths: Sequence[Path], weights: tuple[Path, Path]
 ) -> rival.Contest:
     assert options.rival is not None
     if settings.inspect.stages != "both":
@@ -157,7 +156,7 @@ def _compete(
         )
 
 
-def _end_to_end(settings: Settings, paths: Sequence[Path], duration_s: float, runs: Sequence[Run]) -> dict[str, Any]:
+def _end_to_end(settings: CommandSettings, paths: Sequence[Path], duration_s: float, runs: Sequence[Run]) -> dict[str, Any]:
     """The `mqtt` part of the document; `reason` where it cannot be measured."""
     _tell(f"closed file to broker, through the daemon, for {duration_s:g} s")
     try:

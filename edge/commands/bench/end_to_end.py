@@ -26,10 +26,10 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge.commands import demo, inspect_files
+from edge.commands import demo
 from edge.commands.bench import environment
 from edge.commands.bench.environment import Meanwhile
-from edge.config import Settings
+from edge.config import CommandSettings, cache_folder
 from edge.errors import BrokerError, EdgeError
 
 PLACES = os.pathsep.join(["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", os.environ.get("PATH", "")])
@@ -72,7 +72,7 @@ class _Heard:
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
-def measure(settings: Settings, paths: Sequence[Path], duration_s: float) -> EndToEnd:
+def measure(settings: CommandSettings, paths: Sequence[Path], duration_s: float) -> EndToEnd:
     """Whole rounds over `paths` until `duration_s` are over, after a round that is not counted.
 
     Raises BrokerError when there is no broker or the daemon does not come up; the message has the daemon's last words.
@@ -201,7 +201,7 @@ def _subscribed(port: int) -> Iterator[_Heard]:
         client.loop_stop()
 
 
-def _for_daemon(settings: Settings, folder: Path, watched: Path, port: int, protocol: int) -> Path:
+def _for_daemon(settings: CommandSettings, folder: Path, watched: Path, port: int, protocol: int) -> Path:
     """A configuration with the same models and thresholds, on the temporary folder and the broker on loopback."""
     sections = settings.model_dump(mode="json")
     sections["watch"]["folder"] = str(watched)
@@ -214,7 +214,7 @@ def _for_daemon(settings: Settings, folder: Path, watched: Path, port: int, prot
         # A JSON scalar, or an array of them, is the same in TOML.
         lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
     (folder / "state").mkdir()
-    for outcome in inspect_files.cache_folder().glob("parity-*.json"):  # what was compared here need not be compared again
+    for outcome in cache_folder().glob("parity-*.json"):  # what was compared here need not be compared again
         shutil.copy(outcome, folder / "state")
     path = folder / "config.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from edge.backends import cores
 from edge.commands.bench.scenarios import Bench, Sample
 from edge.commands.bench.statistics import Ratio, ratio_of_pairs
-from edge.config import Settings
+from edge.config import CommandSettings
 from edge.errors import BackendError, ConfigError
 from edge.records import Inspection
 
@@ -120,7 +120,7 @@ class Contest:
 def compete(
     name: str,
     bench: Bench,
-    settings: Settings,
+    settings: CommandSettings,
     paths: Sequence[Path],
     folder: Path,
     duration_s: float,

@@ -37,7 +37,7 @@ from edge.commands import inspect_files
 from edge.commands.bench import energy, environment
 from edge.commands.bench.energy import Energy
 from edge.commands.bench.environment import Meanwhile
-from edge.config import Settings
+from edge.config import CommandSettings
 from edge.folder.file import read_file
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline, limits_of
@@ -135,7 +135,7 @@ class Decoded:
 class Bench:
     """The pipeline with its networks watched; opened, used and closed by one thread, except for `decode`."""
 
-    def __init__(self, settings: Settings, precision: str) -> None:
+    def __init__(self, settings: CommandSettings, precision: str) -> None:
         """Load the models that the settings name. Raises ModelError or BackendError."""
         self._settings = settings
         self._limits = limits_of(settings)
@@ -359,6 +359,6 @@ class WatchedCroppingNetwork(Watched):
         return seen
 
 
-def with_backend(settings: Settings, backend: str) -> Settings:
+def with_backend(settings: CommandSettings, backend: str) -> CommandSettings:
     """The settings on another backend."""
     return settings.model_copy(update={"models": settings.models.model_copy(update={"backend": backend})})

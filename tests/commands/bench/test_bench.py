@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -24,7 +23,7 @@ from edge.commands.bench.end_to_end import Arrival
 from edge.commands.bench.energy import UnavailableError
 from edge.commands.bench.scenarios import IMAGES_A_QUERY, STAGES, Bench, Watched, WatchedCroppingNetwork, with_backend
 from edge.commands.cli import bench as command
-from edge.config import Settings, parse
+from edge.config import CommandSettings, change
 from edge.errors import BackendError, ConfigError
 from edge.samples import sample_files
 from tests.fakes.brokers import needs_mosquitto
@@ -34,8 +33,8 @@ SAMPLES = [path for path in sample_files() if "_1h_" in path.name]
 TINY = ["--duration", "0.01", "--backend", "onnxruntime"]
 
 
-def settings(**sections: dict[str, Any]) -> Settings:
-    return parse({"watch": {"folder": os.devnull, "sidecar_wait_s": 0.0}, **sections}, {})
+def settings(**sections: dict[str, Any]) -> CommandSettings:
+    return change(CommandSettings(), {"watch": {"sidecar_wait_s": 0.0}, **sections})
 
 
 # Statistics
