@@ -29,8 +29,8 @@ def test_the_scale_bar_is_as_long_as_it_says(nm: float, width: int) -> None:
     assert bar is not None
     length_px, text = bar
     value, unit = text.split()
-    said_nm = float(value) * {"nm": 1, "um": 1e3, "mm": 1e6}[unit]
-    assert said_nm / (nm / scale) == pytest.approx(length_px, abs=0.51)
+    shown_nm = float(value) * {"nm": 1, "um": 1e3, "mm": 1e6}[unit]
+    assert shown_nm / (nm / scale) == pytest.approx(length_px, abs=0.51)
     assert width * scale / 13 < length_px <= width * scale / 5
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from edge import sem
 from edge.backends import table
-from edge.commands import inspect_files
 from edge.folder.file import read_file
 from edge.inspection import overlay, parity
 from edge.inspection.pipeline import Pipeline
+from edge.inspector import encode, source_of
 from edge.models.card import GREY_WINDOW_RULE
 from edge.samples import sample_files, sample_micrographs
 from tests.conftest import micrograph, pitted, settings_for
@@ -91,9 +91,9 @@ def test_the_document_of_a_shipped_sample_adds_up(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "export", inspect={"confidence": 0.1})
     path = max(sample_files(), key=lambda file: sem.read(file.read_bytes(), file.name)[0].pixel_size_nm or 0)
     with Pipeline(settings) as pipeline:
-        source = inspect_files.source_of(path, path.name, None)
+        source = source_of(path.name, path.name, None)
         (inspection,) = pipeline.inspect_file(read_file(path, 1 << 30), source)
-    document = json.loads(inspect_files.encode(inspection, settings))
+    document = json.loads(encode(inspection, settings.device))
     image, corrosion, regions = document["image"], document["corrosion"], document["regions"]
     um = image["pixel_size_nm"] / 1000
     rows, columns = image["height_px"] - image["databar_px"], image["width_px"]
