@@ -34,7 +34,7 @@ def inspector() -> Iterator[edge.Inspector]:
         yield opened
 
 
-def told(inspection: edge.Inspection) -> dict[str, Any]:
+def comparable(inspection: edge.Inspection) -> dict[str, Any]:
     """The document without what differs from run to run."""
     return {name: value for name, value in edge.to_dict(inspection).items() if name not in ("ts", "ts_ms", "timing_ms")}
 
@@ -42,9 +42,9 @@ def told(inspection: edge.Inspection) -> dict[str, Any]:
 def test_a_file_is_inspected_as_the_command_does_it(inspector: edge.Inspector, capsys: pytest.CaptureFixture[str]) -> None:
     assert command([str(SAMPLE), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    ours = told(inspector.inspect(SAMPLE))
+    ours = comparable(inspector.inspect(SAMPLE))
     assert ours == {name: printed[name] for name in ours}
-    assert ours == told(edge.inspect(str(SAMPLE)))
+    assert ours == comparable(edge.inspect(str(SAMPLE)))
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float32", "float64", ">u2", "int32"])
@@ -120,7 +120,7 @@ def test_every_page_is_inspected_or_the_one_that_is_asked_for(inspector: edge.In
     tifffile.imwrite(path, np.stack([pitted(160, 120, seed=1), pitted(160, 120, seed=2)]), photometric="minisblack")
     pages = inspector.inspect_pages(path)
     assert [page.micrograph.page for page in pages] == [0, 1]
-    assert told(inspector.inspect(path, 1)) == told(pages[1])
+    assert comparable(inspector.inspect(path, 1)) == comparable(pages[1])
     with pytest.raises(edge.ConfigError, match="there are 2"):
         inspector.inspect(path, 2)
 
