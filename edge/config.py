@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -41,10 +41,10 @@ class DeviceSettings(_Section):
     id: TopicLevel = "sem-01"
 
 
-class WatchSettings(_Section):
-    """The export folder and when a file in it counts as finished."""
+class ExportSettings(_Section):
+    """Which exported files are images, and when one counts as finished."""
 
-    folder: Path
+    folder: Path | None = None
     patterns: tuple[str, ...] = ("*.tif", "*.tiff", "*.png", "*.bmp", "*.jpg", "*.jpeg")
     recursive: bool = True
     existing: Literal["inspect", "ignore"] = "inspect"
@@ -63,6 +63,12 @@ class WatchSettings(_Section):
             if "/" in pattern or not pattern:
                 raise ValueError(f"{pattern!r} must match a file name alone, so it cannot be empty or hold '/'")
         return patterns
+
+
+class WatchSettings(ExportSettings):
+    """The same with the folder, without which nothing can be watched."""
+
+    folder: Path
 
 
 class SampleSettings(_Section):
@@ -213,21 +219,29 @@ class InspectionSettings(_Section):
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
-class Settings(InspectionSettings):
-    """All settings; `load` makes one from a file."""
+class CommandSettings(InspectionSettings):
+    """All settings, for a command that is told which files to inspect: a folder to watch may be missing."""
 
     device: DeviceSettings = DeviceSettings()
-    watch: WatchSettings
+    watch: ExportSettings = ExportSettings()
     state: StateSettings = StateSettings()
     mqtt: MqttSettings = MqttSettings()
     metrics: MetricsSettings = MetricsSettings()
 
     @model_validator(mode="after")
-    def _apart(self) -> Settings:
+    def _apart(self) -> CommandSettings:
+        if self.watch.folder is None:
+            return self
         watched, state = self.watch.folder.absolute(), self.state.folder.absolute()
         if watched == state or watched in state.parents:
             raise ValueError(f"state.folder {state} must not lie in watch.folder {watched}: its pictures would be inspected")
         return self
+
+
+class Settings(CommandSettings):
+    """All settings of the daemon; `load` makes them from a file."""
+
+    watch: WatchSettings
 
     @property
     def topic_prefix(self) -> str:
@@ -235,22 +249,53 @@ class Settings(InspectionSettings):
         return self.mqtt.prefix.strip("/") or f"{self.device.site}/{self.device.area}/sem/{self.device.id}"
 
 
+AnySettings = TypeVar("AnySettings", bound=InspectionSettings)
+
+
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read settings from a TOML file, overridden by EDGE_SECTION__KEY variables.
+    """Read the daemon's settings from a TOML file, overridden by EDGE_SECTION__KEY variables.
 
     Raises ConfigError naming every wrong key at once.
     """
+    return parse(_read_toml(path), environment, origin=str(path))
+
+
+def load_for_command(path: Path | None, environment: Mapping[str, str] = os.environ) -> CommandSettings:
+    """As `load` for a command that watches nothing; without a file, the defaults and the environment."""
+    raw, origin = ({}, "settings") if path is None else (_read_toml(path), str(path))
+    return _validate(CommandSettings, _overridden(raw, environment), origin)
+
+
+def parse(raw: Mapping[str, Any], environment: Mapping[str, str] = os.environ, origin: str = "settings") -> Settings:
+    """The daemon's settings from parsed TOML and the environment. Raises ConfigError naming every wrong key at once."""
+    return _validate(Settings, _overridden(raw, environment), origin)
+
+
+def change(settings: AnySettings, sections: Mapping[str, Mapping[str, Any]]) -> AnySettings:
+    """The settings with other values, by section and key; None changes nothing. Raises ConfigError."""
+    raw = settings.model_dump()
+    for section, values in sections.items():
+        raw[section].update({key: value for key, value in values.items() if value is not None})
+    return _validate(type(settings), raw, "arguments")
+
+
+def cache_folder() -> Path:
+    """Where a user's commands remember things."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sem-corrosion-edge"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no valid TOML: {error}") from error
-    return parse(raw, environment, origin=str(path))
+    return raw
 
 
-def parse(raw: Mapping[str, Any], environment: Mapping[str, str] = os.environ, origin: str = "settings") -> Settings:
-    """Settings from parsed TOML and the environment. Raises ConfigError naming every wrong key at once."""
+def _overridden(raw: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Parsed TOML, with what EDGE_SECTION__KEY variables say instead."""
     merged: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in raw.items()}
     for name, text in environment.items():
         section, separator, key = name.removeprefix("EDGE_").lower().partition("__")
@@ -259,8 +304,13 @@ def parse(raw: Mapping[str, Any], environment: Mapping[str, str] = os.environ, o
         table = merged.setdefault(section, {})
         if isinstance(table, dict):
             table[key] = _environment_value(text)
+    return merged
+
+
+def _validate(form: type[AnySettings], raw: Mapping[str, Any], origin: str) -> AnySettings:
+    """Raises ConfigError naming every wrong key at once."""
     try:
-        return Settings.model_validate(merged)
+        return form.model_validate(raw)
     except ValidationError as error:
         problems = "\n".join(f"  {_describe(dict(problem))}" for problem in error.errors())
         raise ConfigError(f"{origin}:\n{problems}") from error

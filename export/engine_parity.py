@@ -16,7 +16,7 @@ from edge.backends.onnx_session import OnnxSession
 from edge.backends.tensorrt.passport import (
     EngineParity,
 )
-from edge.config import Settings
+from edge.config import InspectionSettings
 from edge.errors import ModelError
 from edge.inspection.parity import DOMAIN_MARGIN, FLIP_MARGIN, LEAST_MASK_IOU, compare
 from edge.inspection.pipeline import Pipeline
@@ -29,7 +29,7 @@ MOST_BOX_ERROR_PX = 1.0
 
 
 def measure_parity(
-    model: Path, card: ModelCard, network: Network, settings: Settings, micrographs: Iterable[Micrograph]
+    model: Path, card: ModelCard, network: Network, settings: InspectionSettings, micrographs: Iterable[Micrograph]
 ) -> EngineParity:
     """Compare one stage on this network with the same stage in float32 on ONNX Runtime.
 
@@ -103,7 +103,7 @@ def _likeness(outputs: Arrays, row: int) -> NDArray[np.float32]:
     return np.hstack((outputs["boxes"][row], outputs["coefficients"][row]))
 
 
-def _only(settings: Settings, model: Path, card: ModelCard) -> Settings:
+def _only(settings: InspectionSettings, model: Path, card: ModelCard) -> InspectionSettings:
     """The settings with this model's stage alone, in float32 on ONNX Runtime."""
     role = "segmenter" if card.task == "segment" else "classifier"
     models = settings.models.model_copy(update={role: str(model), "backend": "onnxruntime"})

@@ -7,8 +7,8 @@ from pathlib import Path
 from edge import sem
 from edge.errors import ImageError
 from edge.folder.file import read_file
-from edge.inspection.parity import sample_files
 from edge.records import Micrograph
+from edge.samples import sample_files
 
 SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 

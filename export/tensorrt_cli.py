@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from edge.errors import EdgeError
 
 if TYPE_CHECKING:
-    from edge.config import Settings
+    from edge.config import InspectionSettings
 
 DESCRIPTION = """\
 Turn the models into FP16 engines of TensorRT for the GPU of this machine, where nothing fitting is there already.
@@ -48,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if models.backend not in ("auto", "tensorrt"):
         print(f"nothing to build: the configuration asks for {models.backend}", file=sys.stderr)
         return 0
+    from edge.config import cache_folder
     from edge.models.card import resolve
     from export.engine_build import BuildOptions
     from export.to_tensorrt import NoTensorRtError, make_engine, provide_kernels, this_machine
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = BuildOptions(
         workspace_mib=arguments.workspace,
         level=arguments.level,
-        timing_cache=arguments.timing_cache or _cache() / "tensorrt-timing.cache",
+        timing_cache=arguments.timing_cache or cache_folder() / "tensorrt-timing.cache",
         again=arguments.again,
     )
     say = partial(print, file=sys.stderr, flush=True)
@@ -87,25 +87,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    from edge.config import load, parse
+def _settings(arguments: argparse.Namespace) -> InspectionSettings:
+    from edge.config import InspectionSettings, load_for_command
 
-    settings = load(arguments.config) if arguments.config else parse({"watch": {"folder": os.devnull}}, {})
+    settings = load_for_command(arguments.config) if arguments.config else InspectionSettings()
     named = {role: value for role in ("segmenter", "classifier") if (value := getattr(arguments, role)) is not None}
     return settings.model_copy(update={"models": settings.models.model_copy(update=named)})
 
 
-def _jobs(settings: Settings) -> list[tuple[Literal["segment", "classify"], str]]:
+def _jobs(settings: InspectionSettings) -> list[tuple[Literal["segment", "classify"], str]]:
     jobs: list[tuple[Literal["segment", "classify"], str]] = []
     if settings.inspect.stages != "classify":
         jobs.append(("segment", settings.models.segmenter))
     if settings.inspect.stages != "segment":
         jobs.append(("classify", settings.models.classifier))
     return jobs
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sem-corrosion-edge"
 
 
 def _positive(text: str) -> int:

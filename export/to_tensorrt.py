@@ -36,13 +36,13 @@ from edge.backends.tensorrt.passport import (
     install_engine,
     this_gpu,
 )
-from edge.config import Settings
+from edge.config import InspectionSettings
 from edge.errors import BackendError, EdgeError, ModelError
 from edge.inspection.classify import field_of_view
-from edge.inspection.parity import sample_micrographs
 from edge.inspection.segment import STRIDE, VIEWS_A_BATCH, views
 from edge.models.card import ModelCard, load_card
 from edge.records import Micrograph
+from edge.samples import sample_micrographs
 from export import fatbin, fp16
 from export.build_progress import Progress
 from export.engine_build import BuildOptions, build_engine, inspect_engine
@@ -80,7 +80,7 @@ class Made:
     built: bool
 
 
-def make_engine(model: Path, task: Task, settings: Settings, options: BuildOptions, say: Say) -> Made:
+def make_engine(model: Path, task: Task, settings: InspectionSettings, options: BuildOptions, say: Say) -> Made:
     """Build, check and install the engine of one model, unless one that fits is there.
 
     Raises NoTensorRtError, BackendError when TensorRT fails, ModelError when the model or the engine is refused.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import Settings, load, parse
+from edge.config import InspectionSettings, Settings, change, load, load_for_command, parse
 from edge.errors import ConfigError
 from tests import ROOT
 from tests.conftest import settings_for
@@ -114,3 +114,30 @@ def test_settings_that_can_change_a_verdict_change_its_hash(tmp_path: Path) -> N
 
     assert hashed() != hashed(inspect={"confidence": 0.4})
     assert hashed() == hashed(mqtt={"port": 1999})
+
+
+def test_a_command_needs_no_watched_folder_but_refuses_what_the_daemon_refuses(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[watch]\nrecursive = false\n")
+    assert load_for_command(path, {}).watch.recursive is False
+    with pytest.raises(ConfigError, match=r"watch\.folder: missing"):
+        load(path, {})
+    path.write_text("[watch]\nfolder = '/a'\nfoldr = '/b'\n[state]\nfolder = '/a/state'\n")
+    with pytest.raises(ConfigError, match=r"watch\.foldr: unknown key"):
+        load_for_command(path, {})
+    path.write_text("[watch]\nfolder = '/a'\n[state]\nfolder = '/a/state'\n")
+    with pytest.raises(ConfigError, match="must not lie in"):
+        load_for_command(path, {})
+
+
+def test_the_environment_counts_for_a_command_without_a_file() -> None:
+    assert load_for_command(None, {"EDGE_INSPECT__CONFIDENCE": "0.4"}).inspect.confidence == 0.4
+
+
+def test_changed_settings_are_checked_and_none_changes_nothing() -> None:
+    settings = InspectionSettings()
+    assert change(settings, {"inspect": {"stages": "segment", "confidence": None}}).inspect == settings.inspect.model_copy(
+        update={"stages": "segment"}
+    )
+    with pytest.raises(ConfigError, match=r"inspect\.stages"):
+        change(settings, {"inspect": {"stages": "none"}})

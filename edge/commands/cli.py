@@ -10,7 +10,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from edge import __version__
 from edge.errors import ConfigError, EdgeError, ModelError
 
 if TYPE_CHECKING:
-    from edge.config import Settings
+    from edge.config import CommandSettings
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -73,16 +73,11 @@ def log_to_stderr(level: int = logging.INFO) -> None:
         logging.getLogger().handlers[0].setFormatter(logging.Formatter("%(levelname)s%(message)s"))
 
 
-def _one_shot_settings(config: str | None, overrides: dict[str, dict[str, Any]]) -> Settings:
-    """Settings for a command that watches nothing."""
-    from edge import config as configuration
+def _settings(config: str | None, arguments: Mapping[str, Mapping[str, Any]]) -> CommandSettings:
+    """Settings of a command that watches nothing: its file's, if it has one, with what its arguments say instead."""
+    from edge.config import change, load_for_command
 
-    nothing_watched = {"watch": {"folder": os.devnull}}
-    settings = configuration.load(Path(config)) if config else configuration.parse(nothing_watched)
-    changed = settings.model_dump()
-    for section, values in overrides.items():
-        changed[section].update({key: value for key, value in values.items() if value is not None})
-    return configuration.parse(changed, {}, origin="arguments")
+    return change(load_for_command(Path(config) if config else None), arguments)
 
 
 @_command
@@ -102,27 +97,11 @@ def inspect(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--stages", choices=["both", "segment", "classify"])
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, sample patterns")
     arguments = parser.parse_args(argv)
-    settings = _one_shot_settings(
-        arguments.config, {"models": {"backend": arguments.backend}, "inspect": {"stages": arguments.stages}}
-    )
-    from edge.commands.inspect_files import inspect_paths
+    settings = _settings(arguments.config, {"models": {"backend": arguments.backend}, "inspect": {"stages": arguments.stages}})
+    from edge.commands.inspect_files import find_images, inspect_paths
 
     out = Path(arguments.out) if arguments.out else None
-    return inspect_paths(_images(arguments.paths, settings), settings, as_json=arguments.json, out=out)
-
-
-def _images(paths: Sequence[str], settings: Settings) -> Iterator[tuple[Path, str]]:
-    """Each image with the path that it is called by: below the folder named, or its own name."""
-    from edge.folder.scan import scan
-
-    for name in paths:
-        path = Path(name)
-        if not path.is_dir():
-            yield path, path.name
-            continue
-        found = scan(path, settings.watch.patterns, settings.watch.recursive)
-        for below in sorted(sighting.path for sighting in found if sighting.kind != "not_a_file"):
-            yield path / below, below
+    return inspect_paths(find_images(arguments.paths, settings.watch), settings, as_json=arguments.json, out=out)
 
 
 @_command
@@ -191,6 +170,32 @@ def demo(argv: Sequence[str] | None = None) -> int:
 @_command
 def bench(argv: Sequence[str] | None = None) -> int:
     """`edge-bench`: latency and throughput on this machine."""
+    arguments = _bench_arguments(argv)
+    # Without a file of the user's, images of the end-to-end measurement have no sidecars that would be worth a wait.
+    settings = _settings(arguments.config, {} if arguments.config else {"watch": {"sidecar_wait_s": 0.0}})
+    from edge.commands.bench.command import Options, run
+    from edge.commands.inspect_files import find_images
+
+    options = Options(
+        paths=tuple(path for path, _ in find_images(arguments.paths, settings.watch)),
+        backends=tuple(arguments.backend.split(",")) if arguments.backend else (),
+        scenarios=arguments.scenario,
+        duration_s=arguments.duration,
+        json=arguments.json,
+        plot=arguments.plot,
+        compare=arguments.compare,
+        fail_above=arguments.fail_above,
+        mqtt=arguments.mqtt,
+        rival=arguments.rival,
+        rival_python=arguments.rival_python,
+        checkpoint=arguments.checkpoint,
+        classifier_checkpoint=arguments.classifier_checkpoint,
+    )
+    return run(options, settings)
+
+
+def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Checked; `scenario` is a tuple of names, and what names a file to read or write is a path or None."""
     parser = _parser(
         "edge-bench",
         "Measure latency and throughput, stage by stage, on real images (the shipped samples when none are named).",
@@ -202,9 +207,11 @@ def bench(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--scenario", default="single-stream,multi-stream,offline", metavar="NAME,…", help="%(default)s")
     parser.add_argument("--duration", type=float, default=20.0, metavar="S", help="of each scenario, in seconds (20)")
-    parser.add_argument("--json", metavar="FILE", help="write everything there: edge.bench/1")
-    parser.add_argument("--plot", metavar="FILE", help="write a picture (SVG) of stages and latencies there")
-    parser.add_argument("--compare", metavar="FILE", help="an earlier --json; the exit status is 1 when this run is worse")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there: edge.bench/1")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write a picture (SVG) of stages and latencies there")
+    parser.add_argument(
+        "--compare", type=Path, metavar="FILE", help="an earlier --json; the exit status is 1 when this run is worse"
+    )
     parser.add_argument(
         "--fail-above", type=float, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
     )
@@ -213,35 +220,17 @@ def bench(argv: Sequence[str] | None = None) -> int:
         "--rival", choices=["ultralytics", "ultralytics-onnx"], help="also in turns with it, on the same images and weights"
     )
     parser.add_argument("--rival-python", metavar="FILE", help="a Python that has torch, ultralytics and timm (this one)")
-    parser.add_argument("--checkpoint", metavar="W.pt", help="the rival's segmenter: what ours was exported from")
-    parser.add_argument("--classifier-checkpoint", metavar="W.pt", help="the rival's classifier: what ours was exported from")
+    parser.add_argument("--checkpoint", type=Path, metavar="W.pt", help="the rival's segmenter: what ours was exported from")
+    parser.add_argument(
+        "--classifier-checkpoint", type=Path, metavar="W.pt", help="the rival's classifier: what ours was exported from"
+    )
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, stages")
     arguments = parser.parse_args(argv)
-    scenarios = tuple(arguments.scenario.split(","))
-    if unknown := set(scenarios) - {"single-stream", "multi-stream", "offline"}:
+    arguments.scenario = tuple(arguments.scenario.split(","))
+    if unknown := set(arguments.scenario) - {"single-stream", "multi-stream", "offline"}:
         parser.error(f"--scenario {', '.join(sorted(unknown))}: choose among single-stream, multi-stream, offline")
     if arguments.duration <= 0:
         parser.error("--duration must be more than 0")
-    if arguments.plot and Path(arguments.plot).suffix != ".svg":
+    if arguments.plot and arguments.plot.suffix != ".svg":
         parser.error(f"--plot {arguments.plot}: it is drawn as SVG, so name it .svg")
-    # Without a file of the user's, images of the end-to-end measurement have no sidecars that would be worth a wait.
-    settings = _one_shot_settings(arguments.config, {} if arguments.config else {"watch": {"sidecar_wait_s": 0.0}})
-    from edge.commands.bench.command import Options, run
-
-    weights, classifier = arguments.checkpoint, arguments.classifier_checkpoint
-    options = Options(
-        paths=tuple(path for path, _ in _images(arguments.paths, settings)),
-        backends=tuple(arguments.backend.split(",")) if arguments.backend else (),
-        scenarios=scenarios,
-        duration_s=arguments.duration,
-        json=Path(arguments.json) if arguments.json else None,
-        plot=Path(arguments.plot) if arguments.plot else None,
-        compare=Path(arguments.compare) if arguments.compare else None,
-        fail_above=arguments.fail_above,
-        mqtt=arguments.mqtt,
-        rival=arguments.rival,
-        rival_python=arguments.rival_python,
-        checkpoint=Path(weights) if weights else None,
-        classifier_checkpoint=Path(classifier) if classifier else None,
-    )
-    return run(options, settings)
+    return arguments

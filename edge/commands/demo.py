@@ -32,7 +32,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge.errors import BrokerError, ConfigError
-from edge.inspection import overlay, parity
+from edge.inspection import overlay
+from edge.samples import sample_files
 
 OWN_MARK = ".edge-demo"
 LONGEST_WAIT_S = 180.0
@@ -85,7 +86,7 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
     _empty_own_folder(out)
     folder = out / "export"
     folder.mkdir()
-    samples = parity.sample_files()
+    samples = sample_files()
     with embedded_broker(port) if broker is None else _nothing(port) as port:
         area = f"run-{secrets.token_hex(3)}"
         config = _write_config(out, folder, host, port, area)

@@ -16,8 +16,7 @@ from typing import Literal
 from edge import __version__
 from edge.backends import table
 from edge.backends.tensorrt import passport
-from edge.commands import inspect_files
-from edge.config import Settings, parse
+from edge.config import InspectionSettings, Settings, cache_folder
 from edge.errors import EdgeError, ModelError, StateError
 from edge.folder.events import network_file_system
 from edge.folder.scan import scan
@@ -27,6 +26,7 @@ from edge.journal import Journal
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.mqtt.connection import probe
+from edge.samples import sample_micrographs
 
 Level = Literal["ok", "note", "problem"]
 SYMBOLS: dict[Level, str] = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
@@ -75,9 +75,9 @@ def _all_findings(settings: Settings | None) -> Iterator[Finding]:
     yield from _machine()
     yield from _limits()
     yield from _backends(settings)
-    yield from _gpu(settings or parse({"watch": {"folder": os.devnull}}, {}))
+    yield from _gpu(settings or InspectionSettings())
     if settings is None:
-        yield from _models(parse({"watch": {"folder": os.devnull}}, {}))
+        yield from _models(InspectionSettings())
         yield Finding("config", "note", "no --config given: folder, state and broker were not looked at")
         return
     for look in (_folder, _models, _state, _broker):
@@ -119,13 +119,13 @@ def _backends(settings: Settings | None) -> Iterator[Finding]:
     if not here:
         yield Finding("backend", "problem", "no inference library is installed", "pip install onnxruntime")
         return
-    subject = settings or parse({"watch": {"folder": os.devnull}}, {})
-    memory = subject.state.folder if settings and os.access(subject.state.folder, os.W_OK) else inspect_files.cache_folder()
+    subject = settings or InspectionSettings()
+    memory = settings.state.folder if settings and os.access(settings.state.folder, os.W_OK) else cache_folder()
     yield from _tried("backend", lambda: _tried_pipeline(subject, memory))
 
 
-def _tried_pipeline(settings: Settings, memory: Path) -> str:
-    micrographs = parity.sample_micrographs()
+def _tried_pipeline(settings: InspectionSettings, memory: Path) -> str:
+    micrographs = sample_micrographs()
     precision, why = parity.gated_precision(settings, memory)
     with Pipeline(settings, precision=precision) as pipeline:
         from edge.records import Source
@@ -139,7 +139,7 @@ def _tried_pipeline(settings: Settings, memory: Path) -> str:
     )
 
 
-def _gpu(settings: Settings) -> Iterator[Finding]:
+def _gpu(settings: InspectionSettings) -> Iterator[Finding]:
     gpu = passport.this_gpu()
     if gpu is None:
         if shutil.which("nvidia-smi") or Path("/etc/nv_tegra_release").exists():
@@ -178,7 +178,7 @@ def _folder(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _models(settings: Settings) -> Iterator[Finding]:
+def _models(settings: InspectionSettings) -> Iterator[Finding]:
     stages = settings.inspect.stages
     tasks: list[tuple[Literal["segment", "classify"], str]] = []
     if stages != "classify":

@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge.config import Settings
+from edge.config import CommandSettings, ExportSettings
 from edge.errors import ImageError
 from edge.folder.file import read_file
-from edge.inspection import overlay, parity
+from edge.folder.scan import scan
+from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline, limits_of
+from edge.inspector import NO_JOURNALS_EPOCH, encode, precision_for, source_of
 from edge.records import Failure, Inspection, Source, Timing
 from edge.wire.encode import display_path, verdict_id
 from edge.wire.failure import encode_failure
-from edge.wire.inspection import encode_inspection
-
-ONE_SHOT_EPOCH = "6f7a3c52-2f0e-5d55-9f0c-1c2c50d7a3b1"
-"""Stands for the journal's epoch where there is no journal, so that the same file has the same id in every run."""
-
-WORTH_INT8 = 20
-"""Loading the quantised copy beside the classifier takes longer than it saves on fewer images."""
 
 
-def cache_folder() -> Path:
-    """Where a user's one-shot commands remember things."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sem-corrosion-edge"
+def find_images(paths: Sequence[str], export: ExportSettings) -> Iterator[tuple[Path, str]]:
+    """Each image with the path that it is called by: below the folder named, or its own name."""
+    for name in paths:
+        path = Path(name)
+        if not path.is_dir():
+            yield path, path.name
+            continue
+        found = scan(path, export.patterns, export.recursive)
+        for below in sorted(sighting.path for sighting in found if sighting.kind != "not_a_file"):
+            yield path / below, below
 
 
-def inspect_paths(images: Iterable[tuple[Path, str]], settings: Settings, *, as_json: bool, out: Path | None) -> int:
+def inspect_paths(images: Iterable[tuple[Path, str]], settings: CommandSettings, *, as_json: bool, out: Path | None) -> int:
     """Inspect each (path, name to call it by); the exit status is 1 when one failed, 2 when there was none."""
     failed = done = 0
     images = list(images)
-    precision, _ = parity.gated_precision(settings, cache_folder(), may_run=False)
-    if precision == "int8" and len(images) < WORTH_INT8:
-        precision = "float32"
     written = _Names(out)
     limits = limits_of(settings)
-    with Pipeline(settings, precision=precision) as pipeline:
+    with Pipeline(settings, precision=precision_for(settings, len(images))) as pipeline:
         for path, called in images:
             sha256 = None
             try:
@@ -48,14 +46,14 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: Settings, *, as_
                 file = read_file(path, limits.max_bytes)
                 sha256 = file.sha256
                 read_ms = (time.perf_counter() - started) * 1e3
-                inspections = pipeline.inspect_file(file, source_of(path, called, sha256), Timing(read=read_ms))
+                inspections = pipeline.inspect_file(file, source_of(path.name, called, sha256), Timing(read=read_ms))
             except ImageError as error:
                 failed += 1
-                _tell_failure(source_of(path, called, sha256), error, settings, as_json)
+                _print_failure(source_of(path.name, called, sha256), error, settings, as_json)
                 continue
             done += 1
             for inspection in inspections:
-                document = encode(inspection, settings)
+                document = encode(inspection, settings.device)
                 if as_json:
                     print(document.decode(), flush=True)
                 else:
@@ -65,19 +63,6 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: Settings, *, as_
         print("edge-inspect: no image found under the paths named", file=sys.stderr)
         return 2
     return 1 if failed else 0
-
-
-def source_of(path: Path, called: str, sha256: str | None) -> Source:
-    """Which file it is, in text that is always valid UTF-8."""
-    return Source(display_path(path.name), display_path(called), sha256)
-
-
-def encode(inspection: Inspection, settings: Settings) -> bytes:
-    """The inspection as `edge.inspection/1`, with no epoch and no seq: it stands in no journal."""
-    source = inspection.source
-    key = f"{source.sha256}/{source.path}"
-    identity = verdict_id(ONE_SHOT_EPOCH, key, 1, 1, page=inspection.micrograph.page)
-    return encode_inspection(inspection, inspection_id=identity, epoch=None, seq=None, device=settings.device)
 
 
 def describe(inspection: Inspection) -> str:
@@ -105,10 +90,10 @@ def describe(inspection: Inspection) -> str:
     return "\n".join(lines)
 
 
-def _tell_failure(source: Source, error: ImageError, settings: Settings, as_json: bool) -> None:
+def _print_failure(source: Source, error: ImageError, settings: CommandSettings, as_json: bool) -> None:
     if as_json:
         failure = Failure(source, error.code, error.message, datetime.now(timezone.utc))
-        identity = verdict_id(ONE_SHOT_EPOCH, f"{source.sha256}/{source.path}", 1, 1, kind="failure")
+        identity = verdict_id(NO_JOURNALS_EPOCH, f"{source.sha256}/{source.path}", 1, 1, kind="failure")
         document = encode_failure(failure, failure_id=identity, epoch=None, seq=None, device=settings.device)
         print(document.decode(), flush=True)
     else:

@@ -1,8 +1,8 @@
 """Stage 2: a grey image and the boxes of its largest regions in, their severities out.
 
-Field of view and regions go through the network in one batch. The class-activation map is exact: for a network that
+Field of view and regions go through the network in one batch. The class-activation map is exact. For a network that
 ends in global average pooling and a linear layer, Grad-CAM at the last convolution equals the class-weighted sum of
-its feature maps, which the model gives out as `cam` (Selvaraju et al. 2017, section 3.1).
+its feature maps (Selvaraju et al. 2017, section 3.1). The model gives that sum out as `cam`.
 """
 
 from __future__ import annotations

@@ -116,11 +116,11 @@ def _verdict(inspection: Inspection) -> list[tuple[str, tuple[int, int, int]]]:
 def _doubts(inspection: Inspection) -> list[tuple[str, tuple[int, int, int]]]:
     """Every reason for review and every warning, once each."""
     reasons = inspection.severity.reasons if inspection.severity else ()
-    said = [*(f"review: {reason}" for reason in reasons)]
-    said += [f"note: {warning}" for warning in inspection.quality.warnings if warning not in reasons]
+    doubts = [*(f"review: {reason}" for reason in reasons)]
+    doubts += [f"note: {warning}" for warning in inspection.quality.warnings if warning not in reasons]
     if inspection.micrograph.pixel_size_nm is None:
-        said.append("note: the length of a pixel is unknown, so nothing is given in um")
-    return [(_ascii(text), (120, 200, 250)) for text in said]
+        doubts.append("note: the length of a pixel is unknown, so nothing is given in um")
+    return [(_ascii(text), (120, 200, 250)) for text in doubts]
 
 
 def _wrapped(

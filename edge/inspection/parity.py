@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import __version__, sem
+from edge import __version__
 from edge.backends import int8_copy, openvino_model, table
 from edge.backends.tensorrt import passport
-from edge.config import Settings
+from edge.config import InspectionSettings
 from edge.errors import BackendError
 from edge.inspection.pipeline import Pipeline
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import Inspection, Micrograph, Source
+from edge.samples import sample_micrographs
 
 log = logging.getLogger(__name__)
 
@@ -97,18 +98,7 @@ def is_domain_flip(reference: float | None, candidate: float | None) -> bool:
     return (reference > 1) != (candidate > 1) and abs(reference - 1) > DOMAIN_MARGIN
 
 
-def sample_files() -> list[Path]:
-    """The micrographs that are shipped with the package."""
-    folder = Path(__file__).parents[1] / "samples"
-    return sorted(path for path in folder.iterdir() if path.suffix in {".tif", ".png", ".jpg", ".bmp"})
-
-
-def sample_micrographs(most: int | None = None) -> list[Micrograph]:
-    """The shipped micrographs, read; those of the first `most` files."""
-    return [page for path in sample_files()[:most] for page in sem.read(path.read_bytes(), path.name)]
-
-
-def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -> tuple[str, str]:
+def gated_precision(settings: InspectionSettings, memory: Path, *, may_run: bool = True) -> tuple[str, str]:
     """The precision that "auto" takes here, and why.
 
     float16 where TensorRT has an engine of each model, compared with float32 when it was built. On OpenVINO the first of
@@ -134,7 +124,7 @@ def gated_precision(settings: Settings, memory: Path, *, may_run: bool = True) -
     return "float32", "; ".join(refused) or "this processor has neither bfloat16 nor 8-bit dot products for a quantised model"
 
 
-def _lower_precisions(settings: Settings) -> list[str]:
+def _lower_precisions(settings: InspectionSettings) -> list[str]:
     """What OpenVINO can run faster here than float32, best first: bfloat16 where the processor has it natively, int8 for the
     regions' severities where it multiplies bytes at once and the classifier has a quantised copy."""
     wanted = ["bfloat16"] if openvino_model.has_bfloat16() else []
@@ -143,11 +133,11 @@ def _lower_precisions(settings: Settings) -> list[str]:
     return wanted
 
 
-def _copied(settings: Settings) -> list[Path]:
+def _copied(settings: InspectionSettings) -> list[Path]:
     return [model for model in models_of(settings) if int8_copy.has_copy(model)]
 
 
-def _agreement(settings: Settings, precision: str, memory: Path, *, may_run: bool) -> tuple[bool, str]:
+def _agreement(settings: InspectionSettings, precision: str, memory: Path, *, may_run: bool) -> tuple[bool, str]:
     """Whether this precision gives the inspections of float32, and in which words; see `gated_precision`."""
     key = _key(settings, precision)
     remembered = _recall(memory / f"parity-{precision}.json", key)
@@ -170,7 +160,7 @@ def _agreement(settings: Settings, precision: str, memory: Path, *, may_run: boo
     return False, f"{precision} does not agree with float32 ({figures})"
 
 
-def models_of(settings: Settings) -> list[Path]:
+def models_of(settings: InspectionSettings) -> list[Path]:
     """The model files that the settings name."""
     stages, models = settings.inspect.stages, []
     if stages != "classify":
@@ -196,7 +186,7 @@ def _union(inspection: Inspection) -> NDArray[np.bool_]:
     return canvas
 
 
-def _key(settings: Settings, precision: str) -> list[str]:
+def _key(settings: InspectionSettings, precision: str) -> list[str]:
     """Everything that the outcome depends on."""
     import openvino
 

@@ -113,11 +113,11 @@ class Pipeline:
                 micrograph.grey, regions.boxes_px, self._settings.inspect.region_crops
             )
         classified = time.perf_counter()
-        looks = quality(
+        trust = quality(
             micrograph.grey, micrograph.saturated_fraction, severity.in_domain if severity else None, micrograph.warnings
         )
         if severity:
-            severity = self._doubted(severity, looks, regions, measures)
+            severity = self._doubted(severity, trust, regions, measures)
         finished = time.perf_counter()
         return Inspection(
             source=source,
@@ -127,7 +127,7 @@ class Pipeline:
             measures=measures,
             severity=severity,
             region_severities=region_severities,
-            quality=looks,
+            quality=trust,
             models=self.models,
             smallest_region_px=self._smallest_region_px(micrograph),
             settings_sha256=self._settings_sha256,
@@ -171,10 +171,10 @@ class Pipeline:
             return None
         return self._segmenter.card.smallest_region_px / self._segmenter.finest_scale(micrograph.grey.shape)
 
-    def _doubted(self, severity: Severity, looks: Quality, regions: Regions, measures: Measures) -> Severity:
+    def _doubted(self, severity: Severity, trust: Quality, regions: Regions, measures: Measures) -> Severity:
         """The severity with every further reason to have a person look."""
         reasons = list(severity.reasons)
-        reasons += [warning for warning in looks.warnings if warning.partition(":")[0] in REVIEW_WARNINGS]
+        reasons += [warning for warning in trust.warnings if warning.partition(":")[0] in REVIEW_WARNINGS]
         if self._segmenter and severity.label == "severe" and not len(regions):
             reasons.append("stages_disagree: stage 2 says severe, stage 1 found no corroded region")
         if self._segmenter and severity.label == "low" and measures.area_fraction > 0.25:

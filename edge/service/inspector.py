@@ -14,6 +14,7 @@ from edge.inspection import parity
 from edge.inspection.pipeline import Pipeline
 from edge.journal import Entry
 from edge.records import Inspection, Micrograph, Source, Timing
+from edge.samples import sample_micrographs
 from edge.service import isolated
 from edge.service.pictures import draw_missing
 from edge.service.shared import Decoded, Inspected
@@ -75,7 +76,7 @@ class Inspector(Worker):
         """
         pipeline = Pipeline(self.settings, precision=precision)
         try:
-            for tried in (BLANK, *parity.sample_micrographs(1)):
+            for tried in (BLANK, *sample_micrographs(1)):
                 pipeline.inspect(tried, Source("sample", "sample", None))
         except BaseException:
             pipeline.close()

@@ -30,10 +30,10 @@ def configured(tmp_path: Path, port: int, extra: str = "") -> Path:
 
 def test_without_a_configuration_the_machine_and_the_shipped_models_are_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor([]) == 0
-    said = capsys.readouterr().out
-    assert "onnxruntime is installed" in said
-    assert "its hash matches its card" in said
-    assert "0 problems" in said
+    printed = capsys.readouterr().out
+    assert "onnxruntime is installed" in printed
+    assert "its hash matches its card" in printed
+    assert "0 problems" in printed
 
 
 def test_json_holds_the_same_findings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,10 +55,10 @@ def test_check_names_a_missing_folder_and_a_missing_broker(tmp_path: Path, capsy
     config = configured(tmp_path, free_port())
     (tmp_path / "export").rmdir()
     assert daemon(["--config", str(config), "--check"]) == 1
-    said = capsys.readouterr().out
-    assert "is no folder" in said
-    assert "correct watch.folder" in said
-    assert "PROBLEM broker" in said
+    printed = capsys.readouterr().out
+    assert "is no folder" in printed
+    assert "correct watch.folder" in printed
+    assert "PROBLEM broker" in printed
 
 
 def test_check_names_a_missing_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

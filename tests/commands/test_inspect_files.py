@@ -10,7 +10,7 @@ import cv2
 import pytest
 
 from edge.commands.cli import inspect
-from edge.inspection.parity import sample_files
+from edge.samples import sample_files
 from tests.conftest import pitted
 from tests.sem.making import encoded, fei, specimen, tiff
 from tests.service.running_daemon import valid
@@ -23,8 +23,8 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
     status = inspect([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    return status, said.out, said.err
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
 
 
 def documents(out: str) -> list[dict[str, Any]]:
@@ -124,3 +124,18 @@ def test_a_configured_pixel_size_is_used_only_where_the_file_has_none(
     plain, own = (document["image"] for document in documents(out))
     assert (plain["pixel_size_nm"], plain["pixel_size_source"]) == (55.0, "config")
     assert own["pixel_size_source"] == "metadata"
+
+
+def test_a_configuration_needs_no_watched_folder_and_its_patterns_and_names_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    for name in ("a.png", "b.bmp", "below/c.png"):
+        (tmp_path / "in" / name).write_bytes(encoded(pitted(160, 120), Path(name).suffix))
+    config = tmp_path / "c.toml"
+    config.write_text("[watch]\npatterns = ['*.png']\nrecursive = false\n[device]\nid = 'sem-07'\n")
+    status, out, _ = run(capsys, tmp_path / "in", "--json", "--config", config)
+    assert status == 0
+    (document,) = documents(out)
+    assert document["image"]["name"] == "a.png"
+    assert document["device"]["id"] == "sem-07"

@@ -14,9 +14,9 @@ from edge.backends.onnx_session import OnnxSession
 from edge.backends.tensorrt import cuda
 from edge.backends.tensorrt.passport import this_gpu
 from edge.config import Settings
-from edge.inspection.parity import sample_micrographs
 from edge.models.card import BUILTIN_FOLDER
 from edge.records import SEVERITIES, Micrograph
+from edge.samples import sample_micrographs
 from export import fp16, to_tensorrt
 from export.to_tensorrt import Machine, NoTensorRtError
 from tests.conftest import micrograph, settings_for

@@ -12,10 +12,10 @@ import pytest
 
 from edge.backends.onnx_session import OnnxSession
 from edge.errors import ModelError
-from edge.inspection.parity import sample_micrographs
 from edge.inspection.segment import Segmenter, views
 from edge.models.card import BUILTIN_FOLDER, ModelCard, load_card
 from edge.records import Grey
+from edge.samples import sample_micrographs
 from export import fp16
 
 FLOAT, FLOAT16, UINT8, INT64 = 1, 10, 2, 7

@@ -14,10 +14,11 @@ from edge.backends.int8_copy import Agreement, copy_paths, has_copy, has_dot_pro
 from edge.backends.table import open_network
 from edge.errors import BackendError, ConfigError, EdgeError
 from edge.inspection.classify import crop_region, field_of_view, softmax
-from edge.inspection.parity import MOST_REGION_CHANGES, sample_micrographs
+from edge.inspection.parity import MOST_REGION_CHANGES
 from edge.inspection.pipeline import Pipeline
 from edge.inspection.segment import Segmenter
 from edge.models.card import BUILTIN_FOLDER, load_card
+from edge.samples import sample_micrographs
 from export import to_int8
 from export.cli import main
 from tests.conftest import SOURCE, settings_for

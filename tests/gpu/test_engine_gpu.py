@@ -18,8 +18,9 @@ from edge.backends.tensorrt.engine import TensorRtEngine, find_engine, open_engi
 from edge.backends.tensorrt.passport import read_passport
 from edge.config import Settings
 from edge.errors import BackendError
-from edge.inspection.parity import LEAST_MASK_IOU, compare, sample_micrographs
+from edge.inspection.parity import LEAST_MASK_IOU, compare
 from edge.inspection.pipeline import Pipeline
+from edge.samples import sample_micrographs
 from tests.backends.tensorrt.test_kernels import drawn_by_host
 from tests.conftest import pitted
 from tests.gpu.conftest import RUNS, answer, opened

@@ -19,9 +19,10 @@ import pytest
 from edge.backends.tensorrt.engine import TensorRtEngine
 from edge.commands.bench import command
 from edge.config import Settings
-from edge.inspection.parity import LEAST_MASK_IOU, compare, sample_micrographs
+from edge.inspection.parity import LEAST_MASK_IOU, compare
 from edge.inspection.pipeline import Pipeline
 from edge.records import Micrograph
+from edge.samples import sample_micrographs
 from tests.conftest import SOURCE, micrograph, pitted
 from tests.gpu.checkpoints import write_checkpoints
 from tests.gpu.conftest import IMAGES, REHEARSAL, RUNS, answer, opened

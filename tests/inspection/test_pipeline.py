@@ -6,28 +6,19 @@ import json
 import statistics
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from edge import sem
 from edge.backends import table
-from edge.commands import inspect_files
 from edge.folder.file import read_file
 from edge.inspection import overlay, parity
 from edge.inspection.pipeline import Pipeline
+from edge.inspector import encode, source_of
 from edge.models.card import GREY_WINDOW_RULE
-from edge.records import Inspection, Micrograph
-from tests.conftest import SOURCE, micrograph, pitted, settings_for
-
-
-def inspected(tmp_path: Path, image: Micrograph, **sections: dict[str, object]) -> Inspection:
-    with Pipeline(settings_for(tmp_path / "export", **sections)) as pipeline:
-        return pipeline.inspect(image, SOURCE)
-
-
-def sample() -> Micrograph:
-    return max(parity.sample_micrographs(), key=lambda one: one.pixel_size_nm or 0)
+from edge.samples import sample_files, sample_micrographs
+from tests.conftest import micrograph, pitted, settings_for
+from tests.inspection.conftest import inspected, sample
 
 
 def test_a_shipped_sample_has_regions_a_severity_and_micrometres(tmp_path: Path) -> None:
@@ -45,7 +36,7 @@ def test_both_backends_give_the_same_inspections(tmp_path: Path) -> None:
         pytest.skip("only one backend is installed")
     first, second = (settings_for(tmp_path / "export", models={"backend": name}) for name in table.installed()[:2])
     with Pipeline(first) as reference, Pipeline(second) as candidate:
-        outcome = parity.compare(reference, candidate, parity.sample_micrographs())
+        outcome = parity.compare(reference, candidate, sample_micrographs())
     assert outcome.mean_mask_iou > 0.995
     assert outcome.flips == 0
     assert outcome.largest_probability_difference < 1e-3
@@ -89,16 +80,6 @@ def test_the_sample_is_read_from_the_path(tmp_path: Path) -> None:
     assert inspected(tmp_path, sample()).sample["annealing_min"] is None
 
 
-def test_the_overlay_has_the_colour_of_the_regions_severity(tmp_path: Path) -> None:
-    inspection = inspected(tmp_path, sample())
-    picture = overlay.draw(inspection).astype(int)
-    colourful = np.ptp(picture[: inspection.micrograph.height_px], axis=2) > 60
-    assert colourful.any()
-    decoded = cv2.imdecode(np.frombuffer(overlay.encode(overlay.draw(inspection), "webp"), np.uint8), cv2.IMREAD_COLOR)
-    assert decoded is not None
-    assert decoded.shape == picture.shape
-
-
 def test_the_shipped_cards_name_the_grey_window_of_this_version() -> None:
     from edge.models.card import load_card, resolve
 
@@ -106,25 +87,13 @@ def test_the_shipped_cards_name_the_grey_window_of_this_version() -> None:
     assert load_card(resolve("builtin", "classify"), "classify").grey_window == GREY_WINDOW_RULE
 
 
-@pytest.mark.parametrize(("nm", "width"), [(0.5, 640), (3.7, 640), (100.0, 1600), (100.0, 4096), (5e5, 500)])
-def test_the_scale_bar_is_as_long_as_it_says(nm: float, width: int) -> None:
-    scale = min(1.0, overlay.LONGEST_PX / width)
-    bar = overlay._scale_bar(nm / 1000, round(width * scale), scale)
-    assert bar is not None
-    length_px, text = bar
-    value, unit = text.split()
-    said_nm = float(value) * {"nm": 1, "um": 1e3, "mm": 1e6}[unit]
-    assert said_nm / (nm / scale) == pytest.approx(length_px, abs=0.51)
-    assert width * scale / 13 < length_px <= width * scale / 5
-
-
 def test_the_document_of_a_shipped_sample_adds_up(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "export", inspect={"confidence": 0.1})
-    path = max(parity.sample_files(), key=lambda file: sem.read(file.read_bytes(), file.name)[0].pixel_size_nm or 0)
+    path = max(sample_files(), key=lambda file: sem.read(file.read_bytes(), file.name)[0].pixel_size_nm or 0)
     with Pipeline(settings) as pipeline:
-        source = inspect_files.source_of(path, path.name, None)
+        source = source_of(path.name, path.name, None)
         (inspection,) = pipeline.inspect_file(read_file(path, 1 << 30), source)
-    document = json.loads(inspect_files.encode(inspection, settings))
+    document = json.loads(encode(inspection, settings.device))
     image, corrosion, regions = document["image"], document["corrosion"], document["regions"]
     um = image["pixel_size_nm"] / 1000
     rows, columns = image["height_px"] - image["databar_px"], image["width_px"]
@@ -150,17 +119,3 @@ def test_the_document_of_a_shipped_sample_adds_up(tmp_path: Path) -> None:
     assert found["p50"] == pytest.approx(statistics.median(diameters), rel=1e-5)
     assert found["mean"] == pytest.approx(statistics.fmean(diameters), rel=1e-5)
     assert found["max"] == diameters[-1]
-
-
-@pytest.mark.parametrize("name", ["a" * 250 + ".tif", "short.tif", "W" * 40 + " " + "x" * 120, ""])
-def test_no_line_of_the_strip_is_cut_and_no_letter_lost(name: str) -> None:
-    lines = overlay._wrapped([(name, overlay.INK_BGR)], 344, 0.38)
-    assert all(cv2.getTextSize(line, overlay.FONT, 0.38, 1)[0][0] <= 344 for line, _ in lines)
-    assert "".join(line for line, _ in lines).replace(" ", "") == name.replace(" ", "")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(22770.4, "22,770"), (684.12, "684.1"), (0.012345, "0.01235"), (9999.4, "9999"), (1.5e7, "15,000,000")]
-)
-def test_measures_are_written_for_people(value: float, text: str) -> None:
-    assert overlay.four_figures(value) == text

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from edge.backends import table
-from edge.commands import inspect_files
 from edge.commands.bench import comparison, end_to_end, environment, report, rival
 from edge.commands.bench.scenarios import STAGES, TRANSFERS, WARM_UP_ROUNDS, Bench, Run, Scenario, with_backend
 from edge.commands.bench.statistics import drift, relative_to_own, summarise
-from edge.config import Settings
+from edge.config import CommandSettings, cache_folder
 from edge.errors import BrokerError, ConfigError, ImageError
 from edge.inspection import parity
 from edge.records import Inspection
+from edge.samples import sample_files
 
 MOST_HOST_SHARE = 0.15
 MOST_UNREST = 0.10
@@ -48,7 +48,7 @@ class Options:
     classifier_checkpoint: Path | None = None
 
 
-def run(options: Options, settings: Settings) -> int:
+def run(options: Options, settings: CommandSettings) -> int:
     """Measure, print, write; 1 when an image failed or a comparison is worse than its limit.
 
     Raises ConfigError (an earlier run that cannot be compared is refused), ModelError, BackendError.
@@ -62,19 +62,18 @@ def run(options: Options, settings: Settings) -> int:
         "settings": {**settings.inspect.model_dump(mode="json"), "overlay": settings.mqtt.overlay},
         "method": _method(options),
     }
-    warnings = _busy_before(document["environment"])
     runs: list[Run] = []
     about_mqtt: dict[str, Any] | None = None
-    about_rival: dict[str, Any] | None = None
+    contest: rival.Contest | None = None
     failed = 0
-    paths = tuple(options.paths) or tuple(parity.sample_files())
+    paths = tuple(options.paths) or tuple(sample_files())
     for number, backend in enumerate(backends):
         chosen = with_backend(settings, backend)
-        precision, _why = parity.gated_precision(chosen, inspect_files.cache_folder())
+        precision, _why = parity.gated_precision(chosen, cache_folder())
         with Bench(chosen, precision) as bench:
             if number == 0:
                 paths, failed = _readable(bench, paths)
-            _tell(f"{bench.models.backend} {bench.models.precision}: warming up with {len(paths)} images")
+            _print_progress(f"{_runs_on(bench)}: warming up with {len(paths)} images")
             found = bench.warm_up(paths)
             if number == 0:
                 document["models"] = _models(bench)
@@ -82,35 +81,52 @@ def run(options: Options, settings: Settings) -> int:
             if earlier is not None:
                 comparison.require_same(earlier, document)
             for scenario in options.scenarios:
-                _tell(f"{bench.models.backend} {bench.models.precision}: {scenario} for {options.duration_s:g} s")
+                _print_progress(f"{_runs_on(bench)}: {scenario} for {options.duration_s:g} s")
                 runs.append(bench.run(scenario, paths, options.duration_s))
-            if options.rival and weights and number == 0:
+            if weights and number == 0:
                 contest = _compete(options, bench, chosen, paths, weights)
-                about_rival = contest.document()
-                warnings += contest.warnings()
         if options.mqtt and number == 0:
             about_mqtt = _end_to_end(chosen, paths, options.duration_s, runs)
-    for one in runs:
-        warnings += _doubts(one)
-    document["scenarios"] = [_scenario(one) for one in runs]
-    document |= {
-        "stages": document["scenarios"][0]["stages"],
+    document |= _outcome(runs, about_mqtt, contest, _busy_before(document["environment"]))
+    worse = earlier is not None and _compare(options, earlier, document)
+    _publish(options, document)
+    return 1 if worse or failed else 0
+
+
+def _outcome(
+    runs: Sequence[Run], about_mqtt: dict[str, Any] | None, contest: rival.Contest | None, warnings: Sequence[str]
+) -> dict[str, Any]:
+    """What was measured, as the part of the document that follows what it was measured on."""
+    scenarios = [_scenario(one) for one in runs]
+    doubts = [*warnings, *(contest.warnings() if contest else ()), *(doubt for one in runs for doubt in _doubts(one))]
+    return {
+        "scenarios": scenarios,
+        "stages": scenarios[0]["stages"],
         "mqtt": about_mqtt,
-        "rival": about_rival,
+        "rival": contest.document() if contest else None,
         "comparison": None,
-        "warnings": list(dict.fromkeys(warnings)),
+        "warnings": list(dict.fromkeys(doubts)),
     }
-    worse = False
-    if earlier is not None:
-        compared = comparison.compare(earlier, document).document(options.fail_above)
-        document["comparison"] = {"with": str(options.compare), **compared}
-        worse = bool(compared["failed"])
+
+
+def _compare(options: Options, earlier: comparison.Document, document: dict[str, Any]) -> bool:
+    """Whether it became worse; what was compared goes into the document. Raises ConfigError."""
+    compared = comparison.compare(earlier, document).document(options.fail_above)
+    document["comparison"] = {"with": str(options.compare), **compared}
+    return bool(compared["failed"])
+
+
+def _publish(options: Options, document: dict[str, Any]) -> None:
+    """As a table on stdout, and as the files that were asked for."""
     print(report.table(document), flush=True)
     if options.json:
         options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if options.plot:
         options.plot.write_text(report.plot(document), encoding="utf-8")
-    return 1 if worse or failed else 0
+
+
+def _runs_on(bench: Bench) -> str:
+    return f"{bench.models.backend} {bench.models.precision}"
 
 
 def _backends(names: Sequence[str]) -> tuple[str, ...]:
@@ -129,19 +145,19 @@ def _readable(bench: Bench, paths: Sequence[Path]) -> tuple[tuple[Path, ...], in
             bench.decode(path)
             good.append(path)
         except ImageError as error:
-            _tell(f"left out {path}: {error.code}: {error.message}")
+            _print_progress(f"left out {path}: {error.code}: {error.message}")
     if not good:
         raise ConfigError("no image to measure with: name image files, or folders that hold some")
     return tuple(good), len(paths) - len(good)
 
 
 def _compete(
-    options: Options, bench: Bench, settings: Settings, paths: Sequence[Path], weights: tuple[Path, Path]
+    options: Options, bench: Bench, settings: CommandSettings, paths: Sequence[Path], weights: tuple[Path, Path]
 ) -> rival.Contest:
     assert options.rival is not None
     if settings.inspect.stages != "both":
         raise ConfigError('a rival runs both stages: leave inspect.stages at "both"')
-    _tell(f"in turns with {options.rival}, until ours has had {options.duration_s:g} s")
+    _print_progress(f"in turns with {options.rival}, until ours has had {options.duration_s:g} s")
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
         return rival.compete(
             options.rival,
@@ -156,9 +172,9 @@ def _compete(
         )
 
 
-def _end_to_end(settings: Settings, paths: Sequence[Path], duration_s: float, runs: Sequence[Run]) -> dict[str, Any]:
+def _end_to_end(settings: CommandSettings, paths: Sequence[Path], duration_s: float, runs: Sequence[Run]) -> dict[str, Any]:
     """The `mqtt` part of the document; `reason` where it cannot be measured."""
-    _tell(f"closed file to broker, through the daemon, for {duration_s:g} s")
+    _print_progress(f"closed file to broker, through the daemon, for {duration_s:g} s")
     try:
         found = end_to_end.measure(settings, paths, duration_s)
     except BrokerError as error:
@@ -187,8 +203,8 @@ def _drawing_ms(runs: Sequence[Run]) -> dict[str, float]:
     """Mean time of letterboxing and cropping by image: a verdict's own timing counts it to the networks."""
     spent: dict[str, list[float]] = {}
     for run in runs:
-        for sample in run.samples if run.scenario == "single-stream" and run.backend == runs[0].backend else ():
-            spent.setdefault(sample.image, []).append((sample.stages["letterbox"] or 0.0) + (sample.stages["crops"] or 0.0))
+        for one in run.timings if run.scenario == "single-stream" and run.backend == runs[0].backend else ():
+            spent.setdefault(one.image, []).append((one.stages["letterbox"] or 0.0) + (one.stages["crops"] or 0.0))
     return {image: sum(values) / len(values) for image, values in spent.items()}
 
 
@@ -203,7 +219,7 @@ def _scenario(run: Run) -> dict[str, Any]:
         "scenario": run.scenario,
         "backend": run.backend,
         "precision": run.precision,
-        "images": len(run.samples),
+        "images": len(run.timings),
         "images_a_query": run.images_a_query,
         "period": run.period,
         "throughput": round(run.throughput, 4),
@@ -214,15 +230,12 @@ def _scenario(run: Run) -> dict[str, Any]:
         "host_share": round(run.host_share(), 4),
         "stages": stages,
         "energy": {
-            "joules_an_image": {name: round(value / len(run.samples), 4) for name, value in run.energy.joules.items()},
+            "joules_an_image": {name: round(value / len(run.timings), 4) for name, value in run.energy.joules.items()},
             "reason": run.energy.reason,
         },
         "machine": run.meanwhile.document(),
         "queries_ms": _rounded(run.queries_ms),
-        "samples": [
-            {"image": sample.image, "total_ms": round(sample.total, 4), **_stage_values(sample.stages)}
-            for sample in run.samples
-        ],
+        "samples": [{"image": one.image, "total_ms": round(one.total, 4), **_stage_values(one.stages)} for one in run.timings],
     }
 
 
@@ -243,31 +256,35 @@ def _doubts(run: Run) -> list[str]:
     about = f"{run.scenario}, {run.backend}"
     seen, cores = run.meanwhile, environment.all_cores()
     unrest, drifted = _unrest(run)
-    said = []
+    doubts = []
     if run.host_share() > MOST_HOST_SHARE:
         slowest = max((share, name) for name, share in run.shares().items() if name not in ("segment", "classify"))
-        said.append(
+        doubts.append(
             f"{about}: the networks do not run for {run.host_share():.0%} of the time: the host is the bottleneck, "
             f"{slowest[1]} above all ({slowest[0]:.0%})"
         )
     if len(run.queries_ms) < LEAST_ROUNDS * run.period:
-        said.append(f"{about}: each image was seen fewer than {LEAST_ROUNDS} times: raise --duration")
+        doubts.append(f"{about}: each image was seen fewer than {LEAST_ROUNDS} times: raise --duration")
     elif unrest is not None and unrest > MOST_UNREST:
-        said.append(f"{about}: unstable, the same images vary by {unrest:.0%} (standard deviation)")
+        doubts.append(f"{about}: unstable, the same images vary by {unrest:.0%} (standard deviation)")
     if drifted is not None and abs(drifted - 1) > MOST_DRIFT:
-        said.append(f"{about}: the second half took {drifted - 1:+.0%} of the first's time more: heat, or something else began")
+        doubts.append(
+            f"{about}: the second half took {drifted - 1:+.0%} of the first's time more: heat, or something else began"
+        )
     if seen.cores_used_by_others > MOST_OTHERS * cores:
-        said.append(f"{about}: something else used {seen.cores_used_by_others:.2f} of {cores} cores: repeat on a quiet machine")
+        doubts.append(
+            f"{about}: something else used {seen.cores_used_by_others:.2f} of {cores} cores: repeat on a quiet machine"
+        )
     if seen.steal_fraction > MOST_STEAL:
-        said.append(f"{about}: the virtual machine's host took {seen.steal_fraction:.0%} of the time for others")
+        doubts.append(f"{about}: the virtual machine's host took {seen.steal_fraction:.0%} of the time for others")
     if seen.cpu_throttled:
-        said.append(f"{about}: the processor was slowed down by heat {seen.cpu_throttled} times")
+        doubts.append(f"{about}: the processor was slowed down by heat {seen.cpu_throttled} times")
     if seen.gpu_throttled:
-        said.append(f"{about}: the GPU is slowed down by heat or power")
+        doubts.append(f"{about}: the GPU is slowed down by heat or power")
     if run.scenario != "offline" and (too_few := summarise(run.queries_ms).too_few):
         needs = ", ".join(f"{name.replace('_', '.')} needs {need}" for name, need in too_few.items())
-        said.append(f"{about}: too few samples ({len(run.queries_ms)}): {needs}")
-    return said
+        doubts.append(f"{about}: too few samples ({len(run.queries_ms)}): {needs}")
+    return doubts
 
 
 def _busy_before(about: Mapping[str, Any]) -> list[str]:
@@ -309,5 +326,5 @@ def _rounded(values: Any) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
-def _tell(text: str) -> None:
+def _print_progress(text: str) -> None:
     print(f"edge-bench: {text}", file=sys.stderr, flush=True)

@@ -26,10 +26,10 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge.commands import demo, inspect_files
+from edge.commands import demo
 from edge.commands.bench import environment
 from edge.commands.bench.environment import Meanwhile
-from edge.config import Settings
+from edge.config import CommandSettings, cache_folder
 from edge.errors import BrokerError, EdgeError
 
 PLACES = os.pathsep.join(["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", os.environ.get("PATH", "")])
@@ -64,7 +64,7 @@ class EndToEnd:
 
 
 @dataclass
-class _Heard:
+class _Received:
     """What the subscriber got: arrival on this process's clock, and the verdict, by image name."""
 
     verdicts: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class _Heard:
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
-def measure(settings: Settings, paths: Sequence[Path], duration_s: float) -> EndToEnd:
+def measure(settings: CommandSettings, paths: Sequence[Path], duration_s: float) -> EndToEnd:
     """Whole rounds over `paths` until `duration_s` are over, after a round that is not counted.
 
     Raises BrokerError when there is no broker or the daemon does not come up; the message has the daemon's last words.
@@ -82,19 +82,19 @@ def measure(settings: Settings, paths: Sequence[Path], duration_s: float) -> End
         watched = folder / "export"
         watched.mkdir()
         name, port, protocol = opened.enter_context(_broker(folder))
-        heard = opened.enter_context(_subscribed(port))
+        received = opened.enter_context(_subscribed(port))
         process = opened.enter_context(_daemon(_for_daemon(settings, folder, watched, port, protocol), folder))
         try:
-            _wait(heard, lambda: heard.state == "online", process)
+            _wait(received, lambda: received.state == "online", process)
             for number in range(WARM_UP_ROUNDS):
                 for path in paths:
-                    _deliver(path, watched, f"warm-{number}", heard, process)
+                    _deliver(path, watched, f"warm-{number}", received, process)
             arrivals: list[Arrival] = []
             with environment.watched() as meanwhile:
                 end = time.monotonic() + duration_s
                 while not arrivals or time.monotonic() < end:
                     number = len(arrivals) // len(paths)
-                    arrivals += [_deliver(path, watched, f"{number:06d}", heard, process) for path in paths]
+                    arrivals += [_deliver(path, watched, f"{number:06d}", received, process) for path in paths]
         except _NoAnswerError as error:
             words = (folder / "daemon.log").read_text(errors="replace").strip().splitlines()[-3:]
             raise BrokerError(f"{error}; the daemon's last words: {' / '.join(words)}") from error
@@ -105,15 +105,15 @@ class _NoAnswerError(EdgeError):
     """The daemon ended, or nothing came for `LONGEST_WAIT_S`."""
 
 
-def _deliver(path: Path, watched: Path, mark: str, heard: _Heard, process: subprocess.Popen[bytes]) -> Arrival:
+def _deliver(path: Path, watched: Path, mark: str, received: _Received, process: subprocess.Popen[bytes]) -> Arrival:
     """Write one image under a name of its own, and wait for the verdict on it."""
     name = f"{mark}_{path.name}"
     data = path.read_bytes()
     with (watched / name).open("wb") as stream:
         stream.write(data)
     closed = time.monotonic()
-    _wait(heard, lambda: name in heard.verdicts, process)
-    arrived, verdict = heard.verdicts.pop(name)
+    _wait(received, lambda: name in received.verdicts, process)
+    arrived, verdict = received.verdicts.pop(name)
     (watched / name).unlink()  # thousands of files would make the daemon's looks at the folder slow
     if verdict["schema"] != "edge.inspection/1":
         raise BrokerError(f"{path.name} failed in the daemon: {verdict['error']['message']}")
@@ -122,11 +122,11 @@ def _deliver(path: Path, watched: Path, mark: str, heard: _Heard, process: subpr
     return Arrival(path.name, (arrived - closed) * 1e3, timing_ms, ran_on)
 
 
-def _wait(heard: _Heard, until: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    with heard.changed:
+def _wait(received: _Received, until: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    with received.changed:
         deadline = time.monotonic() + LONGEST_WAIT_S
         while not until():
-            heard.changed.wait(0.5)
+            received.changed.wait(0.5)
             if process.poll() is not None:
                 raise _NoAnswerError(f"the daemon ended with status {process.returncode}")
             if time.monotonic() > deadline:
@@ -169,19 +169,19 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
-def _subscribed(port: int) -> Iterator[_Heard]:
-    heard = _Heard()
+def _subscribed(port: int) -> Iterator[_Received]:
+    received = _Received()
     ready = threading.Event()
 
     def keep(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         arrived = time.monotonic()
         topic, body = message.topic.rpartition("/")[2], json.loads(message.payload or b"{}")
-        with heard.changed:
+        with received.changed:
             if topic == "status":
-                heard.state = body.get("state", "unknown")
+                received.state = body.get("state", "unknown")
             else:
-                heard.verdicts.setdefault(body["image"]["name"], (arrived, body))
-            heard.changed.notify_all()
+                received.verdicts.setdefault(body["image"]["name"], (arrived, body))
+            received.changed.notify_all()
 
     def subscribe(*_: Any) -> None:
         client.subscribe([(f"{PREFIX}/{topic}", 1) for topic in ("status", "inspection", "failure")])
@@ -195,13 +195,13 @@ def _subscribed(port: int) -> Iterator[_Heard]:
     try:
         if not ready.wait(LONGEST_WAIT_S):
             raise BrokerError("the broker took no subscription")
-        yield heard
+        yield received
     finally:
         client.disconnect()
         client.loop_stop()
 
 
-def _for_daemon(settings: Settings, folder: Path, watched: Path, port: int, protocol: int) -> Path:
+def _for_daemon(settings: CommandSettings, folder: Path, watched: Path, port: int, protocol: int) -> Path:
     """A configuration with the same models and thresholds, on the temporary folder and the broker on loopback."""
     sections = settings.model_dump(mode="json")
     sections["watch"]["folder"] = str(watched)
@@ -214,7 +214,7 @@ def _for_daemon(settings: Settings, folder: Path, watched: Path, port: int, prot
         # A JSON scalar, or an array of them, is the same in TOML.
         lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
     (folder / "state").mkdir()
-    for outcome in inspect_files.cache_folder().glob("parity-*.json"):  # what was compared here need not be compared again
+    for outcome in cache_folder().glob("parity-*.json"):  # what was compared here need not be compared again
         shutil.copy(outcome, folder / "state")
     path = folder / "config.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -114,11 +114,11 @@ class Tegrastats:
         )
 
     def joules(self) -> float:
-        """Mean power times time; 0 when nothing was said of power."""
+        """Mean power times time; 0 when no power was told."""
         elapsed_s = time.monotonic() - self._started
         self._process.terminate()
-        said, _ = self._process.communicate()
-        watts = [int(power) / 1e3 for power in _TEGRA_POWER.findall(said)]
+        output, _ = self._process.communicate()
+        watts = [int(power) / 1e3 for power in _TEGRA_POWER.findall(output)]
         if not watts:
             raise UnavailableError("tegrastats says nothing of the input power")
         return sum(watts) / len(watts) * elapsed_s

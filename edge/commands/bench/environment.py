@@ -33,7 +33,7 @@ LIBRARIES = (
     "paho-mqtt",
 )
 SYSTEM = Path("/sys/devices/system/cpu")
-SAID_WITHIN_S = 10.0
+ANSWER_WITHIN_S = 10.0
 THROTTLED_BY_HEAT_OR_POWER = 0x08 | 0x20 | 0x40 | 0x80
 """Of NVML's clock event reasons: hardware slowdown, software and hardware thermal slowdown, power brake."""
 
@@ -176,13 +176,13 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _said(*command: str) -> str | None:
+def _output_of(*command: str) -> str | None:
     """What a command prints; None when it is not there, fails or hangs."""
     found = shutil.which(command[0])
     if found is None:
         return None
     try:
-        done = subprocess.run([found, *command[1:]], capture_output=True, text=True, timeout=SAID_WITHIN_S, check=True)
+        done = subprocess.run([found, *command[1:]], capture_output=True, text=True, timeout=ANSWER_WITHIN_S, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -190,8 +190,8 @@ def _said(*command: str) -> str | None:
 
 def _smi(*fields: str) -> list[str] | None:
     """Fields of the first NVIDIA GPU."""
-    said = _said("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
-    return [value.strip() for value in said.splitlines()[0].split(",")] if said else None
+    output = _output_of("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
+    return [value.strip() for value in output.splitlines()[0].split(",")] if output else None
 
 
 def _gpu() -> dict[str, str] | None:
@@ -211,8 +211,8 @@ def _gpu_throttled() -> bool | None:
 
 def _gpu_memory_mib() -> float | None:
     """GPU memory of this process."""
-    said = _said("nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")
-    for line in (said or "").splitlines():
+    output = _output_of("nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")
+    for line in (output or "").splitlines():
         pid, _, used = line.partition(",")
         if pid.strip() == str(os.getpid()) and used.strip().isdigit():
             return float(used)
@@ -221,8 +221,8 @@ def _gpu_memory_mib() -> float | None:
 
 def _power_mode() -> str | None:
     """A Jetson's power mode; None elsewhere."""
-    said = _said("nvpmodel", "-q")
-    return " ".join(said.split()) if said else None
+    output = _output_of("nvpmodel", "-q")
+    return " ".join(output.split()) if output else None
 
 
 def _versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends import cores
-from edge.commands.bench.scenarios import Bench, Sample
+from edge.commands.bench.scenarios import Bench, ImageTiming
 from edge.commands.bench.statistics import Ratio, ratio_of_pairs
-from edge.config import Settings
+from edge.config import CommandSettings
 from edge.errors import BackendError, ConfigError
 from edge.records import Inspection
 
@@ -104,23 +104,62 @@ class Contest:
 
     def warnings(self) -> list[str]:
         """What speaks against the ratio."""
-        said = []
+        warnings = []
         if self.agreement < LEAST_AGREEMENT:
-            said.append(
+            warnings.append(
                 f"the rival finds other regions ({self.agreement:.0%} are found by both): "
                 "name the checkpoints from which our models were exported"
             )
         if self.ready.get("device") != self.device:
-            said.append(f"the rival runs on {self.ready.get('device')}, ours on {self.device}: the devices are compared")
+            warnings.append(f"the rival runs on {self.ready.get('device')}, ours on {self.device}: the devices are compared")
         if self.same_severity < LEAST_AGREEMENT:
-            said.append(f"the rival says another severity for {1 - self.same_severity:.0%} of the images")
-        return said
+            warnings.append(f"the rival says another severity for {1 - self.same_severity:.0%} of the images")
+        return warnings
+
+
+@dataclass
+class _Turns:
+    """What blocks of both have given so far, in the order in which they ran."""
+
+    ours_ms: list[float] = field(default_factory=list)
+    timings: list[ImageTiming] = field(default_factory=list)
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    theirs_ms: list[float] = field(default_factory=list)
+    answers: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def run_ours(self, bench: Bench, images: Sequence[Path]) -> None:
+        """One block of ours. Raises ImageError or BackendError."""
+        cpu, started = time.process_time(), time.perf_counter()
+        block = [bench.inspect(path)[0] for path in images]
+        self.cpu_s += time.process_time() - cpu
+        self.wall_s += time.perf_counter() - started
+        self.timings += block
+        self.ours_ms.append(sum(timing.until_measured() for timing in block))
+
+    def run_theirs(self, rival: Rival) -> None:
+        """One block of the rival's. Raises BackendError."""
+        self.answers.append(rival.ask({"do": "block"}))
+        self.theirs_ms.append(sum(one["total"] for one in self.answers[-1]["samples"]))
+
+    def stages(self) -> dict[str, tuple[float | None, float | None]]:
+        """Mean milliseconds of an image, ours and theirs."""
+        theirs = [one for answer in self.answers for one in answer["samples"]]
+        return {
+            stage: (_mean(one.stages[stage] for one in self.timings), _mean(one.get(stage) for one in theirs))
+            for stage in STAGES
+        }
+
+    def cores_used(self) -> tuple[float, float]:
+        """By ours and by theirs while they ran."""
+        theirs = sum(answer["cpu_s"] for answer in self.answers) / sum(answer["wall_s"] for answer in self.answers)
+        return self.cpu_s / self.wall_s, theirs
 
 
 def compete(
     name: str,
     bench: Bench,
-    settings: Settings,
+    settings: CommandSettings,
     paths: Sequence[Path],
     folder: Path,
     duration_s: float,
@@ -146,45 +185,30 @@ def compete(
         "images": [str(path) for path in shared],
         "folder": str(folder),
     }
+    turns = _Turns()
     with rival_process(options, python) as rival:
         ready = rival.ask({"do": "block"})["ready"]  # warm: every image was seen when it answers
         found = bench.warm_up(shared)
-        ours: list[float] = []
-        theirs: list[float] = []
-        samples: list[Sample] = []
-        answers: list[Mapping[str, Any]] = []
-        our_cpu_s = our_wall_s = 0.0
-        while len(ours) < LEAST_PAIRS or sum(ours) < duration_s * 1e3 or len(ours) % 2:
-            for mine in (True, False) if len(ours) % 2 == 0 else (False, True):
-                if not mine:
-                    answers.append(rival.ask({"do": "block"}))
-                    theirs.append(sum(one["total"] for one in answers[-1]["samples"]))
-                    continue
-                cpu, started = time.process_time(), time.perf_counter()
-                block = [bench.inspect(path)[0] for path in shared]
-                our_cpu_s += time.process_time() - cpu
-                our_wall_s += time.perf_counter() - started
-                samples += block
-                ours.append(sum(sample.until_measured() for sample in block))
-    last = answers[-1]["samples"]
-    pairs = [(_boxes(inspections), _array(one["boxes"])) for inspections, one in zip(found, last, strict=True)]
-    labels = [
-        inspections[0].severity.label == one["severity"]
-        for inspections, one in zip(found, last, strict=True)
-        if inspections[0].severity and one["severity"]
-    ]
-    every = [one for answer in answers for one in answer["samples"]]
+        while len(turns.ours_ms) < LEAST_PAIRS or sum(turns.ours_ms) < duration_s * 1e3 or len(turns.ours_ms) % 2:
+            if len(turns.ours_ms) % 2 == 0:
+                turns.run_ours(bench, shared)
+                turns.run_theirs(rival)
+            else:
+                turns.run_theirs(rival)
+                turns.run_ours(bench, shared)
+    last = turns.answers[-1]
+    pairs = [(_boxes(inspections), _array(one["boxes"])) for inspections, one in zip(found, last["samples"], strict=True)]
     return Contest(
         name=name,
-        ready={**ready, "threads": answers[-1]["threads"]},
+        ready={**ready, "threads": last["threads"]},
         images=len(shared),
-        ours_ms=tuple(ours),
-        theirs_ms=tuple(theirs),
-        stages={stage: (_mean(s.stages[stage] for s in samples), _mean(o.get(stage) for o in every)) for stage in STAGES},
+        ours_ms=tuple(turns.ours_ms),
+        theirs_ms=tuple(turns.theirs_ms),
+        stages=turns.stages(),
         agreement=agreement(pairs),
-        same_severity=float(np.mean(labels)) if labels else 1.0,
+        same_severity=_same_severity(found, last["samples"]),
         regions=(sum(len(one) for one, _ in pairs), sum(len(other) for _, other in pairs)),
-        cores_used=(our_cpu_s / our_wall_s, sum(a["cpu_s"] for a in answers) / sum(a["wall_s"] for a in answers)),
+        cores_used=turns.cores_used(),
         threads=threads,
         device="cuda" if bench.models.backend == "tensorrt" else "cpu",
     )
@@ -224,7 +248,7 @@ class Rival:
         self._process = process
 
     def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """One line there, one line back. Raises BackendError with what the rival said."""
+        """One line there, one line back. Raises BackendError with what the rival answered."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -276,6 +300,16 @@ def require_checkpoints(segmenter: Path | None, classifier: Path | None) -> tupl
     assert segmenter is not None
     assert classifier is not None
     return segmenter, classifier
+
+
+def _same_severity(found: Sequence[Sequence[Inspection]], theirs: Sequence[Mapping[str, Any]]) -> float:
+    """Part of the images with a severity from both for which it is the same; 1 when there is none."""
+    labels = [
+        inspections[0].severity.label == one["severity"]
+        for inspections, one in zip(found, theirs, strict=True)
+        if inspections[0].severity and one["severity"]
+    ]
+    return float(np.mean(labels)) if labels else 1.0
 
 
 def _boxes(inspections: Sequence[Inspection]) -> NDArray[np.float64]:

@@ -33,14 +33,14 @@ from numpy.typing import NDArray
 from edge import sem
 from edge.backends import Arrays, Network, table
 from edge.backends.crop import Crop, CroppingNetwork, canvases
-from edge.commands import inspect_files
 from edge.commands.bench import energy, environment
 from edge.commands.bench.energy import Energy
 from edge.commands.bench.environment import Meanwhile
-from edge.config import Settings
+from edge.config import CommandSettings
 from edge.folder.file import read_file
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline, limits_of
+from edge.inspector import encode, source_of
 from edge.models.card import resolve as resolve_model
 from edge.records import Grey, Inspection, Micrograph, Source, Timing
 
@@ -73,7 +73,7 @@ TRANSFERS = ("h2d", "d2h")
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ImageTiming:
     """One image's milliseconds. stages: by the names of `STAGES`, None where one was not run.  total: all of them."""
 
     image: str
@@ -99,23 +99,23 @@ class Run:
     queries_ms: NDArray[np.float64]
     images_a_query: int
     period: int
-    samples: tuple[Sample, ...]
+    timings: tuple[ImageTiming, ...]
     meanwhile: Meanwhile
     energy: Energy
 
     @property
     def throughput(self) -> float:
         """Images a second."""
-        return len(self.samples) / self.meanwhile.wall_s
+        return len(self.timings) / self.meanwhile.wall_s
 
     def stage(self, name: str) -> list[float]:
         """Milliseconds of one stage, without images in which it was not run."""
-        return [value for sample in self.samples if (value := sample.stages[name]) is not None]
+        return [value for timing in self.timings if (value := timing.stages[name]) is not None]
 
     def shares(self) -> dict[str, float]:
         """Part of all the time that went into each stage that was run."""
         sums = {name: sum(self.stage(name)) for name in STAGES if self.stage(name)}
-        total = sum(sample.total for sample in self.samples)
+        total = sum(timing.total for timing in self.timings)
         return {name: value / total for name, value in sums.items()}
 
     def host_share(self) -> float:
@@ -135,7 +135,7 @@ class Decoded:
 class Bench:
     """The pipeline with its networks watched; opened, used and closed by one thread, except for `decode`."""
 
-    def __init__(self, settings: Settings, precision: str) -> None:
+    def __init__(self, settings: CommandSettings, precision: str) -> None:
         """Load the models that the settings name. Raises ModelError or BackendError."""
         self._settings = settings
         self._limits = limits_of(settings)
@@ -159,10 +159,10 @@ class Bench:
         read = time.perf_counter()
         pages = sem.read(file.data, path.name, file.sidecars, self._limits, self._settings.inspect.pixel_size_nm)
         decoded = time.perf_counter()
-        source = inspect_files.source_of(path, path.name, file.sha256)
+        source = source_of(path.name, path.name, file.sha256)
         return Decoded(source, pages, Timing(read=(read - started) * 1e3, decode=(decoded - read) * 1e3))
 
-    def judge(self, file: Decoded) -> tuple[Sample, list[Inspection]]:
+    def judge(self, file: Decoded) -> tuple[ImageTiming, list[Inspection]]:
         """Inspect, encode and draw every page of one file, as the daemon does. Raises BackendError."""
         stages: dict[str, float | None] = dict.fromkeys(STAGES)
         stages["read"], stages["decode"] = file.spent.read, file.spent.decode
@@ -170,9 +170,9 @@ class Bench:
         inspections = [self._judge_page(page, file, stages) for page in file.pages]
         total = file.spent.read + file.spent.decode + (time.perf_counter() - started) * 1e3
         stages["rest"] = total - sum(value for value in stages.values() if value is not None)
-        return Sample(file.source.name, stages, total), inspections
+        return ImageTiming(file.source.name, stages, total), inspections
 
-    def inspect(self, path: Path) -> tuple[Sample, list[Inspection]]:
+    def inspect(self, path: Path) -> tuple[ImageTiming, list[Inspection]]:
         """Read, decode and judge one file. Raises ImageError or BackendError."""
         return self.judge(self.decode(path))
 
@@ -184,7 +184,7 @@ class Bench:
         """Whole rounds over `paths`, until `duration_s` are over. Raises ImageError or BackendError."""
         with energy.metered() as joules, environment.watched() as meanwhile:
             measure = self._single_stream if scenario == "single-stream" else self._ahead
-            queries_ms, samples = measure(scenario, paths, duration_s)
+            queries_ms, timings = measure(scenario, paths, duration_s)
         a_query = IMAGES_A_QUERY[scenario]
         return Run(
             scenario,
@@ -193,7 +193,7 @@ class Bench:
             np.array(queries_ms),
             a_query,
             len(paths) // gcd(len(paths), a_query),
-            tuple(samples),
+            tuple(timings),
             meanwhile,
             joules,
         )
@@ -213,7 +213,7 @@ class Bench:
             network.spent_ms = network.drawing_ms = 0.0
         inspection = self._pipeline.inspect(page, file.source, spent=file.spent)
         started = time.perf_counter()
-        inspect_files.encode(inspection, self._settings)
+        encode(inspection, self._settings.device)
         encoded = time.perf_counter()
         if self._settings.mqtt.overlay:
             overlay.encode(overlay.draw(inspection), "webp")
@@ -231,41 +231,41 @@ class Bench:
             stages[name] = (stages[name] or 0.0) + value
         return inspection
 
-    def _single_stream(self, _: Scenario, paths: Sequence[Path], duration_s: float) -> tuple[list[float], list[Sample]]:
+    def _single_stream(self, _: Scenario, paths: Sequence[Path], duration_s: float) -> tuple[list[float], list[ImageTiming]]:
         queries_ms: list[float] = []
-        samples: list[Sample] = []
+        timings: list[ImageTiming] = []
         end = time.perf_counter() + duration_s
-        while not samples or time.perf_counter() < end:
+        while not timings or time.perf_counter() < end:
             for path in paths:
                 started = time.perf_counter()
-                sample, _inspections = self.inspect(path)
+                timing, _inspections = self.inspect(path)
                 queries_ms.append((time.perf_counter() - started) * 1e3)
-                samples.append(sample)
-        return queries_ms, samples
+                timings.append(timing)
+        return queries_ms, timings
 
-    def _ahead(self, scenario: Scenario, paths: Sequence[Path], duration_s: float) -> tuple[list[float], list[Sample]]:
+    def _ahead(self, scenario: Scenario, paths: Sequence[Path], duration_s: float) -> tuple[list[float], list[ImageTiming]]:
         """Queries whose images are decoded ahead; one query without an end when all images are there at once."""
         a_query = IMAGES_A_QUERY[scenario]
         queries_ms: list[float] = []
-        samples: list[Sample] = []
+        timings: list[ImageTiming] = []
         begun = time.perf_counter()
         if scenario == "offline":
             endless = (paths[number % len(paths)] for number in count())
             with self._decoding(endless) as files:
-                while not samples or len(samples) % len(paths) or time.perf_counter() < begun + duration_s:
+                while not timings or len(timings) % len(paths) or time.perf_counter() < begun + duration_s:
                     started = time.perf_counter()
-                    samples.append(self.judge(files())[0])
+                    timings.append(self.judge(files())[0])
                     queries_ms.append((time.perf_counter() - started) * 1e3)
-            return queries_ms, samples
+            return queries_ms, timings
         position = 0
-        while not samples or position % len(paths) or time.perf_counter() < begun + duration_s:
+        while not timings or position % len(paths) or time.perf_counter() < begun + duration_s:
             query = [paths[(position + number) % len(paths)] for number in range(a_query)]
             position += a_query
             started = time.perf_counter()
             with self._decoding(iter(query)) as files:
-                samples += [self.judge(files())[0] for _ in query]
+                timings += [self.judge(files())[0] for _ in query]
             queries_ms.append((time.perf_counter() - started) * 1e3)
-        return queries_ms, samples
+        return queries_ms, timings
 
     @contextmanager
     def _decoding(self, paths: Iterator[Path]) -> Iterator[Callable[[], Decoded]]:
@@ -359,6 +359,6 @@ class WatchedCroppingNetwork(Watched):
         return seen
 
 
-def with_backend(settings: Settings, backend: str) -> Settings:
+def with_backend(settings: CommandSettings, backend: str) -> CommandSettings:
     """The settings on another backend."""
     return settings.model_copy(update={"models": settings.models.model_copy(update={"backend": backend})})

@@ -1,4 +1,4 @@
-"""Milliseconds in, what may be said of them out: percentiles that the samples allow, drift, ratios with intervals."""
+"""Milliseconds in, what they allow to conclude out: percentiles that the samples allow, drift, ratios with intervals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def least_samples(percentile: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Statistics:
     """What n durations in milliseconds amount to.
 
     percentiles: by the names of `PERCENTILES`; None where n is too small, except for the median.
@@ -55,8 +55,8 @@ class Summary:
         return {"n": self.n, "mean": round(self.mean, 4), **figures, "cv": cv, "too_few": self.too_few}
 
 
-def summarise(values: Sequence[float] | Values) -> Summary:
-    """Summary of at least one duration. Raises ValueError without any."""
+def summarise(values: Sequence[float] | Values) -> Statistics:
+    """The statistics of at least one duration. Raises ValueError without any."""
     array = np.asarray(values, np.float64)
     if not len(array):
         raise ValueError("no samples to summarise")
@@ -66,7 +66,7 @@ def summarise(values: Sequence[float] | Values) -> Summary:
     }
     mean = float(array.mean())
     cv = float(array.std(ddof=1) / mean) if len(array) > 1 and mean > 0 else None
-    return Summary(len(array), mean, percentiles, too_few, cv)
+    return Statistics(len(array), mean, percentiles, too_few, cv)
 
 
 def relative_to_own(values: Sequence[float] | Values, period: int) -> Values:
