@@ -38,8 +38,8 @@ def drawn_by_host(folder: Path) -> Draw:
         pytest.skip("no C++ compiler: the kernels' arithmetic cannot be built for this processor")
     library = folder / "kernels.so"
     warnings = ("-Wall", "-Wextra", "-Werror")
-    source = str(ROOT / "tests" / "kernels_host.cpp")
-    include = f"-I{ROOT / 'edge' / 'backends'}"
+    source = str(Path(__file__).with_name("kernels_host.cpp"))
+    include = f"-I{ROOT / 'edge' / 'backends' / 'tensorrt'}"
     command = [compiler, "-std=c++14", "-O2", *warnings, "-ffp-contract=off", "-fPIC", "-shared", include, source]
     subprocess.run([*command, "-o", str(library)], check=True, timeout=120)
     function = ctypes.CDLL(str(library)).draw_crops
