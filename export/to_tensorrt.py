@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.backends import Arrays, Network
 from edge.backends.crop import Crop, CroppingNetwork
+from edge.backends.network import Arrays, Network
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.tensorrt import engine as tensorrt_engine
 from edge.backends.tensorrt.cuda import cuda_here

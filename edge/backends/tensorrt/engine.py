@@ -1,7 +1,7 @@
 """TensorRT on an NVIDIA GPU: an engine that vouches for itself in, a `CroppingNetwork` out: one that draws its own input.
 
 TensorRT (or TensorRT for RTX, whichever is installed) runs the engine; PyCUDA (`cuda.py`) holds memory and stream; a
-batch that comes again in the same shape is launched as one CUDA graph (`cuda_graph.py`).
+batch that comes again in the same shape is launched as one CUDA graph (`graph.py`).
 
 What it holds, from `open` to `close`, for a profile of at most N images of [H, W] (B is the batch, at most N):
 
@@ -36,9 +36,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays
 from edge.backends.crop import Crop, canvases
-from edge.backends.tensorrt import passport
+from edge.backends.network import Arrays
+from edge.backends.tensorrt import LIBRARIES, passport
 from edge.backends.tensorrt.cuda import MOST_CROPS, Cuda, cuda_here, find_kernels, kernels_name
 from edge.backends.tensorrt.graph import CudaGraph, load_driver
 from edge.errors import BackendError, ModelError
@@ -47,8 +47,6 @@ from edge.records import Grey
 
 log = logging.getLogger(__name__)
 
-LIBRARIES = ("tensorrt", "tensorrt_rtx")
-"""Modules of one interface, in the order in which they are tried."""
 INPUT = "image"
 MOST_SHAPES = 8
 """Shapes of input that are kept ready; another one takes the place of the one that was used longest ago."""
@@ -97,6 +95,22 @@ def open_engine(model: Path, precision: str = "float16") -> TensorRtEngine:
     if kernels is None:
         log.warning("there is no %s: the CPU draws what the GPU sees (edge-export tensorrt makes it)", kernels_name())
     return TensorRtEngine(engine.data, library, kernels=kernels)
+
+
+def refusal(models: Sequence[Path]) -> str | None:
+    """Why TensorRT cannot run these models here; None when each has an engine. Makes no context on the GPU."""
+    try:
+        for model in models:
+            find_engine(model)
+    except BackendError as error:
+        return str(error)
+    return None
+
+
+def device() -> str | None:
+    """The name of the GPU that CUDA shows first; None where there is none."""
+    gpu = passport.this_gpu()
+    return None if gpu is None else gpu.name
 
 
 def kernels_for(model: Path) -> Path | None:
