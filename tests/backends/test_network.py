@@ -88,6 +88,10 @@ def test_each_of_many_crops_gets_its_own_numbers(classifier: Network, count: int
             assert np.allclose(together[name][number], values[0], atol=1e-3)
 
 
+def test_a_network_says_what_runs(backend: str, classifier: Network) -> None:
+    assert (classifier.name, classifier.precision) == (backend, "float32")
+
+
 def test_outputs_stay_when_the_next_image_runs(classifier: Network) -> None:
     first = classifier.run(pitted(224, 224, 1)[None, None])
     kept = first["logits"].copy()
