@@ -23,7 +23,8 @@ from edge.backends.tensorrt import graph as cuda_graph
 from edge.backends.tensorrt.engine import MOST_SHAPES, TensorRtEngine, open_engine
 from edge.errors import BackendError
 from tests.conftest import pitted
-from tests.fakes.gpu import FATBIN, Machine
+from tests.fakes.gpu import Machine
+from tests.fakes.pycuda import FATBIN
 
 Grey = NDArray[np.uint8]
 
