@@ -245,7 +245,7 @@ class TensorRtEngine:
         objects.runtime.error_recorder = objects.errors
         objects.engine = objects.runtime.deserialize_cuda_engine(data)
         if objects.engine is None:
-            raise BackendError(self._said("TensorRT does not load the engine", "build it again with edge-export tensorrt"))
+            raise BackendError(self._explained("TensorRT does not load the engine", "build it again with edge-export tensorrt"))
 
     def _allocate(self, made: ExitStack, size: int) -> int:
         memory = self._cuda.allocate(size)
@@ -299,10 +299,10 @@ class TensorRtEngine:
             config.dynamic_shapes_kernel_specialization_strategy = specialization.EAGER
             context = objects.engine.create_execution_context(config)
         if context is None:
-            raise BackendError(self._said("TensorRT cannot prepare the engine", "free memory of the GPU"))
+            raise BackendError(self._explained("TensorRT cannot prepare the engine", "free memory of the GPU"))
         context.set_device_memory(*self._scratch)
         if not context.set_input_shape(INPUT, shape):
-            raise BackendError(self._said(f"the engine does not take {shape}", "build it again with edge-export tensorrt"))
+            raise BackendError(self._explained(f"the engine does not take {shape}", "build it again with edge-export tensorrt"))
         return context
 
     # Running
@@ -348,7 +348,7 @@ class TensorRtEngine:
             context = self._context((count, 1, rows, columns))
             addresses = [(INPUT, self._input), *((output.name, output.address) for output in self._outputs)]
             if not all(context.set_tensor_address(name, address) for name, address in addresses):
-                raise BackendError(self._said("TensorRT refuses a buffer", "build the engine again"))
+                raise BackendError(self._explained("TensorRT refuses a buffer", "build the engine again"))
             shapes = {output.name: tuple(context.get_tensor_shape(output.name)) for output in self._outputs}
             ready = self._ready[key] = _Ready(context, shapes)
         self._ready.move_to_end(key)
@@ -367,7 +367,7 @@ class TensorRtEngine:
         if ready.graph is not None:
             ready.graph.launch()
         elif not ready.context.execute_async_v3(self._cuda.stream):
-            raise BackendError(self._said("TensorRT cannot run the engine", "restart the service"))
+            raise BackendError(self._explained("TensorRT cannot run the engine", "restart the service"))
         ready.runs += 1
 
     def _record(self, context: Any) -> CudaGraph:
@@ -388,7 +388,7 @@ class TensorRtEngine:
         self._cuda.wait()
         return {output.name: part.view(output.dtype).reshape(shape).copy() for output, part, shape in rows}
 
-    def _said(self, what: str, cure: str) -> str:
+    def _explained(self, what: str, cure: str) -> str:
         """A sentence with what TensorRT recorded about it."""
         errors, memory = self._objects.errors.take()
         if memory:

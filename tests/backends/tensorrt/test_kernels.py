@@ -175,7 +175,7 @@ def test_a_crop_beyond_the_image_repeats_its_edge(draw: Draw, left: int, top: in
     assert difference(draw(grey, crop, 224, 224)[0, 0], wanted) <= TOLERANCE
 
 
-def test_looks_of_one_batch_do_not_disturb_each_other(draw: Draw) -> None:
+def test_crops_of_one_batch_do_not_disturb_each_other(draw: Draw) -> None:
     grey = noise(90, 120, 3)
     crops = [Crop(0, 0, 120, 90, 64, 48), Crop(30, 20, 64, 64, 64, 64), Crop(-10, -10, 40, 40, 20, 60)]
     together = draw(grey, crops, 64, 64)
