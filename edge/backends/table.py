@@ -34,8 +34,8 @@ class Backend:
     opener: what opens a model there, called with the model's path and a precision; gives a `Network`, raises BackendError.
     libraries: Python modules that it needs; of each group one.
     extra: what `pip install 'sem-corrosion-edge[…]'` calls its libraries; None where the edge itself depends on them.
-    beside: what no extra can install, and where its installation is told.
-    precisions: what it runs in, the default first. Any other belongs to this backend alone, so that auto finds it by it.
+    beside: what no extra can install, and where its installation is described.
+    precisions: what it runs in, the default first. No two rows share one below float32: auto finds the backend by it.
     artefact: the file that it loads: "onnx", the model itself, or "engine", one that was built from it on this machine.
     gate: what admits a precision below float32. "parity": the first use, which compares inspections of the shipped
     images with those in float32. "passport": the build, which compared them and wrote the outcome down beside the engine.
@@ -144,7 +144,7 @@ BACKENDS: dict[str, Backend] = {  # in the order in which auto takes them
 
 
 def names() -> tuple[str, ...]:
-    """What the configuration may say: auto, or a backend's name."""
+    """The values of `[models] backend`: auto, or a backend's name."""
     return (AUTO, *BACKENDS)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,20 @@ def test_a_pipeline_finds_with_it_what_onnxruntime_finds(name: str, tmp_path: Pa
     assert ours.severity is not None
     assert theirs.severity is not None
     assert ours.severity.probabilities == pytest.approx(theirs.severity.probabilities, abs=1e-4)
+
+
+def test_a_lower_precision_goes_through_the_gate_by_what_its_file_answers(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = replace(added.row(), precisions=("float32", "float8"))
+    file = importlib.import_module(row.module)
+    monkeypatch.setattr(file, "lower_precisions", lambda models: ["float8"], raising=False)
+    monkeypatch.setattr(file, "fingerprint", lambda models, precision: [f"version 1, in {precision}"], raising=False)
+    monkeypatch.setattr(table, "BACKENDS", {name: row})
+    monkeypatch.setattr(parity, "sample_micrographs", lambda *_: [micrograph(pitted(320, 256))])
+    settings = settings_for(tmp_path / "export", models={"backend": "auto"})
+    assert gated_precision(settings, tmp_path, may_run=False)[0] == "float32"
+    precision, why = gated_precision(settings, tmp_path)
+    assert (precision, why.partition(" (")[0]) == ("float8", "float8 agrees with float32")
+    assert "version 1, in float8" in json.loads((tmp_path / "parity-float8.json").read_text())["key"]
+    assert gated_precision(settings, tmp_path, may_run=False) == (precision, why)
