@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from edge.backends import table
 from edge.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -121,7 +122,15 @@ class ModelSettings(_Section):
 
     segmenter: str = "builtin"
     classifier: str = "builtin"
-    backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = "auto"
+    backend: str = table.AUTO
+
+    @field_validator("backend")
+    @classmethod
+    def _known(cls, backend: str) -> str:
+        if backend not in table.names():
+            *most, last = (repr(name) for name in table.names())
+            raise ValueError(f"Input should be {', '.join(most)} or {last}")
+        return backend
 
 
 class InspectSettings(_Section):
@@ -301,9 +310,9 @@ def _overridden(raw: Mapping[str, Any], environment: Mapping[str, str]) -> dict[
         section, separator, key = name.removeprefix("EDGE_").lower().partition("__")
         if not name.startswith("EDGE_") or not separator:
             continue
-        table = merged.setdefault(section, {})
-        if isinstance(table, dict):
-            table[key] = _environment_value(text)
+        keys = merged.setdefault(section, {})
+        if isinstance(keys, dict):
+            keys[key] = _environment_value(text)
     return merged
 
 

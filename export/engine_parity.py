@@ -10,8 +10,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays, Network
 from edge.backends.crop import Crop, CroppingNetwork
+from edge.backends.network import Arrays, Network
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.tensorrt.passport import (
     EngineParity,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays
+from edge.backends.network import Arrays
 from edge.backends.table import installed, open_network
 from edge.errors import ConfigError, ModelError
 from edge.inspection.classify import domain_distance, field_of_view
@@ -189,7 +189,7 @@ def compare_export(checkpoint: Checkpoint, onnx: Path, images: Path | None = Non
         )
     backends = []
     with TrainedNetwork(checkpoint) as trained:
-        for name in installed():
+        for name in installed("float32"):
             with open_network(name, onnx) as network:
                 differences = tuple(_difference(called, one, card, trained, network) for called, one in micrographs)
                 backends.append(BackendParity(network.name, network.precision, differences))

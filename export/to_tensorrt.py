@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.backends import Network
+from edge.backends.network import Network
 from edge.backends.tensorrt import engine as tensorrt_engine
 from edge.backends.tensorrt.cuda import cuda_here
 from edge.backends.tensorrt.passport import (

@@ -64,6 +64,11 @@ def test_what_this_version_lacks_is_refused_rather_than_ignored(key: str) -> Non
     assert "not part of this version" in refused({"watch": {"folder": "/a"}, "mqtt": {key: True}})
 
 
+def test_a_backend_that_is_not_in_the_table_is_refused_with_those_that_are() -> None:
+    message = refused({"watch": {"folder": "/a"}, "models": {"backend": "kserve"}})
+    assert "models.backend: Input should be 'auto', 'tensorrt', 'openvino' or 'onnxruntime' (got 'kserve')" in message
+
+
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[watch\n")

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays, Network
+from edge.backends.network import Arrays, Network
 from edge.records import Grey
 
 PADDING_GREY = 114

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays, cores, side_by_side
+from edge.backends.network import Arrays, cores, side_by_side
 from edge.errors import BackendError
 
 
 class OnnxSession:
     """A model in float32 on ONNX Runtime's CPU provider.
 
-    A model that takes images of one size, the classifier, gets many small ones at once: they run side by side, each on one
-    core, which keeps what a layer passes on in that core's cache and takes 0.73 of the time that all cores on one batch
+    A model that takes images of one size, the classifier, gets many small ones at once. They run side by side, each on one
+    core, which keeps what a layer passes on in that core's cache. That takes 0.73 of the time that all cores on one batch
     take. A model of any size, the segmenter, gets one large image: all cores work on it together.
     """
 
@@ -26,8 +26,7 @@ class OnnxSession:
     precision = "float32"
 
     def __init__(self, model: Path, precision: str = "float32") -> None:
-        if precision != "float32":
-            raise BackendError(f"onnxruntime runs in float32 here, not in {precision}")
+        """Load `model`. precision: float32, the only one of this backend. Raises BackendError."""
         try:
             import onnxruntime
         except ImportError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays, cores, side_by_side
-from edge.backends.int8_copy import read_copy
+from edge.backends import int8_copy
+from edge.backends.network import Arrays, cores, side_by_side
 from edge.errors import BackendError
 
 ROWS = 2
@@ -26,8 +27,8 @@ class OpenVinoModel:
     OpenVINO takes bfloat16 by itself where the processor has it, so the precision is always asked for by name.
     `precision` is what the compiled model really runs in, not what was asked. int8 needs a quantised copy of the model.
 
-    A model that takes images of one size, the classifier, gets many small ones at once: they run side by side, `ROWS` in
-    each of as many streams as there are cores, compiled for just that shape, which takes 0.8 of the time that all cores on
+    A model that takes images of one size, the classifier, gets many small ones at once. They run side by side, `ROWS` in
+    each of as many streams as there are cores, compiled for just that shape. That takes 0.8 of the time that all cores on
     one batch take. (Compiled for batches of any size, OpenVINO 2026.4 gives the same answer to every image in int8.) A
     model of any size, the segmenter, gets one large image: all cores work on it together.
     """
@@ -35,6 +36,7 @@ class OpenVinoModel:
     name = "openvino"
 
     def __init__(self, model: Path, precision: str = "float32") -> None:
+        """Load `model`, or its quantised copy for int8. Raises BackendError."""
         if precision not in (*_HINTS, "int8"):
             raise BackendError(f"openvino runs in {', '.join(_HINTS)} or int8 here, not in {precision}")
         try:
@@ -46,7 +48,7 @@ class OpenVinoModel:
         try:
             core = openvino.Core()
             if precision == "int8":
-                graph, weights, passport = read_copy(model)
+                graph, weights, passport = int8_copy.read_copy(model)
                 network = core.read_model(graph, weights)
                 self.engine_sha256, self.temperature = passport.bin_sha256, passport.temperature
             else:
@@ -133,3 +135,22 @@ def has_bfloat16() -> bool:
         return False
     capabilities: Any = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capabilities
+
+
+def lower_precisions(models: Sequence[Path]) -> list[str]:
+    """What runs faster here than float32, best first.
+
+    bfloat16 where the processor has it natively. int8 where it multiplies bytes at once and a model has a quantised copy.
+    """
+    wanted = ["bfloat16"] if has_bfloat16() else []
+    if int8_copy.has_dot_products() and any(map(int8_copy.has_copy, models)):
+        wanted.append("int8")
+    return wanted
+
+
+def fingerprint(models: Sequence[Path], precision: str) -> list[str]:
+    """OpenVINO's version and, for int8, the hashes of the copies' passports, which carry those of the copies."""
+    import openvino
+
+    pages = [int8_copy.copy_paths(model)[2] for model in models if precision == "int8" and int8_copy.has_copy(model)]
+    return [str(openvino.__version__), *(hashlib.sha256(page.read_bytes()).hexdigest() for page in pages)]

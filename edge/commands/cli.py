@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge import __version__
+from edge.backends import table
 from edge.errors import ConfigError, EdgeError, ModelError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def inspect(argv: Sequence[str] | None = None) -> int:
         "--json", action="store_true", help="one line of JSON for each image: edge.inspection/1 or edge.failure/1"
     )
     parser.add_argument("--out", metavar="DIR", help="also write <stem>.overlay.png and <stem>.inspection.json there")
-    parser.add_argument("--backend", choices=["auto", "tensorrt", "openvino", "onnxruntime"])
+    parser.add_argument("--backend", choices=table.names())
     parser.add_argument("--stages", choices=["both", "segment", "classify"])
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, sample patterns")
     arguments = parser.parse_args(argv)
@@ -202,9 +203,7 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "edge-bench exports/ --backend openvino,onnxruntime --json today.json --plot today.svg",
     )
     parser.add_argument("paths", nargs="*", metavar="PATH", help="an image, or a folder that is searched for images")
-    parser.add_argument(
-        "--backend", metavar="NAME,…", help="auto, all, or names: tensorrt, openvino, onnxruntime (the settings')"
-    )
+    parser.add_argument("--backend", metavar="NAME,…", help=f"auto, all, or names: {', '.join(table.BACKENDS)} (the settings')")
     parser.add_argument("--scenario", default="single-stream,multi-stream,offline", metavar="NAME,…", help="%(default)s")
     parser.add_argument("--duration", type=float, default=20.0, metavar="S", help="of each scenario, in seconds (20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there: edge.bench/1")

@@ -111,11 +111,11 @@ def _limits() -> Iterator[Finding]:
 
 def _backends(settings: Settings | None) -> Iterator[Finding]:
     here = table.installed()
-    for name in table.BACKENDS:
+    for name, backend in table.BACKENDS.items():
         if name in here:
             yield Finding("backend", "ok", f"{name} is installed")
         else:
-            yield Finding("backend", "note", f"{name} is not installed", f"pip install 'sem-corrosion-edge[{name}]'")
+            yield Finding("backend", "note", f"{name} is not installed", backend.cure)
     if not here:
         yield Finding("backend", "problem", "no inference library is installed", "pip install onnxruntime")
         return
@@ -150,7 +150,7 @@ def _gpu(settings: InspectionSettings) -> Iterator[Finding]:
             yield Finding("gpu", "ok", "no NVIDIA GPU: models run on the processor")
         return
     try:
-        reason = table.without_engine(parity.models_of(settings))
+        reason = table.BACKENDS["tensorrt"].refusal(parity.models_of(settings))
     except ModelError as error:
         reason = str(error)
     if reason is None:

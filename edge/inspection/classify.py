@@ -13,8 +13,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Network, require_numbers
 from edge.backends.crop import Crop, canvas, run_on_crops
+from edge.backends.network import Network, require_numbers
 from edge.errors import ModelError
 from edge.models.card import DomainStatistics, ModelCard
 from edge.records import SEVERITIES, Grey, RegionSeverity, Severity, SeverityLabel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -15,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.backends import int8_copy, openvino_model, table
-from edge.backends.tensorrt import passport
+from edge.backends import table
+from edge.backends.table import Backend
 from edge.config import InspectionSettings
 from edge.errors import BackendError
 from edge.inspection.pipeline import Pipeline
@@ -101,45 +100,37 @@ def is_domain_flip(reference: float | None, candidate: float | None) -> bool:
 def gated_precision(settings: InspectionSettings, memory: Path, *, may_run: bool = True) -> tuple[str, str]:
     """The precision that "auto" takes here, and why.
 
-    float16 where TensorRT has an engine of each model, compared with float32 when it was built. On OpenVINO the first of
-    `_lower_precisions` that passes `compare` on the shipped images with these very models; outcomes are remembered in the
-    folder `memory`. With may_run=False only remembered outcomes count.
+    That of a backend whose engines' passports fit these models, compared with float32 when they were built. Else, of what
+    the chosen backend runs faster here, the first that passes `compare` on the shipped images with these very models.
+    Outcomes are remembered in the folder `memory`. With may_run=False only remembered outcomes count.
     Raises ModelError, and BackendError when not even float32 runs.
     """
-    if settings.models.backend in {"auto", "tensorrt"}:
-        reason = table.without_engine(models_of(settings))
-        if reason is None:
-            return "float16", "TensorRT's engines agreed with float32 when they were built"
-        if passport.this_gpu() is not None:
-            log.warning("the GPU is not used: %s", reason)
-    if settings.models.backend != "auto" or table.resolve("auto") != "openvino":
+    chosen = settings.models.backend
+    for backend in table.BACKENDS.values():
+        if backend.gate == "passport" and chosen in {table.AUTO, backend.name}:
+            reason = backend.refusal(models_of(settings))
+            if reason is None:
+                return backend.precisions[0], f"the engines of {backend.name} agreed with float32 when they were built"
+            if device := backend.device():
+                log.warning("%s is not used: %s", device, reason)
+    here = table.BACKENDS[table.resolve(table.AUTO)] if chosen == table.AUTO else None
+    if here is None or len(here.precisions) == 1:
         return "float32", "float32 is the reference precision"
-    wanted = _lower_precisions(settings)
     refused = []
-    for precision in wanted:
-        agrees, why = _agreement(settings, precision, memory, may_run=may_run)
+    for precision in here.lower_precisions(models_of(settings)):
+        agrees, why = _agreement(settings, here, precision, memory, may_run=may_run)
         if agrees:
             return precision, why
         refused.append(why)
-    return "float32", "; ".join(refused) or "this processor has neither bfloat16 nor 8-bit dot products for a quantised model"
+    lower = " or ".join(here.precisions[1:])
+    return "float32", "; ".join(refused) or f"{here.name} does not run these models faster here in {lower}"
 
 
-def _lower_precisions(settings: InspectionSettings) -> list[str]:
-    """What OpenVINO can run faster here than float32, best first: bfloat16 where the processor has it natively, int8 for the
-    regions' severities where it multiplies bytes at once and the classifier has a quantised copy."""
-    wanted = ["bfloat16"] if openvino_model.has_bfloat16() else []
-    if int8_copy.has_dot_products() and _copied(settings):
-        wanted.append("int8")
-    return wanted
-
-
-def _copied(settings: InspectionSettings) -> list[Path]:
-    return [model for model in models_of(settings) if int8_copy.has_copy(model)]
-
-
-def _agreement(settings: InspectionSettings, precision: str, memory: Path, *, may_run: bool) -> tuple[bool, str]:
+def _agreement(
+    settings: InspectionSettings, backend: Backend, precision: str, memory: Path, *, may_run: bool
+) -> tuple[bool, str]:
     """Whether this precision gives the inspections of float32, and in which words; see `gated_precision`."""
-    key = _key(settings, precision)
+    key = _key(settings, backend, precision)
     remembered = _recall(memory / f"parity-{precision}.json", key)
     if remembered is None:
         if not may_run:
@@ -186,10 +177,8 @@ def _union(inspection: Inspection) -> NDArray[np.bool_]:
     return canvas
 
 
-def _key(settings: InspectionSettings, precision: str) -> list[str]:
+def _key(settings: InspectionSettings, backend: Backend, precision: str) -> list[str]:
     """Everything that the outcome depends on."""
-    import openvino
-
     wanted = settings.inspect
     stages = wanted.stages
     models = []
@@ -197,10 +186,9 @@ def _key(settings: InspectionSettings, precision: str) -> list[str]:
         models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment").sha256)
     if stages != "segment":
         models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify").sha256)
-    if precision == "int8":
-        models += [hashlib.sha256(int8_copy.copy_paths(model)[2].read_bytes()).hexdigest() for model in _copied(settings)]
     thresholds = f"{stages} {wanted.confidence} {wanted.iou} {wanted.tile} {wanted.max_regions}"
-    return [*models, precision, thresholds, __version__, str(openvino.__version__), processor()]
+    library = backend.fingerprint(models_of(settings), precision)
+    return [*models, backend.name, precision, thresholds, __version__, *library, processor()]
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from edge import sem
-from edge.backends import Network, table
+from edge.backends import table
+from edge.backends.network import Network
 from edge.config import InspectionSettings
 from edge.inspection.classify import Classifier
 from edge.inspection.measure import measure, quality

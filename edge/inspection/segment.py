@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays, Network, require_numbers
 from edge.backends.crop import Crop, canvas, run_on_crops
+from edge.backends.network import Arrays, Network, require_numbers
 from edge.inspection.merge import Box, Detection, merge, suppress
 from edge.models.card import ModelCard
 from edge.records import Grey, Mask, Regions

@@ -12,7 +12,8 @@ from typing import Any
 
 from edge.backends.tensorrt import graph as cuda_graph
 from edge.backends.tensorrt import passport
-from tests.fakes.gpu import FATBIN, Machine, onnx_network
+from tests.fakes.gpu import Machine, onnx_network
+from tests.fakes.pycuda import FATBIN
 
 GPU = passport.Gpu(name="played by ONNX Runtime", compute_capability="9.0", driver="0.0")
 LAYER = {

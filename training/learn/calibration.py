@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Network
+from edge.backends.network import Network
 from edge.inspection import classify
 from edge.inspection.classify import domain_distance, field_of_view
 from edge.models.card import Calibration, DomainStatistics

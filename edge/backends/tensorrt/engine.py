@@ -1,7 +1,7 @@
 """TensorRT on an NVIDIA GPU: an engine that vouches for itself in, a `CroppingNetwork` out: one that draws its own input.
 
 TensorRT (or TensorRT for RTX, whichever is installed) runs the engine; PyCUDA (`cuda.py`) holds memory and stream; a
-batch that comes again in the same shape is launched as one CUDA graph (`cuda_graph.py`).
+batch that comes again in the same shape is launched as one CUDA graph (`graph.py`).
 
 What it holds, from `open` to `close`, for a profile of at most N images of [H, W] (B is the batch, at most N):
 
@@ -36,9 +36,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import Arrays
 from edge.backends.crop import Crop, canvases
-from edge.backends.tensorrt import passport
+from edge.backends.network import Arrays
+from edge.backends.tensorrt import LIBRARIES, passport
 from edge.backends.tensorrt.cuda import MOST_CROPS, Cuda, cuda_here, find_kernels, kernels_name
 from edge.backends.tensorrt.graph import CudaGraph, load_driver
 from edge.errors import BackendError, ModelError
@@ -47,8 +47,6 @@ from edge.records import Grey
 
 log = logging.getLogger(__name__)
 
-LIBRARIES = ("tensorrt", "tensorrt_rtx")
-"""Modules of one interface, in the order in which they are tried."""
 INPUT = "image"
 MOST_SHAPES = 8
 """Shapes of input that are kept ready; another one takes the place of the one that was used longest ago."""
@@ -97,6 +95,22 @@ def open_engine(model: Path, precision: str = "float16") -> TensorRtEngine:
     if kernels is None:
         log.warning("there is no %s: the CPU draws what the GPU sees (edge-export tensorrt makes it)", kernels_name())
     return TensorRtEngine(engine.data, library, kernels=kernels)
+
+
+def refusal(models: Sequence[Path]) -> str | None:
+    """Why TensorRT cannot run these models here; None when each has an engine. Makes no context on the GPU."""
+    try:
+        for model in models:
+            find_engine(model)
+    except BackendError as error:
+        return str(error)
+    return None
+
+
+def device() -> str | None:
+    """The name of the GPU that CUDA shows first; None where there is none."""
+    gpu = passport.this_gpu()
+    return None if gpu is None else gpu.name
 
 
 def kernels_for(model: Path) -> Path | None:
@@ -231,7 +245,7 @@ class TensorRtEngine:
         objects.runtime.error_recorder = objects.errors
         objects.engine = objects.runtime.deserialize_cuda_engine(data)
         if objects.engine is None:
-            raise BackendError(self._said("TensorRT does not load the engine", "build it again with edge-export tensorrt"))
+            raise BackendError(self._explained("TensorRT does not load the engine", "build it again with edge-export tensorrt"))
 
     def _allocate(self, made: ExitStack, size: int) -> int:
         memory = self._cuda.allocate(size)
@@ -285,10 +299,10 @@ class TensorRtEngine:
             config.dynamic_shapes_kernel_specialization_strategy = specialization.EAGER
             context = objects.engine.create_execution_context(config)
         if context is None:
-            raise BackendError(self._said("TensorRT cannot prepare the engine", "free memory of the GPU"))
+            raise BackendError(self._explained("TensorRT cannot prepare the engine", "free memory of the GPU"))
         context.set_device_memory(*self._scratch)
         if not context.set_input_shape(INPUT, shape):
-            raise BackendError(self._said(f"the engine does not take {shape}", "build it again with edge-export tensorrt"))
+            raise BackendError(self._explained(f"the engine does not take {shape}", "build it again with edge-export tensorrt"))
         return context
 
     # Running
@@ -334,7 +348,7 @@ class TensorRtEngine:
             context = self._context((count, 1, rows, columns))
             addresses = [(INPUT, self._input), *((output.name, output.address) for output in self._outputs)]
             if not all(context.set_tensor_address(name, address) for name, address in addresses):
-                raise BackendError(self._said("TensorRT refuses a buffer", "build the engine again"))
+                raise BackendError(self._explained("TensorRT refuses a buffer", "build the engine again"))
             shapes = {output.name: tuple(context.get_tensor_shape(output.name)) for output in self._outputs}
             ready = self._ready[key] = _Ready(context, shapes)
         self._ready.move_to_end(key)
@@ -353,7 +367,7 @@ class TensorRtEngine:
         if ready.graph is not None:
             ready.graph.launch()
         elif not ready.context.execute_async_v3(self._cuda.stream):
-            raise BackendError(self._said("TensorRT cannot run the engine", "restart the service"))
+            raise BackendError(self._explained("TensorRT cannot run the engine", "restart the service"))
         ready.runs += 1
 
     def _record(self, context: Any) -> CudaGraph:
@@ -374,7 +388,7 @@ class TensorRtEngine:
         self._cuda.wait()
         return {output.name: part.view(output.dtype).reshape(shape).copy() for output, part, shape in rows}
 
-    def _said(self, what: str, cure: str) -> str:
+    def _explained(self, what: str, cure: str) -> str:
         """A sentence with what TensorRT recorded about it."""
         errors, memory = self._objects.errors.take()
         if memory:

@@ -19,14 +19,13 @@ from typing import Any
 import psutil
 
 from edge import __version__
+from edge.backends import table
 
 LIBRARIES = (
     "numpy",
     "opencv-python-headless",
     "opencv-python",
-    "onnxruntime",
-    "openvino",
-    "tensorrt",
+    *table.libraries(),
     "tifffile",
     "imagecodecs",
     "pydantic",

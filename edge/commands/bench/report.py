@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from edge.backends.table import libraries
+
 Document = Mapping[str, Any]
 
 WIDTH, LABEL, RIGHT = 960, 250, 30
@@ -57,7 +59,7 @@ def _head(document: Document) -> Iterator[str]:
         f"; {gpu['name']}" if gpu else ""
     )
     versions = about["versions"]
-    names = [name for name in ("edge", "onnxruntime", "openvino", "tensorrt") if name in versions]
+    names = [name for name in ("edge", *libraries()) if name in versions]
     yield f"{', '.join(f'{name} {versions[name]}' for name in names)}; {about['date']}"
     images = document["images"]
     sizes = sorted({f"{image['width_px']}×{image['height_px']}" for image in images})

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import cores
+from edge.backends.network import cores
 from edge.commands.bench.scenarios import Bench, ImageTiming
 from edge.commands.bench.statistics import Ratio, ratio_of_pairs
 from edge.config import CommandSettings

@@ -31,8 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import sem
-from edge.backends import Arrays, Network, table
+from edge.backends import table
 from edge.backends.crop import Crop, CroppingNetwork, canvases
+from edge.backends.network import Arrays, Network
 from edge.commands.bench import energy, environment
 from edge.commands.bench.energy import Energy
 from edge.commands.bench.environment import Meanwhile

@@ -2,74 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import logging
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edge.backends.crop import Crop, CroppingNetwork, canvases, run_on_crops
 from edge.backends.tensorrt import cuda, passport
 from edge.backends.tensorrt import engine as tensorrt_engine
-from edge.backends.tensorrt import graph as cuda_graph
 from edge.backends.tensorrt.engine import MOST_SHAPES, TensorRtEngine, open_engine
 from edge.errors import BackendError
+from tests.backends.tensorrt.toy_engine import agrees, images, installed, opened, read_only
 from tests.conftest import pitted
-from tests.fakes.gpu import FATBIN, Machine
-
-Grey = NDArray[np.uint8]
-
-
-def installed(monkeypatch: pytest.MonkeyPatch, gpu: Machine) -> Machine:
-    package = ModuleType("pycuda")
-    package.driver = gpu.pycuda  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pycuda", package)
-    monkeypatch.setitem(sys.modules, "pycuda.driver", gpu.pycuda)
-    monkeypatch.setattr(tensorrt_engine, "load_driver", lambda: gpu.libcuda)
-    monkeypatch.setattr(cuda, "load_driver", lambda: gpu.libcuda)
-    return gpu
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    gpu = installed(monkeypatch, Machine())
-    gc.disable()  # Whatever is freed in a test is freed by the code, not by the collector.
-    yield gpu
-    gc.enable()
-
-
-@pytest.fixture
-def kernels(tmp_path: Path) -> Path:
-    path = tmp_path / cuda.kernels_name()
-    path.write_bytes(FATBIN)
-    return path
-
-
-def opened(gpu: Machine, **changed: Any) -> TensorRtEngine:
-    return TensorRtEngine(b"engine", gpu.tensorrt, **changed)
-
-
-def images(count: int, height: int = 64, width: int = 64, seed: int = 0) -> Grey:
-    return np.random.default_rng(seed).integers(0, 256, (count, 1, height, width), np.uint8)
-
-
-def agrees(found: Any, shown: Grey) -> bool:
-    means = shown.mean(axis=(1, 2, 3), dtype=np.float64)
-    return found["mean"].shape == (len(shown), 2) and np.allclose(found["mean"][:, 0], means, rtol=1e-4)
-
-
-def read_only(grey: Grey) -> Grey:
-    grey.setflags(write=False)
-    return grey
-
+from tests.fakes.gpu import Machine
 
 # What it computes
 
@@ -81,15 +29,6 @@ def test_each_row_is_answered_whatever_the_batch(gpu: Machine, count: int) -> No
     assert agrees(found, images(count, 32, 64))
     assert found["small"].shape == (count, 1, 8, 16)
     assert found["mean"].dtype == np.float32
-
-
-def test_plain_runs_and_graphs_give_the_same_numbers(gpu: Machine) -> None:
-    with opened(gpu) as engine, opened(gpu, graphs=False) as plain:
-        for seed in range(4):
-            shown = images(3, seed=seed)
-            with_graph, without = engine.run(shown), plain.run(shown)
-            assert all(np.array_equal(with_graph[name], without[name]) for name in without)
-    assert gpu.events.count("launch") == 3
 
 
 def test_results_stay_when_the_next_image_runs(gpu: Machine) -> None:
@@ -161,53 +100,6 @@ def test_an_input_that_the_engine_does_not_take_is_refused_before_the_gpu_sees_i
         with pytest.raises(BackendError, match=r"takes"):
             engine.run(image)
         assert len(gpu.events) == before
-
-
-# Graphs
-
-
-def test_a_shape_runs_plainly_once_before_it_is_recorded(gpu: Machine) -> None:
-    with opened(gpu) as engine:
-        engine.run(images(1))
-        assert "begin capture" not in gpu.events
-        engine.run(images(1))
-        engine.run(images(1))
-    wanted = ["enqueue", "begin capture", "enqueue", "end capture", "instantiate", "destroy", "launch", "launch"]
-    assert [event for event in gpu.events if event in {*wanted}][: len(wanted)] == wanted
-
-
-@pytest.mark.parametrize("event", ["begin capture", "end capture", "instantiate", "enqueue while captured"])
-def test_a_shape_that_cannot_be_recorded_runs_plainly_for_good_and_the_log_says_so(
-    gpu: Machine, caplog: pytest.LogCaptureFixture, event: str
-) -> None:
-    gpu.fail[event] = 900 if event != "enqueue while captured" else False
-    if event == "begin capture":
-        refuse_to_begin(gpu)
-    with opened(gpu) as engine, caplog.at_level(logging.WARNING):
-        for seed in range(5):
-            assert agrees(engine.run(images(2, seed=seed)), images(2, seed=seed))
-    assert sum("without a CUDA graph" in record.message for record in caplog.records) == 1
-    assert "launch" not in gpu.events
-    assert not gpu.graphs
-    assert gpu.is_empty
-
-
-def refuse_to_begin(gpu: Machine) -> None:
-    """A capture that does not begin does not have to be ended."""
-
-    def begin(stream: Any, how: int) -> int:
-        gpu.did("begin capture")
-        return 900
-
-    gpu.libcuda.cuStreamBeginCapture_v2 = begin
-
-
-def test_a_graph_is_destroyed_once(gpu: Machine) -> None:
-    gpu.executables[7] = []
-    graph = cuda_graph.CudaGraph(gpu.libcuda, 1, cuda_graph.ctypes.c_void_p(7))
-    graph.destroy()
-    graph.destroy()
-    assert gpu.events == ["destroy"]
 
 
 # Memory
@@ -285,60 +177,16 @@ def test_the_memory_that_is_held_is_told_by_its_use(gpu: Machine, kernels: Path)
         assert gpu.pinned == held["pinned"] + crops
 
 
-# Threads and networks side by side
+# Drawing its own input
 
 
-def test_another_thread_may_neither_use_nor_close_it(gpu: Machine) -> None:
-    refused = []
-
-    def elsewhere(engine: TensorRtEngine) -> None:
-        for act in (lambda: engine.run(images(1)), engine.close):
-            try:
-                act()
-            except BackendError as error:
-                refused.append(str(error))
-
-    with opened(gpu) as engine:
-        thread = threading.Thread(target=elsewhere, args=(engine,))
-        thread.start()
-        thread.join()
-        assert len(refused) == 2
-        assert all("belongs to the thread" in message for message in refused)
-        assert agrees(engine.run(images(1)), images(1))
-    assert gpu.is_empty
-
-
-def test_two_networks_of_one_thread_share_context_stream_and_image(gpu: Machine, kernels: Path) -> None:
-    grey = read_only(pitted(500, 400))
-    with opened(gpu, kernels=kernels) as one:
-        with opened(gpu, kernels=kernels) as other:
-            before = gpu.uploaded
-            one.run_on_crops(grey, [Crop(0, 0, 500, 400, 64, 51)], 64, 64)
-            other.run_on_crops(grey, [Crop(9, 9, 32, 32, 32, 32)] * 3, 32, 32)
-            assert gpu.uploaded - before == grey.nbytes + 4 * 24
-            assert gpu.retained == gpu.streams == gpu.modules == 1
-        assert agrees(one.run(images(2)), images(2))
-    assert gpu.is_empty
-
-
-def test_networks_may_be_closed_in_any_order(gpu: Machine) -> None:
-    first, second = opened(gpu), opened(gpu)
-    first.close()
-    assert agrees(second.run(images(2)), images(2))
-    second.close()
-    assert gpu.is_empty
-
-
-# Looking at an image
-
-
-def test_it_is_an_eye(gpu: Machine) -> None:
+def test_it_draws_its_own_input(gpu: Machine) -> None:
     with opened(gpu) as engine:
         assert isinstance(engine, CroppingNetwork)
 
 
 @pytest.mark.parametrize("with_kernels", [True, False], ids=["drawn by the GPU", "drawn by the CPU"])
-def test_looking_gives_what_running_the_drawn_canvases_gives(gpu: Machine, kernels: Path, with_kernels: bool) -> None:
+def test_crops_give_what_running_the_drawn_canvases_gives(gpu: Machine, kernels: Path, with_kernels: bool) -> None:
     grey = pitted(300, 200)
     crops = [
         Crop(0, 0, 300, 200, 64, 43),
@@ -350,50 +198,6 @@ def test_looking_gives_what_running_the_drawn_canvases_gives(gpu: Machine, kerne
         run = engine.run(canvases(grey, crops, 64, 64))
     assert all(np.array_equal(seen[name], run[name]) for name in run)
     assert sum(gpu.drawn) == (len(crops) if with_kernels else 0)
-
-
-def test_an_image_that_nobody_can_change_crosses_the_bus_once(gpu: Machine, kernels: Path) -> None:
-    grey = read_only(pitted(300, 200))
-    with opened(gpu, kernels=kernels) as engine:
-        before = gpu.uploaded
-        for _ in range(3):
-            engine.run_on_crops(grey, [Crop(0, 0, 64, 64, 64, 64)] * 6, 64, 64)
-        assert gpu.uploaded - before == grey.nbytes + 3 * 6 * 24
-
-
-def test_an_image_that_can_change_is_sent_each_time(gpu: Machine, kernels: Path) -> None:
-    grey, crop = np.zeros((64, 64), np.uint8), [Crop(0, 0, 64, 64, 64, 64)]
-    with opened(gpu, kernels=kernels) as engine:
-        before = gpu.uploaded
-        engine.run_on_crops(grey, crop * 9, 64, 64)
-        assert gpu.uploaded - before == grey.nbytes + 9 * 24
-        grey[...] = 80
-        assert engine.run_on_crops(grey, crop, 64, 64)["mean"][0, 0] == 80
-
-
-def test_an_image_that_is_gone_is_never_taken_for_a_new_one_in_its_place(gpu: Machine, kernels: Path) -> None:
-    crop = [Crop(0, 0, 64, 64, 64, 64)]
-    with opened(gpu, kernels=kernels) as engine:
-        for value in range(20):
-            assert engine.run_on_crops(read_only(np.full((64, 64), value, np.uint8)), crop, 64, 64)["mean"][0, 0] == value
-
-
-def test_a_part_of_a_larger_array_is_seen_as_it_lies(gpu: Machine, kernels: Path) -> None:
-    grey = pitted(300, 200)[10:110, 20:220]
-    crops = [Crop(0, 0, 200, 100, 64, 32)]
-    with opened(gpu, kernels=kernels) as engine:
-        seen = engine.run_on_crops(grey, crops, 64, 64)
-    assert agrees(seen, canvases(grey, crops, 64, 64))
-
-
-def test_room_for_images_grows_to_the_largest_and_stays(gpu: Machine, kernels: Path) -> None:
-    crop = [Crop(0, 0, 64, 64, 64, 64)]
-    with opened(gpu, kernels=kernels) as engine:
-        sizes = []
-        for side in (100, 2100, 100, 2000, 2500, 64):
-            engine.run_on_crops(np.zeros((side, side), np.uint8), crop, 64, 64)
-            sizes.append(engine.memory["image"] >> 20)
-        assert sizes == [4, 8, 8, 8, 8, 8]
 
 
 # Failures
@@ -431,25 +235,6 @@ def test_an_error_of_cuda_while_running_is_a_backend_error_and_closing_still_fre
         with pytest.raises(BackendError, match=r"illegal memory access.*Xid"):
             engine.run(images(1))
     assert gpu.is_empty
-
-
-def test_where_the_gpu_cannot_run_the_kernels_the_cpu_draws_and_the_log_says_so(
-    gpu: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    broken = tmp_path / "kernels.fatbin"
-    broken.write_bytes(b"of another GPU")
-    grey = pitted(64, 64)
-    with opened(gpu, kernels=broken) as engine:
-        assert agrees(engine.run_on_crops(grey, [Crop(0, 0, 64, 64, 64, 64)], 64, 64), grey[None, None])
-    assert "no kernel image" in caplog.text
-    assert gpu.drawn == []
-    assert gpu.is_empty
-
-
-def test_a_machine_without_pycuda_is_told_what_to_install(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pycuda", None)
-    with pytest.raises(BackendError, match="pip install"):
-        opened(gpu)
 
 
 # Opening by model
@@ -518,6 +303,21 @@ def test_an_engine_whose_passport_does_not_fit_is_never_given_to_tensorrt(here: 
     assert here.events == []
 
 
+def test_models_that_all_have_an_engine_are_not_refused(here: Machine, model: Path) -> None:
+    install(here, model)
+    assert tensorrt_engine.refusal([model]) is None
+    other = model.with_name("classifier.onnx")
+    other.write_bytes(b"another onnx")
+    assert "classifier.onnx has no TensorRT engine yet" in (tensorrt_engine.refusal([model, other]) or "")
+    assert here.events == []
+
+
+def test_the_device_is_the_gpu_that_is_here(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tensorrt_engine.device() == "Test GPU"
+    monkeypatch.setattr(passport, "this_gpu", lambda: None)
+    assert tensorrt_engine.device() is None
+
+
 def test_a_model_without_an_engine_says_how_to_build_one(here: Machine, model: Path) -> None:
     with pytest.raises(BackendError, match="edge-export tensorrt"):
         open_engine(model)
@@ -549,9 +349,3 @@ def test_a_machine_without_tensorrt_is_told_what_to_install(monkeypatch: pytest.
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(BackendError, match="JetPack"):
         tensorrt_engine.load_library()
-
-
-def test_kernels_that_anyone_may_write_are_not_loaded(kernels: Path) -> None:
-    assert cuda.find_kernels([kernels.parent / "none", kernels.parent]) == kernels
-    kernels.chmod(0o666)
-    assert cuda.find_kernels([kernels.parent]) is None

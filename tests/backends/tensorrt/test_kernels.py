@@ -38,8 +38,8 @@ def drawn_by_host(folder: Path) -> Draw:
         pytest.skip("no C++ compiler: the kernels' arithmetic cannot be built for this processor")
     library = folder / "kernels.so"
     warnings = ("-Wall", "-Wextra", "-Werror")
-    source = str(ROOT / "tests" / "kernels_host.cpp")
-    include = f"-I{ROOT / 'edge' / 'backends'}"
+    source = str(Path(__file__).with_name("kernels_host.cpp"))
+    include = f"-I{ROOT / 'edge' / 'backends' / 'tensorrt'}"
     command = [compiler, "-std=c++14", "-O2", *warnings, "-ffp-contract=off", "-fPIC", "-shared", include, source]
     subprocess.run([*command, "-o", str(library)], check=True, timeout=120)
     function = ctypes.CDLL(str(library)).draw_crops
@@ -175,7 +175,7 @@ def test_a_crop_beyond_the_image_repeats_its_edge(draw: Draw, left: int, top: in
     assert difference(draw(grey, crop, 224, 224)[0, 0], wanted) <= TOLERANCE
 
 
-def test_looks_of_one_batch_do_not_disturb_each_other(draw: Draw) -> None:
+def test_crops_of_one_batch_do_not_disturb_each_other(draw: Draw) -> None:
     grey = noise(90, 120, 3)
     crops = [Crop(0, 0, 120, 90, 64, 48), Crop(30, 20, 64, 64, 64, 64), Crop(-10, -10, 40, 40, 20, 60)]
     together = draw(grey, crops, 64, 64)

@@ -1,4 +1,4 @@
-"""Every backend through the same cases: the same pixels give the same numbers, whichever library runs them."""
+"""Every row of the table through the same cases: the same pixels give the same numbers, whichever library runs them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.backends import Network, side_by_side, table
-from edge.errors import BackendError, ConfigError
+from edge.backends import table
+from edge.backends.network import Network, side_by_side
+from edge.errors import BackendError
 from edge.models.card import BUILTIN_FOLDER
 from tests.conftest import pitted
 
@@ -22,8 +23,8 @@ def backend(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     if name not in table.installed():
         pytest.skip(f"{name} is not installed")
-    if name == "tensorrt":
-        pytest.skip("TensorRT runs engines in float16: tests/gpu")
+    if table.BACKENDS[name].artefact == "engine":
+        pytest.skip(f"{name} runs engines in {table.BACKENDS[name].precisions[0]}: tests/gpu")
     return name
 
 
@@ -87,6 +88,10 @@ def test_each_of_many_crops_gets_its_own_numbers(classifier: Network, count: int
             assert np.allclose(together[name][number], values[0], atol=1e-3)
 
 
+def test_a_network_says_what_runs(backend: str, classifier: Network) -> None:
+    assert (classifier.name, classifier.precision) == (backend, "float32")
+
+
 def test_outputs_stay_when_the_next_image_runs(classifier: Network) -> None:
     first = classifier.run(pitted(224, 224, 1)[None, None])
     kept = first["logits"].copy()
@@ -95,7 +100,7 @@ def test_outputs_stay_when_the_next_image_runs(classifier: Network) -> None:
 
 
 def test_all_backends_agree_in_float32() -> None:
-    names = [name for name in table.installed() if name != "tensorrt"]
+    names = table.installed("float32")
     if len(names) < 2:
         pytest.skip("only one backend is installed")
     fields = np.stack([pitted(224, 224, seed) for seed in range(4)])[:, None]
@@ -104,10 +109,11 @@ def test_all_backends_agree_in_float32() -> None:
     for name in names:
         with table.open_network(name, CLASSIFIER) as classifier, table.open_network(name, SEGMENTER) as segmenter:
             seen.append((classifier.run(fields)["logits"], segmenter.run(whole)))
-    (logits, first), (other_logits, second) = seen[:2]
-    assert np.allclose(logits, other_logits, atol=2e-3)
-    assert np.allclose(first["scores"], second["scores"], atol=1e-3)
-    assert np.allclose(first["prototypes"], second["prototypes"], atol=5e-3)
+    (logits, first), *others = seen
+    for other_logits, second in others:
+        assert np.allclose(logits, other_logits, atol=2e-3)
+        assert np.allclose(first["scores"], second["scores"], atol=1e-3)
+        assert np.allclose(first["prototypes"], second["prototypes"], atol=5e-3)
 
 
 def test_a_wrong_input_is_a_backend_error(segmenter: Network) -> None:
@@ -125,24 +131,3 @@ def test_a_file_that_is_no_model_is_a_backend_error(backend: str, tmp_path: Path
 def test_a_precision_that_a_backend_has_not_is_refused(backend: str) -> None:
     with pytest.raises(BackendError, match="int3"):
         table.open_network(backend, CLASSIFIER, "int3")
-
-
-def test_auto_is_the_first_installed_that_runs_in_float32() -> None:
-    assert table.resolve("auto") == next(name for name in table.installed() if name != "tensorrt")
-
-
-def test_auto_is_tensorrt_where_its_engines_were_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_is_installed", lambda name: True)
-    assert table.resolve("auto", "float16") == "tensorrt"
-    assert table.resolve("auto", "bfloat16") == "openvino"
-
-
-def test_a_machine_without_tensorrt_has_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_is_installed", lambda name: name != "tensorrt")
-    assert "not installed" in (table.without_engine([SEGMENTER]) or "")
-
-
-def test_a_backend_that_is_not_installed_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_is_installed", lambda name: name != "tensorrt")
-    with pytest.raises(ConfigError, match="tensorrt"):
-        table.resolve("tensorrt")

@@ -1,0 +1,71 @@
+"""Named arrays in, named arrays out: what every inference library looks like to the two stages.
+
+A library is imported only in its backend's own file, when a network is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from edge.errors import BackendError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def require_numbers(values: NDArray[Any], what: str) -> None:
+    """Raises BackendError where a network gave out NaN or an infinity: the network is broken then, not the image.
+
+    what: plural, such as "boxes".
+    """
+    if not np.isfinite(values).all():
+        raise BackendError(
+            f"the network's {what} are not numbers: restart the service; if it comes back, build the engine again "
+            "(edge-export tensorrt --again) or choose another backend (models.backend)"
+        )
+
+
+class Network(Protocol):
+    """One loaded model, used and closed by the thread that opened it.
+
+    name: of the backend's row in `edge.backends.table`.
+    precision: what the model really runs in: "float32", "bfloat16", "float16" or "int8".
+
+    A network that runs another file than the ONNX file, an engine or a quantised copy, has that file's hash as
+    `engine_sha256`. A quantised copy has its own softmax `temperature`.
+    """
+
+    name: str
+    precision: str
+
+    def run(self, image: NDArray[np.uint8]) -> Arrays:
+        """Outputs by name for uint8 images [N, 1, H, W]. Raises BackendError."""
+        ...
+
+    def close(self) -> None:
+        """Free what the network holds."""
+        ...
+
+    def __enter__(self) -> Network: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def cores() -> int:
+    """How many threads a network gets: one for each physical core that this process may use."""
+    usable = len(os.sched_getaffinity(0))
+    return min(psutil.cpu_count(logical=False) or usable, usable)
+
+
+def side_by_side(count: int, at_once: int) -> int:
+    """How many of `count` small images should run side by side, `at_once` of them at a time; the others one after the
+    other, with all cores on each: a last round that is half empty would leave half of the cores idle.
+    """
+    rest = count % at_once
+    return count if rest > at_once / 2 else count - rest

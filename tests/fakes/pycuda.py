@@ -1,0 +1,253 @@
+"""PyCUDA's driver module as far as the engine uses it, on the memory of a `tests.fakes.gpu.Machine`."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.backends.crop import Crop, canvases
+
+if TYPE_CHECKING:
+    from tests.fakes.gpu import Machine
+
+STREAM = 0x5EA
+FATBIN = b"fat binary"
+TOTAL_BYTES = 1 << 34
+
+
+class Error(Exception):
+    """All that CUDA reports."""
+
+
+class MemoryError(Error):  # noqa: A001 (PyCUDA's name)
+    """Too little of it."""
+
+
+class LogicError(Error):
+    """Any other."""
+
+
+class Driver:
+    """The module `pycuda.driver`."""
+
+    __name__ = "pycuda.driver"
+    Error = Error
+    MemoryError = MemoryError
+    LogicError = LogicError
+    device_attribute = SimpleNamespace(INTEGRATED="integrated")
+
+    def __init__(self, gpu: Machine) -> None:
+        self._gpu = gpu
+
+    def init(self) -> None:
+        self._gpu.did("init")
+
+    def Device(self, number: int) -> Any:  # noqa: N802 (PyCUDA's name)
+        return SimpleNamespace(retain_primary_context=self._retain_primary_context, get_attribute=lambda _: 0)
+
+    def Stream(self) -> Stream:  # noqa: N802
+        return Stream(self._gpu)
+
+    def Event(self) -> Event:  # noqa: N802
+        return Event(self._gpu)
+
+    def mem_get_info(self) -> tuple[int, int]:
+        return TOTAL_BYTES - self._gpu.bytes_held, TOTAL_BYTES
+
+    def mem_alloc(self, size: int) -> Memory:
+        self._gpu.did("mem_alloc")
+        assert self._gpu.stack
+        return Memory(self._gpu, size)
+
+    def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        self._gpu.did("pagelocked_empty")
+        owner = np.zeros(int(np.prod(shape)) * np.dtype(dtype).itemsize, np.uint8).view(Pinned)
+        owner.gpu = self._gpu
+        self._gpu.pinned += owner.nbytes
+        array = np.frombuffer(owner.data, dtype).reshape(shape)
+        return PagelockedArray(array, owner)
+
+    def memcpy_htod_async(self, address: int, array: NDArray[Any], stream: Any) -> None:
+        self._gpu.did("htod")
+        assert self._gpu.capture is None
+        assert isinstance(stream, Stream)
+        assert array.flags.c_contiguous
+        self._gpu.uploaded += array.nbytes
+        target = self._gpu.at(address)
+        assert target.size >= array.nbytes
+        target[: array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+    def memcpy_dtoh_async(self, array: NDArray[np.uint8], address: int, stream: Any) -> None:
+        self._gpu.did("dtoh")
+        assert self._gpu.capture is None
+        assert isinstance(stream, Stream)
+        array[...] = self._gpu.at(address)[: array.nbytes]
+
+    def module_from_buffer(self, data: bytes) -> Module:
+        self._gpu.did("module")
+        if data != FATBIN:
+            raise LogicError("cuModuleLoadDataEx failed: no kernel image is available for execution on the device")
+        return Module(self._gpu)
+
+    def _retain_primary_context(self) -> Context:
+        self._gpu.did("retain")
+        self._gpu.retained += 1
+        return Context(self._gpu)
+
+
+class Context:
+    """The primary context, as one thread pushes and pops it."""
+
+    def __init__(self, gpu: Machine) -> None:
+        self._gpu = gpu
+
+    def push(self) -> None:
+        self._gpu.did("push")
+        self._gpu.stack.append(self)
+        self._gpu.driver_stack += 1
+
+    def pop(self) -> None:
+        self._gpu.did("pop")
+        assert self._gpu.stack.pop() is self
+        self._gpu.driver_stack -= 1
+
+    def detach(self) -> None:
+        self._gpu.did("detach")
+        assert self not in self._gpu.stack
+        self._gpu.retained -= 1
+        self._gpu.driver_stack += 1  # as PyCUDA does
+
+
+class Memory:
+    """Device memory."""
+
+    def __init__(self, gpu: Machine, size: int) -> None:
+        self._gpu = gpu
+        self.address: int | None = gpu.new_handle()
+        gpu.memory[self.address] = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+
+    def __int__(self) -> int:
+        assert self.address is not None, "memory that was freed is used"
+        return self.address
+
+    def free(self) -> None:
+        self._gpu.did("free")
+        assert self.address is not None, "freed twice"
+        del self._gpu.memory[self.address]
+        self.address = None
+
+
+class Pinned(np.ndarray):  # type: ignore[type-arg]
+    """The allocation behind a page-locked array."""
+
+    freed = False
+    gpu: Machine
+
+    def free(self) -> None:
+        self.gpu.did("unpin")
+        assert not self.freed, "freed twice"
+        self.freed = True
+        self.gpu.pinned -= self.nbytes
+
+
+class PagelockedArray(np.ndarray):  # type: ignore[type-arg]
+    """An array whose `base` is its allocation, as PyCUDA's page-locked arrays have it."""
+
+    def __new__(cls, array: NDArray[Any], owner: Any) -> Any:
+        made = array.view(cls)
+        made._owner = owner
+        return made
+
+    def __array_finalize__(self, other: Any) -> None:
+        self._owner = getattr(other, "_owner", None)
+
+    @property
+    def base(self) -> Any:  # type: ignore[override]
+        return self._owner
+
+
+class Stream:
+    """A stream on which all work is done at once."""
+
+    handle = STREAM
+
+    def __init__(self, gpu: Machine) -> None:
+        gpu.did("stream")
+        assert gpu.stack
+        gpu.streams += 1
+        weakref.finalize(self, _gone, gpu, "streams")
+        # No method: as in C++, no Python frame of a failure holds the stream.
+        self.synchronize = partial(_synchronize, gpu)
+
+
+class Event:
+    """A moment on a stream."""
+
+    at_s = 0.0
+
+    def __init__(self, gpu: Machine) -> None:
+        self._gpu = gpu
+
+    def record(self, stream: Any) -> None:
+        assert isinstance(stream, Stream)
+        assert self._gpu.capture is None
+        self.at_s = time.perf_counter()  # all work is done when it is asked for
+
+    def time_since(self, earlier: Event) -> float:
+        return (self.at_s - earlier.at_s) * 1e3
+
+
+class Module:
+    """A fat binary that was loaded: the kernels, played by what the CPU draws."""
+
+    def __init__(self, gpu: Machine) -> None:
+        self._gpu = gpu
+        gpu.modules += 1
+        weakref.finalize(self, _gone, gpu, "modules")
+
+    def get_function(self, name: str) -> Any:
+        assert name == "draw_crops"
+        return SimpleNamespace(prepare=_prepare, prepared_async_call=partial(_draw, self._gpu))
+
+
+def _gone(gpu: Machine, what: str) -> None:
+    gpu.did(what)
+    assert gpu.stack, f"{what}: freed after its context"
+    setattr(gpu, what, getattr(gpu, what) - 1)
+
+
+def _synchronize(gpu: Machine) -> None:
+    gpu.did("synchronize")
+    assert gpu.capture is None
+
+
+def _prepare(format_: str) -> None:
+    assert format_ == "PiiPPii"
+
+
+def _draw(
+    gpu: Machine,
+    grid: tuple[int, ...],
+    block: tuple[int, ...],
+    stream: Any,
+    image: int,
+    width: int,
+    height: int,
+    *rest: int,
+) -> None:
+    gpu.did("draw")
+    crops, target, columns, rows = rest
+    assert isinstance(stream, Stream)
+    assert grid[0] * block[0] >= columns > (grid[0] - 1) * block[0]
+    assert grid[1] * block[1] >= rows > (grid[1] - 1) * block[1]
+    table = gpu.at(crops)[: grid[2] * 24].view(np.int32).reshape(-1, 6)
+    grey = gpu.at(image)[: width * height].reshape(height, width)
+    drawn = canvases(grey, [Crop(*(int(value) for value in row)) for row in table], rows, columns)
+    gpu.at(target)[: drawn.size] = drawn.reshape(-1)
+    gpu.drawn.append(grid[2])

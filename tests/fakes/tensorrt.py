@@ -1,0 +1,157 @@
+"""TensorRT's module as far as the engine uses it: engines are networks of Python on the memory of a played GPU."""
+
+from __future__ import annotations
+
+import weakref
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tests.fakes.pycuda import STREAM
+
+if TYPE_CHECKING:
+    from tests.fakes.gpu import Machine, Shape
+
+MODE = SimpleNamespace(INPUT="input", OUTPUT="output")
+SEVERITY = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1, WARNING=2, INFO=3)
+
+
+class Interface:
+    """A class of TensorRT's that others derive from."""
+
+    Severity = SEVERITY
+
+    def __init__(self) -> None: ...
+
+
+class TensorRt:
+    """The module `tensorrt`, or `tensorrt_rtx`."""
+
+    ILogger = Interface
+    IErrorRecorder = Interface
+    TensorIOMode = MODE
+    ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED="user")
+    ErrorCodeTRT = SimpleNamespace(FAILED_ALLOCATION="no memory", INVALID_STATE="state")
+
+    def __init__(self, gpu: Machine, library: str) -> None:
+        self._gpu = gpu
+        self.__name__ = library
+        self.__version__ = "10.3.0"
+        if library == "tensorrt_rtx":
+            self.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
+
+    def Runtime(self, logger: Any) -> Runtime:  # noqa: N802 (TensorRT's name)
+        return Runtime(self._gpu, logger)
+
+    @staticmethod
+    def nptype(dtype: Any) -> Any:
+        return dtype
+
+
+class Runtime:
+    """Makes engines of bytes."""
+
+    def __init__(self, gpu: Machine, logger: Any) -> None:
+        self._gpu = gpu
+        self.error_recorder: Any = None
+        self.logger = logger
+
+    def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
+        self._gpu.did("deserialize")
+        if "deserialize" in self._gpu.fail:
+            self.logger.log(SEVERITY.ERROR, "the engine is from elsewhere")
+            self.error_recorder.report_error(self._gpu.fail["deserialize"], "the engine is from elsewhere")
+            return None
+        return Engine(self._gpu, data)
+
+
+class Engine:
+    """A network with its profile of shapes."""
+
+    device_memory_size_v2 = 1000
+
+    def __init__(self, gpu: Machine, data: bytes) -> None:
+        self._gpu = gpu
+        self.network = gpu.network(data, gpu.most)
+        self.num_io_tensors = len(self.network.types)
+        gpu.engines.add(self)
+        weakref.finalize(self, gpu.did, "engine gone")
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self.network.types)[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        mode: str = MODE.INPUT if name == "image" else MODE.OUTPUT
+        return mode
+
+    def get_tensor_dtype(self, name: str) -> Any:
+        return self.network.types[name]
+
+    def get_tensor_profile_shape(self, name: str, profile: int) -> list[Shape]:
+        assert (name, profile) == ("image", 0)
+        return list(self.network.profile)
+
+    def create_execution_context(self, strategy: Any) -> Context | None:
+        self._gpu.did("context")
+        assert "user" in str(strategy)
+        return None if "context is None" in self._gpu.fail else Context(self._gpu, self)
+
+    def create_runtime_config(self) -> Any:
+        config = SimpleNamespace(strategy="")
+        config.set_execution_context_allocation_strategy = lambda strategy: setattr(config, "strategy", strategy)
+        return config
+
+
+class Context:
+    """An engine for one shape of input, in the scratch memory and the buffers that it is given."""
+
+    def __init__(self, gpu: Machine, engine: Engine) -> None:
+        self._gpu = gpu
+        self.engine = engine
+        self.addresses: dict[str, int] = {}
+        self.shape: Shape | None = None
+        self.scratch = (0, 0)
+        self.recorded = False
+        gpu.contexts.add(self)
+        weakref.finalize(self, gpu.did, "context gone")
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        assert self._gpu.at(address).size >= size >= 1000
+        self.scratch = (address, size)
+
+    def set_input_shape(self, name: str, shape: Shape) -> bool:
+        assert name == "image"
+        assert not self.recorded, "the shapes of a recorded context are changed"
+        self.shape = shape
+        return all(side <= most for side, most in zip(shape, self.engine.network.profile[2], strict=True))
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.addresses[name] = address
+        return True
+
+    def get_tensor_shape(self, name: str) -> Shape:
+        assert self.shape is not None
+        shape: Shape = self.engine.network.shape_of(name, self.shape)
+        return shape
+
+    def execute_async_v3(self, stream: int) -> bool:
+        gpu = self._gpu
+        gpu.did("enqueue")
+        assert stream == STREAM
+        assert self.addresses.keys() == self.engine.network.types.keys()
+        assert self.scratch[0] in gpu.memory
+        if gpu.capture is not None:
+            self.recorded = True
+            gpu.capture.append(self._compute)
+            return bool(gpu.fail.get("enqueue while captured", True))
+        self._compute()
+        return bool(gpu.fail.get("enqueue", True))
+
+    def _compute(self) -> None:
+        assert self.shape is not None
+        network = self.engine.network
+        images = self._gpu.at(self.addresses["image"])[: int(np.prod(self.shape))].reshape(self.shape)
+        for name, value in network.compute(images).items():
+            data = np.ascontiguousarray(value, network.types[name]).reshape(-1).view(np.uint8)
+            self._gpu.at(self.addresses[name])[: data.size] = data
