@@ -323,7 +323,8 @@ def _synthesize(arguments: argparse.Namespace, _command: str) -> int:
 
 
 def _prepare(arguments: argparse.Namespace, command: str) -> int:
-    from training.data.prepare import Options, prepare
+    from training.data.options import Options
+    from training.data.prepare import prepare
 
     options = Options(
         labels=arguments.labels,
@@ -340,7 +341,7 @@ def _prepare(arguments: argparse.Namespace, command: str) -> int:
     prepared = prepare(arguments.data, arguments.out, options, command)
     for line in prepared.warnings:
         print(f"to be known: {line}", file=sys.stderr)
-    print(prepared.summary())
+    print(prepared.describe())
     print(prepared.folder)
     return 0
 

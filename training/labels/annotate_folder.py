@@ -20,7 +20,7 @@ from edge.errors import ConfigError, ImageError
 from edge.folder.file import read_file
 from edge.records import Grey
 from training.labels.annotate import Annotation, Labels, Rules, annotate, boxes
-from training.labels.compare import Agreement, compare, describe, read_labels
+from training.labels.compare import Agreement, compare, describe, read_manual_labels
 
 SUFFIXES: Final = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 
@@ -134,7 +134,7 @@ def _annotated(path: Path, called: str, out: Path, rules: Rules, report: bool, a
         np.save(out / "masks" / f"{name}.npy", annotation.labels)
         agreement = None
         if against is not None:
-            manual = read_labels(against, name, micrograph.grey.shape, micrograph.stored_height_px)
+            manual = read_manual_labels(against, name, micrograph.grey.shape, micrograph.stored_height_px)
             agreement = compare(annotation.labels, manual) if manual is not None else None
         thumbnail = _thumbnail(micrograph.grey, annotation.labels) if report else None
         rows.append(_Row(shown, f"masks/{name}.npy", annotation, agreement, thumbnail=thumbnail))

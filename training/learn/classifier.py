@@ -25,7 +25,7 @@ from edge.models.card import Training
 from edge.records import SEVERITIES, Grey, Mask
 from export.to_onnx import Checkpoint, ClassifierGraph, classification_network
 from training.data.dataset import DataSet, Images, open_data_set
-from training.labels.formats import read_yolo
+from training.labels.yolo import read_yolo
 from training.learn.calibration import (
     Fields,
     Labels,

@@ -567,7 +567,7 @@ def _labelled(image: LabelledImage) -> NDArray[np.bool_]:
     """Labelled pixels of an image at its own size."""
     import cv2
 
-    from training.labels.formats import read_yolo
+    from training.labels.yolo import read_yolo
 
     grey = cv2.imread(str(image.path), cv2.IMREAD_GRAYSCALE)
     if grey is None:

@@ -28,7 +28,7 @@ from torch import nn
 
 from edge.config import InspectSettings
 from training.data.dataset import LabelledImage
-from training.labels.formats import read_yolo
+from training.labels.yolo import read_yolo
 from training.learn.segmenter import BATCH, write_for_ultralytics
 
 Mask = NDArray[np.bool_]
@@ -227,7 +227,7 @@ def _labels(image: LabelledImage, height: int, width: int) -> tuple[tuple[dict[s
     path = image.path.parent.parent / "labels" / f"{image.path.stem}.txt"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     masks, classes = [], []
-    for drawn in read_yolo(text, path.name, width, height).drawn:
+    for drawn in read_yolo(text, path.name, width, height).regions:
         sheet = np.zeros((height, width), np.uint8, order="F")
         rows, columns = drawn.mask.shape
         sheet[drawn.y_px : drawn.y_px + rows, drawn.x_px : drawn.x_px + columns] = drawn.mask

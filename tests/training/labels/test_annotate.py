@@ -18,7 +18,7 @@ from training import cli
 from training.draw.synthetic import render
 from training.labels.annotate import Labels, Polarity, Rules, annotate
 from training.labels.annotate_folder import QUALITY_COLUMNS
-from training.labels.compare import Agreement, compare, read_labels
+from training.labels.compare import Agreement, compare, read_manual_labels
 
 SIZE = (320, 240)
 GROUND = 120.0
@@ -295,18 +295,18 @@ def test_manual_labels_are_read_from_npy_png_and_yolo(tmp_path: Path) -> None:
     corners = ((5.5, 5.5), (14.5, 5.5), (14.5, 14.5), (5.5, 14.5))
     (tmp_path / "c.txt").write_text("0 " + " ".join(f"{x / 60:.5f} {y / 40:.5f}" for x, y in corners) + "\n")
     for stem, regions in (("a", 2), ("b", 2), ("c", 1)):
-        labels = read_labels(tmp_path, stem, (40, 60), 40)
+        labels = read_manual_labels(tmp_path, stem, (40, 60), 40)
         assert labels is not None
         assert labels.max() == regions
         assert labels[10, 10]
         assert not labels[2, 2]
-    assert read_labels(tmp_path, "d", (40, 60), 40) is None
+    assert read_manual_labels(tmp_path, "d", (40, 60), 40) is None
 
 
 def test_manual_labels_of_another_size_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((10, 10), np.uint8))
     with pytest.raises(ConfigError, match="another size"):
-        read_labels(tmp_path, "a", (40, 60), 40)
+        read_manual_labels(tmp_path, "a", (40, 60), 40)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_a_hole_in_a_label_stays_a_hole_in_what_is_learnt(trainer: Any, tmp_path
 
     from edge.records import Regions
     from training.data.dataset import LabelledImage
-    from training.labels.formats import yolo_text
+    from training.labels.yolo import yolo_text
 
     ring = np.ones((64, 64), bool)
     ring[16:48, 16:48] = False
