@@ -347,9 +347,9 @@ def _prepare(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _annotate(arguments: argparse.Namespace, _command: str) -> int:
-    from training.labels.annotate import Rules
     from training.labels.annotate_folder import annotate_folder
     from training.labels.compare import describe
+    from training.labels.rules import Rules
 
     rules = Rules(arguments.min_diameter_px, arguments.polarity)
     done = annotate_folder(arguments.images, arguments.out, rules, report=arguments.report, against=arguments.against)

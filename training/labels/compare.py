@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.errors import ConfigError
+from training.labels.image_labels import Labels
 from training.labels.masks import load_mask, read_mask
 from training.labels.yolo import read_yolo
-
-Labels = NDArray[np.int32]
 
 _LABEL_SUFFIXES: Final = (".npy", ".png", ".tif", ".tiff", ".txt")
 

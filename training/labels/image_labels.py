@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.records import Mask
+
+Labels = NDArray[np.int32]
+"""[H, W]: 0 is ground, every other value one region."""
 
 
 @dataclass(frozen=True, slots=True)
