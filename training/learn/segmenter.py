@@ -105,10 +105,10 @@ def train(data: Path, out: Path, recipe: Recipe, command: str, fold: int | None 
     """
     data_set = open_data_set(data)
     run = _Run(recipe, fold, data_set.sha256, command)
-    state = progress(out) if resume else "none"
-    if state == "finished":
+    reached = progress(out) if resume else "none"
+    if reached == "finished":
         return Checkpoint.load(out / "segmenter.pt")
-    if state == "begun":
+    if reached == "begun":
         run = _continued(cast(_Run, _Run.read(out)), run, out)
         recipe = run.recipe
     kept, held_out = data_set.split(HELD_OUT) if fold is None else data_set.fold(fold)
@@ -119,14 +119,14 @@ def train(data: Path, out: Path, recipe: Recipe, command: str, fold: int | None 
     torch.manual_seed(recipe.seed)
     network = (
         segmentation_network(data_set.classes, recipe.model)
-        if state == "begun"
+        if reached == "begun"
         else initial_network(recipe.model, recipe.weights, data_set.classes, [_batch(kept[:BATCH], recipe.imgsz)])
     )
     description = write_for_ultralytics(out / "segmenter-data", data_set.classes, recipe.imgsz, train=kept, val=held_out)
-    if state == "none":
+    if reached == "none":
         _whole(out).unlink(missing_ok=True)
         run.write(out)
-    trained = _learn(network, recipe, description, out, resume=state == "begun")
+    trained = _learn(network, recipe, description, out, resume=reached == "begun")
     what = f"held-out images of {data.name}" if fold is None else f"fold {fold} of {data.name}"
     checkpoint = Checkpoint(
         task="segment",
@@ -171,8 +171,8 @@ def _learn(network: nn.Module, recipe: Recipe, description: Path, out: Path, *, 
     from training.learn.sparse_loss import SparseSegmentationLoss
 
     whole = _whole(out)
-    if resume and _state(whole)["epoch"] + 1 >= recipe.epochs:  # killed after the last epoch
-        return cast(nn.Module, _state(whole)["ema"].float())
+    if resume and _load_whole(whole)["epoch"] + 1 >= recipe.epochs:  # killed after the last epoch
+        return cast(nn.Module, _load_whole(whole)["ema"].float())
 
     class Trainer(SegmentationTrainer):
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
@@ -185,40 +185,7 @@ def _learn(network: nn.Module, recipe: Recipe, description: Path, out: Path, *, 
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
             return batch
 
-    trainer = Trainer(
-        overrides={
-            "model": str(whole) if resume else f"{recipe.model}.yaml",
-            "resume": str(whole) if resume else False,
-            "data": str(description),
-            "epochs": recipe.epochs,
-            "imgsz": recipe.imgsz,
-            "batch": BATCH,
-            "nbs": BATCH,  # a step per batch: the data set is small
-            "seed": recipe.seed,
-            "device": _device(),
-            "workers": 8,  # ultralytics takes none on a CPU, and no more than there are cores
-            "project": str(out.resolve()),
-            "name": "segmenter",
-            "exist_ok": True,
-            "optimizer": "AdamW",
-            "lr0": 1.5e-3 if recipe.weights != "none" else 2e-3,
-            "lrf": 0.05,
-            "cos_lr": True,
-            "warmup_epochs": 0.5,
-            "hsv_h": 0.0,  # grey has no hue and no saturation
-            "hsv_s": 0.0,
-            "hsv_v": 0.35,
-            "flipud": 0.5,
-            "fliplr": 0.5,
-            "degrees": 10.0,
-            "scale": 0.5,
-            "mosaic": 0.5,
-            "close_mosaic": max(1, recipe.epochs // 4),
-            "plots": False,
-            "val": False,
-            **({"save_dir": str((out / "segmenter").resolve())} if resume else {}),  # the folder may have moved since
-        }
-    )
+    trainer = Trainer(overrides=_trainer_options(recipe, description, out, whole if resume else None))
 
     def keep(trainer: Any) -> None:
         whole.parent.mkdir(parents=True, exist_ok=True)
@@ -232,10 +199,48 @@ def _learn(network: nn.Module, recipe: Recipe, description: Path, out: Path, *, 
     trainer.add_callback("on_train_start", spare)
     trainer.add_callback("on_model_save", keep)
     trainer.train()
-    return cast(nn.Module, _state(whole)["ema"].float())
+    return cast(nn.Module, _load_whole(whole)["ema"].float())
 
 
-def _state(whole: Path) -> Any:
+def _trainer_options(recipe: Recipe, description: Path, out: Path, resumed: Path | None) -> dict[str, Any]:
+    """ultralytics' settings. resumed: the checkpoint to go on from; None to begin."""
+    options: dict[str, Any] = {
+        "model": str(resumed or f"{recipe.model}.yaml"),
+        "resume": str(resumed) if resumed else False,
+        "data": str(description),
+        "epochs": recipe.epochs,
+        "imgsz": recipe.imgsz,
+        "batch": BATCH,
+        "nbs": BATCH,  # a step per batch: the data set is small
+        "seed": recipe.seed,
+        "device": _device(),
+        "workers": 8,  # ultralytics takes none on a CPU, and no more than there are cores
+        "project": str(out.resolve()),
+        "name": "segmenter",
+        "exist_ok": True,
+        "optimizer": "AdamW",
+        "lr0": 1.5e-3 if recipe.weights != "none" else 2e-3,
+        "lrf": 0.05,
+        "cos_lr": True,
+        "warmup_epochs": 0.5,
+        "hsv_h": 0.0,  # grey has no hue and no saturation
+        "hsv_s": 0.0,
+        "hsv_v": 0.35,
+        "flipud": 0.5,
+        "fliplr": 0.5,
+        "degrees": 10.0,
+        "scale": 0.5,
+        "mosaic": 0.5,
+        "close_mosaic": max(1, recipe.epochs // 4),
+        "plots": False,
+        "val": False,
+    }
+    if resumed:
+        options["save_dir"] = str((out / "segmenter").resolve())  # the folder may have moved since
+    return options
+
+
+def _load_whole(whole: Path) -> Any:
     """ultralytics' checkpoint with model and optimiser; a pickle, but one that this program wrote."""
     try:
         return cast(Any, torch.load(whole, map_location="cpu", weights_only=False))
@@ -304,7 +309,7 @@ def write_for_ultralytics(folder: Path, classes: tuple[str, ...], side_px: int, 
     content: dict[str, Any] = {"path": str(folder.resolve()), "names": list(classes)}
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for cache in folder.glob("*.cache"):  # ultralytics tells label files apart by their sizes alone
+    for cache in folder.glob("*.cache"):  # ultralytics distinguishes label files by their sizes alone
         cache.unlink()
     written: dict[str, Path] = {}
     for part, images in parts.items():
@@ -405,8 +410,8 @@ def _named(weights: str) -> str:
 def initial_network(model: str, weights: str, classes: tuple[str, ...], images: Iterable[Tensor]) -> nn.Module:
     """The architecture `model` for `classes`, initialised from `weights`.
 
-    weights: "none", "coco" (ultralytics' own, downloaded), "shipped" (the segmenter that comes with this package, which
-    knows micrographs), a .pt file of edge-train or ultralytics, a .safetensors file, or an .onnx file of edge-export.
+    weights: a .pt file of edge-train or ultralytics, a .safetensors file, an .onnx file of edge-export, or a word. "none":
+    at random. "coco": ultralytics' own, downloaded. "shipped": the segmenter of this package, which knows micrographs.
     What depends on the number of classes begins at random where that differs.
     images: float32 [N, 3, H, W] in 0…1, a few batches of what the network will learn from; a file whose BatchNorm is
     folded into its convolutions gets BatchNorm back with statistics measured on them.

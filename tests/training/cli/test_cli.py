@@ -1,13 +1,49 @@
-"""Training takes data to a checkpoint that can be exported."""
+"""`edge-train` answers at once what it can do, and takes data to a checkpoint that can be exported."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edge import __version__
+from tests import ROOT
 from training import cli
 from training.draw.synthetic import CLASSES
+
+HEAVY = ("numpy", "cv2", "torch", "ultralytics", "pydantic")
+
+
+@pytest.mark.parametrize("subcommand", ["", *cli.SUBCOMMANDS])
+def test_help_imports_nothing_heavy(subcommand: Any) -> None:
+    words = [subcommand.__name__.rpartition(".")[2], "--help"] if subcommand else ["--help"]
+    code = f"""if True:
+        import sys
+        from training import cli
+        try:
+            cli.main({words})
+        except SystemExit as end:
+            assert end.code == 0
+        assert not [name for name in {HEAVY} if name in sys.modules]"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not subcommand or "example" in done.stdout
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"edge-train {__version__}\n"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "training.cli"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "edge-train: error" in done.stderr
 
 
 def test_training_without_data_says_how_to_make_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
