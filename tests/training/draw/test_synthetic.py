@@ -19,7 +19,7 @@ from tests import ROOT
 from training import cli
 from training.data.dataset import open_data_set, severity_of
 from training.draw import kinetics, synthetic
-from training.draw.appearance import ATTACKS, PIT_STYLES, PRODUCT_HABITS, Look, paper, wide
+from training.draw.appearance import ATTACKS, PIT_STYLES, PRODUCT_HABITS, Appearance, paper, wide
 from training.draw.canvas import Canvas
 from training.draw.kinetics import ANNEALING_MIN, EXPOSURES_H, Growth, corroded_fraction
 from training.draw.synthetic import (
@@ -113,27 +113,27 @@ def test_labels_drawn_again_cover_their_regions() -> None:
     assert both / either > 0.95
 
 
-def look_with(**changes: Any) -> Look:
-    """A quiet look: nothing that covers regions, no noise worth mentioning."""
+def appearance_with(**changes: Any) -> Appearance:
+    """A quiet one: nothing that covers regions, no noise worth mentioning."""
     calm = {"bar": False, "edge_part": 0.0, "holes": 0.0, "particles": 0.0, "fibres": 0.0, "drift_px": 0.0, "dose": 1e5}
     return replace(paper(np.random.default_rng(0), 60.0), **{**calm, **changes})
 
 
-def drawn(look: Look, fraction: float = 0.06, size: tuple[int, int] = SIZE, seed: int = 3) -> Scene:
+def drawn(appearance: Appearance, fraction: float = 0.06, size: tuple[int, int] = SIZE, seed: int = 3) -> Scene:
     growth = Growth(60.0, 168.0, image_factor=fraction / corroded_fraction(168.0, 60.0))
-    return synthetic._draw(np.random.default_rng(seed), look, growth, size, "moderate", "K", seed, "name")
+    return synthetic._draw(np.random.default_rng(seed), appearance, growth, size, "moderate", "K", seed, "name")
 
 
 @pytest.mark.parametrize("style", PIT_STYLES)
 def test_every_style_of_pit_can_be_drawn(style: str) -> None:
-    scene = drawn(look_with(pit_styles=tuple(float(name == style) for name in PIT_STYLES), product_part=0.0))
+    scene = drawn(appearance_with(pit_styles=tuple(float(name == style) for name in PIT_STYLES), product_part=0.0))
     assert set(scene.regions.class_ids.tolist()) <= {synthetic.PIT}
     assert len(scene.regions) or style == "faint"
 
 
 @pytest.mark.parametrize("habit", PRODUCT_HABITS)
 def test_every_habit_of_product_can_be_drawn(habit: str) -> None:
-    scene = drawn(look_with(product_habits=tuple(float(name == habit) for name in PRODUCT_HABITS), product_part=1.0))
+    scene = drawn(appearance_with(product_habits=tuple(float(name == habit) for name in PRODUCT_HABITS), product_part=1.0))
     assert set(scene.regions.class_ids.tolist()) == {synthetic.PRODUCT}
 
 
@@ -142,24 +142,24 @@ def test_every_habit_of_product_can_be_drawn(habit: str) -> None:
 )
 def test_every_kind_of_attack_can_be_drawn(attack: str, class_id: int) -> None:
     assert attack in ATTACKS
-    scene = drawn(look_with(attack=attack, grain_px=200.0, contrast=2.0), fraction=0.15)
+    scene = drawn(appearance_with(attack=attack, grain_px=200.0, contrast=2.0), fraction=0.15)
     assert class_id in scene.regions.class_ids
 
 
 def test_a_dense_field_holds_hundreds_of_small_pits() -> None:
     styles = tuple(float(name == "deep") for name in PIT_STYLES)
-    look = look_with(pit_px=9.0, pit_styles=styles, product_part=0.0, crowding=0.3, contrast=2.0)
-    assert 200 <= len(drawn(look, fraction=0.1, size=(640, 480)).regions) <= 450
+    appearance = appearance_with(pit_px=9.0, pit_styles=styles, product_part=0.0, crowding=0.3, contrast=2.0)
+    assert 200 <= len(drawn(appearance, fraction=0.1, size=(640, 480)).regions) <= 450
 
 
 def test_the_drawn_fraction_is_the_one_that_was_asked_for() -> None:
-    scenes = [drawn(look_with(darkness=0.9), 0.08, (320, 240), seed) for seed in range(6)]
+    scenes = [drawn(appearance_with(darkness=0.9), 0.08, (320, 240), seed) for seed in range(6)]
     assert np.mean([scene.area_fraction for scene in scenes]) == pytest.approx(0.08, rel=0.1)
 
 
 @pytest.mark.parametrize(("step", "kept"), [(0.2, 1), (0.005, 0)])
 def test_a_region_that_nobody_could_see_gets_no_label(step: float, kept: int) -> None:
-    canvas = Canvas(np.random.default_rng(0), look_with(), 64, 64)
+    canvas = Canvas(np.random.default_rng(0), appearance_with(), 64, 64)
     bare = canvas.grey.copy()
     canvas.claim(slice(40, 50), slice(40, 50), np.ones((10, 10), np.bool_), synthetic.PIT, 0.5)
     canvas.grey[40:50, 40:50] -= step
@@ -174,18 +174,26 @@ def test_there_are_images_without_any_corrosion_and_they_count_as_low() -> None:
     assert all(len(scene.regions) == 0 and scene.severity == "low" for scene in never)
 
 
-def test_the_wide_look_reaches_all_surfaces_faint_doses_and_data_bars() -> None:
-    looks = [wide(np.random.default_rng(seed)) for seed in range(300)]
-    assert {look.surface for look in looks} == {"ground", "polished", "machined", "grains", "mottled", "rough", "dull"}
-    assert min(look.dose for look in looks) < 60 < 2000 < max(look.dose for look in looks)
-    assert any(look.bar for look in looks)
-    assert {look.bits for look in looks} == {6, 8, 16}
+def test_the_wide_appearance_reaches_all_surfaces_faint_doses_and_data_bars() -> None:
+    appearances = [wide(np.random.default_rng(seed)) for seed in range(300)]
+    assert {appearance.surface for appearance in appearances} == {
+        "ground",
+        "polished",
+        "machined",
+        "grains",
+        "mottled",
+        "rough",
+        "dull",
+    }
+    assert min(appearance.dose for appearance in appearances) < 60 < 2000 < max(appearance.dose for appearance in appearances)
+    assert any(appearance.bar for appearance in appearances)
+    assert {appearance.bits for appearance in appearances} == {6, 8, 16}
 
 
 def test_drift_moves_labels_with_their_pixels() -> None:
     styles = tuple(float(name == "deep") for name in PIT_STYLES)
     scene = drawn(
-        look_with(drift_px=4.0, pit_styles=styles, product_part=0.0, surface="polished", boundary=0.0), 0.1, (320, 240)
+        appearance_with(drift_px=4.0, pit_styles=styles, product_part=0.0, surface="polished", boundary=0.0), 0.1, (320, 240)
     )
     inside = synthetic._numbered(scene.regions, 320, 240) > 0
     core = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
