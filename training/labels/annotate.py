@@ -17,7 +17,7 @@ import numpy as np
 from edge.records import Grey, Mask
 from training.labels.candidates import Refused, find_candidates
 from training.labels.ground import Relief, estimate_ground
-from training.labels.image_labels import Labels
+from training.labels.image_labels import LabelImage
 from training.labels.rules import FoundRegion, Rules, find_refusing_rule, is_faint, keep_polarity, least_area_px, polarity_of
 from training.labels.shapes import close_rings, fill_holes, fill_to_border, outline, split, trim
 from training.labels.trust import Trust, judge_trust, overlap
@@ -31,7 +31,7 @@ DEFAULT_RULES: Final = Rules()
 class Annotation:
     """labels: int32 [H, W], 0 ground, 1…N regions, larger ones first.  rejected: how many candidates each rule refused."""
 
-    labels: Labels
+    labels: LabelImage
     trust: Trust
     rejected: dict[str, int]
 
@@ -64,7 +64,7 @@ def annotate(grey: Grey, rules: Rules = DEFAULT_RULES) -> Annotation:
     return Annotation(labels, judge_trust(labels, relief, noise, stability, refused_px), counts)
 
 
-def _find(relief: Relief, noise: Relief, rules: Rules) -> tuple[Labels, dict[str, tuple[int, int]]]:
+def _find(relief: Relief, noise: Relief, rules: Rules) -> tuple[LabelImage, dict[str, tuple[int, int]]]:
     """Regions, largest first, and what was refused."""
     height, width = relief.shape
     refused = Refused()
@@ -91,7 +91,7 @@ def _find(relief: Relief, noise: Relief, rules: Rules) -> tuple[Labels, dict[str
     return _painted(found, relief.shape, rules), refused
 
 
-def _painted(found: Sequence[FoundRegion], shape: tuple[int, ...], rules: Rules) -> Labels:
+def _painted(found: Sequence[FoundRegion], shape: tuple[int, ...], rules: Rules) -> LabelImage:
     """Numbers without gaps; a later, smaller region does not take pixels from a larger one."""
     labels = np.zeros(shape, np.int32)
     number = 0

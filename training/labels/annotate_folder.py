@@ -21,7 +21,7 @@ from edge.folder.file import read_file
 from edge.records import Grey
 from training.labels.annotate import Annotation, annotate
 from training.labels.compare import Agreement, compare, describe, read_manual_labels
-from training.labels.image_labels import Labels
+from training.labels.image_labels import LabelImage
 from training.labels.rules import Rules
 from training.labels.trust import boxes
 
@@ -209,7 +209,7 @@ THUMBNAIL_PX: Final = 480
 _OUTLINE_BGR: Final = (60, 60, 255)
 
 
-def _thumbnail(grey: Grey, labels: Labels) -> bytes:
+def _thumbnail(grey: Grey, labels: LabelImage) -> bytes:
     """JPEG of the image, at most `THUMBNAIL_PX` long, with the regions' outlines."""
     scale = min(1.0, THUMBNAIL_PX / max(grey.shape))
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from edge.errors import ConfigError
-from training.labels.image_labels import Labels
+from training.labels.image_labels import LabelImage
 from training.labels.masks import load_mask, read_mask
 from training.labels.yolo import read_yolo
 
@@ -60,7 +60,7 @@ class Agreement:
         return self.both_px / self.either_px if self.either_px else 1.0
 
 
-def compare(automatic: Labels, manual: Labels) -> Agreement:
+def compare(automatic: LabelImage, manual: LabelImage) -> Agreement:
     """Count agreement of two label images, int32 [H, W], 0 ground, each other value one region. Classes are not compared."""
     if automatic.shape != manual.shape:
         raise ValueError(f"labels of {automatic.shape} cannot be compared with labels of {manual.shape}")
@@ -81,7 +81,7 @@ def compare(automatic: Labels, manual: Labels) -> Agreement:
     )
 
 
-def read_manual_labels(folder: Path, stem: str, shape: tuple[int, int], stored_height_px: int) -> Labels | None:
+def read_manual_labels(folder: Path, stem: str, shape: tuple[int, int], stored_height_px: int) -> LabelImage | None:
     """Manual labels of one image from `stem`.npy, .png, .tif or .txt (YOLO-seg) in `folder`; None when there are none.
 
     In a mask every connected part of every value is a region, so masks of classes and of instances both work; an NPY

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge.records import Mask
 
-Labels = NDArray[np.int32]
+LabelImage = NDArray[np.int32]
 """[H, W]: 0 is ground, every other value one region."""
 
 

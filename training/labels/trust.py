@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.records import Mask
 from training.labels.ground import Relief
-from training.labels.image_labels import Labels
+from training.labels.image_labels import LabelImage
 from training.labels.shapes import SMALL_DISC
 
 
@@ -33,7 +33,7 @@ class Trust:
     reasons: tuple[str, ...]
 
 
-def judge_trust(labels: Labels, relief: Relief, noise: Relief, stability: float, refused_px: int) -> Trust:
+def judge_trust(labels: LabelImage, relief: Relief, noise: Relief, stability: float, refused_px: int) -> Trust:
     """Score and reasons of one image's regions."""
     kept_px = int(np.count_nonzero(labels))
     rejected_share = refused_px / max(refused_px + kept_px, 1)
@@ -50,7 +50,7 @@ def judge_trust(labels: Labels, relief: Relief, noise: Relief, stability: float,
     return Trust(score, contrasts, widths, stability, rejected_share, tuple(why for term, why in terms if term < 0.5))
 
 
-def _contrast_and_edges(labels: Labels, relief: Relief, noise: Relief) -> tuple[float, float]:
+def _contrast_and_edges(labels: LabelImage, relief: Relief, noise: Relief) -> tuple[float, float]:
     """Medians over regions: contrast over noise, and contrast over the gradient at the outline, in pixels."""
     gradient = np.hypot(cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=0.125))
     shown = labels.astype(np.float32)
@@ -66,7 +66,7 @@ def _contrast_and_edges(labels: Labels, relief: Relief, noise: Relief) -> tuple[
     return float(np.median(contrasts)), float(np.median(widths))
 
 
-def boxes(labels: Labels) -> Iterator[tuple[tuple[slice, slice], int]]:
+def boxes(labels: LabelImage) -> Iterator[tuple[tuple[slice, slice], int]]:
     """Rows and columns of each label's bounds, with its number."""
     rows, columns = np.nonzero(labels)
     numbers = labels[rows, columns]

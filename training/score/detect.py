@@ -24,7 +24,7 @@ from torch import nn
 from edge.config import InspectSettings
 from training.data.dataset import LabelledImage
 from training.labels.yolo import read_yolo
-from training.learn.segmenter import BATCH, write_for_ultralytics
+from training.learn.segmenter_data import BATCH, write_for_ultralytics
 
 Mask = NDArray[np.bool_]
 CONFIDENCE: Final = float(InspectSettings().confidence)  # what the edge reports by default

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import ROOT
 from training.draw.samples import SAMPLES, write_samples
 
 
@@ -24,3 +26,11 @@ def test_samples_read_as_the_microscopes_they_imitate(sample: Any, tmp_path: Pat
     else:
         assert micrograph.pixel_size_nm is None
     assert micrograph.warnings == ()
+
+
+def test_the_shipped_samples_are_still_the_files_that_the_first_generator_drew() -> None:
+    """They are kept, not redrawn: parity scores and the demo's picture were made with them."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "edge" / "samples").iterdir()):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    assert digest.hexdigest()[:16] == "9b7791540ab89c4c"

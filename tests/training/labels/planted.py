@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from edge.records import Grey
-from training.labels.image_labels import Labels
+from training.labels.image_labels import LabelImage
 
 SIZE = (320, 240)
 GROUND = 120.0
@@ -26,7 +26,7 @@ def photograph(image: np.ndarray) -> Grey:
     return np.clip(np.round(cv2.GaussianBlur(image, (0, 0), 0.7)), 0, 255).astype(np.uint8)
 
 
-def pits(contrast: float = -70.0, radius: float = 10.0, noise: float = 4.0) -> tuple[Grey, Labels]:
+def pits(contrast: float = -70.0, radius: float = 10.0, noise: float = 4.0) -> tuple[Grey, LabelImage]:
     """Six discs on even ground, and the truth."""
     image, truth = ground(noise=noise), np.zeros((SIZE[1], SIZE[0]), np.int32)
     for number, (x, y) in enumerate(((50, 50), (150, 60), (260, 50), (60, 180), (160, 170), (250, 190)), start=1):

@@ -11,7 +11,7 @@ from tests.training.labels.planted import SIZE, pits
 from training.draw.synthetic import render
 from training.labels.annotate import annotate
 from training.labels.compare import Agreement, compare
-from training.labels.image_labels import Labels
+from training.labels.image_labels import LabelImage
 from training.labels.rules import Rules
 
 
@@ -40,7 +40,7 @@ def test_tiny_images_are_no_trouble(size: tuple[int, int]) -> None:
     assert annotate(np.zeros(size, np.uint8)).labels.shape == size
 
 
-def plain_threshold(grey: Grey) -> Labels:
+def plain_threshold(grey: Grey) -> LabelImage:
     """The rival: Otsu on the blurred image, the smaller side of it, components of at least the same size."""
     blurred = cv2.GaussianBlur(grey, (0, 0), 2)
     _, binary = cv2.threshold(blurred, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -56,7 +56,7 @@ def plain_threshold(grey: Grey) -> Labels:
     return labels
 
 
-def numbered(regions: Regions, shape: tuple[int, int]) -> Labels:
+def numbered(regions: Regions, shape: tuple[int, int]) -> LabelImage:
     labels = np.zeros(shape, np.int32)
     for number, ((x, y, width, height), mask) in enumerate(zip(regions.boxes_px, regions.masks, strict=True), start=1):
         labels[y : y + height, x : x + width][mask] = number
