@@ -1,7 +1,5 @@
 """A data set whose fields of view have severities in, a calibrated severity classifier with its scores out."""
 
-# torch is Any where it is not installed
-# mypy: disallow-untyped-decorators=False
 from __future__ import annotations
 
 import warnings
@@ -16,12 +14,7 @@ from edge.models.card import Training
 from edge.records import SEVERITIES
 from export.to_onnx import Checkpoint, ClassifierGraph
 from training.data.dataset import Images, open_data_set
-from training.learn.calibration import (
-    calibrate,
-    domain_statistics,
-    outputs,
-    score,
-)
+from training.learn.calibration import calibrate, domain_statistics, outputs, score
 from training.learn.classifier_data import (
     Examples,
     load_corroded,

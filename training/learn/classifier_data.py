@@ -1,7 +1,5 @@
 """Labelled fields of view in, batches of varied ones for the network out."""
 
-# torch is Any where it is not installed
-# mypy: disallow-untyped-decorators=False
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -20,10 +18,7 @@ from edge.inspection.classify import crop_region, field_of_view
 from edge.records import SEVERITIES, Grey, Mask
 from training.data.dataset import DataSet, Images
 from training.labels.yolo import read_yolo
-from training.learn.calibration import (
-    Fields,
-    Labels,
-)
+from training.learn.calibration import Fields, Labels
 from training.score.score_views import CROP_MARGIN, SIDE_PX, Surface
 
 CROP_WEIGHT = 0.3  # a region's label is its field's, so it says little

@@ -1,7 +1,5 @@
 """A network and batches in, the network with what it learnt from them out: its head first, then all layers."""
 
-# torch is Any where it is not installed
-# mypy: disallow-untyped-decorators=False
 from __future__ import annotations
 
 import sys

@@ -1,7 +1,5 @@
 """What decides, beside the data, how a classifier is trained."""
 
-# torch is Any where it is not installed
-# mypy: disallow-untyped-decorators=False
 from __future__ import annotations
 
 from dataclasses import dataclass

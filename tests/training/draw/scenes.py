@@ -10,9 +10,7 @@ import numpy as np
 from training.draw import synthetic
 from training.draw.appearance import Appearance, paper
 from training.draw.kinetics import Growth, corroded_fraction
-from training.draw.synthetic import (
-    Scene,
-)
+from training.draw.synthetic import Scene
 
 SIZE = (192, 144)
 

@@ -7,9 +7,7 @@ import pytest
 
 from training.draw import kinetics
 from training.draw.kinetics import ANNEALING_MIN, EXPOSURES_H, Growth, corroded_fraction
-from training.draw.synthetic import (
-    render_coupon,
-)
+from training.draw.synthetic import render_coupon
 
 
 @pytest.mark.parametrize("annealing_min", ANNEALING_MIN)

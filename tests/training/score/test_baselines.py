@@ -10,9 +10,7 @@ from edge.records import SEVERITIES
 from training.data.dataset import severity_of
 from training.draw import kinetics
 from training.draw.kinetics import ANNEALING_MIN, EXPOSURES_H, Growth
-from training.draw.synthetic import (
-    render,
-)
+from training.draw.synthetic import render
 from training.score.baselines import measure, oracle_hits, otsu_regions
 
 
