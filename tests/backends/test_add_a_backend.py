@@ -19,8 +19,9 @@ from edge.commands import cli
 from edge.config import parse
 from edge.errors import ConfigError
 from edge.inspection import parity
-from edge.inspection.parity import gated_precision, sample_files
+from edge.inspection.parity import gated_precision
 from edge.inspection.pipeline import Pipeline
+from edge.samples import sample_files
 from tests import ROOT
 from tests.backends import added
 from tests.conftest import SOURCE, micrograph, pitted, settings_for

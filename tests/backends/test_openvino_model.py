@@ -14,10 +14,11 @@ from edge.backends.openvino_model import OpenVinoModel, fingerprint, lower_preci
 from edge.backends.table import open_network
 from edge.errors import BackendError
 from edge.inspection.classify import softmax
-from edge.inspection.parity import MOST_REGION_CHANGES, sample_micrographs
+from edge.inspection.parity import MOST_REGION_CHANGES
 from edge.inspection.pipeline import Pipeline
 from edge.inspection.segment import Segmenter
 from edge.models.card import BUILTIN_FOLDER, load_card
+from edge.samples import sample_micrographs
 from export import to_int8
 from tests.conftest import SOURCE, settings_for
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.records import Grey, Regions
-from training.labels.formats import Drawn, make_regions
+from training.labels.image_labels import LabelledRegion
+from training.labels.regions import make_regions
 
 MOST_TURN_DEG = 10.0
 MOST_SHEAR = 0.06
@@ -71,13 +72,13 @@ def vary(grey: Grey, regions: Regions, variation: Variation) -> tuple[Grey, Regi
     moved = cv2.warpAffine(turned, variation.matrix, (columns, rows), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     drawn = []
     for (x, y, _, _), class_id, mask in zip(regions.boxes_px, regions.class_ids, regions.masks, strict=True):
-        one = _turn(Drawn(int(class_id), int(x), int(y), mask), variation, width, height)
+        one = _turn(LabelledRegion(int(class_id), int(x), int(y), mask), variation, width, height)
         drawn.append(_move(one, variation.matrix))
     kept, _ = make_regions(drawn, regions.class_names, columns, rows, "")
     return _light(np.asarray(moved, np.uint8), variation), kept
 
 
-def _turn(one: Drawn, variation: Variation, width: int, height: int) -> Drawn:
+def _turn(one: LabelledRegion, variation: Variation, width: int, height: int) -> LabelledRegion:
     """The region in the mirrored and turned picture; width, height: of the picture before."""
     x, y, mask = one.x_px, one.y_px, one.mask
     if variation.mirrored:
@@ -85,10 +86,10 @@ def _turn(one: Drawn, variation: Variation, width: int, height: int) -> Drawn:
     for _ in range(variation.quarter_turns):
         x, y, mask = y, width - x - mask.shape[1], np.rot90(mask)
         width, height = height, width
-    return Drawn(one.label, x, y, np.ascontiguousarray(mask))
+    return LabelledRegion(one.label, x, y, np.ascontiguousarray(mask))
 
 
-def _move(one: Drawn, matrix: NDArray[np.float64]) -> Drawn:
+def _move(one: LabelledRegion, matrix: NDArray[np.float64]) -> LabelledRegion:
     """Each pixel of the result belongs to the region when the pixel it comes from does."""
     rows, columns = one.mask.shape
     corners = np.array([(one.x_px + x, one.y_px + y, 1.0) for x in (-1, columns) for y in (-1, rows)])
@@ -100,7 +101,7 @@ def _move(one: Drawn, matrix: NDArray[np.float64]) -> Drawn:
     moved = cv2.warpAffine(
         one.mask.astype(np.uint8), local, (int(size[0]), int(size[1])), flags=cv2.INTER_NEAREST, borderValue=(0,)
     )
-    return Drawn(one.label, int(first[0]), int(first[1]), np.asarray(moved > 0))
+    return LabelledRegion(one.label, int(first[0]), int(first[1]), np.asarray(moved > 0))
 
 
 def _light(grey: Grey, variation: Variation) -> Grey:

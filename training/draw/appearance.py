@@ -23,7 +23,7 @@ PRODUCT_HABITS = ("nodules", "flake", "crust", "rosette", "patch")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Appearance:
     """What one coupon under one microscope looks like. Lengths hold for an image 640 px wide and grow with the image.
 
     Metal: grey 0…1; grinding, light: angles in radians; grooves, texture, grain_tone: contrast (standard deviation of
@@ -103,7 +103,7 @@ def _parts(rng: np.random.Generator, concentration: float, weights: tuple[float,
     return tuple(float(part) for part in rng.dirichlet(concentration * np.array(weights)))
 
 
-def wide(rng: np.random.Generator) -> Look:
+def wide(rng: np.random.Generator) -> Appearance:
     """Any metal under any microscope."""
     surface = SURFACES[int(rng.choice(len(SURFACES), p=(0.40, 0.16, 0.06, 0.12, 0.08, 0.06, 0.12)))]
     ground = surface in ("ground", "machined")
@@ -112,7 +112,7 @@ def wide(rng: np.random.Generator) -> Look:
     if attack == "intergranular":
         surface = "grains"
     styles = (0.5, 0.3, 0.6, 2.0, 1.2, 0.4, 0.2, 0.3) if many_small else (1.2, 1.1, 1.5, 0.8, 0.8, 0.5, 0.45, 0.6)
-    return Look(
+    return Appearance(
         surface=surface,
         grey=float(rng.uniform(0.25, 0.7)),
         grinding=float(rng.uniform(0, np.pi)),
@@ -179,9 +179,9 @@ _PAPER_PRODUCT_HABITS = {
 }
 
 
-def paper(rng: np.random.Generator, annealing_min: float) -> Look:
+def paper(rng: np.random.Generator, annealing_min: float) -> Appearance:
     """One coupon of the drawn experiment. Raises KeyError for an annealing time that was not part of it."""
-    return Look(
+    return Appearance(
         surface="grains",
         grey=float(rng.uniform(0.42, 0.54)),
         grinding=float(rng.uniform(0, np.pi)),
@@ -233,13 +233,13 @@ def paper(rng: np.random.Generator, annealing_min: float) -> Look:
     )
 
 
-def next_image(look: Look, rng: np.random.Generator) -> Look:
+def next_image(appearance: Appearance, rng: np.random.Generator) -> Appearance:
     """The same coupon and microscope, another image: focus, dose, brightness are set anew each time."""
     return replace(
-        look,
-        focus_px=look.focus_px * float(rng.lognormal(0, 0.12)),
-        dose=look.dose * float(rng.lognormal(0, 0.15)),
-        contrast=look.contrast * float(rng.lognormal(0, 0.05)),
-        brightness=look.brightness + float(rng.normal(0, 0.015)),
-        pit_px=look.pit_px * float(rng.lognormal(0, 0.06)),
+        appearance,
+        focus_px=appearance.focus_px * float(rng.lognormal(0, 0.12)),
+        dose=appearance.dose * float(rng.lognormal(0, 0.15)),
+        contrast=appearance.contrast * float(rng.lognormal(0, 0.05)),
+        brightness=appearance.brightness + float(rng.normal(0, 0.015)),
+        pit_px=appearance.pit_px * float(rng.lognormal(0, 0.06)),
     )

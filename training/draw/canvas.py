@@ -1,4 +1,4 @@
-"""A look and a seed in, a picture that can be drawn on out: brightness, and which region each pixel belongs to.
+"""An appearance and a seed in, a picture that can be drawn on out: brightness, and which region each pixel belongs to.
 
 Here also stand the random textures and outlines from which metal and corrosion are drawn.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.records import Mask, Regions
-from training.draw.appearance import Look
+from training.draw.appearance import Appearance
 
 CLASSES = ("pit", "product", "attack")
 PIT, PRODUCT, ATTACK = range(3)
@@ -34,11 +34,11 @@ class Canvas:
     grains: the number of each pixel's grain, where the metal shows any.
     """
 
-    def __init__(self, rng: np.random.Generator, look: Look, width: int, height: int) -> None:
-        self.rng, self.look = rng, look
+    def __init__(self, rng: np.random.Generator, appearance: Appearance, width: int, height: int) -> None:
+        self.rng, self.appearance = rng, appearance
         self.width, self.height = width, height
         self.scale = max(width, height) / 640
-        self.grey: Image = np.full((height, width), look.grey, np.float32)
+        self.grey: Image = np.full((height, width), appearance.grey, np.float32)
         self.labels: Labels = np.zeros((height, width), np.int32)
         self.grains: Labels | None = None
         self.class_ids: list[int] = []
@@ -94,7 +94,7 @@ class Canvas:
         area = np.maximum(1, np.bincount(self.labels.ravel(), minlength=count + 1))
         change = np.sqrt(power / area)
         texture = float((bare - cv2.GaussianBlur(bare, (0, 0), 6 * self.scale)).std())
-        noise = np.sqrt(0.5 / self.look.dose)
+        noise = np.sqrt(0.5 / self.appearance.dose)
         seen = (change > _LEAST_STEP) & (change > 0.55 * texture) & (change * np.sqrt(area) > 6 * noise)
         self.labels[~seen[self.labels]] = 0
 

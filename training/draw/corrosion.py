@@ -36,44 +36,44 @@ _SMALLEST_PX, _LARGEST_PART = 6.0, 1 / 3
 
 def corrode(canvas: Canvas, growth: Growth) -> None:
     """Draw regions until the growth's part of the field is corroded."""
-    rng, look = canvas.rng, canvas.look
+    rng, appearance = canvas.rng, canvas.appearance
     left = growth.target_fraction * canvas.width * canvas.height
     if not left:
         return
-    if look.attack == "layer":
+    if appearance.attack == "layer":
         _draw_layer(canvas, left, growth.progress)
         return
-    if look.attack == "uniform":
+    if appearance.attack == "uniform":
         left -= _attack_uniformly(canvas, rng.uniform(0.4, 0.9) * left, growth.progress)
-    elif look.attack == "intergranular":
+    elif appearance.attack == "intergranular":
         left -= _attack_boundaries(canvas, rng.uniform(0.3, 0.8) * left, growth.progress)
     places = _Places(canvas)
-    product = look.product_part * left
-    product -= _fill(canvas, places, PRODUCT, product, look.product_px, growth.progress)
-    _fill(canvas, places, PIT, (1 - look.product_part) * left + product, look.pit_px, growth.progress)
+    product = appearance.product_part * left
+    product -= _fill(canvas, places, PRODUCT, product, appearance.product_px, growth.progress)
+    _fill(canvas, places, PIT, (1 - appearance.product_part) * left + product, appearance.pit_px, growth.progress)
 
 
 def _fill(canvas: Canvas, places: _Places, class_id: int, budget_px2: float, typical_px: float, progress: float) -> float:
     """Draw regions of one class until their area is used up; returns the area drawn."""
-    rng, look = canvas.rng, canvas.look
+    rng, appearance = canvas.rng, canvas.appearance
     styles: tuple[str, ...] = PIT_STYLES if class_id == PIT else PRODUCT_HABITS
-    parts = look.pit_styles if class_id == PIT else look.product_habits
+    parts = appearance.pit_styles if class_id == PIT else appearance.product_habits
     typical = typical_px * canvas.scale * size_factor(progress)
     room = MOST_REGIONS - len(canvas.class_ids)
     if room < 1 or budget_px2 <= 0:
         return 0.0
     # so many that the picture cannot hold them: larger ones instead, the corroded part has to come true
-    mean_px2 = np.pi / 4 * np.exp(2 * look.pit_spread**2)
+    mean_px2 = np.pi / 4 * np.exp(2 * appearance.pit_spread**2)
     typical = max(typical, float(np.sqrt(budget_px2 / (0.85 * room * mean_px2))))
     largest = _LARGEST_PART * min(canvas.width, canvas.height)
     left, attempts = budget_px2, 0
     while left > 15 and len(canvas.class_ids) < MOST_REGIONS and attempts < 4 * MOST_REGIONS:
         attempts += 1
         grown = degree(rng, progress)
-        diameter = typical * (0.75 + 0.4 * grown) * float(rng.lognormal(0, look.pit_spread))
+        diameter = typical * (0.75 + 0.4 * grown) * float(rng.lognormal(0, appearance.pit_spread))
         diameter = float(np.clip(diameter, _SMALLEST_PX, min(largest, np.sqrt(max(1.3 * left, 60) * 4 / np.pi))))
         cx, cy = places.draw()
-        if canvas.crowded(cx, cy, 0.55 * diameter) and rng.random() > look.crowding:
+        if canvas.crowded(cx, cy, 0.55 * diameter) and rng.random() > appearance.crowding:
             continue
         style = str(rng.choice(styles, p=parts))
         draw = _draw_pit if class_id == PIT else _draw_product
@@ -92,14 +92,14 @@ class _Places:
 
     def draw(self) -> tuple[float, float]:
         """x, y inside the field of view."""
-        canvas, rng, placing = self.canvas, self.canvas.rng, self.canvas.look.placing
+        canvas, rng, placing = self.canvas, self.canvas.rng, self.canvas.appearance.placing
         if placing == "anywhere" or rng.random() < 0.25:
             return canvas.point()
         centre = self.centres[int(rng.integers(len(self.centres)))]
         if placing == "clusters":
             x, y = centre + rng.normal(0, self.radius, 2)
         else:
-            angle = canvas.look.grinding
+            angle = canvas.appearance.grinding
             along, across = rng.uniform(-1, 1) * max(canvas.width, canvas.height), rng.normal(0, 0.08 * self.radius)
             x = centre[0] + along * np.cos(angle) - across * np.sin(angle)
             y = centre[1] + along * np.sin(angle) + across * np.cos(angle)
@@ -121,21 +121,21 @@ def _claim(canvas: Canvas, cx: float, cy: float, half: int, mask: Mask, class_id
 
 def _draw_pit(canvas: Canvas, cx: float, cy: float, radius: float, style: str, grown: float) -> int:
     """Draw a pit, claim its mouth."""
-    rng, look = canvas.rng, canvas.look
+    rng, appearance = canvas.rng, canvas.appearance
     half = int(np.ceil(radius * 1.9)) + 6
     side = 2 * half + 1
     if style == "faceted":
         mask = facets(rng, half, radius, int(rng.integers(3, 8)), rng.uniform(1.0, 1.5))
-    elif radius > 5 and rng.random() < look.coalescence:
+    elif radius > 5 and rng.random() < appearance.coalescence:
         mask = lobes(rng, half, radius, int(rng.integers(2, 6)))
     else:
-        mask = blob(rng, half, radius, look.irregularity * rng.uniform(0.5, 1.5), 1 + rng.gamma(1.2, 0.18))
+        mask = blob(rng, half, radius, appearance.irregularity * rng.uniform(0.5, 1.5), 1 + rng.gamma(1.2, 0.18))
     depth, bearing = depth_of(mask), bearing_of(half)
     # rims and walls are uneven: they follow the grooves and the grains that they cut
     uneven = depth + rng.uniform(0, 0.05) * radius * canvas.piece(canvas.smooth, side)
-    facing = np.cos(bearing - look.light - rng.normal(0, 0.15))
+    facing = np.cos(bearing - appearance.light - rng.normal(0, 0.15))
 
-    ground = 1 - look.darkness * (0.35 + 0.65 * grown) * rng.uniform(0.8, 1.1)
+    ground = 1 - appearance.darkness * (0.35 + 0.65 * grown) * rng.uniform(0.8, 1.1)
     if style in ("ring", "crescent"):  # shallow: nearly as bright as the metal around
         ground = rng.uniform(0.72, 1.08)
     elif style == "faint":
@@ -167,9 +167,9 @@ def _draw_pit(canvas: Canvas, cx: float, cy: float, radius: float, style: str, g
 
 def _rim(canvas: Canvas, radius: float, uneven: Floats, facing: Floats, style: str) -> Floats:
     """The edge effect: a bright band along the mouth, stronger where it looks at the detector."""
-    rng, look = canvas.rng, canvas.look
-    gain = {"spot": 0.0, "ring": 1.2, "faint": 0.25, "lacy": 0.5}.get(style, 1.0) * look.rim * rng.lognormal(0, 0.35)
-    breadth = max(0.8, 0.5 * look.rim_part * radius * rng.lognormal(0, 0.3))
+    rng, appearance = canvas.rng, canvas.appearance
+    gain = {"spot": 0.0, "ring": 1.2, "faint": 0.25, "lacy": 0.5}.get(style, 1.0) * appearance.rim * rng.lognormal(0, 0.35)
+    breadth = max(0.8, 0.5 * appearance.rim_part * radius * rng.lognormal(0, 0.3))
     asymmetry = rng.uniform(0, 0.5) if style == "ring" else rng.uniform(0, 1.1)
     broken = 1 + rng.uniform(0, 0.5) * canvas.piece(canvas.smooth, len(uneven))
     band = np.exp(-(((uneven - 0.7 * breadth) / breadth) ** 2))
@@ -178,13 +178,15 @@ def _rim(canvas: Canvas, radius: float, uneven: Floats, facing: Floats, style: s
 
 def _crescent(canvas: Canvas, radius: float, depth: Image, facing: Floats) -> Floats:
     """One lit wall: a lune as wide as the light's opening allows, thickest in the middle; at times a shadow opposite."""
-    rng, look = canvas.rng, canvas.look
-    opening = float(np.clip(look.opening + rng.normal(0, 0.2), 0.4, 2.9))
-    thickest = max(1.2, radius * look.rim_part * rng.uniform(1.0, 2.2))
+    rng, appearance = canvas.rng, canvas.appearance
+    opening = float(np.clip(appearance.opening + rng.normal(0, 0.2), 0.4, 2.9))
+    thickest = max(1.2, radius * appearance.rim_part * rng.uniform(1.0, 2.2))
     swell = np.clip((-facing - np.cos(opening)) / (1 - np.cos(opening)), 0, 1)
     lune = step((thickest * swell**0.7 - depth) / (0.35 * thickest + 0.5)) * step((depth + 1.0) / 1.5) * (swell > 0)
-    lit = 1.3 * look.rim * rng.lognormal(0, 0.3) * lune * (0.4 + 0.6 * swell)
-    shadow = rng.uniform(0, 0.6) * look.rim * np.clip(facing, 0, 1) * np.exp(-((depth / (0.3 * radius + 1) - 0.5) ** 2) * 4)
+    lit = 1.3 * appearance.rim * rng.lognormal(0, 0.3) * lune * (0.4 + 0.6 * swell)
+    shadow = (
+        rng.uniform(0, 0.6) * appearance.rim * np.clip(facing, 0, 1) * np.exp(-((depth / (0.3 * radius + 1) - 0.5) ** 2) * 4)
+    )
     return lit - shadow * (depth > 0)  # type: ignore[no-any-return]
 
 
@@ -193,7 +195,7 @@ def _crescent(canvas: Canvas, radius: float, depth: Image, facing: Floats) -> Fl
 
 def _draw_product(canvas: Canvas, cx: float, cy: float, radius: float, habit: str, grown: float) -> int:
     """Draw a deposit of corrosion product, claim its foot."""
-    rng, look = canvas.rng, canvas.look
+    rng, appearance = canvas.rng, canvas.appearance
     half = int(np.ceil(radius * 2.2)) + 8
     side = 2 * half + 1
     rough, fine = canvas.piece(canvas.rough, side), canvas.piece(canvas.fine, side)
@@ -218,8 +220,8 @@ def _draw_product(canvas: Canvas, cx: float, cy: float, radius: float, habit: st
     else:  # a thin oxide patch: rougher than the metal, a little brighter or darker
         mask = blob(rng, half, radius, rng.uniform(0.2, 0.4), rng.uniform(1.0, 1.8))
         body = rng.choice((-0.4, 0.7)) * bright * 0.6 + rng.uniform(0.05, 0.14) * rough + rng.uniform(0.02, 0.07) * fine
-    depth, facing = depth_of(mask), np.cos(bearing_of(half) - look.light)
-    shine = rng.uniform(0.0, 0.8) * look.rim * np.clip(1 - facing, 0, 2)
+    depth, facing = depth_of(mask), np.cos(bearing_of(half) - appearance.light)
+    shine = rng.uniform(0.0, 0.8) * appearance.rim * np.clip(1 - facing, 0, 2)
     edge = shine * np.exp(-(((depth - 1) / rng.uniform(0.8, 2)) ** 2))
     shadow = rng.uniform(0.0, 0.35) * np.exp(-((depth + 1.5) ** 2) / rng.uniform(3, 20)) * np.clip(facing, 0, 1) * (depth < 0)
     cover = step(depth / rng.uniform(0.8, 2.0) + 0.5)
@@ -272,10 +274,10 @@ def _attack_uniformly(canvas: Canvas, budget_px2: float, progress: float) -> flo
 
 def _attack_boundaries(canvas: Canvas, budget_px2: float, progress: float) -> float:
     """Trenches along grain boundaries, each from one triple point to the next a region. Returns their area."""
-    rng, look, width, height = canvas.rng, canvas.look, canvas.width, canvas.height
+    rng, appearance, width, height = canvas.rng, canvas.appearance, canvas.width, canvas.height
     numbers = canvas.grains
     if numbers is None:
-        numbers, _ = cells(rng, width, height, max(12, int(width * height / (look.grain_px * canvas.scale) ** 2)))
+        numbers, _ = cells(rng, width, height, max(12, int(width * height / (appearance.grain_px * canvas.scale) ** 2)))
     right, below = np.roll(numbers, -1, axis=1), np.roll(numbers, -1, axis=0)
     other = np.where(right != numbers, right, below)
     other[:, -1], other[-1] = numbers[:, -1], numbers[-1]
@@ -301,8 +303,8 @@ def _attack_boundaries(canvas: Canvas, budget_px2: float, progress: float) -> fl
         reach = 0.5 * breadth * (0.7 + 0.6 * grown)
         trench = reach + 0.6 * canvas.smooth[rows, columns] - away
         mask = (trench > 0) & ~claimed[rows, columns]
-        dark = 1 - look.darkness * (0.4 + 0.6 * grown) * step(trench / reach)
-        lip = rng.uniform(0, 0.5) * look.rim * np.exp(-((trench / 1.2) ** 2))
+        dark = 1 - appearance.darkness * (0.4 + 0.6 * grown) * step(trench / reach)
+        lip = rng.uniform(0, 0.5) * appearance.rim * np.exp(-((trench / 1.2) ** 2))
         canvas.grey[rows, columns] = canvas.grey[rows, columns] * np.where(mask, dark, 1) + lip * (trench > -2)
         claimed[rows, columns] |= mask
         canvas.claim(rows, columns, mask, ATTACK, grown)
@@ -323,7 +325,7 @@ def _draw_layer(canvas: Canvas, budget_px2: float, progress: float) -> None:
     above, inside = top[None, :] - y, (y >= top[None, :]) & (y < bottom[None, :])
     mount = float(rng.choice((0.05, 0.15, 0.8)))
     canvas.grey[above > 0] = (mount + 0.04 * canvas.rough)[above > 0]
-    tone = np.clip(canvas.look.grey + rng.choice((-1, 1), p=(0.7, 0.3)) * rng.uniform(0.08, 0.25), 0.1, 0.9)
+    tone = np.clip(canvas.appearance.grey + rng.choice((-1, 1), p=(0.7, 0.3)) * rng.uniform(0.08, 0.25), 0.1, 0.9)
     oxide = tone + 0.02 * canvas.rough
     pores = canvas.smooth > rng.uniform(1.6, 2.6)
     _, gap = cells(rng, width, height, int(rng.integers(8, 60)))

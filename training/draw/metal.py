@@ -16,62 +16,71 @@ from training.draw.canvas import Canvas, Floats, Image, blob, brushed, cells, de
 
 def draw_surface(canvas: Canvas) -> None:
     """Bare metal over the whole picture: ground, polished, machined, etched to show grains, two-phased, rough, or dull."""
-    rng, look, width, height, scale = canvas.rng, canvas.look, canvas.width, canvas.height, canvas.scale
+    rng, appearance, width, height, scale = canvas.rng, canvas.appearance, canvas.width, canvas.height, canvas.scale
     grey = canvas.grey
-    if look.grooves:
+    if appearance.grooves:
         layers = int(rng.integers(1, 4))
         for _ in range(layers):
-            angle, length = look.grinding + rng.normal(0, 0.05), rng.uniform(60, 500)
-            breadth = max(0.4, look.groove_px * scale * rng.lognormal(0, 0.5))
-            grey += look.grooves / np.sqrt(layers) * rng.uniform(0.5, 1.3) * brushed(rng, width, height, angle, length, breadth)
-    if look.cross_grooves:
-        angle = look.grinding + rng.uniform(0.3, np.pi - 0.3)
-        grey += look.cross_grooves * brushed(rng, width, height, angle, rng.uniform(60, 300), look.groove_px * scale)
-    if look.surface == "machined":
-        across = np.arange(width)[None, :] * np.sin(look.grinding) - np.arange(height)[:, None] * np.cos(look.grinding)
+            angle, length = appearance.grinding + rng.normal(0, 0.05), rng.uniform(60, 500)
+            breadth = max(0.4, appearance.groove_px * scale * rng.lognormal(0, 0.5))
+            grey += (
+                appearance.grooves
+                / np.sqrt(layers)
+                * rng.uniform(0.5, 1.3)
+                * brushed(rng, width, height, angle, length, breadth)
+            )
+    if appearance.cross_grooves:
+        angle = appearance.grinding + rng.uniform(0.3, np.pi - 0.3)
+        grey += appearance.cross_grooves * brushed(
+            rng, width, height, angle, rng.uniform(60, 300), appearance.groove_px * scale
+        )
+    if appearance.surface == "machined":
+        across = np.arange(width)[None, :] * np.sin(appearance.grinding) - np.arange(height)[:, None] * np.cos(
+            appearance.grinding
+        )
         pitch = rng.uniform(8, 60) * scale
         marks = np.abs(np.sin(np.pi * across / pitch + 0.15 * canvas.smooth)) ** rng.uniform(0.3, 2.0)
         grey += (rng.uniform(0.03, 0.12) * (marks - marks.mean())).astype(np.float32)
-    elif look.surface == "grains":
+    elif appearance.surface == "grains":
         _draw_grains(canvas)
-    elif look.surface == "mottled":
+    elif appearance.surface == "mottled":
         islands = fractal(rng, width, height, octaves=4, roughness=0.75, start=float(rng.uniform(8, 50)))
         tone = rng.choice((-1, 1)) * rng.uniform(0.03, 0.12)
         grey += tone * step((islands - rng.uniform(-0.3, 0.9)) / rng.uniform(0.1, 0.5))
-    elif look.surface == "rough":  # broken or blasted: slopes towards the detector and edges shine
+    elif appearance.surface == "rough":  # broken or blasted: slopes towards the detector and edges shine
         relief = fractal(
             rng, width, height, octaves=5, roughness=float(rng.uniform(0.45, 0.65)), start=float(rng.uniform(6, 25))
         )
         down, along = np.gradient(relief)
-        lit = unit(np.cos(look.light) * along + np.sin(look.light) * down)
+        lit = unit(np.cos(appearance.light) * along + np.sin(appearance.light) * down)
         grey += rng.uniform(0.02, 0.09) * lit + rng.uniform(0.0, 0.05) * unit(np.hypot(along, down))
-    elif look.surface == "dull":
+    elif appearance.surface == "dull":
         grey += rng.uniform(0.015, 0.08) * canvas.rough
-    grey += look.texture * canvas.fine + 0.7 * look.texture * canvas.smooth
+    grey += appearance.texture * canvas.fine + 0.7 * appearance.texture * canvas.smooth
     grey += rng.uniform(0.0, 0.06) * fractal(rng, width, height, octaves=2, roughness=0.5, start=2)
 
 
 def _draw_grains(canvas: Canvas) -> None:
     """Grains of different tone (channelling), and boundaries that etching made dark or bright."""
-    rng, look = canvas.rng, canvas.look
-    count = max(6, int(canvas.width * canvas.height / (look.grain_px * canvas.scale) ** 2))
+    rng, appearance = canvas.rng, canvas.appearance
+    count = max(6, int(canvas.width * canvas.height / (appearance.grain_px * canvas.scale) ** 2))
     numbers, distance = cells(rng, canvas.width, canvas.height, count)
     canvas.grains = numbers
-    tone = rng.normal(0, look.grain_tone, int(numbers.max()) + 1).astype(np.float32)
+    tone = rng.normal(0, appearance.grain_tone, int(numbers.max()) + 1).astype(np.float32)
     canvas.grey += tone[numbers]
-    canvas.grey += look.boundary * np.exp(-((distance / (rng.uniform(0.8, 1.4) * canvas.scale)) ** 2))
+    canvas.grey += appearance.boundary * np.exp(-((distance / (rng.uniform(0.8, 1.4) * canvas.scale)) ** 2))
 
 
 def draw_below(canvas: Canvas) -> None:
     """What lies on the metal and under the corrosion: scratches, stains, drying rings, inclusions."""
-    rng, look = canvas.rng, canvas.look
-    for _ in range(int(rng.poisson(look.stains))):
+    rng, appearance = canvas.rng, canvas.appearance
+    for _ in range(int(rng.poisson(appearance.stains))):
         _draw_stain(canvas)
-    for _ in range(int(rng.poisson(look.scratches))):
+    for _ in range(int(rng.poisson(appearance.scratches))):
         _draw_scratch(canvas)
-    if look.inclusions:
+    if appearance.inclusions:
         tone, size = rng.choice((-0.2, -0.1, 0.15)), rng.uniform(0.8, 2.2) * canvas.scale
-        for _ in range(int(rng.poisson(look.inclusions))):
+        for _ in range(int(rng.poisson(appearance.inclusions))):
             _draw_inclusion(canvas, tone * rng.uniform(0.5, 1.5), size * rng.lognormal(0, 0.3))
     canvas.grey = np.clip(canvas.grey, 0.02, 1.2)
 
@@ -81,16 +90,16 @@ def draw_above(canvas: Canvas) -> None:
 
     Some scratches were made after the corrosion and cross it; a scratched pit is still a pit and keeps its label.
     """
-    rng, look = canvas.rng, canvas.look
-    for _ in range(int(rng.poisson(0.05 * look.scratches))):
+    rng, appearance = canvas.rng, canvas.appearance
+    for _ in range(int(rng.poisson(0.05 * appearance.scratches))):
         _draw_scratch(canvas)
-    for _ in range(int(rng.poisson(look.holes))):
+    for _ in range(int(rng.poisson(appearance.holes))):
         _draw_hole(canvas)
-    for _ in range(int(rng.poisson(look.particles))):
+    for _ in range(int(rng.poisson(appearance.particles))):
         _draw_particle(canvas)
-    for _ in range(int(rng.poisson(look.fibres))):
+    for _ in range(int(rng.poisson(appearance.fibres))):
         _draw_fibre(canvas)
-    if look.edge_part:
+    if appearance.edge_part:
         _draw_sample_edge(canvas)
 
 
@@ -115,7 +124,7 @@ def _draw_inclusion(canvas: Canvas, tone: float, breadth: float) -> None:
     length = breadth * canvas.rng.uniform(1.0, 6)
     half = int(length + 3 * breadth) + 2
     axis = np.arange(-half, half + 1, dtype=np.float32)
-    angle = canvas.look.grinding
+    angle = canvas.appearance.grinding
     along = axis[None, :] * np.cos(angle) + axis[:, None] * np.sin(angle)
     across = -axis[None, :] * np.sin(angle) + axis[:, None] * np.cos(angle)
     dash = step((1 - np.hypot(along / length, across / breadth)) * breadth + 0.5)
@@ -143,7 +152,7 @@ def _draw_line(canvas: Canvas, points: Floats, breadth: int, value: float) -> No
 def _draw_scratch(canvas: Canvas) -> None:
     """One long line, straight or bent, dark with a bright lip or the other way round; it may begin weak and end strong."""
     rng = canvas.rng
-    angle = canvas.look.grinding + rng.normal(0, 0.1) if rng.random() < 0.6 else rng.uniform(0, np.pi)
+    angle = canvas.appearance.grinding + rng.normal(0, 0.1) if rng.random() < 0.6 else rng.uniform(0, np.pi)
     reach = rng.uniform(0.08, 1.3) * max(canvas.width, canvas.height)
     along = np.linspace(-reach / 2, reach / 2, 24)
     bend = rng.normal(0, 0.04) * along * along / reach
@@ -195,7 +204,7 @@ def _draw_sample_edge(canvas: Canvas) -> None:
     across: Image = np.asarray((x - width / 2) * np.cos(angle) + (y - height / 2) * np.sin(angle), np.float32)
     extent = float(across.max())
     ragged = rng.uniform(0, 0.03) * max(width, height) * fractal(rng, width, height, octaves=4, roughness=0.6, start=4)
-    distance = across + extent * (1 - 2 * canvas.look.edge_part) + rng.uniform(0, 1) * ragged
+    distance = across + extent * (1 - 2 * canvas.appearance.edge_part) + rng.uniform(0, 1) * ragged
     beyond = distance < 0
     depth = rng.uniform(0.02, 0.3) + rng.uniform(0, 0.08) * canvas.rough
     shine = rng.uniform(0.1, 0.6) * np.exp(-np.clip(distance, 0, None) / rng.uniform(1.5, 6))

@@ -1,8 +1,11 @@
 """A drawn scene in, what a scanning electron microscope stores of it out: uint8, with all the faults of real images.
 
-In the order in which they arise: the stage drifts, the beam is out of focus or astigmatic, the sample charges, the lines
-flicker, the field is lit unevenly, gain and offset and gamma are set by hand, electrons are counted, the numbers get bits,
-and people resample, compress and annotate the files.
+In the order in which they arise:
+
+1. The stage drifts, the beam is out of focus or astigmatic, the sample charges.
+2. The lines flicker and the field is lit unevenly.
+3. Gain, offset and gamma are set by hand, electrons are counted, the numbers get bits.
+4. People resample, compress and annotate the files.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import cv2
 import numpy as np
 
 from edge.records import Grey
-from training.draw.appearance import Look
+from training.draw.appearance import Appearance
 from training.draw.canvas import Canvas, Image, fractal
 
 
@@ -21,26 +24,26 @@ def photograph(canvas: Canvas) -> Grey:
     grey = _focused(canvas)
     grey = _charged(canvas, grey)
     grey = _striped(canvas, grey)
-    grey = amplified(canvas.look, grey, float(np.median(grey)))
+    grey = amplified(canvas.appearance, grey, float(np.median(grey)))
     grey = _counted(canvas, grey)
     stored = _digitised(canvas, grey)
     stored = _resampled(canvas, stored)
-    if canvas.look.bar:
+    if canvas.appearance.bar:
         stored = _annotated(canvas, stored)
-    if canvas.look.jpeg_quality:
-        _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, canvas.look.jpeg_quality])
+    if canvas.appearance.jpeg_quality:
+        _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, canvas.appearance.jpeg_quality])
         stored = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
     return stored
 
 
 def _drift(canvas: Canvas) -> None:
     """The sample moves while lines are scanned one after another: lines are shifted, smoothly, with their labels."""
-    if not canvas.look.drift_px:
+    if not canvas.appearance.drift_px:
         return
     rng, height = canvas.rng, canvas.height
     knots = np.cumsum(rng.normal(0, 1, int(rng.integers(3, 12))))
     shift = np.interp(np.arange(height), np.linspace(0, height, len(knots)), knots - knots.mean())
-    shift = (canvas.look.drift_px * canvas.scale * shift).astype(np.float32)
+    shift = (canvas.appearance.drift_px * canvas.scale * shift).astype(np.float32)
     x = np.arange(canvas.width, dtype=np.float32)[None, :] + shift[:, None]
     y = np.broadcast_to(np.arange(height, dtype=np.float32)[:, None], x.shape)
     canvas.grey = np.asarray(cv2.remap(canvas.grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32)
@@ -51,23 +54,23 @@ def _drift(canvas: Canvas) -> None:
 
 
 def _focused(canvas: Canvas) -> Image:
-    look = canvas.look
-    focus = max(0.3, look.focus_px)
+    appearance = canvas.appearance
+    focus = max(0.3, appearance.focus_px)
     grey = cv2.GaussianBlur(canvas.grey, (0, 0), focus)
-    if look.astigmatism:
-        half = int(3 * look.astigmatism) + 2
+    if appearance.astigmatism:
+        half = int(3 * appearance.astigmatism) + 2
         axis = np.arange(-half, half + 1, dtype=np.float32)
         angle = canvas.rng.uniform(0, np.pi)
         along = axis[None, :] * np.cos(angle) + axis[:, None] * np.sin(angle)
         across = -axis[None, :] * np.sin(angle) + axis[:, None] * np.cos(angle)
-        kernel = np.exp(-0.5 * ((along / look.astigmatism) ** 2 + (across / 0.5) ** 2))
+        kernel = np.exp(-0.5 * ((along / appearance.astigmatism) ** 2 + (across / 0.5) ** 2))
         grey = cv2.filter2D(grey, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(grey, np.float32)
 
 
 def _charged(canvas: Canvas, grey: Image) -> Image:
     """Dark tails along the scan behind bright places, a glow around them, and whole bands that jump."""
-    rng, strength = canvas.rng, canvas.look.charging
+    rng, strength = canvas.rng, canvas.appearance.charging
     if not strength:
         return grey
     bright = np.clip(grey - np.quantile(grey, 0.85), 0, None).astype(np.float32)
@@ -84,25 +87,25 @@ def _charged(canvas: Canvas, grey: Image) -> Image:
 
 def _striped(canvas: Canvas, grey: Image) -> Image:
     """Unstable lines along the scan; curtains across it, as an ion beam leaves them on a polished section."""
-    rng, look = canvas.rng, canvas.look
-    if look.line_noise:
-        grey = grey + rng.normal(0, look.line_noise, (canvas.height, 1)).astype(np.float32)
-    if look.curtains:
+    rng, appearance = canvas.rng, canvas.appearance
+    if appearance.line_noise:
+        grey = grey + rng.normal(0, appearance.line_noise, (canvas.height, 1)).astype(np.float32)
+    if appearance.curtains:
         stripes = cv2.GaussianBlur(rng.standard_normal((1, canvas.width)).astype(np.float32), (0, 0), rng.uniform(1, 6))
         depth = 1 + 0.3 * fractal(rng, canvas.width, canvas.height, octaves=2, roughness=0.5, start=3)
-        grey = grey + look.curtains * (stripes / (stripes.std() + 1e-6)) * depth
-    if look.shading:
-        angle = look.light
+        grey = grey + appearance.curtains * (stripes / (stripes.std() + 1e-6)) * depth
+    if appearance.shading:
+        angle = appearance.light
         x, y = np.linspace(-1, 1, canvas.width)[None, :], np.linspace(-1, 1, canvas.height)[:, None]
         ramp = np.cos(angle) * x + np.sin(angle) * y
-        grey = grey * (1 + look.shading * ramp.astype(np.float32))
+        grey = grey * (1 + appearance.shading * ramp.astype(np.float32))
     return np.asarray(grey, np.float32)
 
 
-def amplified(look: Look, grey: Image, middle: float) -> Image:
+def amplified(appearance: Appearance, grey: Image, middle: float) -> Image:
     """Gain, offset and gamma as an operator sets them for an image whose median is `middle`; extremes saturate. 0…1."""
-    grey = (grey - middle) * look.contrast + float(np.clip(middle + look.brightness, 0.15, 0.85))
-    return np.asarray(np.clip(grey, 0, 1) ** look.gamma, np.float32)
+    grey = (grey - middle) * appearance.contrast + float(np.clip(middle + appearance.brightness, 0.15, 0.85))
+    return np.asarray(np.clip(grey, 0, 1) ** appearance.gamma, np.float32)
 
 
 def _counted(canvas: Canvas, grey: Image) -> Image:
@@ -111,12 +114,12 @@ def _counted(canvas: Canvas, grey: Image) -> Image:
     grain = rng.standard_normal(grey.shape, dtype=np.float32)
     if rng.random() < 0.3:  # a slow amplifier
         grain = np.asarray(cv2.GaussianBlur(grain, (3, 1), 0.7), np.float32) * 1.3
-    return np.asarray(grey + grain * np.sqrt((grey + 0.02) / canvas.look.dose), np.float32)
+    return np.asarray(grey + grain * np.sqrt((grey + 0.02) / canvas.appearance.dose), np.float32)
 
 
 def _digitised(canvas: Canvas, grey: Image) -> Grey:
     """8 bits; deeper files are windowed by their percentiles, as the edge does; shallower ones show steps."""
-    bits = canvas.look.bits
+    bits = canvas.appearance.bits
     if bits > 8:
         low, high = np.quantile(grey[::4, ::4], (0.001, 0.999))
         grey = (grey - low) / max(0.05, float(high - low))
@@ -127,7 +130,7 @@ def _digitised(canvas: Canvas, grey: Image) -> Grey:
 
 def _resampled(canvas: Canvas, stored: Grey) -> Grey:
     """Made smaller and larger again, as pictures in papers and reports are: the noise becomes soft and blotchy."""
-    part = canvas.look.resampled
+    part = canvas.appearance.resampled
     if not part:
         return stored
     small = cv2.resize(stored, None, fx=part, fy=part, interpolation=cv2.INTER_AREA)

@@ -3,7 +3,7 @@
 The seeds were never trained on. Some files carry a burnt-in data bar and a maker's metadata, so that the pixel size is
 known; a plain PNG has neither, and one TIFF has 16 bits.
 
-The files that are shipped in edge/samples were drawn by the generator's first version and are kept as they are, for
+The files that are shipped in edge/samples were drawn by the generator's first version. They are kept as they are, for
 scores and pictures in the documents were made with them. What this writes today has the same forms and other pictures.
 """
 
@@ -28,7 +28,7 @@ Form = Literal["thermofisher", "zeiss", "png", "jpeg", "tiff16"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleMicrograph:
     """One sample: what is drawn, and how it is stored. field_um is the width of the field of view."""
 
     seed: int
@@ -39,24 +39,24 @@ class Sample:
 
 
 SAMPLES = (
-    Sample(900004, "low", "thermofisher", 207.0, "09:12:44"),
-    Sample(900009, "low", "tiff16", 207.0, "09:31:05"),
-    Sample(900003, "moderate", "thermofisher", 207.0, "10:02:18"),
-    Sample(900006, "moderate", "zeiss", 298.0, "10:20:51"),
-    Sample(900005, "moderate", "png", 298.0, "10:41:33"),
-    Sample(900008, "severe", "thermofisher", 414.0, "11:05:27"),
-    Sample(900007, "severe", "zeiss", 414.0, "11:26:10"),
-    Sample(900002, "severe", "jpeg", 414.0, "11:48:59"),
+    SampleMicrograph(900004, "low", "thermofisher", 207.0, "09:12:44"),
+    SampleMicrograph(900009, "low", "tiff16", 207.0, "09:31:05"),
+    SampleMicrograph(900003, "moderate", "thermofisher", 207.0, "10:02:18"),
+    SampleMicrograph(900006, "moderate", "zeiss", 298.0, "10:20:51"),
+    SampleMicrograph(900005, "moderate", "png", 298.0, "10:41:33"),
+    SampleMicrograph(900008, "severe", "thermofisher", 414.0, "11:05:27"),
+    SampleMicrograph(900007, "severe", "zeiss", 414.0, "11:26:10"),
+    SampleMicrograph(900002, "severe", "jpeg", 414.0, "11:48:59"),
 )
 
 
-def write_samples(folder: Path, samples: tuple[Sample, ...] = SAMPLES) -> list[Path]:
+def write_samples(folder: Path, samples: tuple[SampleMicrograph, ...] = SAMPLES) -> list[Path]:
     """Write all samples into `folder`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     return [_write(folder, sample, render(sample.seed, SIZE_PX, sample.severity, bars=False)) for sample in samples]
 
 
-def _write(folder: Path, sample: Sample, scene: Scene) -> Path:
+def _write(folder: Path, sample: SampleMicrograph, scene: Scene) -> Path:
     pixel_m = sample.field_um * 1e-6 / SIZE_PX[0]
     suffix = {"png": ".png", "jpeg": ".jpg"}.get(sample.form, ".tif")
     path = folder / f"{scene.name}{suffix}"
@@ -118,7 +118,7 @@ def _round_length(length_um: float) -> float:
     return float(power * max(step for step in (1, 2, 5) if step * power <= length_um))
 
 
-def _thermofisher_text(sample: Sample, pixel_m: float) -> str:
+def _thermofisher_text(sample: SampleMicrograph, pixel_m: float) -> str:
     """INI text of tag 34682, in metres, volts and seconds."""
     width, height = SIZE_PX
     sections: dict[str, dict[str, object]] = {
@@ -142,7 +142,7 @@ def _thermofisher_text(sample: Sample, pixel_m: float) -> str:
     )
 
 
-def _zeiss_text(sample: Sample, pixel_m: float) -> str:
+def _zeiss_text(sample: SampleMicrograph, pixel_m: float) -> str:
     """Text of tag 34118: nameless numbers, then pairs of a key and a line with its value."""
     width, height = SIZE_PX
     values = (

@@ -1,7 +1,7 @@
 """A seed in, a secondary-electron micrograph of corroded metal with the exact outline of every region out.
 
 Real annotated micrographs are few (the paper has 117), so first models learn from drawn ones. A scene is drawn in the
-order of its history: how far corrosion went (`kinetics`), what the coupon and the microscope are like (`look`), the bare
+order of its history: how far corrosion went (`kinetics`), what the coupon and the microscope are like (`appearance`), the bare
 metal and what only looks like corrosion (`metal`), the corrosion (`corrosion`), the image (`microscope`).
 
 Two presets. `transfer`: every image another metal under another microscope, for models that have to work on images they
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edge.records import SEVERITIES, Grey, Regions, SeverityLabel
 from training.draw import kinetics
-from training.draw.appearance import Look, next_image, paper, wide
+from training.draw.appearance import Appearance, next_image, paper, wide
 from training.draw.canvas import ATTACK, CLASSES, PIT, PRODUCT, SMALLEST_REGION_PX2, Canvas
 from training.draw.corrosion import corrode
 from training.draw.kinetics import ANNEALING_MIN, EXPOSURES_H, Growth, degree_severity
@@ -114,8 +114,8 @@ def render(
         exposure_h = 0.0
     growth = Growth(annealing_min, exposure_h, image_factor=kinetics.scatter(rng, _WIDE_SCATTER))
     name = f"{_condition(growth)}_{seed % 100000:03d}"
-    look = wide(rng)
-    return _draw(rng, look if bars else replace(look, bar=False), growth, size_px, severity, str(seed), seed, name)
+    appearance = wide(rng)
+    return _draw(rng, appearance if bars else replace(appearance, bar=False), growth, size_px, severity, str(seed), seed, name)
 
 
 def render_coupon(
@@ -126,7 +126,7 @@ def render_coupon(
     size_px: tuple[int, int] = (640, 480),
     seed: int = PAPER_SEED,
 ) -> Scene:
-    """Draw one image of one coupon of the paper's preset; the coupon decides its look, the image its place on it.
+    """Draw one image of one coupon of the paper's preset; the coupon decides its appearance, the image its place on it.
 
     coupon, image: numbers from 1.  Raises ValueError for conditions that are not the paper's.
     """
@@ -134,13 +134,13 @@ def render_coupon(
         raise ValueError(f"annealing must be one of {ANNEALING_MIN} min, exposure one of {EXPOSURES_H} h")
     key = [seed, round(annealing_min), round(exposure_h), coupon]
     of_coupon = np.random.default_rng([*key, 0xC0])
-    look = paper(of_coupon, annealing_min)
+    appearance = paper(of_coupon, annealing_min)
     coupon_factor = kinetics.scatter(of_coupon, kinetics.COUPON_SCATTER)
     rng = np.random.default_rng([*key, image, 0x1A])
     growth = Growth(annealing_min, exposure_h, coupon_factor, kinetics.scatter(rng, kinetics.IMAGE_SCATTER))
     group = f"{_condition(growth)}_K{coupon}"
     severity = next(label for label, hours in kinetics.SEVERITY_EXPOSURES_H.items() if exposure_h in hours)
-    return _draw(rng, next_image(look, rng), growth, size_px, severity, group, seed, f"{group}_{image}")
+    return _draw(rng, next_image(appearance, rng), growth, size_px, severity, group, seed, f"{group}_{image}")
 
 
 def paper_scenes(size_px: tuple[int, int] = (640, 480), seed: int = PAPER_SEED) -> Iterator[Scene]:
@@ -159,7 +159,7 @@ def _condition(growth: Growth) -> str:
 
 def _draw(
     rng: np.random.Generator,
-    look: Look,
+    appearance: Appearance,
     growth: Growth,
     size_px: tuple[int, int],
     severity: SeverityLabel,
@@ -167,13 +167,13 @@ def _draw(
     seed: int,
     name: str,
 ) -> Scene:
-    canvas = Canvas(rng, look, *size_px)
+    canvas = Canvas(rng, appearance, *size_px)
     draw_surface(canvas)
     draw_below(canvas)
     bare = canvas.grey.copy()
     corrode(canvas, growth)
     middle = float(np.median(canvas.grey))
-    canvas.forget_invisible(amplified(look, bare, middle), amplified(look, canvas.grey, middle))
+    canvas.forget_invisible(amplified(appearance, bare, middle), amplified(appearance, canvas.grey, middle))
     draw_above(canvas)
     grey = photograph(canvas)
     regions, degrees = canvas.regions()

@@ -19,8 +19,11 @@ from edge import sem
 from edge.errors import ConfigError, ImageError
 from edge.folder.file import read_file
 from edge.records import Grey
-from training.labels.annotate import Annotation, Labels, Rules, annotate, boxes
-from training.labels.compare import Agreement, compare, describe, read_labels
+from training.labels.annotate import Annotation, annotate
+from training.labels.compare import Agreement, compare, describe, read_manual_labels
+from training.labels.image_labels import LabelImage
+from training.labels.rules import Rules
+from training.labels.trust import boxes
 
 SUFFIXES: Final = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 
@@ -46,7 +49,7 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class AnnotatedFolder:
     """images: annotated ones (pages count).  failed: files that could not be read.  agreement: None without labels."""
 
     images: int
@@ -63,8 +66,8 @@ def annotate_folder(
     *,
     report: bool = False,
     against: Path | None = None,
-    tell: Callable[[str], None] = print,
-) -> Summary:
+    report_progress: Callable[[str], None] = print,
+) -> AnnotatedFolder:
     """Annotate one image or all below a folder: `out`/masks/<stem>.npy (int32 [H, W]), quality.csv, on request report.html.
 
     against: a folder of manual labels, compared into against.json. A file that cannot be read gets a row with its
@@ -78,7 +81,7 @@ def annotate_folder(
     for number, path in enumerate(files, start=1):
         called = path.name if images.is_file() else path.relative_to(images).as_posix()
         rows += _annotated(path, called, out, rules, report, against)
-        tell(f"{number}/{len(files)} {called}: {_short(rows[-1])}")
+        report_progress(f"{number}/{len(files)} {called}: {_short(rows[-1])}")
     rows.sort(key=lambda row: (row.score, row.image))
     _write_quality(out / "quality.csv", rows)
     compared = [row.agreement for row in rows if row.agreement]
@@ -89,7 +92,7 @@ def annotate_folder(
         _write_agreement(out / "against.json", agreement, rows)
     if report:
         (out / "report.html").write_text(_page(rows, agreement), encoding="utf-8")
-    return Summary(
+    return AnnotatedFolder(
         images=sum(row.annotation is not None for row in rows),
         regions=sum(row.annotation.count for row in rows if row.annotation),
         failed=sum(row.annotation is None for row in rows),
@@ -134,7 +137,7 @@ def _annotated(path: Path, called: str, out: Path, rules: Rules, report: bool, a
         np.save(out / "masks" / f"{name}.npy", annotation.labels)
         agreement = None
         if against is not None:
-            manual = read_labels(against, name, micrograph.grey.shape, micrograph.stored_height_px)
+            manual = read_manual_labels(against, name, micrograph.grey.shape, micrograph.stored_height_px)
             agreement = compare(annotation.labels, manual) if manual is not None else None
         thumbnail = _thumbnail(micrograph.grey, annotation.labels) if report else None
         rows.append(_Row(shown, f"masks/{name}.npy", annotation, agreement, thumbnail=thumbnail))
@@ -206,7 +209,7 @@ THUMBNAIL_PX: Final = 480
 _OUTLINE_BGR: Final = (60, 60, 255)
 
 
-def _thumbnail(grey: Grey, labels: Labels) -> bytes:
+def _thumbnail(grey: Grey, labels: LabelImage) -> bytes:
     """JPEG of the image, at most `THUMBNAIL_PX` long, with the regions' outlines."""
     scale = min(1.0, THUMBNAIL_PX / max(grey.shape))
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.errors import ConfigError
-from training.labels.formats import load_mask, read_mask, read_yolo
-
-Labels = NDArray[np.int32]
+from training.labels.image_labels import LabelImage
+from training.labels.masks import load_mask, read_mask
+from training.labels.yolo import read_yolo
 
 _LABEL_SUFFIXES: Final = (".npy", ".png", ".tif", ".tiff", ".txt")
 
@@ -61,7 +60,7 @@ class Agreement:
         return self.both_px / self.either_px if self.either_px else 1.0
 
 
-def compare(automatic: Labels, manual: Labels) -> Agreement:
+def compare(automatic: LabelImage, manual: LabelImage) -> Agreement:
     """Count agreement of two label images, int32 [H, W], 0 ground, each other value one region. Classes are not compared."""
     if automatic.shape != manual.shape:
         raise ValueError(f"labels of {automatic.shape} cannot be compared with labels of {manual.shape}")
@@ -82,7 +81,7 @@ def compare(automatic: Labels, manual: Labels) -> Agreement:
     )
 
 
-def read_labels(folder: Path, stem: str, shape: tuple[int, int], stored_height_px: int) -> Labels | None:
+def read_manual_labels(folder: Path, stem: str, shape: tuple[int, int], stored_height_px: int) -> LabelImage | None:
     """Manual labels of one image from `stem`.npy, .png, .tif or .txt (YOLO-seg) in `folder`; None when there are none.
 
     In a mask every connected part of every value is a region, so masks of classes and of instances both work; an NPY
@@ -94,19 +93,19 @@ def read_labels(folder: Path, stem: str, shape: tuple[int, int], stored_height_p
         return None
     labels = np.zeros((stored_height_px, shape[1]), np.int32)
     if path.suffix == ".txt":
-        sheet = read_yolo(path.read_text(encoding="utf-8"), path.name, shape[1], stored_height_px)
+        found = read_yolo(path.read_text(encoding="utf-8"), path.name, shape[1], stored_height_px)
     else:
         try:
             values = load_mask(path)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
-        sheet = read_mask(values, "class", path.name, shape[1], stored_height_px, shape[0])
-    fatal = [finding for finding in sheet.findings if finding.fatal]
+        found = read_mask(values, "class", path.name, shape[1], stored_height_px, shape[0])
+    fatal = [finding for finding in found.findings if finding.fatal]
     if fatal:
         raise ConfigError(f"{fatal[0].where}: {fatal[0].what}")
-    for number, drawn in enumerate(sheet.drawn, start=1):
-        rows, columns = drawn.mask.shape
-        labels[drawn.y_px : drawn.y_px + rows, drawn.x_px : drawn.x_px + columns][drawn.mask] = number
+    for number, region in enumerate(found.regions, start=1):
+        rows, columns = region.mask.shape
+        labels[region.y_px : region.y_px + rows, region.x_px : region.x_px + columns][region.mask] = number
     return labels[: shape[0]]
 
 

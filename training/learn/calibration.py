@@ -31,15 +31,17 @@ BATCH = 32
 
 Fields = NDArray[np.uint8]
 Labels = NDArray[np.int64]
-Judge: TypeAlias = "ClassifierGraph | Network"
+Classifier: TypeAlias = "ClassifierGraph | Network"
 
 
 # --- what the edge gets ----------------------------------------------------------------------------------------------
 
 
-def outputs(graph: Judge, fields: Fields) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Logits float64 [N, C] and embeddings float32 [N, D] of uint8 [N, 224, 224], by the very graph that is exported, or by
-    an exported file that a backend has opened."""
+def outputs(graph: Classifier, fields: Fields) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Logits float64 [N, C] and embeddings float32 [N, D] of uint8 [N, 224, 224].
+
+    graph: the very one that is exported, or an exported file that a backend has opened.
+    """
     starts = range(0, len(fields), BATCH)
     if not hasattr(graph, "eval"):
         network = cast("Network", graph)
@@ -61,7 +63,7 @@ def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np
     return classify.softmax(logits / temperature)
 
 
-def calibrate(graph: Judge, fields: Fields, labels: Labels, confidence: float | None = None) -> Calibration:
+def calibrate(graph: Classifier, fields: Fields, labels: Labels, confidence: float | None = None) -> Calibration:
     """Temperature (Guo et al. 2017) and split-conformal quantile of 1 − p(true) (Sadinle et al. 2019).
 
     confidence: see `cautious_quantile`.
@@ -172,8 +174,8 @@ class Verdicts:
         return np.asarray(self.in_domain & (self.kept.sum(axis=1) == 1))
 
 
-def verdicts(graph: Judge, calibration: Calibration, fields: Fields) -> Verdicts:
-    """Judge uint8 [N, 224, 224]."""
+def verdicts(graph: Classifier, calibration: Calibration, fields: Fields) -> Verdicts:
+    """Classifier uint8 [N, 224, 224]."""
     logits, embeddings = outputs(graph, fields)
     probabilities = softmax(logits, calibration.temperature)
     kept = 1 - probabilities <= (1.0 if calibration.conformal_quantile is None else calibration.conformal_quantile)
@@ -187,12 +189,12 @@ def verdicts(graph: Judge, calibration: Calibration, fields: Fields) -> Verdicts
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def score(graph: Judge, calibration: Calibration, fields: Fields, labels: Labels, measured_on: str) -> dict[str, Any]:
+def score(graph: Classifier, calibration: Calibration, fields: Fields, labels: Labels, measured_on: str) -> dict[str, Any]:
     """Accuracy with its 95 % interval, F1, calibration error and conformal coverage, in the form of a card's scores."""
     from sklearn.metrics import f1_score
 
-    said = verdicts(graph, calibration, fields)
-    right = said.labels == labels
+    judged = verdicts(graph, calibration, fields)
+    right = judged.labels == labels
     n = len(labels)
     low, high = wilson_interval(int(right.sum()), n)
     bins = f"{BINS} bins of equal width of the highest probability, {measured_on}"
@@ -200,13 +202,13 @@ def score(graph: Judge, calibration: Calibration, fields: Fields, labels: Labels
         "accuracy": (right.mean(), measured_on),
         "accuracy_low_95": (low, f"Wilson, two-sided, {measured_on}"),
         "accuracy_high_95": (high, f"Wilson, two-sided, {measured_on}"),
-        "macro_f1": (f1_score(labels, said.labels, average="macro", zero_division=0.0), measured_on),
-        "expected_calibration_error": (expected_calibration_error(said.probabilities.max(axis=1), right), bins),
-        "in_domain": (said.in_domain.mean(), measured_on),
-        "needs_review": ((~said.sure).mean(), f"out of domain or a prediction set of several labels, {measured_on}"),
+        "macro_f1": (f1_score(labels, judged.labels, average="macro", zero_division=0.0), measured_on),
+        "expected_calibration_error": (expected_calibration_error(judged.probabilities.max(axis=1), right), bins),
+        "in_domain": (judged.in_domain.mean(), measured_on),
+        "needs_review": ((~judged.sure).mean(), f"out of domain or a prediction set of several labels, {measured_on}"),
     }
     scores = {name: {"value": round(float(value), 4), "n": n, "how": how} for name, (value, how) in values.items()}
-    return {**scores, **coverage_of(said, labels).card(measured_on)}
+    return {**scores, **coverage_of(judged, labels).card(measured_on)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,7 @@ class Coverage:
         return {name: {"value": round(value, 4), "n": self.n, "how": how} for name, value, how in values}
 
 
-def conformal_coverage(graph: Judge, calibration: Calibration, fields: Fields, labels: Labels) -> Coverage:
+def conformal_coverage(graph: Classifier, calibration: Calibration, fields: Fields, labels: Labels) -> Coverage:
     """Measured on fields that were neither learnt from nor calibrated on.
 
     Only fields in domain count, because the edge gives no set for others.
@@ -240,15 +242,15 @@ def conformal_coverage(graph: Judge, calibration: Calibration, fields: Fields, l
     return coverage_of(verdicts(graph, calibration, fields), labels)
 
 
-def coverage_of(said: Verdicts, labels: Labels) -> Coverage:
+def coverage_of(judged: Verdicts, labels: Labels) -> Coverage:
     """See `conformal_coverage`; all 0 when no field is in domain."""
-    inside = said.in_domain
+    inside = judged.in_domain
     n = int(inside.sum())
     if not n:
         return Coverage(0.0, 0.0, 1.0, 0.0, 0)
-    hits = int(said.kept[inside, labels[inside]].sum())
+    hits = int(judged.kept[inside, labels[inside]].sum())
     low, high = wilson_interval(hits, n)
-    return Coverage(hits / n, low, high, float(said.kept[inside].sum(axis=1).mean()), n)
+    return Coverage(hits / n, low, high, float(judged.kept[inside].sum(axis=1).mean()), n)
 
 
 def chance_of_proof(
@@ -257,7 +259,7 @@ def chance_of_proof(
     """Probability that the lower end of the measured coverage's interval is at least `floor`.
 
     Given its calibration fields, the coverage of split-conformal sets is distributed as Beta(k, n + 1 − k), k being the
-    rank of the quantile (Vovk 2012), and the fields that it is measured on then hit binomially. By simulation with a fixed
+    rank of the quantile (Vovk 2012). The fields that it is measured on then hit binomially. By simulation with a fixed
     seed; for scores without ties, which is the worst case.
     """
     rank = _rank(calibrated_on, COVERAGE, confidence)

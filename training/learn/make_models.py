@@ -119,12 +119,13 @@ def publish_segmenter(checkpoint: Checkpoint, work: Path, out: Path, version: st
 def make_classifier(weights: str, work: Path, out: Path, version: str) -> Path:
     """Train EfficientNet-B0, calibrate and score it on fields drawn for that alone, export it; returns the model's path."""
     from training.learn import classifier as train_classifier
+    from training.learn.classifier_recipe import Recipe
 
     command = f"python -m training.learn.make_models --classifier-weights {Path(weights).name}"
     for number, (images, first_seed, head_epochs, epochs, small_part, area) in enumerate(CLASSIFIER_ROUNDS, start=1):
         data, results = work / f"synthetic-classify-{number}", work / f"classifier-{number}"
         write_data_set(data, images, first_seed, CLASSIFIER_SIZE_PX)
-        recipe = train_classifier.Recipe(
+        recipe = Recipe(
             weights=weights,
             head_epochs=head_epochs,
             epochs=epochs,

@@ -1,6 +1,6 @@
 """Predictions and labels of images with hundreds of small regions in, ultralytics' own training loss out, sooner.
 
-ultralytics assigns regions to anchors for a whole batch at once, padded to its fullest image, and computes every region's
+ultralytics assigns regions to anchors for a whole batch at once, padded to its fullest image. It computes every region's
 mask loss on the whole image before it crops it to the region's box. On micrographs, where one image has 450 pits and the
 next has three, most of that is zeros. Here each image is assigned by itself and the mask loss is computed inside the boxes
 alone. The losses and their gradients are the same but for rounding; tests hold them against ultralytics' own.

@@ -4,7 +4,7 @@ Beside every score of a network stand these two, so that an easy set cannot flat
 
 Otsu: blurred, threshold by Otsu on the distance to a local median (so that dark and bright regions both count), closed,
 filled, opened, connected components. Scored as the edge's regions are: one to one, IoU of masks at least 0.5.
-Oracle: is told the true corroded fraction of every image, and learns from all images but those of one group (coupon) at a
+Oracle: knows the true corroded fraction of every image, and learns from all images but those of one group (coupon) at a
 time which fraction is which severity: two limits, chosen to make the fewest mistakes on the others.
 """
 

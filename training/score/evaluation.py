@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -142,7 +142,7 @@ class Verdict:
     group: str
     fold: int | None
     severity: str
-    said: str
+    predicted: str = field(metadata={"json": "said"})  # the key of schema training.evaluation/1
     probability: float
 
 
@@ -228,7 +228,7 @@ class Evaluation:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        named = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        named = {one.metadata.get("json", one.name): getattr(value, one.name) for one in dataclasses.fields(value)}
         return {name: _plain(part) for name, part in named.items() if not isinstance(part, np.ndarray)}
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
@@ -245,7 +245,7 @@ def finite(value: float | None) -> float | None:
 # --- in a terminal ---------------------------------------------------------------------------------------------------
 
 
-def summary(evaluation: Evaluation) -> str:
+def describe(evaluation: Evaluation) -> str:
     """The numbers that are asked for first, in per cent, a line each."""
     lines = []
     for one in evaluation.segmenters:

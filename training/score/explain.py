@@ -1,10 +1,10 @@
 """A trained network and an image in, where the network looked and how well that agrees with the labels out (Grad-CAM).
 
 Stage 1, by pytorch-grad-cam (Selvaraju et al. 2017): the target is the sum of the class logits of all candidates whose
-score reaches the confidence (before suppression of duplicates, which has no gradient and only takes away more of the
-same regions), or of the single best candidate where none does. The layers are all that the head reads, 8, 16 and 32
-network pixels a position, because regions of different sizes are found on different ones; pytorch-grad-cam scales each
-layer's map to 0…1 and takes their mean.
+score reaches the confidence, or of the single best candidate where none does. Candidates are those before suppression of
+duplicates, which has no gradient and only takes away more of the same regions. The layers are all that the head reads, 8,
+16 and 32 network pixels a position, because regions of different sizes are found on different ones; pytorch-grad-cam scales
+each layer's map to 0…1 and takes their mean.
 
 Stage 2 needs no gradients: for a head of global average pooling and one linear layer the graph's output `cam` is
 Grad-CAM at the last convolution. The class is the one that the network decided on.

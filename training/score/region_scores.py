@@ -1,7 +1,7 @@
 """Drawn scenes and the segmenter as it runs beside the microscope in, how many regions it finds and how small they may be out.
 
 Torch-free: it measures the exported file with the edge's own letterbox, thresholds and masks, so nothing is scored that
-does not run there. Ultralytics' mAP, which is threshold-free, is measured in `train_segmenter`.
+does not run there. Ultralytics' mAP, which is threshold-free, is measured in `training.learn.segmenter`.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class Rival:
 def main(argument: str, questions: IO[str], answers: IO[str]) -> int:
     """Answer each line of `questions`; the first answer comes when everything is warm and has what runs here as "ready"."""
 
-    def tell(answer: dict[str, Any]) -> None:
+    def send(answer: dict[str, Any]) -> None:
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -153,9 +153,9 @@ def main(argument: str, questions: IO[str], answers: IO[str]) -> int:
             cpu, started = time.process_time(), time.perf_counter()
             samples = rival.block()
             spent = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - started}
-            tell({**first, "samples": samples, "threads": rival.threads(), **spent})
+            send({**first, "samples": samples, "threads": rival.threads(), **spent})
         except Exception as error:  # whatever it is, whoever asked has to hear of it
-            tell({"error": f"{type(error).__name__}: {error}"})
+            send({"error": f"{type(error).__name__}: {error}"})
             return 1
     return 0
 

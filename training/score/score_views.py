@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.inspection.classify import crop_region, field_of_view
 from edge.models.card import Calibration
 from edge.records import SEVERITIES, Grey, Mask
-from training.learn.calibration import Judge, Labels, softmax, verdicts, wilson_interval
+from training.learn.calibration import Classifier, Labels, softmax, verdicts, wilson_interval
 from training.learn.calibration import outputs as classifier_outputs
 from training.score.baselines import covered
 
@@ -92,7 +92,7 @@ class MagnifiedVerdicts:
 
 
 def magnified_verdicts(
-    graph: Judge,
+    graph: Classifier,
     calibration: Calibration,
     surfaces: Iterable[Surface],
     magnifications: Sequence[float] = MAGNIFICATIONS,
@@ -106,14 +106,14 @@ def magnified_verdicts(
         severities.append(surface.severity)
     if not severities:
         raise ValueError("no surfaces to judge")
-    said = verdicts(graph, calibration, np.stack(fields))
+    judged = verdicts(graph, calibration, np.stack(fields))
     shape = (len(severities), 1 + len(magnifications))
     by_share = _severity_by_share(np.array(shares).reshape(shape), np.array(severities))
-    return MagnifiedVerdicts(tuple(magnifications), said.labels.reshape(shape), said.sure.reshape(shape), by_share)
+    return MagnifiedVerdicts(tuple(magnifications), judged.labels.reshape(shape), judged.sure.reshape(shape), by_share)
 
 
 def magnification_agreement(
-    graph: Judge, calibration: Calibration, surfaces: Iterable[Surface], measured_on: str = "drawn surfaces"
+    graph: Classifier, calibration: Calibration, surfaces: Iterable[Surface], measured_on: str = "drawn surfaces"
 ) -> dict[str, Any]:
     """Scores from 1 to 2 times the magnification, in the form of a card's; see `MagnifiedVerdicts`."""
     return magnified_verdicts(graph, calibration, surfaces).card(measured_on)
@@ -170,10 +170,10 @@ class RegionVerdicts:
             ("region_macro_f1_of_field", f1_score(self.truth, self.of_fields, **options), field),
         )
         n = len(self.truth)
-        return {name: {"value": round(float(value), 4), "n": n, "how": said} for name, value, said in values}
+        return {name: {"value": round(float(value), 4), "n": n, "how": text} for name, value, text in values}
 
 
-def region_verdicts(graph: Judge, calibration: Calibration, scenes: Iterable[Scene], most: int = 32) -> RegionVerdicts:
+def region_verdicts(graph: Classifier, calibration: Calibration, scenes: Iterable[Scene], most: int = 32) -> RegionVerdicts:
     """Judge the `most` largest regions of each drawn scene as the edge does. Raises ValueError when there are no regions."""
     rows: list[tuple[int, int, int, float, float]] = []
     for scene in scenes:
@@ -190,12 +190,12 @@ def region_verdicts(graph: Judge, calibration: Calibration, scenes: Iterable[Sce
             rows.append((int(labels[at]), int(labels[0]), truth, float(expected[at]), float(scene.degrees[index])))
     if not rows:
         raise ValueError("no regions to judge")
-    said, of_fields, truths, means, degrees = (np.array(column) for column in zip(*rows, strict=True))
-    return RegionVerdicts(said, of_fields, truths, means.astype(np.float64), degrees.astype(np.float64))
+    decided, of_fields, truths, means, degrees = (np.array(column) for column in zip(*rows, strict=True))
+    return RegionVerdicts(decided, of_fields, truths, means.astype(np.float64), degrees.astype(np.float64))
 
 
 def score_region_verdicts(
-    graph: Judge, calibration: Calibration, scenes: Iterable[Scene], measured_on: str = "drawn scenes"
+    graph: Classifier, calibration: Calibration, scenes: Iterable[Scene], measured_on: str = "drawn scenes"
 ) -> dict[str, Any]:
     """Scores of verdicts on single regions, in the form of a card's; see `RegionVerdicts`."""
     return region_verdicts(graph, calibration, scenes).card(measured_on)

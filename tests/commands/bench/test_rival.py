@@ -95,7 +95,8 @@ def test_the_real_rival_finds_the_same_regions(tmp_path: Path) -> None:
     for name in ("torch", "ultralytics", "timm"):
         pytest.importorskip(name)
     from edge.models.card import Training
-    from export.to_onnx import Checkpoint, classification_network, export_classifier, export_segmenter, segmentation_network
+    from export.checkpoint import Checkpoint, classification_network, segmentation_network
+    from export.to_onnx import export_classifier, export_segmenter
 
     about = Training(data="none", data_sha256="0" * 64, initialised_from="none", epochs=0, images=0, seed=0, command="test")
     severities = ("low", "moderate", "severe")

@@ -1,0 +1,55 @@
+"""Both shipped models are made in one go, and not from what they are tested on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.draw.samples import SAMPLES
+
+
+def test_sample_seeds_are_not_trained_on() -> None:
+    from training.learn import make_models
+
+    trained = {
+        *(seed for images, first, _ in make_models.SEGMENTER_ROUNDS for seed in range(first, first + images)),
+        *(seed for images, first, *_ in make_models.CLASSIFIER_ROUNDS for seed in range(first, first + images)),
+    }
+    tested = set(range(make_models.TEST_SEED, make_models.TEST_SEED + make_models.TEST_IMAGES))
+    assert not trained & tested
+    assert not trained & {sample.seed for sample in SAMPLES}
+
+
+@pytest.mark.slow
+def test_make_models_goes_from_nothing_to_two_cards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("ultralytics")
+    pytest.importorskip("timm")
+    from edge.models.card import load_card
+    from training.learn import make_models
+
+    small = {
+        "SEGMENTER_SIDE_PX": 96,
+        "SEGMENTER_ROUNDS": ((18, 1, 1), (18, 101, 1)),
+        "CLASSIFIER_SIZE_PX": (112, 96),
+        "CLASSIFIER_ROUNDS": ((24, 201, 1, 1, 0.0, 0.0), (24, 301, 0, 1, 0.0, 1.0)),
+        "CALIBRATION_FIELDS": 30,
+        "COVERAGE_FIELDS": 20,
+        "SURFACES": 4,
+        "REGION_SCENES": 2,
+        "TEST_IMAGES": 3,
+        "INT8_IMAGES": 2,
+    }
+    for name, value in small.items():
+        monkeypatch.setattr(make_models, name, value)
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "models"), "--model-version", "9.9.9"]
+    assert make_models.main(["--weights", "none", "--classifier-weights", "none", *places]) == 0
+    assert "no quantised copy of the classifier" in capsys.readouterr().err, "two images are too few, or OpenVINO is missing"
+    segmenter = load_card(tmp_path / "models" / "segmenter.onnx", "segment")
+    classifier = load_card(tmp_path / "models" / "classifier.onnx", "classify")
+    assert (segmenter.version, segmenter.training.initialised_from) == ("9.9.9", "segmenter.pt, 1 epochs from none")
+    assert {"mask_map50", "region_recall"} <= set(segmenter.scores)
+    assert {"conformal_coverage_low_95", "magnification_share_changes", "region_accuracy_weak"} <= set(classifier.scores)

@@ -1,0 +1,44 @@
+"""What people type to make data and weights: `edge-train`, a file a subcommand.
+
+Nothing heavy is imported before a subcommand runs, so that help is there at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from edge import __version__
+from edge.errors import ConfigError, EdgeError
+from training.cli import annotate, classifier, evaluate, prepare, samples, segmenter, synthesize
+
+SUBCOMMANDS: Final = (synthesize, prepare, annotate, samples, segmenter, classifier, evaluate)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `edge-train`; 0 done, 1 training failed, 2 wrong usage or unusable data."""
+    arguments = _parser().parse_args(argv)
+    command = shlex.join(["edge-train", *(sys.argv[1:] if argv is None else argv)])
+    try:
+        return int(arguments.run(arguments, command))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except EdgeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(f"edge-train {arguments.command} needs more: install sem-corrosion-edge[training] ({error})", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edge-train", description="Labels and images to trained weights.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for subcommand in SUBCOMMANDS:
+        subcommand.add(commands)
+    return parser

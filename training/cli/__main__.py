@@ -1,0 +1,7 @@
+"""`python -m training.cli` is `edge-train`."""
+
+import sys
+
+from training.cli import main
+
+sys.exit(main())

@@ -1,0 +1,51 @@
+"""What a label file of any kind holds about one image: its regions as pixels, and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.records import Mask
+
+LabelImage = NDArray[np.int32]
+"""[H, W]: 0 is ground, every other value one region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about the data that a person should know. where: a file, or a place in one.  fatal: nothing can be prepared."""
+
+    what: str
+    where: str
+    fatal: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledRegion:
+    """One labelled region as its file has it; it may have holes and several parts.
+
+    label: the class's name, or its number from 0.  x_px, y_px: where mask begins in the image.  mask: bool [h, w].
+    """
+
+    label: str | int
+    x_px: int
+    y_px: int
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageLabels:
+    """All that a label file holds about one image."""
+
+    regions: tuple[LabelledRegion, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def covered(self, width_px: int, height_px: int) -> Mask:
+        """bool [height_px, width_px]: all labelled pixels."""
+        canvas = np.zeros((height_px, width_px), np.bool_)
+        for one in self.regions:
+            rows, columns = one.mask.shape
+            canvas[one.y_px : one.y_px + rows, one.x_px : one.x_px + columns] |= one.mask
+        return canvas
