@@ -46,7 +46,8 @@ class Channel(Protocol):
 
     A format inherits from this and writes what differs: all but `name` and `on_verdict` has an answer here.
     The methods are called in the thread of the connection, and only there; `on_verdict` in the one that stores verdicts.
-    An exception is logged and costs what was asked for.
+    An exception is logged and costs what was asked for: where `waits` fails nothing waits, and what `on_send` fails on is
+    sent as it was. The status tells it too, but for `on_verdict`.
 
     name: short, lower case; stands in the journal beside each message, in the log and in the MQTT client id.
     """
