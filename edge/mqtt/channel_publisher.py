@@ -29,7 +29,8 @@ class ChannelPublisher(StandingConnection):
 
     What is said at each connect: first what the channel announces, then its rows, in order. At a clean end its last will
     is published before we disconnect, because the broker then forgets it.
-    A channel that raises costs what it was asked for, and nothing else: it is logged, and told to `on_trouble`.
+    A channel that raises costs what it was asked for, and nothing else: it is logged, and told to `on_trouble`. Where
+    `waits` raises, nothing waits; where `on_send` raises, the message is sent as it was.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class ChannelPublisher(StandingConnection):
 
     def _report_trouble(self) -> None:
         """In this publisher's thread. A defect is told before a lost connection, which may end by itself."""
-        wrong = next(iter(self._defects.values()), self.last_error)
-        trouble = None if wrong is None else f"channel {self._name}: {wrong}"
+        wrong = [*list(self._defects.values())[:1], *filter(None, [self.last_error])]
+        trouble = f"channel {self._name}: {'; '.join(wrong)}" if wrong else None
         if trouble != self._trouble:
             self._trouble = trouble
             self._on_trouble(trouble)
@@ -112,6 +113,16 @@ class _ChannelContent:
     def payload(self, row: Outgoing) -> bytes | Absent:
         return row.payload or b""
 
+    def waits(self) -> bool:
+        return self._asked("waits", lambda: bool(self._channel.waits()), False)
+
+    def on_send(self, publication: Publication) -> Publication:
+        try:
+            _checked(publication)
+        except ValueError:
+            return publication  # a row that is buried next: the channel must not count it
+        return self._asked("on_send", lambda: _checked(self._channel.on_send(publication)), publication)
+
     def acknowledged(self, item: Transient) -> None:
         pass
 
@@ -141,9 +152,11 @@ class _ChannelContent:
         try:
             answer = ask()
         except Exception as error:  # another's code: it may cost the channel what was asked for, and nothing else
-            log.exception("channel %s: %s failed", self.channel, method)
-            self.defects[method] = f"{method} failed: {error!r}"
-            self._on_defect()
+            defect = f"{method} failed: {error!r}"
+            if self.defects.get(method) != defect:  # what is asked for each row fills no log
+                log.exception("channel %s: %s failed", self.channel, method)
+                self.defects[method] = defect
+                self._on_defect()
             return otherwise
         if self.defects.pop(method, None) is not None:
             self._on_defect()
@@ -161,12 +174,14 @@ def client_id(epoch: str, channel: str) -> str:
 
 
 def _checked(message: Publication) -> Publication:
-    """Raises ValueError for what MQTT cannot carry, here where the channel is known that said it."""
+    """Raises ValueError or TypeError for what MQTT cannot carry, here where the channel is known that said it."""
     topic = message.topic
     if not topic or {"+", "#", "\0"} & set(topic) or len(topic.encode()) > LONGEST_TOPIC:
         raise ValueError(f"{topic[:100]!r} is no topic to publish to: 1 to {LONGEST_TOPIC} bytes without +, # and NUL")
     if message.qos not in (0, 1):
         raise ValueError(f"QoS {message.qos} of {topic}: only 0 and 1 are spoken here")
+    if not isinstance(message.payload, bytes | bytearray):
+        raise TypeError(f"the payload of {topic} is {type(message.payload).__name__}: bytes are sent")
     return message
 
 

@@ -63,7 +63,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """What was sent as `mid` was taken or refused. reason: MQTT 5's code, 0 under 3.1.1."""
+    """What was sent as `mid` was taken or refused. reason: MQTT 5's code, 0 under 3.1.1.
+
+    Of what was sent with QoS 0 it says no more than that all of it was written to the network.
+    """
 
     mid: int
     reason: int
@@ -186,12 +189,14 @@ class Connection:
     def pump(self, wake: socket.socket, timeout_s: float) -> list[Event]:
         """Wait for the network, `wake` or the timeout; do what is to be done; return what happened."""
         peer = self._client.socket()
-        if peer is not None and not self._events:
+        if peer is not None:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._client.want_write() else 0)
             pending = isinstance(peer, ssl.SSLSocket) and peer.pending() > 0
+            # Messages of QoS 0 are `Acknowledged` at once: who sends many of them must go on reading what comes.
+            at_once = pending or bool(self._events)
             self._watch(peer, wanted)
             self._watch(wake, selectors.EVENT_READ)
-            ready = {key.fileobj: what for key, what in self._selector.select(0 if pending else timeout_s)}
+            ready = {key.fileobj: what for key, what in self._selector.select(0 if at_once else timeout_s)}
             if pending or ready.get(peer, 0) & selectors.EVENT_READ:
                 self._read()
             if ready.get(peer, 0) & selectors.EVENT_WRITE:

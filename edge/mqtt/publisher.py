@@ -156,6 +156,12 @@ class _Contract:
             log.warning("picture %s of seq %d is gone (%s): it is not sent", row.picture, row.seq, error.strerror)
             return Absent.FOR_GOOD
 
+    def waits(self) -> bool:
+        return False
+
+    def on_send(self, publication: Publication) -> Publication:
+        return publication
+
     def acknowledged(self, item: Transient) -> None:
         if item.what == "summary":
             self._journal.outbox.summary_sent(item.seq)

@@ -1,6 +1,8 @@
 """One connection, what is to be said on it and the outbox in; rows that the broker has acknowledged, or buried ones, out.
 
 A row leaves the outbox when the broker's PUBACK has come. After a lost connection all others are sent again, in order.
+A row that its channel sends with QoS 0 gets no PUBACK: it leaves once it is written to the network whole. A connection that
+is lost right after may take it along, and it is not sent again. A kill before the journal knows of it sends it twice.
 
 What a broker refuses for good becomes a dead letter, in one of three ways:
 
@@ -117,6 +119,14 @@ class Content(Protocol):
         """What is sent for a row. One that is absent so far comes with a wake-up; one that is absent for good is passed."""
         ...
 
+    def waits(self) -> bool:
+        """Whether rows stay in the outbox for now; asked before each, and at every round."""
+        ...
+
+    def on_send(self, publication: Publication) -> Publication:
+        """The last look at each message, in the order of the connection. Not called for what `closing` gives."""
+        ...
+
     def acknowledged(self, item: Transient) -> None:
         """The broker has it."""
         ...
@@ -143,7 +153,8 @@ class Memory:
     """What outlives a connection. It belongs to the publisher's thread.
 
     backoff: between connections.
-    unrecorded: ids that the broker acknowledged and the journal does not know of yet.
+    unrecorded: ids of rows that need not be sent again, which the journal does not know yet: acknowledged, written out
+        with QoS 0, or without a picture for good. They are kept here so that no later connection sends them.
     keepalive_s: what we offer at the next connect.
     one_by_one_to: up to this id rows are sent singly, because some of them were in flight when a connection was lost.
     possible_poison: the row that was alone in flight when the last connection was lost, and why it was lost. The next
@@ -252,15 +263,16 @@ class Session:
             self._transients.extend(item for item in self._content.latest() if item not in waiting)
         if not self._connection.busy:
             for message in self._content.periodic():
-                self._connection.publish(message)
+                self._connection.publish(self._content.on_send(message))
 
     def _send_transient(self, item: Transient) -> None:
-        if self._too_large(item.message.topic, item.message.payload):
+        message = self._last_look(item.message)
+        if message is None:
             self._refused(item, "it is larger than the broker takes")
             return
-        self._first_topic = self._first_topic or item.message.topic
-        mid = self._connection.publish(item.message, correlation=item.correlation)
-        if item.message.qos:
+        self._first_topic = self._first_topic or message.topic
+        mid = self._connection.publish(message, correlation=item.correlation)
+        if message.qos:
             self._mark_sent(mid, item)
 
     def _next_row(self) -> Outgoing | None:
@@ -274,7 +286,7 @@ class Session:
             self._look = len(found) == WINDOW + len(taken)
             if not found:
                 self._memory.one_by_one_to = 0
-        return self._rows.popleft() if self._rows else None
+        return None if not self._rows or self._content.waits() else self._rows.popleft()
 
     def _send_row(self, row: Outgoing) -> None:
         payload = self._content.payload(row)
@@ -283,21 +295,28 @@ class Session:
         if payload is Absent.FOR_GOOD:
             self._memory.unrecorded.append(row.id)
             return
-        topic = self._content.topic(row)
-        if self._too_large(topic, payload):
+        message = self._last_look(Publication(self._content.topic(row), payload, retain=row.retain))
+        if message is None:
             self._bury(row, f"{len(payload)} bytes are more than the broker takes")
             return
         try:
-            mid = self._connection.publish(Publication(topic, payload, retain=row.retain))
+            mid = self._connection.publish(message)
         except ValueError as error:
             self._bury(row, f"MQTT has no such message: {error}")
         else:
-            self._mark_sent(mid, row)
+            self._mark_sent(mid, row)  # with QoS 0 too: `Acknowledged` comes when it is written
 
-    def _too_large(self, topic: str, payload: bytes) -> bool:
+    def _last_look(self, message: Publication) -> Publication | None:
+        """`message` as it is sent; None when the broker does not take it, which `on_send` need not count then."""
+        if self._too_large(message):
+            return None
+        message = self._content.on_send(message)
+        return None if self._too_large(message) else message
+
+    def _too_large(self, message: Publication) -> bool:
         assert self._limits is not None
         # Fixed header 5, topic 2 + n, packet id 2, properties 1 (MQTT 5.0, 3.3); responses have a few bytes more.
-        return len(payload) + len(topic.encode()) + 10 > self._limits.largest_packet
+        return len(message.payload) + len(message.topic.encode()) + 10 > self._limits.largest_packet
 
     def _mark_sent(self, mid: int, item: Outgoing | Transient) -> None:
         if not self._sent:
@@ -378,9 +397,9 @@ class Session:
 
     def _bury(self, row: Outgoing, reason: str) -> None:
         """Make a dead letter of a row; what takes its place may be refused too."""
-        tombstone = self._content.bury(row, reason)
+        self._outbox.bury(row.id, reason, self._content.bury(row, reason))
+        # After it is one: what shows the error counts the dead letters, in another thread perhaps.
         self._connectivity.report(error=f"seq {row.seq} ({row.topic}, {row.verdict_id}) is a dead letter: {reason}")
-        self._outbox.bury(row.id, reason, tombstone)
         self._start_over()
 
     def _start_over(self) -> None:
@@ -410,7 +429,7 @@ class Session:
             log.warning("a message on %s is dropped: more than %d answers are waiting", received.topic, MOST_ANSWERS)
             return
         self._transients.extend(self._content.on_message(received))
-        self._look = True  # a replay, for one, puts rows back
+        self._look = True  # a replay, for one, puts rows back, and a channel may wait no longer
 
     # Leaving
 

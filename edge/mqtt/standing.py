@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from datetime import datetime
 
 from edge.config import MqttSettings
@@ -57,9 +58,17 @@ class StandingConnection:
 
     def stop(self, timeout_s: float = 5.0) -> bool:
         """Wait for what is in flight, say goodbye, disconnect; True when all that was done within the time."""
+        self.begin_stop(timeout_s)
+        return self.stopped()
+
+    def begin_stop(self, timeout_s: float) -> None:
+        """Have all that done within the time and return at once, so that several connections end side by side."""
         self._signals.stop(timeout_s)
+
+    def stopped(self) -> bool:
+        """Wait for the end of what `begin_stop` began; False when its time is over before."""
         if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+            self._thread.join(max(0.0, self._signals.give_up_at - time.monotonic()))
         if self._thread.is_alive():
             return False
         self._signals.close()

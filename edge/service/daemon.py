@@ -43,6 +43,7 @@ from edge.service.scanner import SILENT_S, Scanner
 from edge.service.shared import Shared
 from edge.service.upkeep import Upkeep
 from edge.service.worker import Worker, printable
+from edge.wire.channel import Channel
 from edge.wire.table import CHANNELS
 
 log = logging.getLogger(__name__)
@@ -99,17 +100,6 @@ class Daemon:
         self._shared = shared = Shared(
             wake_publishers=self._wake_publishers, status_changed=lambda: self._publisher.refresh_status()
         )
-        channels = tuple(row.open(settings) for row in CHANNELS if row.wanted(settings))
-        workers: tuple[Worker, ...] = (
-            Scanner(settings, journal, shared),
-            Decoder(settings, journal, shared),
-            Inspector(settings, journal, shared),
-            Recorder(settings, journal, shared, channels),
-            Upkeep(settings, journal, shared),
-        )
-        self._threads = [
-            threading.Thread(target=run_guarded, args=(worker,), name=worker.name, daemon=True) for worker in workers
-        ]
         reports = Reports(settings, journal, shared)
         self._publisher = Publisher(
             settings.mqtt,
@@ -121,18 +111,20 @@ class Daemon:
             on_command=Commands(settings, journal, shared).carry_out,
             being_drawn=shared.being_drawn.__contains__,
         )
-        further = (
-            ChannelPublisher(
-                settings.mqtt,
-                channel,
-                journal.outbox,
-                epoch=journal.epoch,
-                on_trouble=partial(shared.status.report, f"channel {channel.name}"),
-            )
-            for channel in channels
+        further, broken = open_channels(settings, journal, shared)
+        self._publishers: tuple[StandingConnection, ...] = (self._publisher, *(publisher for _, publisher in further))
+        channels = tuple(channel for channel, _ in further)
+        self._channels = frozenset((*(channel.name for channel in channels), *broken))
+        workers: tuple[Worker, ...] = (
+            Scanner(settings, journal, shared),
+            Decoder(settings, journal, shared),
+            Inspector(settings, journal, shared),
+            Recorder(settings, journal, shared, channels),
+            Upkeep(settings, journal, shared),
         )
-        self._channels = frozenset(channel.name for channel in channels)
-        self._publishers: tuple[StandingConnection, ...] = (self._publisher, *further)
+        self._threads = [
+            threading.Thread(target=run_guarded, args=(worker,), name=worker.name, daemon=True) for worker in workers
+        ]
 
     def start(self) -> None:
         """Take up what an earlier life left and start every thread; `ready` once the models are loaded."""
@@ -176,8 +168,10 @@ class Daemon:
                 self._journal.ledger.release(path)
             except (StateError, ValueError, KeyError) as error:
                 log.debug("%s is not given back: %s", printable(path), error)
-        left = [publisher.stop(max(0.5, deadline - time.monotonic())) for publisher in self._publishers]
-        return all(left) and ended
+        for publisher in self._publishers:
+            publisher.begin_stop(max(0.5, deadline - time.monotonic()))
+        stopped = [publisher.stopped() for publisher in self._publishers]  # a list: each is waited for
+        return all(stopped) and ended
 
     def alive(self) -> bool:
         """Whether every thread is there and has moved lately; a folder that hangs is reported, and no reason to restart."""
@@ -191,6 +185,33 @@ class Daemon:
     def _wake_publishers(self) -> None:
         for publisher in self._publishers:
             publisher.wake()
+
+
+def open_channels(
+    settings: Settings, journal: Journal, shared: Shared
+) -> tuple[list[tuple[Channel, ChannelPublisher]], list[str]]:
+    """The channels that the settings want, each with its publisher, and the names of those that cannot be opened.
+
+    Those are logged and in the status. Nothing is said on them in this life of the daemon; what waits for them is kept.
+    """
+    opened: list[tuple[Channel, ChannelPublisher]] = []
+    broken: list[str] = []
+    for row in CHANNELS:
+        report = partial(shared.status.report, f"channel {row.name}")
+        try:
+            if not row.wanted(settings):
+                continue
+            channel = row.open(settings)
+            if channel.name != row.name:  # what waits in the journal has the channel's name, the table the row's
+                raise ValueError(f"its row opens a channel named {channel.name!r}")
+            publisher = ChannelPublisher(settings.mqtt, channel, journal.outbox, epoch=journal.epoch, on_trouble=report)
+        except Exception as error:  # a defect in one wire format must stop neither inspecting nor the others
+            log.exception("channel %s cannot be opened", row.name)
+            report(f"channel {row.name} cannot be opened: {error!r}")
+            broken.append(row.name)
+        else:
+            opened.append((channel, publisher))
+    return opened, broken
 
 
 def run_guarded(worker: Worker) -> None:

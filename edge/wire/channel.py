@@ -18,7 +18,8 @@ from edge.records import Failure, Inspection
 class Publication:
     """One MQTT message as the broker gets it.
 
-    topic: the whole topic.  qos: 0 or 1; what is sent with 0 is never sent again.  retain: the broker keeps the last one.
+    topic: the whole topic.  retain: the broker keeps the last one.
+    qos: 0 or 1. What is sent with 0 is never sent again: it may be lost with its connection.
     """
 
     topic: str
@@ -45,7 +46,8 @@ class Channel(Protocol):
 
     A format inherits from this and writes what differs: all but `name` and `on_verdict` has an answer here.
     The methods are called in the thread of the connection, and only there; `on_verdict` in the one that stores verdicts.
-    An exception is logged and costs what was asked for.
+    An exception is logged and costs what was asked for: where `waits` fails nothing waits, and what `on_send` fails on is
+    sent as it was. The status tells it too, but for `on_verdict`.
 
     name: short, lower case; stands in the journal beside each message, in the log and in the MQTT client id.
     """
@@ -90,6 +92,7 @@ class Channel(Protocol):
         """`publication` as it is sent: the last look at each message, in the very order of the connection.
 
         For a format that counts its messages, or sends its verdicts with QoS 0. Called for all but the will, once each
-        time that the message is handed to the broker: a message that is sent again is seen again.
+        time that the message is handed to the broker: a message that is sent again is seen again. A verdict's message
+        that is made QoS 0 here is done with as soon as it is written to the network.
         """
         return publication

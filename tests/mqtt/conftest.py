@@ -10,8 +10,10 @@ import pytest
 
 from edge.config import MqttSettings
 from edge.journal import Journal
+from edge.mqtt.channel_publisher import ChannelPublisher
 from edge.mqtt.publisher import Publisher, StatusText
 from tests.fakes.brokers import Mosquitto
+from tests.mqtt.channels import EPOCH, Open, RowsInMemory
 from tests.mqtt.making import DEVICE, PREFIX, Publish
 
 
@@ -43,6 +45,30 @@ def publish(journal: Journal) -> Iterator[Publish]:
             health=lambda: b'{"schema":"edge.health/1"}',
             on_command=on_command,
             being_drawn=being_drawn,
+            shortest_wait_s=0.05,
+            longest_wait_s=0.2,
+        )
+        publisher.start()
+        started.append(publisher)
+        return publisher
+
+    yield start
+    for publisher in started:
+        publisher.stop(5.0)
+
+
+@pytest.fixture
+def open_channel() -> Iterator[Open]:
+    """Starts publishers of channels that end with the test."""
+    started: list[ChannelPublisher] = []
+
+    def start(port: int, channel: Any, outbox: Any = None, on_trouble: Any = None, protocol: int = 5) -> ChannelPublisher:
+        publisher = ChannelPublisher(
+            MqttSettings(host="127.0.0.1", port=port, protocol=protocol),
+            channel,
+            outbox or RowsInMemory(channel.name),
+            epoch=EPOCH,
+            on_trouble=on_trouble or (lambda _: None),
             shortest_wait_s=0.05,
             longest_wait_s=0.2,
         )

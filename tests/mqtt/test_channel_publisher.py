@@ -6,131 +6,25 @@ import logging
 import signal
 import subprocess
 import sys
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.config import MqttSettings
-from edge.journal import Journal, Message, Outgoing
+from edge.errors import StateFullError
+from edge.journal import Journal
 from edge.mqtt import channel_publisher
-from edge.mqtt.channel_publisher import ChannelPublisher
 from edge.mqtt.publisher import StatusText
 from edge.mqtt.publisher import client_id as contract_client_id
-from edge.wire.channel import Numbered, Publication
+from edge.wire.channel import Publication
 from tests import ROOT
 from tests.fakes.brokers import Listener, Mosquitto, Proxy, eventually, needs_mosquitto
+from tests.mqtt.channels import EPOCH, Discovery, Open, RowsInMemory, Silent
 from tests.mqtt.making import Publish, conclude, drained
 
 pytestmark = [pytest.mark.broker, needs_mosquitto]
-
-EPOCH = "11111111-2222-3333-4444-555555555555"
-
-
-class Discovery:
-    """A channel as home automation wants it: retained, outside the prefix, with a will of its own."""
-
-    name = "discovery"
-
-    def will(self) -> Publication | None:
-        return Publication("homes/sem-01/availability", b"offline", retain=True)
-
-    def announce(self) -> Sequence[Publication]:
-        config = Publication("homes/sem-01/config", b"{}", retain=True)
-        return (config, Publication("homes/sem-01/availability", b"online", retain=True))
-
-    def on_verdict(self, numbered: Numbered) -> Sequence[Publication]:
-        return ()
-
-    def subscriptions(self) -> Sequence[str]:
-        return ("homes/status",)
-
-    def on_message(self, topic: str, payload: bytes) -> Sequence[Publication]:
-        return (Publication("homes/answer", topic.encode() + b" " + payload, qos=0),)
-
-
-class Silent(Discovery):
-    """A channel that says nothing but its rows."""
-
-    name = "silent"
-
-    def will(self) -> Publication | None:
-        return None
-
-    def announce(self) -> Sequence[Publication]:
-        return ()
-
-    def subscriptions(self) -> Sequence[str]:
-        return ()
-
-
-class RowsInMemory:
-    """The outbox as a session uses it, for rows of channels. Filled by the test, emptied by the publisher's thread."""
-
-    def __init__(self, channel: str) -> None:
-        self._channel = channel
-        self._lock = threading.Lock()
-        self._rows: dict[int, Outgoing] = {}
-        self._newest = 0
-        self._lost: Counter[int] = Counter()
-        self.buried: list[tuple[int, str, Message | None]] = []
-
-    def add(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        with self._lock:
-            self._newest += 1
-            row = self._newest
-            self._rows[row] = Outgoing(row, row, "v", "channel", topic, payload, None, 0, EPOCH, self._channel, retain)
-
-    def empty(self) -> bool:
-        return not self._rows
-
-    def unsent(self, limit: int = 100, channel: str = "") -> list[Outgoing]:
-        with self._lock:
-            return [row for row in self._rows.values() if row.channel == channel][:limit]
-
-    def acknowledge(self, ids: Iterable[int]) -> None:
-        with self._lock:
-            for row in ids:
-                self._rows.pop(row, None)
-
-    def count_lost_connection(self, row: int) -> int:
-        self._lost[row] += 1
-        return self._lost[row]
-
-    def bury(self, row: int, reason: str, tombstone: Message | None) -> None:
-        with self._lock:
-            del self._rows[row]
-            self.buried.append((row, reason, tombstone))
-
-
-Open = Callable[..., ChannelPublisher]
-
-
-@pytest.fixture
-def open_channel() -> Iterator[Open]:
-    """Starts publishers of channels that end with the test."""
-    started: list[ChannelPublisher] = []
-
-    def start(port: int, channel: Any, outbox: Any = None, on_trouble: Any = None, protocol: int = 5) -> ChannelPublisher:
-        publisher = ChannelPublisher(
-            MqttSettings(host="127.0.0.1", port=port, protocol=protocol),
-            channel,
-            outbox or RowsInMemory(channel.name),
-            epoch=EPOCH,
-            on_trouble=on_trouble or (lambda _: None),
-            shortest_wait_s=0.05,
-            longest_wait_s=0.2,
-        )
-        publisher.start()
-        started.append(publisher)
-        return publisher
-
-    yield start
-    for publisher in started:
-        publisher.stop(5.0)
 
 
 def payloads(listener: Listener, topic: str) -> list[bytes]:
@@ -167,7 +61,7 @@ CHANNEL_PROCESS = """
 import sys, time
 from edge.config import MqttSettings
 from edge.mqtt.channel_publisher import ChannelPublisher
-from tests.mqtt.test_channel_publisher import Discovery, RowsInMemory
+from tests.mqtt.channels import Discovery, RowsInMemory
 
 settings, channel = MqttSettings(host="127.0.0.1", port=int(sys.argv[1])), Discovery()
 ChannelPublisher(settings, channel, RowsInMemory("discovery"), epoch="e").start()
@@ -289,10 +183,136 @@ def test_a_poison_message_of_a_silent_channel_is_buried(tmp_path: Path, open_cha
         assert [row for row, _, _ in rows.buried] == [2]
 
 
+def test_a_dead_letter_is_one_when_it_is_told(broker: Mosquitto, open_channel: Open) -> None:
+    rows, buried = RowsInMemory("silent"), list[int]()
+    rows.add("a/#", b"1")
+
+    def on_trouble(trouble: str | None) -> None:
+        if "is a dead letter" in (trouble or ""):
+            buried.append(len(rows.buried))
+
+    open_channel(broker.port, Silent(), rows, on_trouble)
+    eventually(lambda: buried)
+    assert buried == [1]
+
+
+# -------------------------------------------------------------------------------------------------- waits, and is looked at
+
+
+class Counting(Discovery):
+    """Numbers its messages from 0 at each connection, and sends them with QoS 0."""
+
+    def will(self) -> Publication | None:
+        self.count = 0
+        return super().will()
+
+    def on_send(self, publication: Publication) -> Publication:
+        self.count += 1
+        return replace(publication, payload=publication.payload + b" %d" % (self.count - 1), qos=0)
+
+
+class Hosted(Counting):
+    """Has nothing to say to nobody: rows wait until the host is there."""
+
+    host_online = False
+
+    def waits(self) -> bool:
+        return not self.host_online
+
+    def on_message(self, topic: str, payload: bytes) -> Sequence[Publication]:
+        self.host_online = payload == b"online"
+        return (Publication("homes/answer", b"host " + payload),)
+
+
+def said(listener: Listener) -> list[str]:
+    """All that was heard beside the host's own words."""
+    heard = [message for message in list(listener.heard) if message.topic != "homes/status"]
+    return [f"{message.topic.rpartition('/')[2]} {message.payload.decode()}" for message in heard]
+
+
+@pytest.mark.parametrize("protocol", [5, 311])
+def test_every_message_but_the_will_is_looked_at_in_the_order_of_the_connection(
+    protocol: int, broker: Mosquitto, open_channel: Open
+) -> None:
+    rows = RowsInMemory("discovery")
+    for n in "abc":
+        rows.add("homes/row", n.encode())
+    with Listener(broker.port) as dashboard:
+        publisher = open_channel(broker.port, Counting(), rows, protocol=protocol)
+        eventually(rows.empty)
+        dashboard.say("homes/status", b"?")
+        eventually(lambda: len(said(dashboard)) == 6)
+        publisher.stop(5.0)
+        expected = ["config {} 0", "availability online 1", "row a 2", "row b 3", "row c 4", "answer homes/status ? 5"]
+        eventually(lambda: said(dashboard) == [*expected, "availability offline"])
+
+
+def test_rows_wait_while_the_channel_wants_it_and_announcements_and_answers_do_not(
+    broker: Mosquitto, open_channel: Open
+) -> None:
+    rows = RowsInMemory("discovery")
+    rows.add("homes/row", b"a")
+    expected = ["config {} 0", "availability online 1", "answer host offline 2"]
+    with Listener(broker.port) as dashboard:
+        publisher = open_channel(broker.port, Hosted(), rows)
+        eventually(lambda: len(said(dashboard)) == 2)
+        dashboard.say("homes/status", b"offline")
+        rows.add("homes/row", b"b")
+        publisher.wake()
+        eventually(lambda: said(dashboard) == expected)
+        dashboard.say("homes/status", b"online")
+        expected += ["answer host online 3", "row a 4", "row b 5"]
+        eventually(lambda: said(dashboard) == expected)
+        eventually(rows.empty)
+        dashboard.say("homes/status", b"offline")
+        eventually(lambda: "answer host offline 6" in said(dashboard))
+        rows.add("homes/row", b"c")
+        publisher.wake()
+        dashboard.say("homes/status", b"offline")
+        eventually(lambda: said(dashboard) == [*expected, "answer host offline 6", "answer host offline 7"])
+        assert not rows.empty()
+
+
+def test_a_row_of_qos_0_is_never_sent_again_though_the_journal_cannot_be_written(broker: Mosquitto, open_channel: Open) -> None:
+    class Full(RowsInMemory):
+        full = True
+
+        def acknowledge(self, ids: Iterable[int]) -> None:
+            if self.full:
+                raise StateFullError("the disk is full")
+            super().acknowledge(ids)
+
+    rows = Full("discovery")
+    rows.add("homes/row", b"a")
+    with Listener(broker.port) as dashboard, Proxy(broker.port) as proxy:
+        publisher = open_channel(proxy.port, Counting(), rows)
+        eventually(lambda: "row a 2" in said(dashboard))
+        eventually(lambda: publisher.last_error == "the disk is full")
+        proxy.cut()
+        eventually(lambda: said(dashboard).count("availability online 1") == 2)
+        rows.full = False
+        rows.add("homes/row", b"b")
+        publisher.wake()
+        eventually(rows.empty)
+        eventually(lambda: "row b 2" in said(dashboard))
+        assert [line for line in said(dashboard) if line.startswith("row")] == ["row a 2", "row b 2"]
+
+
+def test_a_row_of_qos_0_that_no_connection_takes_whole_is_buried(tmp_path: Path, open_channel: Open) -> None:
+    rows = RowsInMemory("discovery")
+    for payload in (b"a", bytes(30_000_000), b"c"):
+        rows.add("homes/row", payload)
+    with Mosquitto(tmp_path / "strict", "max_packet_size 10000") as strict, Listener(strict.port) as dashboard:
+        open_channel(strict.port, Counting(), rows, protocol=311)
+        eventually(rows.empty)
+        eventually(lambda: [line for line in said(dashboard) if line.startswith("row")] == ["row a 2", "row c 2"])
+        assert [row for row, _, _ in rows.buried] == [2]
+
+
 # ------------------------------------------------------------------------------------------------------------- defective
 
 
-@pytest.mark.parametrize("method", ["will", "announce", "subscriptions", "on_message"])
+@pytest.mark.parametrize("method", ["will", "announce", "subscriptions", "on_message", "waits", "on_send"])
 def test_a_defect_is_logged_and_told_and_stops_neither_the_channel_nor_the_contract(
     method: str,
     journal: Journal,
@@ -317,10 +337,13 @@ def test_a_defect_is_logged_and_told_and_stops_neither_the_channel_nor_the_contr
         publisher.refresh_status()
 
     with caplog.at_level(logging.ERROR), Listener(broker.port) as dashboard:
-        open_channel(broker.port, channel, rows, on_trouble)
+        publisher_of_channel = open_channel(broker.port, channel, rows, on_trouble)
         if method == "on_message":
             eventually(lambda: dashboard.on("/availability"))
             dashboard.say("homes/status", b"")
+        if method == "waits":
+            rows.add("a/c", b"0")
+            publisher_of_channel.wake()
         told = f"channel discovery: {method} failed: KeyError('a defect')"
         eventually(lambda: [m for m in dashboard.on("sem-01/status") if m.body["reasons"] == [told]])
         rows.add("a/b", b"1")
@@ -331,6 +354,39 @@ def test_a_defect_is_logged_and_told_and_stops_neither_the_channel_nor_the_contr
         assert publisher.connected
         assert troubles[-1] == told
     assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["waits", "on_send"])
+def test_a_defect_in_what_is_asked_for_each_row_is_logged_once_and_holds_up_no_row(
+    method: str, broker: Mosquitto, open_channel: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("a defect")
+
+    channel, rows = Silent(), RowsInMemory("silent")
+    setattr(channel, method, broken)
+    for n in range(5):
+        rows.add("a/b", str(n).encode())
+    with caplog.at_level(logging.ERROR), Listener(broker.port) as dashboard:
+        open_channel(broker.port, channel, rows)
+        eventually(lambda: payloads(dashboard, "a/b") == [b"0", b"1", b"2", b"3", b"4"])
+        eventually(rows.empty)
+    assert caplog.text.count("Traceback") == 1
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [None, Publication("a/b", b"2", qos=2), Publication("a/+", b"2"), Publication("a/b", "2")],  # type: ignore[arg-type]
+)
+def test_a_message_that_on_send_makes_impossible_is_sent_as_it_was(seen: Any, broker: Mosquitto, open_channel: Open) -> None:
+    channel, rows, troubles = Silent(), RowsInMemory("silent"), list[str | None]()
+    channel.on_send = lambda _: seen  # type: ignore[method-assign]
+    rows.add("a/b", b"1")
+    with Listener(broker.port) as dashboard:
+        open_channel(broker.port, channel, rows, troubles.append)
+        eventually(lambda: payloads(dashboard, "a/b") == [b"1"])
+        eventually(rows.empty)
+    assert "on_send failed" in (troubles[-1] or "")
 
 
 def test_a_defect_that_is_over_is_told_no_more(broker: Mosquitto, open_channel: Open) -> None:

@@ -11,7 +11,9 @@ import pytest
 from edge.config import MqttSettings
 from edge.errors import BrokerError
 from edge.journal import Journal
-from edge.mqtt.connection import probe
+from edge.mqtt.connection import KEEPALIVE_S, Accepted, Connection, Event, Received, probe
+from edge.mqtt.threads import ThreadSignals
+from edge.wire.channel import Publication
 from tests.fakes.brokers import Listener, Mosquitto, eventually, free_port, needs_mosquitto, silent_server
 from tests.mqtt.making import PREFIX, Publish, conclude, drained
 
@@ -54,6 +56,26 @@ def test_a_probe_tells_why_a_broker_does_not_take_us(tmp_path: Path) -> None:
                 probe(MqttSettings(host="127.0.0.1", port=closed.port, protocol=protocol), PREFIX)
     with pytest.raises(BrokerError, match="cannot reach"):
         probe(MqttSettings(host="127.0.0.1", port=free_port()), PREFIX)
+
+
+def test_who_sends_with_qos_0_all_the_time_hears_what_comes(broker: Mosquitto) -> None:
+    connection = Connection(MqttSettings(host="127.0.0.1", port=broker.port), "busy", None, KEEPALIVE_S)
+    signals, happened = ThreadSignals(), list[Event]()
+
+    def sent_and_heard() -> bool:
+        connection.publish(Publication("busy/0", b"", qos=0))
+        happened.extend(connection.pump(signals.receiver, 1.0))
+        return any(isinstance(event, Received) for event in happened)
+
+    try:
+        while not any(isinstance(event, Accepted) for event in happened):
+            happened.extend(connection.pump(signals.receiver, 1.0))
+        connection.subscribe("busy/1")
+        connection.publish(Publication("busy/1", b""))
+        eventually(sent_and_heard)
+    finally:
+        connection.close()
+        signals.close()
 
 
 def tls_broker(folder: Path) -> tuple[Mosquitto, dict[str, Any]]:

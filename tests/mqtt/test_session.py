@@ -216,6 +216,12 @@ class Bare:
     def payload(self, row: Outgoing) -> bytes | Absent:
         return row.payload or b""
 
+    def waits(self) -> bool:
+        return False
+
+    def on_send(self, publication: Publication) -> Publication:
+        return publication
+
     def acknowledged(self, item: Transient) -> None:
         pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from edge.config import MqttSettings
 from edge.journal import Journal
 from edge.mqtt.publisher import Publisher, StatusText
-from tests.fakes.brokers import Listener, Mosquitto, Proxy, eventually, free_port, needs_mosquitto
+from tests.fakes.brokers import FakeBroker, Listener, Mosquitto, Proxy, eventually, free_port, needs_mosquitto
 from tests.mqtt.making import DEVICE, PREFIX, Publish, conclude, drained, seqs
 
 pytestmark = [pytest.mark.broker, needs_mosquitto]
@@ -67,6 +68,19 @@ def test_a_half_open_connection_does_not_leave_an_offline_status_behind(broker: 
         eventually(lambda: publisher.connected and publisher.since > since)
         eventually(lambda: "already connected" in broker.log(), what="the broker closes the old connection")
         eventually(lambda: [message.body["state"] for message in dashboard.on("/status")] == ["online", "offline", "online"])
+
+
+def test_connections_that_are_told_to_stop_together_end_together(journal: Journal, publish: Publish) -> None:
+    conclude(journal, "a.tif")
+    with FakeBroker(reasons=[None] * 9) as broker:
+        publishers = [publish(broker.port) for _ in range(3)]
+        eventually(lambda: len(broker.seqs) == 3)  # each waits for an acknowledgement for half of its time
+        began = time.monotonic()
+        for publisher in publishers:
+            publisher.begin_stop(2.0)
+        stopped = [publisher.stopped() for publisher in publishers]
+        assert all(stopped)
+        assert 1.0 <= time.monotonic() - began < 2.0
 
 
 def test_stopping_without_a_broker_is_quick_and_complete(publish: Publish) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ COMMAND = [sys.executable, "-c", "import sys; from edge.commands.cli import daem
 class Service:
     """`edge-daemon` in a process of its own, with a folder, a state and a configuration."""
 
-    def __init__(self, base: Path, port: int, **sections: dict[str, Any]) -> None:
+    def __init__(self, base: Path, port: int, *, command: Sequence[str] = COMMAND, **sections: dict[str, Any]) -> None:
+        """command: what is started, with `--config` behind it.  sections: of the configuration, beside the defaults."""
+        self._command = command
         self.folder, self.state, self.log = base / "export", base / "state", base / "daemon.log"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._config = base / "config.toml"
@@ -59,7 +62,7 @@ class Service:
         """Start it; it is not waited for."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "--config", str(self._config)],
+                [*self._command, "--config", str(self._config)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(environment or {})},

@@ -6,22 +6,22 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from edge.commands.demo import embedded_broker
-from edge.config import Settings
+from edge.config import Settings, parse
 from edge.errors import StateError
 from edge.journal import Journal
 from edge.service.daemon import Daemon, run_guarded
 from edge.service.reports import Reports
 from edge.service.shared import Shared
 from edge.service.worker import Worker
-from edge.wire.channel import Channel
+from edge.wire.channel import Channel, Publication
 from edge.wire.table import ChannelRow
-from tests.fakes.brokers import Listener, Mosquitto, eventually, free_port
+from tests.fakes.brokers import Listener, Mosquitto, Proxy, eventually, free_port
 from tests.sem.making import specimen, tiff
 from tests.service.echo import Echo
 from tests.service.running_daemon import (
@@ -197,6 +197,68 @@ def test_the_channels_that_the_settings_want_are_opened(
     assert opened == ["a", "c"]
     for publisher in made._publishers:
         publisher.stop(0.0)
+
+
+def broken_rows() -> tuple[ChannelRow, ...]:
+    """A format that cannot be asked, one that cannot be opened, one that takes another's name, and a good one."""
+
+    def broken(_: Settings) -> Channel:
+        raise KeyError("a defect")
+
+    return (
+        ChannelRow("unasked", lambda _: bool(1 / 0), lambda _: Echo("unasked")),
+        ChannelRow("unopened", lambda _: True, broken),
+        ChannelRow("impostor", lambda _: True, lambda _: Echo("good")),
+        ChannelRow("good", lambda _: True, lambda _: Echo("good")),
+    )
+
+
+def test_a_channel_that_cannot_be_opened_is_told_and_what_waits_for_it_is_kept(
+    settings: Settings, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge.service.daemon.CHANNELS", broken_rows())
+    made = Daemon(settings, journal)
+    made._shared.status.report("start", None)
+    assert Reports(settings, journal, made._shared).status().reasons == (
+        "channel unasked cannot be opened: ZeroDivisionError('division by zero')",
+        "channel unopened cannot be opened: KeyError('a defect')",
+        "channel impostor cannot be opened: ValueError(\"its row opens a channel named 'good'\")",
+    )
+    assert caplog.text.count("Traceback") == 3
+    assert made._channels == {"unasked", "unopened", "impostor", "good"}
+    assert len(made._publishers) == 2
+    for publisher in made._publishers:
+        publisher.stop(0.0)
+
+
+class Mourned(Echo):
+    """Its last words are acknowledged, or waited for."""
+
+    def announce(self) -> Sequence[Publication]:
+        return (Publication(f"{self.name}/born", b""),)
+
+    def will(self) -> Publication | None:
+        return Publication(f"{self.name}/died", b"")
+
+
+def test_all_connections_are_ended_side_by_side(
+    tmp_path: Path, journal: Journal, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = tuple(ChannelRow(name, lambda _: True, lambda _, name=name: Mourned(name)) for name in "abcd")  # type: ignore[misc]
+    monkeypatch.setattr("edge.service.daemon.CHANNELS", rows)
+    monkeypatch.setattr("edge.service.daemon.STOP_S", 1.0)
+    with Proxy(broker.port, swallow_acknowledgements=True) as proxy, Listener(broker.port) as dashboard:
+        settings = parse({"watch": {"folder": str(tmp_path)}, "mqtt": {"host": "127.0.0.1", "port": proxy.port}}, {})
+        made = Daemon(settings, journal)
+        made._threads = []
+        for publisher in made._publishers:
+            publisher.start()
+        eventually(lambda: len(dashboard.on("/born")) == 4 and dashboard.on("/status"))
+        began = time.monotonic()
+        made.stop()
+        assert time.monotonic() - began < 1.5
+        eventually(lambda: len(dashboard.on("/died")) == 4 and statuses(dashboard)[-1] == "offline")
+        eventually(lambda: all(publisher.stopped() for publisher in made._publishers))
 
 
 def test_a_folder_that_hangs_is_reported(daemon: Daemon, settings: Settings, journal: Journal) -> None:
