@@ -30,6 +30,8 @@ def gpu_check(tmp_path: Path, *arguments: str, **environment: str) -> subprocess
     )
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(2400)  # with torch the rival is measured too: minutes, on a busy machine many
 def test_every_check_runs_on_a_gpu_that_is_only_played(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     ran = gpu_check(

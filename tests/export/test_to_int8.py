@@ -15,7 +15,7 @@ from edge.errors import ConfigError, EdgeError
 from edge.inspection.classify import crop_region, field_of_view, softmax
 from edge.inspection.segment import Segmenter
 from edge.models.card import BUILTIN_FOLDER, load_card
-from edge.samples import sample_micrographs
+from edge.samples import sample_files, sample_micrographs
 from export import to_int8
 from export.cli import main
 
@@ -77,7 +77,7 @@ def test_edge_export_int8_makes_a_copy_that_the_edge_takes(model: Path, capsys: 
     folder.mkdir()
     for path in copy_paths(model):
         path.unlink()
-    samples = [path for path in (BUILTIN_FOLDER.parent / "samples").iterdir() if path.suffix in {".tif", ".png", ".jpg"}]
+    samples = sample_files()
     for number in range(4):
         for path in samples:
             shutil.copy(path, folder / f"{number}{path.name}")
