@@ -37,6 +37,7 @@ class Backend:
     beside: what no extra can install, and where its installation is described.
     precisions: what it runs in, the default first. No two rows share one below float32: auto finds the backend by it.
     artefact: the file that it loads: "onnx", the model itself, or "engine", one that was built from it on this machine.
+    named_only: auto never takes it: for one that is slow, or far away.
     gate: what admits a precision below float32. "parity": the first use, which compares inspections of the shipped
     images with those in float32. "passport": the build, which compared them and wrote the outcome down beside the engine.
     """
@@ -50,6 +51,7 @@ class Backend:
     precisions: tuple[str, ...] = ("float32",)
     artefact: Literal["onnx", "engine"] = "onnx"
     gate: Literal["parity", "passport"] = "parity"
+    named_only: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -166,7 +168,7 @@ def resolve(name: str, precision: str = "float32") -> str:
     auto means one that runs in this precision; `edge.inspection.parity.gated_precision` gives the best that is admitted.
     """
     if name == AUTO:
-        fitting = installed(precision)
+        fitting = [one for one in installed(precision) if not BACKENDS[one].named_only]
         if not fitting:
             cure = BACKENDS["onnxruntime"].cure
             raise ConfigError(f"no inference library that runs in {precision} is installed: {cure}")

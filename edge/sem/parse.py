@@ -116,6 +116,14 @@ def _unpacked(raw: bytes) -> bytes:
         return b""
 
 
+def kilovolts(string: str | None) -> float | None:
+    """A voltage such as "15 kV" or "-15000 V" in kV, positive also where a potential is written; volts without a unit."""
+    value = number(string)
+    if value is None:
+        return None
+    return abs(value) if "kv" in (string or "").lower() else abs(value) / 1000
+
+
 def xml_text(xml: str, *path: str) -> str | None:
     """Text of the first element found by descending through `path`; a pattern, since damaged XML must not cost the rest."""
     for name in path:
@@ -124,6 +132,14 @@ def xml_text(xml: str, *path: str) -> str | None:
             return None
         xml = match.group(1)
     return xml
+
+
+def xml_attribute(xml: str, name: str, *path: str) -> str | None:
+    """Value of an attribute of the first element found by descending through `path`, also in XML that is damaged."""
+    *outer, element = path
+    inside = xml_text(xml, *outer) if outer else xml
+    match = re.search(rf"<{element}(?:\s[^>]*?)?\s{name}\s*=\s*([\"'])(.*?)\1", inside or "", re.DOTALL)
+    return match.group(2) if match else None
 
 
 def moment(string: str | None, formats: Iterable[str]) -> datetime | None:

@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,8 @@ def test_a_machine_without_tensorrt_has_no_engine(without: Without, missing: tup
 @pytest.mark.parametrize("other", ["tensorrt", "tensorrt_rtx"])
 def test_either_tensorrt_will_do(without: Without, other: str) -> None:
     without(other)
-    assert table.installed() == ("tensorrt", "openvino", "onnxruntime")
+    assert table.installed() == tuple(BACKENDS)
+    assert tuple(BACKENDS)[:3] == ("tensorrt", "openvino", "onnxruntime")
 
 
 def test_a_backend_that_is_not_installed_is_refused_by_name(without: Without) -> None:
@@ -127,3 +129,12 @@ def test_reading_the_table_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_auto_never_takes_a_backend_that_is_for_those_who_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = replace(BACKENDS["onnxruntime"], name="shown", named_only=True)
+    monkeypatch.setattr(table, "BACKENDS", {"shown": shown})
+    assert table.installed() == ("shown",)
+    assert table.resolve("shown") == "shown"
+    monkeypatch.setattr(table, "BACKENDS", {"shown": shown, "onnxruntime": BACKENDS["onnxruntime"]})
+    assert table.resolve("auto") == "onnxruntime"

@@ -59,3 +59,30 @@ def test_xml_text_survives_xml_that_is_not_closed() -> None:
 )  # fmt: skip
 def test_a_length_needs_a_unit_and_is_above_zero(string: str | None, unit: str | None, nm: float | None) -> None:
     assert parse.length_nm(string, unit) == (None if nm is None else pytest.approx(nm))
+
+
+@pytest.mark.parametrize(
+    ("said", "kv"),
+    [("15 kV", 15.0), ("-15 kV", 15.0), ("-15000 V", 15.0), ("5000", 5.0), ("0 V", 0.0), ("off", None), (None, None)],
+)
+def test_a_voltage_is_read_with_its_unit(said: str | None, kv: float | None) -> None:
+    assert parse.kilovolts(said) == kv
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        '<Image><PixelSize unit="nm" x="1">25.5</PixelSize></Image>',
+        "<Image><PixelSize x='1'\n unit = 'nm'>25.5",
+        '<Image unit="um"><Pixel unit="mm"/><PixelSize x="1" unit="nm">',
+    ],
+)
+def test_an_attribute_is_read_also_where_the_element_is_cut_off(xml: str) -> None:
+    assert parse.xml_attribute(xml, "unit", "PixelSize") == "nm"
+
+
+def test_an_attribute_of_an_element_inside_another_is_found_by_its_path() -> None:
+    xml = '<A><Size unit="nm">1</Size></A><B><Size unit="um">2</Size></B>'
+    assert parse.xml_attribute(xml, "unit", "B", "Size") == "um"
+    assert parse.xml_attribute(xml, "unit", "C", "Size") is None
+    assert parse.xml_attribute(xml, "scale", "B", "Size") is None

@@ -33,7 +33,7 @@ class Family:
 
 
 FAMILIES: Final = (
-    # Tags that belong to one maker. A dialect in a tag of another's, as Phenom's XML in 34683, stands before its owner.
+    # Tags that belong to one maker. A dialect in a tag of another's stands before its owner.
     Family("thermofisher", thermofisher.recognises, thermofisher.read),
     Family("zeiss", zeiss.recognises, zeiss.read),
     # Sidecars: after the tags, for a file beside the image may be a stranger's, what is inside the image is its own.

@@ -11,7 +11,7 @@ from typing import Final
 from edge.records import Acquisition
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.parse import length_nm, moment, normalize, number, positive, words
+from edge.sem.parse import kilovolts, length_nm, moment, normalize, positive, words
 
 TAG: Final = 34118
 VENDOR: Final = "Zeiss"
@@ -40,7 +40,7 @@ def read(evidence: Evidence) -> Metadata:
     if pixel_nm is None:
         pixel_nm, warning = _without_image_pixel_size(head, values, evidence.width)
         warnings += [warning] if warning else []
-    kv = _kv(values.get("AP_ACTUALKV") or values.get("AP_MANUALKV") or values.get("EHT"))
+    kv = kilovolts(values.get("AP_ACTUALKV") or values.get("AP_MANUALKV") or values.get("EHT"))
     stamp = f"{values.get('AP_DATE', '')} {values.get('AP_TIME', '')}"
     distance_nm = length_nm(values.get("AP_WD"))
     return Metadata(
@@ -117,13 +117,6 @@ def _close(one: float, other: float) -> bool:
 def _stored_width(values: dict[str, str]) -> int | None:
     match = re.match(r"(\d+)\s*\*\s*(\d+)", values.get("DP_IMAGE_STORE", ""))
     return int(match.group(1)) if match else None
-
-
-def _kv(string: str | None) -> float | None:
-    value = number(string)
-    if value is None:
-        return None
-    return abs(value) if "kv" in (string or "").lower() else abs(value) / 1000
 
 
 def _magnification(string: str | None) -> float | None:
