@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import Any
 
 from edge.backends.tensorrt.passport import Gpu, Library
+from export import tensorrt_cli
 
 LIBRARY = Library(name="tensorrt", version="10.3.0")
 
@@ -35,3 +37,14 @@ CONVOLUTION = "/body.0/conv/Conv + PWN(/body.0/act/Sigmoid, /body.0/act/Mul)"
 
 def report(*layers: Any) -> str:
     return json.dumps({"Layers": list(layers), "Bindings": ["image", "boxes"]})
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def command(*arguments: str) -> int:
+    """The status of `edge-export tensorrt` with these arguments."""
+    parser = argparse.ArgumentParser()
+    tensorrt_cli.add_parser(parser.add_subparsers())
+    parsed = parser.parse_args(["tensorrt", *arguments])
+    return int(parsed.run(parsed))

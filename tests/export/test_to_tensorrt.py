@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
@@ -18,13 +17,12 @@ import pytest
 from edge.backends.tensorrt import cuda
 from edge.backends.tensorrt import engine as tensorrt_engine
 from edge.backends.tensorrt.passport import Gpu, Library, engine_folders, passport_path
-from edge.errors import ConfigError
 from edge.models.card import BUILTIN_FOLDER, load_card
 from edge.records import Micrograph
-from export import fp16, tensorrt_cli, to_tensorrt
+from export import fp16, to_tensorrt
 from export.to_tensorrt import profile_for
 from tests import ROOT
-from tests.export.engines import FP32, MODELS, layer, report
+from tests.export.engines import FP32, MODELS, command, layer, report
 from tests.export.test_engine_parity import Spoilt
 from tests.export.test_fatbin import compiler
 
@@ -59,13 +57,6 @@ def test_the_profile_of_the_classifier_takes_one_to_eight_crops() -> None:
 def test_a_side_that_is_no_multiple_of_32_is_rounded_up() -> None:
     card = load_card(BUILTIN_FOLDER / "segmenter.onnx", "segment").model_copy(update={"input_px": 650})
     assert profile_for(card).most == (4, 1, 672, 672)
-
-
-def command(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    tensorrt_cli.add_parser(parser.add_subparsers())
-    parsed = parser.parse_args(["tensorrt", *arguments])
-    return int(parsed.run(parsed))
 
 
 def engines(model: Path) -> list[Path]:
@@ -215,41 +206,6 @@ def test_an_engine_that_disagrees_is_refused_and_the_older_one_stays(
     assert command("--config", config, "--again") == 1
     assert "does not agree with float32" in capsys.readouterr().err
     assert [path.read_bytes() for path in engines(model)] == before
-
-
-def test_a_model_that_is_missing_fails_by_its_name(bench: Any, config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("--config", config, "--classifier", "none.onnx") == 1
-    assert "none.onnx" in capsys.readouterr().err
-
-
-def test_without_a_gpu_or_tensorrt_there_is_nothing_to_do(
-    monkeypatch: pytest.MonkeyPatch, config: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(to_tensorrt, "this_gpu", lambda: None)
-    assert command("--config", config) == 0
-    assert capsys.readouterr().err.startswith("nothing to build: ")
-
-
-def test_a_configuration_that_asks_for_another_backend_has_nothing_to_build(
-    bench: Any, config: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = Path(config)
-    path.write_text(path.read_text().replace("[models]", '[models]\nbackend = "openvino"'))
-    assert command("--config", config) == 0
-    assert bench.builds == 0
-    assert "asks for openvino" in capsys.readouterr().err
-
-
-def test_a_wrong_configuration_is_told_as_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError):
-        command("--config", str(tmp_path / "none.toml"))
-
-
-@pytest.mark.parametrize("value", ["0", "-1", "much"])
-def test_a_wrong_workspace_is_wrong_usage(value: str) -> None:
-    with pytest.raises(SystemExit) as raised:
-        command("--workspace", value)
-    assert raised.value.code == 2
 
 
 def test_engines_go_to_the_cache_where_the_models_folder_cannot_be_written(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -80,15 +79,6 @@ def test_regions_agree_when_each_has_a_partner() -> None:
     assert rival.agreement([(boxes, boxes[[0, 0]])]) == pytest.approx(0.5)
     assert rival.agreement([(boxes, nothing)]) == 0.0
     assert rival.agreement([(nothing, nothing)]) == 1.0
-
-
-def test_the_rivals_own_answers_hold_a_question_that_nobody_knows() -> None:
-    pytest.importorskip("torch")
-    from training.score.rival import main
-
-    answers = io.StringIO()
-    assert main("{}", io.StringIO('{"do": "block"}\n'), answers) == 1
-    assert "error" in json.loads(answers.getvalue())
 
 
 def test_the_real_rival_finds_the_same_regions(tmp_path: Path) -> None:

@@ -46,12 +46,6 @@ def test_the_package_runs_as_a_module() -> None:
     assert "edge-train: error" in done.stderr
 
 
-def test_training_without_data_says_how_to_make_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch")
-    assert cli.main(["classifier", "--data", str(tmp_path), "--weights", "none", "--out", str(tmp_path)]) == 2
-    assert "edge-train synthesize" in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_training_goes_from_drawn_images_to_models_that_run(tmp_path: Path) -> None:
     pytest.importorskip("torch")

@@ -89,18 +89,9 @@ def test_two_images_of_one_name_are_refused(folder: Path, tmp_path: Path, capsys
     assert "rename one" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [["--against", "nowhere"], ["--min-diameter-px", "1"]])
-def test_wrong_options_end_with_status_2(folder: Path, tmp_path: Path, options: list[str]) -> None:
-    assert cli.main(["annotate", str(folder), "--out", str(tmp_path / "out"), *options]) == 2
-
-
 def test_masks_may_be_written_beside_the_images_of_a_data_set(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "a.png"), render(5, (320, 240)).grey)
     for _ in range(2):
         assert cli.main(["annotate", str(tmp_path / "images"), "--out", str(tmp_path)]) == 0
     assert [path.name for path in (tmp_path / "masks").iterdir()] == ["a.npy"]
-
-
-def test_a_folder_without_images_ends_with_status_2(tmp_path: Path) -> None:
-    assert cli.main(["annotate", str(tmp_path), "--out", str(tmp_path / "out")]) == 2

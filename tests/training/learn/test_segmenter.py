@@ -151,12 +151,6 @@ def test_impossible_wishes_are_wrong_usage(
     assert cli.main(["segmenter", *options(drawn, tmp_path, *more)]) == status
 
 
-def test_a_fold_that_is_no_number_is_wrong_usage(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["segmenter", *options(drawn, tmp_path, "--fold", "last")])
-    assert "a number from 0, or all" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(("model", "sparse"), [("yolov8n-seg", True), ("yolo26n-seg", False)])
 def test_the_quicker_loss_serves_the_networks_it_is_that_of(
     trainer: Any, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, sparse: bool
