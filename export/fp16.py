@@ -345,17 +345,3 @@ class _Conversion:
 
 def _is_float(value: Any) -> bool:
     return bool(value.type.tensor_type.elem_type == _FLOAT)
-
-
-def node_types(model: Any) -> Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Element types (onnx.TensorProto) of every node's inputs and outputs, by the node's name; 0 where there is none."""
-    import onnx
-
-    typed = onnx.shape_inference.infer_shapes(model, strict_mode=True)
-    graph = typed.graph
-    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
-    types |= {weight.name: weight.data_type for weight in graph.initializer}
-    return {
-        node.name: (tuple(types.get(n, 0) for n in node.input), tuple(types.get(n, 0) for n in node.output))
-        for node in graph.node
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ from export import fp16
 
 FLOAT, FLOAT16, UINT8, INT64 = 1, 10, 2, 7
 SEGMENTER, CLASSIFIER = BUILTIN_FOLDER / "segmenter.onnx", BUILTIN_FOLDER / "classifier.onnx"
+
+
+def node_types(model: Any) -> Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Element types (onnx.TensorProto) of every node's inputs and outputs, by the node's name; 0 where there is none."""
+    typed = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    graph = typed.graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
+    types |= {weight.name: weight.data_type for weight in graph.initializer}
+    return {
+        node.name: (tuple(types.get(n, 0) for n in node.input), tuple(types.get(n, 0) for n in node.output))
+        for node in graph.node
+    }
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +63,7 @@ def saved(half: fp16.HalfGraph, folder: Path) -> Path:
 
 def computes_in(half: fp16.HalfGraph, name: str) -> set[int]:
     """Float types of the inputs and outputs of the node of this name."""
-    given, taken = fp16.node_types(half.model)[name]
+    given, taken = node_types(half.model)[name]
     return {kind for kind in (*given, *taken) if kind in (FLOAT, FLOAT16)}
 
 
