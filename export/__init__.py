@@ -1,1 +1,5 @@
 """Trained weights in, ONNX files with cards (and engines) out."""
+
+from export.quiet import silence
+
+silence()  # before any module here imports a library that talks to its maker

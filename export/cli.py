@@ -93,7 +93,10 @@ def _onnx(arguments: argparse.Namespace) -> int:
 
 
 def _int8(arguments: argparse.Namespace) -> int:
-    import nncf  # noqa: F401 (before a minute of looking at images)
+    from edge.backends.quiet import without_openvino_telemetry
+
+    with without_openvino_telemetry():
+        import nncf  # noqa: F401 (before a minute of looking at images)
 
     from edge.backends.table import open_network
     from edge.inspection.segment import Segmenter

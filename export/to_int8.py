@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from edge import __version__
 from edge.backends.int8_copy import Agreement, Passport, copy_paths, read_copy
+from edge.backends.quiet import without_openvino_telemetry
 from edge.errors import ConfigError, ModelError
 from edge.inspection.classify import crop_region, field_of_view, softmax
 from edge.inspection.parity import FLIP_MARGIN
@@ -71,8 +72,9 @@ def export_int8(model: Path, views: Views, calibrated_on: str) -> Passport:
     card = load_card(model, "classify")
     if len(views.regions) < LEAST_REGIONS:
         raise ConfigError(f"{len(views.regions)} regions are too few to calibrate on: at least {LEAST_REGIONS}")
-    import nncf
-    import openvino
+    with without_openvino_telemetry():
+        import nncf
+        import openvino
 
     held_out = np.arange(len(views.regions)) % HELD_OUT == 0
     reference = openvino.convert_model(model)  # which joins x · sigmoid(x) to one operation, as read_model does not
@@ -120,7 +122,8 @@ def refusal(agreement: Agreement) -> str | None:
 
 
 def _quantised(reference: Any, views: Stack) -> Any:
-    import nncf
+    with without_openvino_telemetry():
+        import nncf
 
     stem = next(node for node in reference.get_ordered_ops() if node.get_type_name() == "Convolution")
     with contextlib.redirect_stdout(sys.stderr):  # its progress
@@ -135,7 +138,8 @@ def _quantised(reference: Any, views: Stack) -> Any:
 
 def _logits(network: Any, views: Stack) -> NDArray[np.float64]:
     """float64 [N, C] of one view after the other: of batches of any size, a quantised model gives the same for all."""
-    import openvino
+    with without_openvino_telemetry():
+        import openvino
 
     network = network.clone()
     network.reshape([1, 1, *views.shape[1:]])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends.network import Arrays, cores, side_by_side
+from edge.backends.quiet import silence_onnxruntime
 from edge.errors import BackendError
 
 
@@ -27,6 +28,7 @@ class OnnxSession:
 
     def __init__(self, model: Path, precision: str = "float32") -> None:
         """Load `model`. precision: float32, the only one of this backend. Raises BackendError."""
+        silence_onnxruntime()
         try:
             import onnxruntime
         except ImportError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.backends import int8_copy
 from edge.backends.network import Arrays, cores, side_by_side
+from edge.backends.quiet import without_openvino_telemetry
 from edge.errors import BackendError
 
 ROWS = 2
@@ -40,7 +41,7 @@ class OpenVinoModel:
         if precision not in (*_HINTS, "int8"):
             raise BackendError(f"openvino runs in {', '.join(_HINTS)} or int8 here, not in {precision}")
         try:
-            import openvino
+            openvino = _library()
         except ImportError as error:
             raise BackendError(f"openvino cannot be imported ({error}): pip install 'sem-corrosion-edge[openvino]'") from error
         self.engine_sha256: str | None = None
@@ -127,10 +128,17 @@ class OpenVinoModel:
         self.close()
 
 
+def _library() -> Any:
+    """OpenVINO, which would report its import. Raises ImportError."""
+    with without_openvino_telemetry():
+        import openvino
+    return openvino
+
+
 def has_bfloat16() -> bool:
     """Whether OpenVINO would run bfloat16 natively on this processor; False without OpenVINO."""
     try:
-        import openvino
+        openvino = _library()
     except ImportError:
         return False
     capabilities: Any = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -150,7 +158,6 @@ def lower_precisions(models: Sequence[Path]) -> list[str]:
 
 def fingerprint(models: Sequence[Path], precision: str) -> list[str]:
     """OpenVINO's version and, for int8, the hashes of the copies' passports, which carry those of the copies."""
-    import openvino
-
+    openvino = _library()
     pages = [int8_copy.copy_paths(model)[2] for model in models if precision == "int8" and int8_copy.has_copy(model)]
     return [str(openvino.__version__), *(hashlib.sha256(page.read_bytes()).hexdigest() for page in pages)]

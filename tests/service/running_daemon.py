@@ -34,7 +34,7 @@ class Service:
         self._command = command
         self.folder, self.state, self.log = base / "export", base / "state", base / "daemon.log"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._config = base / "config.toml"
+        self.config = base / "config.toml"
         defaults: dict[str, dict[str, Any]] = {
             "device": {"site": "plant", "area": "lab", "id": "s1"},
             "watch": {
@@ -50,7 +50,7 @@ class Service:
         }
         for name, values in sections.items():
             defaults[name].update(values) if name in defaults else defaults.__setitem__(name, values)
-        self._config.write_text(
+        self.config.write_text(
             "\n".join(
                 f"[{name}]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
                 for name, values in defaults.items()
@@ -62,7 +62,7 @@ class Service:
         """Start it; it is not waited for."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self._command, "--config", str(self._config)],
+                [*self._command, "--config", str(self.config)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(environment or {})},

@@ -19,6 +19,7 @@ from edge.inspection.segment import STRIDE
 from edge.models.card import Training
 from export.checkpoint import Checkpoint, segmentation_network
 from training.data.dataset import LabelledImage, open_data_set
+from training.learn.quiet import ultralytics_alone
 from training.learn.segmenter_data import BATCH, any_region, stack_images, write_for_ultralytics
 from training.learn.segmenter_weights import describe_weights, initial_network, weights_of_run
 
@@ -181,8 +182,6 @@ def _learn(network: nn.Module, recipe: Recipe, description: Path, out: Path, *, 
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
             return batch
 
-    trainer = Trainer(overrides=_trainer_options(recipe, description, out, whole if resume else None))
-
     def keep(trainer: Any) -> None:
         whole.parent.mkdir(parents=True, exist_ok=True)
         _replace(whole, Path(trainer.last).read_bytes())
@@ -192,9 +191,11 @@ def _learn(network: nn.Module, recipe: Recipe, description: Path, out: Path, *, 
         if type(trainer.model.init_criterion()) is v8SegmentationLoss:
             trainer.model.criterion = SparseSegmentationLoss(trainer.model)
 
-    trainer.add_callback("on_train_start", spare)
-    trainer.add_callback("on_model_save", keep)
-    trainer.train()
+    with ultralytics_alone():
+        trainer = Trainer(overrides=_trainer_options(recipe, description, out, whole if resume else None))
+        trainer.add_callback("on_train_start", spare)
+        trainer.add_callback("on_model_save", keep)
+        trainer.train()
     return cast(nn.Module, _load_whole(whole)["ema"].float())
 
 
@@ -264,26 +265,25 @@ def score(
     from ultralytics.models.yolo.segment import SegmentationValidator
 
     description = write_for_ultralytics(out / "segmenter-score", classes, imgsz, train=images, val=images)
-    validator = SegmentationValidator(
-        args={
-            "data": str(description),
-            "imgsz": imgsz,
-            "batch": BATCH,
-            "device": _device(),
-            "workers": 8,
-            "plots": False,
-            "rect": True,
-            "project": str(out.resolve()),
-            "name": "segmenter-score",
-            "exist_ok": True,
-            "model": "segmenter",
-            "task": "segment",
-            "mode": "val",
-        }
-    )
+    options = {
+        "data": str(description),
+        "imgsz": imgsz,
+        "batch": BATCH,
+        "device": _device(),
+        "workers": 8,
+        "plots": False,
+        "rect": True,
+        "project": str(out.resolve()),
+        "name": "segmenter-score",
+        "exist_ok": True,
+        "model": "segmenter",
+        "task": "segment",
+        "mode": "val",
+    }
     network = copy.deepcopy(network).eval()
     cast(Any, network).names = dict(enumerate(classes))
-    results = validator(model=network)
+    with ultralytics_alone():
+        results = SegmentationValidator(args=options)(model=network)
     how = f"ultralytics val, {imgsz} px, {measured_on}, all classes"
     keys = {
         "mask_map50": "metrics/mAP50(M)",
