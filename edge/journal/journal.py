@@ -5,7 +5,7 @@ In the state folder stand
 
     journal.sqlite3  the database (write-ahead log, synchronous=FULL: what was committed survives a power cut)
     pictures/        overlays that wait to be sent or are kept; the database refers to them by file name
-    lock             held as long as a journal is open for writing; holds the process id
+    lock             held, as is the folder, while a journal is open for writing; holds the process id
     witness          the highest `seq` given away and which file the database was: shows that an older copy came back
     reserve          space set aside, given up when the disk is full, so that what frees space can still be written down
 """
@@ -114,6 +114,11 @@ class Journal:
             self._numbering.close()
             if self._lock is not None:
                 self._lock.close()
+
+    def keep_lock(self) -> None:
+        """Put the lock file back if somebody removed it. Raises StateError when the folder is no longer this journal's."""
+        if self._lock is not None:
+            self._lock.keep()
 
     def prune(self, keep_days: float, max_bytes: int, now: float) -> PruneReport:
         """Forget what may be forgotten; unsent messages and the ledger's own rows never.

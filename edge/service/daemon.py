@@ -174,7 +174,15 @@ class Daemon:
         return all(stopped) and ended
 
     def alive(self) -> bool:
-        """Whether every thread is there and has moved lately; a folder that hangs is reported, and no reason to restart."""
+        """Whether every thread is there and has moved lately; a folder that hangs is reported, and no reason to restart.
+
+        A state folder that is no longer this daemon's ends it.
+        """
+        try:
+            self._journal.keep_lock()
+        except StateError as error:
+            log.error("%s", error)
+            self._shared.fail(error)
         status, watch = self._shared.status, self._settings.watch
         silent = status.silent_s("scanner") > watch.rescan_s + SILENT_S
         hangs = f"the watched folder {watch.folder} does not answer: does the share behind it hang?"

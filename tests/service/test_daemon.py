@@ -164,6 +164,17 @@ def test_a_second_daemon_on_the_same_state_refuses_to_start(tmp_path: Path, brok
         assert str(service.process.pid) in second.stderr.decode()
 
 
+def test_a_second_daemon_refuses_to_start_though_the_lock_file_was_removed(tmp_path: Path, broker: Mosquitto) -> None:
+    with Listener(broker.port) as listener, Service(tmp_path, broker.port) as service:
+        wait_until_online(listener)
+        (service.state / "lock").unlink()
+        with Service(tmp_path, broker.port) as second:
+            assert second.process is not None
+            assert second.process.wait(60) == 1
+        eventually((service.state / "lock").exists, 20, "the lock file is put back")
+        assert service.stop() == 0
+
+
 def test_a_model_that_cannot_be_used_ends_the_daemon_with_status_2_and_its_reason(tmp_path: Path, broker: Mosquitto) -> None:
     with Service(tmp_path, broker.port, models={"segmenter": str(tmp_path / "nothing.onnx")}) as service:
         assert service.process is not None
@@ -259,6 +270,13 @@ def test_all_connections_are_ended_side_by_side(
         assert time.monotonic() - began < 1.5
         eventually(lambda: len(dashboard.on("/died")) == 4 and statuses(dashboard)[-1] == "offline")
         eventually(lambda: all(publisher.stopped() for publisher in made._publishers))
+
+
+def test_a_state_folder_that_is_no_longer_there_ends_the_daemon(daemon: Daemon, journal: Journal) -> None:
+    assert daemon.failure is None
+    journal.folder.rename(journal.folder.with_name("elsewhere"))
+    assert not daemon.alive()
+    assert "removed or replaced" in str(daemon.failure)
 
 
 def test_a_folder_that_hangs_is_reported(daemon: Daemon, settings: Settings, journal: Journal) -> None:
