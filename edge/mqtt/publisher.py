@@ -62,7 +62,8 @@ class Publisher(StandingConnection):
             there nor drawn is not sent.
         """
         self.being_drawn = being_drawn
-        self._contract = _Contract(prefix, journal, device, status, health, Commands(prefix, device, on_command), being_drawn)
+        commands = Commands(prefix, device, on_command, settings.response_topics)
+        self._contract = _Contract(prefix, journal, device, status, health, commands, being_drawn)
         super().__init__(
             settings,
             client_id(journal.epoch),
@@ -86,7 +87,7 @@ class _Contract:
     It belongs to the publisher's thread, except for `status_stale`, an event that any thread sets.
     """
 
-    channel = ""
+    channel, live_only = "", True
 
     def __init__(
         self,

@@ -83,9 +83,11 @@ class Content(Protocol):
     Called in the session's thread alone. Every method answers at once.
 
     channel: whose rows these are; empty for the contract's own.
+    live_only: what the broker keeps is of no use to this listener.
     """
 
     channel: str
+    live_only: bool
 
     def connecting(self) -> Publication | None:
         """Begin a new connection. What the broker is to publish when it dies, None for nothing."""
@@ -347,7 +349,7 @@ class Session:
         self._limits = limits
         self._connectivity.report(connected=True)
         for topics in self._content.subscriptions():
-            self._connection.subscribe(topics)
+            self._connection.subscribe(topics, live_only=self._content.live_only)
         opening = self._content.opening()
         self._proof_asked = any(item.proves for item in opening)
         self._transients.extend(opening)

@@ -5,7 +5,6 @@ Called in the publisher's thread, and does not block; what a command changes, th
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,6 @@ from edge.config import Settings
 from edge.journal import Journal
 from edge.service.shared import Shared
 from edge.wire.encode import display_path
-
-log = logging.getLogger(__name__)
 
 
 class Commands:
@@ -49,7 +46,6 @@ class Commands:
     def _pause(self, wanted: bool) -> dict[str, Any]:
         paused = self._shared.paused
         (paused.set if wanted else paused.clear)()
-        log.info("%s by command", "paused" if wanted else "resumed")
         self._shared.new_work.set()
         self._shared.status.changed()
         return {"paused": paused.is_set()}

@@ -46,6 +46,7 @@ Count = Annotated[int, Field(ge=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Number = Annotated[int, Field(ge=1)]
+Seq = Annotated[int, Field(ge=1, le=2**63 - 1)]  # what SQLite holds
 Flag = Literal[0, 1]
 Outline = list[tuple[int, int]]
 
@@ -408,7 +409,7 @@ class ResponseDocument(EventDocument):
 
 
 class Command(BaseModel):
-    """Base of what may be asked: a JSON object, an empty payload counts as `{}`."""
+    """Base of what may be asked: a JSON object, at least `{}`. Every number and text in it is bounded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -419,8 +420,8 @@ class Replay(Command):
     """Send the verdicts `first` to `last` (seq, both included) of `epoch` once more."""
 
     epoch: UUID
-    first: int = Field(ge=1)
-    last: int = Field(ge=1)
+    first: Seq
+    last: Seq
 
 
 class InspectAgain(Command):
