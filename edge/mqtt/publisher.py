@@ -195,15 +195,16 @@ class _Contract:
         return (Transient("status", self._status_now("stopped"), proves=True),)
 
     def _status_now(self, offline: Literal["connection lost", "stopped"] | None = None) -> Publication:
-        """An `edge.status/1` of this moment."""
+        """An `edge.status/1` of this moment; one that the broker keeps as our last will counts nothing."""
         text = self._status()
+        lasts = offline != "connection lost"
         payload = encode_status(
             state=text.state if offline is None else "offline",
             reasons=text.reasons if offline is None else (offline,),
             connected_at=self._connected_at,
             epoch=self._journal.epoch,
-            last_seq=text.last_seq,
-            dead_letters=text.dead_letters,
+            last_seq=text.last_seq if lasts else None,
+            dead_letters=text.dead_letters if lasts else None,
             device=self._device,
             at=_now(),
         )

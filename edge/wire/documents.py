@@ -328,7 +328,8 @@ class TombstoneDocument(EventDocument):
 
 class StatusDocument(EventDocument):
     """Whether the device is there, and what ails it. Of an offline status that the broker sent itself, `ts` is the
-    moment of connecting: the broker got it then and keeps it unchanged.
+    moment of connecting: the broker got it then and keeps it unchanged. What has been counted since cannot be in it, so
+    its `last_seq` and `dead_letters` are null, not known.
     """
 
     schema_: Literal["edge.status/1"] = Field(serialization_alias="schema")
@@ -337,8 +338,8 @@ class StatusDocument(EventDocument):
     connected_at: Timestamp | None
     version: Text
     epoch: Uuid
-    last_seq: Count
-    dead_letters: Count
+    last_seq: Count | None
+    dead_letters: Count | None
 
 
 class QueueFields(Document):
