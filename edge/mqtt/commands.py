@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from edge.config import DeviceSettings
 from edge.errors import EdgeError
 from edge.mqtt.connection import LARGEST_COMMAND, Received, is_topic, matches
+from edge.mqtt.replays import Replays
 from edge.mqtt.session import Transient
 from edge.wire.channel import Publication
 from edge.wire.command import decode_command, encode_response
@@ -38,39 +39,63 @@ class Commands:
     carry_out: gets the name and the checked fields. What it returns is the answer's `result`; an `EdgeError` or ValueError
         that it raises is the answer's `error`.
     response_topics: filters of the topics outside the prefix that answers may go to.
+    replays: those that wait for their turn.
     """
 
     prefix: str
     device: DeviceSettings
     carry_out: Callable[[str, dict[str, Any]], Mapping[str, Any] | None]
     response_topics: tuple[str, ...] = ()
+    replays: Replays[tuple[Received, str | None]] = field(default_factory=Replays)
 
     @property
     def topics(self) -> str:
         """What to subscribe to."""
         return f"{self.prefix}/command/+"
 
-    def answer(self, asked: Received) -> Transient | None:
-        """Obey and answer; None for what is not to be answered."""
+    def answers(self, asked: Received) -> list[Transient]:
+        """Obey and answer; nothing for what is not to be answered, or not yet: see `due`."""
         below = f"{self.prefix}/command/"
         name = asked.topic.removeprefix(below)
         if not asked.topic.startswith(below) or not name or "/" in name:
-            return None
+            return []
         if (why := _unanswered(name, asked)) is not None:
             log.warning("command %s refused without an answer: %s", _quoted(name), why)
-            return None
+            return []
         request_id: str | None = None
-        result, error = None, None
         try:
             if len(asked.payload) > LARGEST_COMMAND:
                 raise ValueError(f"{len(asked.payload)} bytes are no command: at most {LARGEST_COMMAND} are read")
             request_id, fields = decode_command(name, asked.payload)
-            result = self.carry_out(name, fields)
+            if name == "replay":
+                self.replays.add(fields, (asked, request_id))
+                return self.due()
+        except ValueError as problem:
+            return [self._answer(name, asked, request_id, None, str(problem))]
+        return [self._answer(name, asked, request_id, *self._carried_out(name, fields))]
+
+    def due(self) -> list[Transient]:
+        """Carry out the replay that has waited for its turn, and answer all who asked for a part of it."""
+        taken = self.replays.take()
+        if taken is None:
+            return []
+        fields, askers = taken
+        outcome = self._carried_out("replay", fields)
+        return [self._answer("replay", asked, request_id, *outcome) for asked, request_id in askers]
+
+    def _carried_out(self, name: str, fields: dict[str, Any]) -> tuple[Mapping[str, Any] | None, str | None]:
+        """The result and the error, one of which is None or both."""
+        try:
+            return self.carry_out(name, fields), None
         except (EdgeError, ValueError) as problem:
-            error = shorten(str(problem), LONGEST_ERROR)
+            return None, str(problem)
         except Exception as problem:
             log.exception("command %s failed", _quoted(name))
-            error = f"internal error: {type(problem).__name__}; see the log"
+            return None, f"internal error: {type(problem).__name__}; see the log"
+
+    def _answer(
+        self, name: str, asked: Received, request_id: str | None, result: Mapping[str, Any] | None, error: str | None
+    ) -> Transient:
         topic = self._response_topic(name, asked.response_topic)
         asker = f"request_id {_quoted(request_id)}, answered on {_quoted(topic)}"
         if error is None:
@@ -80,7 +105,7 @@ class Commands:
         payload = encode_response(
             command=name,
             request_id=request_id,
-            error=error,
+            error=None if error is None else shorten(error, LONGEST_ERROR),
             result=result,
             device=self.device,
             at=datetime.now(timezone.utc),

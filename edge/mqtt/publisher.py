@@ -126,11 +126,12 @@ class _Contract:
         return (Transient("status", self._status_now(), proves=True),)
 
     def latest(self) -> Sequence[Transient]:
+        replayed = self._commands.due()
         newest = self._journal.outbox.summary()
         if newest is None or newest.sent or newest.seq <= self._summary_refused:
-            return ()
+            return replayed
         message = Publication(f"{self._prefix}/summary", newest.payload, retain=True)
-        return (Transient("summary", message, seq=newest.seq),)
+        return (Transient("summary", message, seq=newest.seq), *replayed)
 
     def periodic(self) -> Sequence[Publication]:
         if time.monotonic() < self._health_at:
@@ -188,8 +189,7 @@ class _Contract:
         return Message("verdict", "failure", payload)
 
     def on_message(self, received: Received) -> Sequence[Transient]:
-        answer = self._commands.answer(received)
-        return () if answer is None else (answer,)
+        return self._commands.answers(received)
 
     def closing(self) -> Sequence[Transient]:
         return (Transient("status", self._status_now("stopped"), proves=True),)

@@ -26,7 +26,8 @@ class Commands:
     def carry_out(self, name: str, fields: dict[str, Any]) -> Mapping[str, Any] | None:
         """Carry out one command; its fields are checked already. Raises ValueError with the reason."""
         if name == "replay":
-            return {"messages": self._journal.outbox.replay(str(fields["epoch"]), fields["first"], fields["last"])}
+            wanted = str(fields["epoch"]), fields["first"], fields["last"]
+            return {"messages": self._journal.outbox.replay(*wanted, behind_others=True)}
         if name == "inspect":
             return self._inspect_again(str(fields["inspection_id"]))
         if name in ("pause", "resume"):

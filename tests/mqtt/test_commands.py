@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from edge.journal import Journal
-from edge.mqtt.commands import may_answer_to
-from edge.mqtt.connection import LARGEST_COMMAND
+from edge.mqtt.commands import Commands, may_answer_to
+from edge.mqtt.connection import LARGEST_COMMAND, Received
+from edge.mqtt.replays import MOST_WAITING
 from edge.wire.schema import TOPICS
 from tests.fakes.brokers import Listener, Mosquitto, eventually, needs_mosquitto
-from tests.mqtt.making import PREFIX, Publish, conclude, drained, seqs
+from tests.mqtt.channels import EPOCH
+from tests.mqtt.making import DEVICE, PREFIX, Publish, conclude, drained, seqs
 
 pytestmark = [pytest.mark.broker, needs_mosquitto]
 
@@ -54,7 +56,7 @@ def test_an_answer_goes_to_our_own_topic_where_the_wanted_one_is_not_allowed(
 ) -> None:
     publish(broker.port)
     with Listener(broker.port) as dashboard:
-        eventually(lambda: dashboard.on("/health"))
+        eventually(lambda: dashboard.on("/status"))
         dashboard.say(f"{PREFIX}/command/info", b"{}", ResponseTopic=wanted, CorrelationData=b"7")
         answer = eventually(lambda: dashboard.on("/command/info/response"))[0]
         assert answer.correlation == b"7"
@@ -139,7 +141,7 @@ def test_a_command_that_is_retained_while_we_listen_is_ignored_and_so_is_its_cle
     asked: list[str] = []
     publish(broker.port, lambda name, body: asked.append(name))
     with Listener(broker.port) as dashboard:
-        eventually(lambda: dashboard.on("/health"))
+        eventually(lambda: dashboard.on("/status"))
         dashboard.say(f"{PREFIX}/command/pause", b"{}", retain=True)
         dashboard.say(f"{PREFIX}/command/pause", b"", retain=True)
         dashboard.say(f"{PREFIX}/command/info", b"{}")
@@ -159,7 +161,7 @@ def test_an_empty_payload_is_no_command_and_gets_no_answer(
     asked: list[str] = []
     publish(broker.port, lambda name, body: asked.append(name), protocol=protocol)
     with Listener(broker.port) as dashboard:
-        eventually(lambda: dashboard.on("/health"))
+        eventually(lambda: dashboard.on("/status"))
         for name in ("pause", "resume", "rescan", "nonsense"):
             dashboard.say(f"{PREFIX}/command/{name}", b"", retain=retain)
         dashboard.say(f"{PREFIX}/command/info", b"{}")
@@ -174,7 +176,7 @@ def test_a_payload_beyond_the_limit_is_not_read(protocol: int, broker: Mosquitto
     asked: list[str] = []
     publish(broker.port, lambda name, body: asked.append(name), protocol=protocol)
     with Listener(broker.port) as dashboard:
-        eventually(lambda: dashboard.on("/health"))
+        eventually(lambda: dashboard.on("/status"))
         dashboard.say(f"{PREFIX}/command/pause", b" " * LARGEST_COMMAND + b"{}")
         dashboard.say(f"{PREFIX}/command/info", b"{}")
         eventually(lambda: dashboard.on("/command/info/response"))
@@ -189,7 +191,7 @@ def test_a_command_with_an_endless_name_neither_is_answered_nor_costs_the_connec
 ) -> None:
     publisher = publish(broker.port, protocol=protocol)
     with Listener(broker.port) as dashboard:
-        eventually(lambda: dashboard.on("/health"))
+        eventually(lambda: dashboard.on("/status"))
         since = publisher.since
         for length in (65, 65_000, 65_535 - len(f"{PREFIX}/command/")):
             dashboard.say(f"{PREFIX}/command/{'n' * length}", b"{}")
@@ -202,7 +204,7 @@ def test_a_command_with_an_endless_name_neither_is_answered_nor_costs_the_connec
 def test_an_answer_repeats_no_more_than_a_part_of_what_was_sent(broker: Mosquitto, publish: Publish) -> None:
     publish(broker.port)
     with Listener(broker.port) as dashboard:
-        eventually(lambda: dashboard.on("/health"))
+        eventually(lambda: dashboard.on("/status"))
         dashboard.say(f"{PREFIX}/command/pause", json.dumps({"k" * 60_000: 1}))
         answer = eventually(lambda: dashboard.on("/command/pause/response"))[0]
         assert len(answer.payload) < 2_000
@@ -212,7 +214,7 @@ def test_each_command_leaves_one_line_in_the_log(broker: Mosquitto, publish: Pub
     caplog.set_level("INFO", "edge.mqtt.commands")
     publish(broker.port, lambda name, body: {"paused": True})
     with Listener(broker.port) as dashboard:
-        eventually(lambda: dashboard.on("/health"))
+        eventually(lambda: dashboard.on("/status"))
         dashboard.say(f"{PREFIX}/command/pause", b'{"request_id": "a\\nb"}', ResponseTopic=f"{PREFIX}/answers/me")
         dashboard.say(f"{PREFIX}/command/replay", b"{}")
         eventually(lambda: dashboard.on("/command/replay/response"))
@@ -220,3 +222,26 @@ def test_each_command_leaves_one_line_in_the_log(broker: Mosquitto, publish: Pub
         answered = f"answered on '{PREFIX}/answers/me'"
         assert taken == f"command 'pause' taken (request_id 'a\\nb', {answered}): {{'paused': True}}"
         assert refused.startswith("command 'replay' refused (request_id None, answered on ")
+
+
+def test_replays_that_come_fast_are_carried_out_together_and_each_is_answered(broker: Mosquitto, publish: Publish) -> None:
+    carried_out: list[tuple[int, int]] = []
+    publish(broker.port, lambda name, body: carried_out.append((body["first"], body["last"])))
+    with Listener(broker.port) as dashboard:
+        eventually(lambda: dashboard.on("/status"))
+        for n in range(60):
+            replay = json.dumps({"epoch": EPOCH, "first": 1 + n, "last": 2 + n, "request_id": str(n)})
+            dashboard.say(f"{PREFIX}/command/replay", replay)
+        answers = eventually(lambda: len(heard := dashboard.on("/command/replay/response")) == 60 and heard)
+        assert all(answer.body["ok"] for answer in answers)
+        assert {answer.body["request_id"] for answer in answers} == {str(n) for n in range(60)}
+        assert len(carried_out) < 20
+        assert (carried_out[0], carried_out[-1][1]) == ((1, 2), 61)
+
+
+def test_too_many_replays_that_wait_are_refused_in_words() -> None:
+    commands = Commands(PREFIX, DEVICE, lambda name, body: {})
+    replay = json.dumps({"epoch": EPOCH, "first": 1, "last": 2}).encode()
+    asked = Received(f"{PREFIX}/command/replay", replay, False, None, None)
+    answers = [answer for _ in range(MOST_WAITING + 2) for answer in commands.answers(asked)]
+    assert [json.loads(answer.message.payload)["ok"] for answer in answers] == [True, False]
