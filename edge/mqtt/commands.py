@@ -110,7 +110,7 @@ class Commands:
             device=self.device,
             at=datetime.now(timezone.utc),
         )
-        return Transient("response", Publication(topic, payload), asked.correlation)
+        return Transient("response", Publication(topic, payload), asked.correlation, yields=True)
 
     def _response_topic(self, name: str, wanted: str | None) -> str:
         own = f"{self.prefix}/command/{name}/response"
