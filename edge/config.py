@@ -155,6 +155,12 @@ class StateSettings(_Section):
     max_gib: float = Field(20.0, gt=0)
 
 
+TopicFilter = Annotated[
+    str, Field(min_length=1, max_length=1000, pattern=r"^((\+|[^+#/\x00-\x1f]*)/)*(\+|#|[^+#/\x00-\x1f]*)$")
+]
+"""As MQTT 5.0, 4.7.1 has it: + stands for one level, # for all that follow."""
+
+
 class MqttSettings(_Section):
     """The broker."""
 
@@ -168,6 +174,7 @@ class MqttSettings(_Section):
     cert_file: str = ""
     key_file: str = ""
     prefix: str = Field("", pattern=r"^[^+#\x00-\x1f]*$")
+    response_topics: tuple[TopicFilter, ...] = ()
     overlay: bool = True
     home_assistant: bool = False
     sparkplug: bool = False

@@ -60,6 +60,17 @@ def test_a_state_folder_in_the_watched_folder_is_refused() -> None:
     assert "must not lie in" in refused({"watch": {"folder": "/a"}, "state": {"folder": "/a/state"}})
 
 
+@pytest.mark.parametrize("topics", ["#", "+", "a/+/b", "answers/#", "a//b", "/a", "$SYS/x"])
+def test_answers_may_be_allowed_below_any_topic_filter(topics: str) -> None:
+    settings = parse({"watch": {"folder": "/a"}}, {"EDGE_MQTT__RESPONSE_TOPICS": f'["{topics}"]'})
+    assert settings.mqtt.response_topics == (topics,)
+
+
+@pytest.mark.parametrize("topics", ["", "a#", "a/#/b", "a+/b", "+a", "##", "a\nb"])
+def test_what_is_no_topic_filter_is_refused(topics: str) -> None:
+    assert "mqtt.response_topics" in refused({"watch": {"folder": "/a"}, "mqtt": {"response_topics": [topics]}})
+
+
 @pytest.mark.parametrize("key", ["home_assistant", "sparkplug"])
 def test_what_this_version_lacks_is_refused_rather_than_ignored(key: str) -> None:
     assert "not part of this version" in refused({"watch": {"folder": "/a"}, "mqtt": {key: True}})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, Final
 
 from edge.journal.database import Database
 from edge.journal.numbering import Numbering
 from edge.journal.records import DeadLetter, Message, Outgoing, RetainedSummary
+
+_ENDLESS: Final = 2**63 - 1
 
 
 class Outbox:
@@ -18,6 +20,7 @@ class Outbox:
         self._database = database
         self._numbering = numbering
         self._clock = clock
+        self._fresh_from = 0  # rows below this id wait because of a replay; used in the publisher's thread alone
 
     def insert(self, seq: int, messages: Iterable[Message], now: float) -> None:
         """Queue the messages of one verdict. Only inside the transaction that stores the verdict: see `Ledger.conclude`."""
@@ -46,11 +49,22 @@ class Outbox:
 
         channel: empty for the contract's JSON. A replay puts rows back there, below ids that were read before.
         """
+        if channel or not self._fresh_from:
+            return self._unsent(limit, channel, 0, _ENDLESS)
+        fresh = self._unsent(limit, channel, self._fresh_from, _ENDLESS)
+        again = self._unsent(limit - len(fresh), channel, 0, self._fresh_from - 1)
+        if not again and len(fresh) < limit:
+            self._fresh_from = 0
+        return fresh + again
+
+    def _unsent(self, limit: int, channel: str, lowest_id: int, highest_id: int) -> list[Outgoing]:
         rows = self._database.read(
             "SELECT outbox.id, seq, verdict_id, role, topic, payload, picture, suspect, epoch.name, channel, retain FROM outbox"
             " JOIN verdict USING (epoch, seq) JOIN epoch ON epoch.id = outbox.epoch"
-            " WHERE state = 'unsent' AND channel = ? ORDER BY outbox.id LIMIT ?",
+            " WHERE state = 'unsent' AND channel = ? AND outbox.id BETWEEN ? AND ? ORDER BY outbox.id LIMIT ?",
             channel,
+            lowest_id,
+            highest_id,
             limit,
         )
         return [_outgoing(row) for row in rows]
@@ -151,16 +165,19 @@ class Outbox:
         """How many messages were given up."""
         return int(self._database.read("SELECT COUNT(*) FROM dead_letter")[0][0])
 
-    def replay(self, epoch: str, first_seq: int, last_seq: int) -> int:
+    def replay(self, epoch: str, first_seq: int, last_seq: int, *, behind_others: bool = False) -> int:
         """Have the acknowledged verdicts from `first_seq` to `last_seq` sent again, under their own ids; return how many.
 
         Overlays and summaries are not repeated, nor is what other channels said: those have no word for a repetition.
         0 when `epoch` is not the present one, or all were pruned.
+        behind_others: they come after what waits and what is queued later, until the process ends.
         """
         if epoch != self._numbering.epoch:
             return 0
 
         def work() -> int:
+            if behind_others:
+                self._fresh_from = self._first_fresh()
             return self._database.execute(
                 "UPDATE outbox SET state = 'unsent', queued_at = ?, suspect = 0"
                 " WHERE epoch = ? AND seq BETWEEN ? AND ? AND role = 'verdict' AND state = 'acked'",
@@ -171,6 +188,13 @@ class Outbox:
             ).rowcount
 
         return self._database.write(work, reserve=True)
+
+    def _first_fresh(self) -> int:
+        """The first row that waits for the first time; the next one that is queued where none does."""
+        waiting = "SELECT MIN(id) FROM outbox WHERE state = 'unsent' AND channel = '' AND id >= ?"
+        first = self._database.execute(waiting, self._fresh_from).fetchone()[0]
+        newest = self._database.execute("SELECT MAX(id) FROM outbox").fetchone()[0]
+        return int(first or (newest or 0) + 1)
 
     # The summary, of which the newest alone is sent
 

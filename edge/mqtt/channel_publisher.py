@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from edge.config import MqttSettings
 from edge.journal import Message, Outbox, Outgoing
-from edge.mqtt.connection import Received
+from edge.mqtt.connection import LARGEST_COMMAND, LONGEST_TOPIC, Received, is_topic
 from edge.mqtt.session import Absent, Transient
 from edge.mqtt.standing import StandingConnection
 from edge.mqtt.threads import Connectivity
@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 LONGEST_CLIENT_ID: Final = 23
 """MQTT 3.1.1, 3.1.3.1: so many letters and digits must every broker accept."""
-LONGEST_TOPIC: Final = 65_535
-"""MQTT 5.0, 1.5.4: bytes of a UTF-8 string."""
 
 
 class ChannelPublisher(StandingConnection):
@@ -83,7 +81,7 @@ class _ChannelContent:
     """
 
     def __init__(self, channel: Channel, on_defect: Callable[[], None]) -> None:
-        self.channel = channel.name
+        self.channel, self.live_only = channel.name, False
         self.defects: dict[str, str] = {}
         self._channel, self._on_defect = channel, on_defect
         self._will: Publication | None = None
@@ -133,6 +131,10 @@ class _ChannelContent:
         return None
 
     def on_message(self, received: Received) -> Sequence[Transient]:
+        if len(received.payload) > LARGEST_COMMAND:
+            size = len(received.payload)
+            log.warning("a message on %s is dropped: %d bytes, more than %d", received.topic, size, LARGEST_COMMAND)
+            return ()
         return self._transients("on_message", lambda: self._channel.on_message(received.topic, received.payload))
 
     def closing(self) -> Sequence[Transient]:
@@ -176,7 +178,7 @@ def client_id(epoch: str, channel: str) -> str:
 def _checked(message: Publication) -> Publication:
     """Raises ValueError or TypeError for what MQTT cannot carry, here where the channel is known that said it."""
     topic = message.topic
-    if not topic or {"+", "#", "\0"} & set(topic) or len(topic.encode()) > LONGEST_TOPIC:
+    if not is_topic(topic):
         raise ValueError(f"{topic[:100]!r} is no topic to publish to: 1 to {LONGEST_TOPIC} bytes without +, # and NUL")
     if message.qos not in (0, 1):
         raise ValueError(f"QoS {message.qos} of {topic}: only 0 and 1 are spoken here")

@@ -1,21 +1,35 @@
-"""A message on one of the contract's command topics in, the answer that is to be published out."""
+"""A message on one of the contract's command topics in, the answer that is to be published out.
+
+One line of the log for each command, taken or refused. Who sent it is not in it: MQTT tells a subscriber only the topic,
+and what the sender put into the message, its `request_id` and the MQTT 5 response topic.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final
 
 from edge.config import DeviceSettings
 from edge.errors import EdgeError
-from edge.mqtt.connection import Received
+from edge.mqtt.connection import LARGEST_COMMAND, Received, is_topic, matches
+from edge.mqtt.replays import Replays
 from edge.mqtt.session import Transient
 from edge.wire.channel import Publication
 from edge.wire.command import decode_command, encode_response
+from edge.wire.encode import shorten
+from edge.wire.schema import TOPICS
 
 log = logging.getLogger(__name__)
+
+LONGEST_NAME: Final = 64
+"""What has a longer name is no command of any version, and gets no answer: its topic would grow with the name."""
+LONGEST_ERROR: Final = 500
+"""Characters of an answer's `error`, which may repeat what was sent."""
+_LONGEST_LOGGED: Final = 200
+_SPOKEN: Final = frozenset(topic.address.partition("/")[0] for topic in TOPICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,50 +38,111 @@ class Commands:
 
     carry_out: gets the name and the checked fields. What it returns is the answer's `result`; an `EdgeError` or ValueError
         that it raises is the answer's `error`.
+    response_topics: filters of the topics outside the prefix that answers may go to.
+    replays: those that wait for their turn.
     """
 
     prefix: str
     device: DeviceSettings
     carry_out: Callable[[str, dict[str, Any]], Mapping[str, Any] | None]
+    response_topics: tuple[str, ...] = ()
+    replays: Replays[tuple[Received, str | None]] = field(default_factory=Replays)
 
     @property
     def topics(self) -> str:
         """What to subscribe to."""
         return f"{self.prefix}/command/+"
 
-    def answer(self, asked: Received) -> Transient | None:
-        """Obey and answer; None for what is not to be answered."""
+    def answers(self, asked: Received) -> list[Transient]:
+        """Obey and answer; nothing for what is not to be answered, or not yet: see `due`."""
         below = f"{self.prefix}/command/"
         name = asked.topic.removeprefix(below)
         if not asked.topic.startswith(below) or not name or "/" in name:
-            return None
-        if asked.retained:
-            log.warning("a retained message on %s is ignored: it would be obeyed at every start", asked.topic)
-            return None
+            return []
+        if (why := _unanswered(name, asked)) is not None:
+            log.warning("command %s refused without an answer: %s", _quoted(name), why)
+            return []
         request_id: str | None = None
-        result, error = None, None
         try:
+            if len(asked.payload) > LARGEST_COMMAND:
+                raise ValueError(f"{len(asked.payload)} bytes are no command: at most {LARGEST_COMMAND} are read")
             request_id, fields = decode_command(name, asked.payload)
-            result = self.carry_out(name, fields)
+            if name == "replay":
+                self.replays.add(fields, (asked, request_id))
+                return self.due()
+        except ValueError as problem:
+            return [self._answer(name, asked, request_id, None, str(problem))]
+        return [self._answer(name, asked, request_id, *self._carried_out(name, fields))]
+
+    def due(self) -> list[Transient]:
+        """Carry out the replay that has waited for its turn, and answer all who asked for a part of it."""
+        taken = self.replays.take()
+        if taken is None:
+            return []
+        fields, askers = taken
+        outcome = self._carried_out("replay", fields)
+        return [self._answer("replay", asked, request_id, *outcome) for asked, request_id in askers]
+
+    def _carried_out(self, name: str, fields: dict[str, Any]) -> tuple[Mapping[str, Any] | None, str | None]:
+        """The result and the error, one of which is None or both."""
+        try:
+            return self.carry_out(name, fields), None
         except (EdgeError, ValueError) as problem:
-            error = str(problem)
+            return None, str(problem)
         except Exception as problem:
-            log.exception("command %s failed", name)
-            error = f"internal error: {type(problem).__name__}; see the log"
-        own = f"{self.prefix}/command/{name}/response"
-        wanted = asked.response_topic
+            log.exception("command %s failed", _quoted(name))
+            return None, f"internal error: {type(problem).__name__}; see the log"
+
+    def _answer(
+        self, name: str, asked: Received, request_id: str | None, result: Mapping[str, Any] | None, error: str | None
+    ) -> Transient:
+        topic = self._response_topic(name, asked.response_topic)
+        asker = f"request_id {_quoted(request_id)}, answered on {_quoted(topic)}"
+        if error is None:
+            log.info("command %s taken (%s): %s", _quoted(name), asker, _quoted(dict(result or {})))
+        else:
+            log.warning("command %s refused (%s): %s", _quoted(name), asker, _quoted(error))
         payload = encode_response(
             command=name,
             request_id=request_id,
-            error=error,
+            error=None if error is None else shorten(error, LONGEST_ERROR),
             result=result,
             device=self.device,
             at=datetime.now(timezone.utc),
         )
-        topic = wanted if wanted is not None and may_answer_to(wanted, self.prefix) else own
-        return Transient("response", Publication(topic, payload), asked.correlation)
+        return Transient("response", Publication(topic, payload), asked.correlation, yields=True)
+
+    def _response_topic(self, name: str, wanted: str | None) -> str:
+        own = f"{self.prefix}/command/{name}/response"
+        if wanted is None or may_answer_to(wanted, self.prefix, self.response_topics):
+            return own if wanted is None else wanted
+        log.warning("response topic %s is not used: see mqtt.response_topics", _quoted(wanted))
+        return own
 
 
-def may_answer_to(topic: str, prefix: str) -> bool:
-    """Anywhere but below our own prefix, where an answer could pass for a command or a verdict."""
-    return bool(topic) and not {"+", "#"} & set(topic) and not topic.startswith(f"{prefix}/")
+def may_answer_to(topic: str, prefix: str, allowed: tuple[str, ...] = ()) -> bool:
+    """Below our own prefix, but where an answer could pass for a command or a verdict; or where one of `allowed` matches."""
+    if not is_topic(topic) or any(ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in topic):
+        return False
+    if topic == prefix or not topic.startswith(f"{prefix}/"):
+        return topic != prefix and any(matches(topic, topics) for topics in allowed)
+    first, *others = topic.removeprefix(f"{prefix}/").split("/")
+    if first == "command":
+        return len(others) > 1 and others[1] == "response"
+    return bool(first) and first not in _SPOKEN
+
+
+def _unanswered(name: str, asked: Received) -> str | None:
+    """Why a message is no command, and no answer to it is wanted; None for one that is to be looked at."""
+    if not asked.payload:  # also how a retained message is cleared, which 3.1.1 does not tell apart
+        return "an empty payload is no command, send {}"
+    if asked.retained:
+        return "it is retained, and would be obeyed at every start: clear it"
+    if len(name) > LONGEST_NAME:
+        return f"its name has {len(name)} characters"
+    return None
+
+
+def _quoted(what: object) -> str:
+    """On one line, whatever was sent."""
+    return shorten(repr(what), _LONGEST_LOGGED)

@@ -26,6 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.config import MqttSettings
 from edge.errors import BrokerError, ConfigError
@@ -44,7 +45,9 @@ ANSWER_S: Final = 10.0
 LARGEST_PACKET: Final = 268_435_455
 """MQTT 5.0, 1.5.5: the largest remaining length."""
 LARGEST_COMMAND: Final = 64 * 1024
-"""Longest packet that we take."""
+"""Longest packet that we take. MQTT 5 brokers are told so; a longer payload under 3.1.1 is for its reader to refuse."""
+LONGEST_TOPIC: Final = 65_535
+"""MQTT 5.0, 1.5.4: bytes of a UTF-8 string."""
 
 NO_QOS_1: Final = "the broker offers QoS 0 only, which may lose verdicts: use another"
 _NO_ANSWER: Final = "the broker accepted the connection but does not answer: is it MQTT, and mqtt.tls right?"
@@ -83,7 +86,11 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message on one of the topics that we subscribed to."""
+    """A message on one of the topics that we subscribed to.
+
+    retained: the broker keeps it, as far as it says so: always for what it kept before we subscribed, and for what is
+        published while we listen only under MQTT 5, to a subscription that is `live_only`.
+    """
 
     topic: str
     payload: bytes
@@ -220,9 +227,17 @@ class Connection:
             properties.CorrelationData = correlation
         return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
 
-    def subscribe(self, topics: str) -> None:
-        """Ask for messages; answered by `Subscribed`. Raises ValueError for what is no topic filter."""
-        _, mid = self._client.subscribe(topics, 1)
+    def subscribe(self, topics: str, *, live_only: bool = False) -> None:
+        """Ask for messages; answered by `Subscribed`. Raises ValueError for what is no topic filter.
+
+        live_only: what the broker keeps is not wanted. Under MQTT 5 it sends none of it, and marks what is published to be
+            kept from now on (MQTT 5.0, 3.8.3.1). Under 3.1.1 it can do neither: only what it kept before is marked.
+        """
+        if live_only and self._v5:
+            options = SubscribeOptions(1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            _, mid = self._client.subscribe(topics, options=options)
+        else:
+            _, mid = self._client.subscribe(topics, 1)
         if mid is not None:
             self._asked[mid] = topics
 
@@ -316,6 +331,16 @@ class Connection:
         )
 
 
+def is_topic(topic: str) -> bool:
+    """Whether MQTT can carry a message to it (MQTT 5.0, 4.7.1 and 4.7.3)."""
+    return bool(topic) and not {"+", "#", "\0"} & set(topic) and len(topic.encode()) <= LONGEST_TOPIC
+
+
+def matches(topic: str, topics: str) -> bool:
+    """Whether a subscription to the filter `topics` gets what is published to `topic`. Raises ValueError for no filter."""
+    return bool(mqtt.topic_matches_sub(topics, topic))
+
+
 def _tls(settings: MqttSettings) -> ssl.SSLContext:
     """Read the certificates now, so that renewed ones are taken at the next connect."""
     try:
@@ -345,7 +370,7 @@ def probe(settings: MqttSettings, prefix: str) -> None:
                     case Accepted(qos_maximum=0):
                         raise BrokerError(NO_QOS_1)
                     case Accepted():
-                        connection.subscribe(f"{prefix}/command/+")
+                        connection.subscribe(f"{prefix}/command/+", live_only=True)
                     case Subscribed(refused=None):
                         connection.disconnect()
                         return

@@ -62,7 +62,8 @@ class Publisher(StandingConnection):
             there nor drawn is not sent.
         """
         self.being_drawn = being_drawn
-        self._contract = _Contract(prefix, journal, device, status, health, Commands(prefix, device, on_command), being_drawn)
+        commands = Commands(prefix, device, on_command, settings.response_topics)
+        self._contract = _Contract(prefix, journal, device, status, health, commands, being_drawn)
         super().__init__(
             settings,
             client_id(journal.epoch),
@@ -86,7 +87,7 @@ class _Contract:
     It belongs to the publisher's thread, except for `status_stale`, an event that any thread sets.
     """
 
-    channel = ""
+    channel, live_only = "", True
 
     def __init__(
         self,
@@ -125,11 +126,12 @@ class _Contract:
         return (Transient("status", self._status_now(), proves=True),)
 
     def latest(self) -> Sequence[Transient]:
+        replayed = self._commands.due()
         newest = self._journal.outbox.summary()
         if newest is None or newest.sent or newest.seq <= self._summary_refused:
-            return ()
+            return replayed
         message = Publication(f"{self._prefix}/summary", newest.payload, retain=True)
-        return (Transient("summary", message, seq=newest.seq),)
+        return (Transient("summary", message, seq=newest.seq), *replayed)
 
     def periodic(self) -> Sequence[Publication]:
         if time.monotonic() < self._health_at:
@@ -187,22 +189,22 @@ class _Contract:
         return Message("verdict", "failure", payload)
 
     def on_message(self, received: Received) -> Sequence[Transient]:
-        answer = self._commands.answer(received)
-        return () if answer is None else (answer,)
+        return self._commands.answers(received)
 
     def closing(self) -> Sequence[Transient]:
         return (Transient("status", self._status_now("stopped"), proves=True),)
 
     def _status_now(self, offline: Literal["connection lost", "stopped"] | None = None) -> Publication:
-        """An `edge.status/1` of this moment."""
+        """An `edge.status/1` of this moment; one that the broker keeps as our last will counts nothing."""
         text = self._status()
+        lasts = offline != "connection lost"
         payload = encode_status(
             state=text.state if offline is None else "offline",
             reasons=text.reasons if offline is None else (offline,),
             connected_at=self._connected_at,
             epoch=self._journal.epoch,
-            last_seq=text.last_seq,
-            dead_letters=text.dead_letters,
+            last_seq=text.last_seq if lasts else None,
+            dead_letters=text.dead_letters if lasts else None,
             device=self._device,
             at=_now(),
         )

@@ -61,6 +61,7 @@ class Transient:
 
     what: how the log calls it.  correlation: of the request that it answers.  seq: of the verdict that it is about, or 0.
     proves: its acknowledgement shows that the broker works, so that rows may follow.
+    yields: rows and messages of its kind take turns, so that a flood of them holds no row up.
     """
 
     what: str
@@ -68,6 +69,7 @@ class Transient:
     correlation: bytes | None = None
     seq: int = 0
     proves: bool = False
+    yields: bool = False
 
 
 class Absent(Enum):
@@ -83,9 +85,11 @@ class Content(Protocol):
     Called in the session's thread alone. Every method answers at once.
 
     channel: whose rows these are; empty for the contract's own.
+    live_only: what the broker keeps is of no use to this listener.
     """
 
     channel: str
+    live_only: bool
 
     def connecting(self) -> Publication | None:
         """Begin a new connection. What the broker is to publish when it dies, None for nothing."""
@@ -192,6 +196,7 @@ class Session:
         self._limits: Accepted | None = None
         self._proven = False  # the broker answered to what we said first: it works
         self._proof_asked = False  # something that proves it is on its way
+        self._row_is_due = False  # what was sent last was no row
         self._first_topic = ""
         self._rows: deque[Outgoing] = deque()
         self._look = True  # the outbox may hold rows that we have not seen
@@ -240,13 +245,16 @@ class Session:
         """Send while the window and the network take more. One message at a time is written, so memory stays small."""
         self._queue_transients()
         while not self._connection.busy and len(self._sent) < self._window() and self._closed is None:
-            if self._transients:
+            yields = not self._transients or (self._row_is_due and self._transients[0].yields)
+            row = self._next_row() if self._proven and yields else None
+            self._row_is_due = row is None
+            if row is not None:
+                self._send_row(row)
+            elif self._transients:
                 self._send_transient(self._transients.popleft())
             elif not self._proof_asked:
                 self._proof_asked = True
                 self._mark_sent(self._connection.check(), Transient("check", Publication("", b""), proves=True))
-            elif self._proven and (row := self._next_row()) is not None:
-                self._send_row(row)
             else:
                 return
 
@@ -347,7 +355,7 @@ class Session:
         self._limits = limits
         self._connectivity.report(connected=True)
         for topics in self._content.subscriptions():
-            self._connection.subscribe(topics)
+            self._connection.subscribe(topics, live_only=self._content.live_only)
         opening = self._content.opening()
         self._proof_asked = any(item.proves for item in opening)
         self._transients.extend(opening)

@@ -5,7 +5,6 @@ Called in the publisher's thread, and does not block; what a command changes, th
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,6 @@ from edge.config import Settings
 from edge.journal import Journal
 from edge.service.shared import Shared
 from edge.wire.encode import display_path
-
-log = logging.getLogger(__name__)
 
 
 class Commands:
@@ -29,7 +26,8 @@ class Commands:
     def carry_out(self, name: str, fields: dict[str, Any]) -> Mapping[str, Any] | None:
         """Carry out one command; its fields are checked already. Raises ValueError with the reason."""
         if name == "replay":
-            return {"messages": self._journal.outbox.replay(str(fields["epoch"]), fields["first"], fields["last"])}
+            wanted = str(fields["epoch"]), fields["first"], fields["last"]
+            return {"messages": self._journal.outbox.replay(*wanted, behind_others=True)}
         if name == "inspect":
             return self._inspect_again(str(fields["inspection_id"]))
         if name in ("pause", "resume"):
@@ -49,7 +47,6 @@ class Commands:
     def _pause(self, wanted: bool) -> dict[str, Any]:
         paused = self._shared.paused
         (paused.set if wanted else paused.clear)()
-        log.info("%s by command", "paused" if wanted else "resumed")
         self._shared.new_work.set()
         self._shared.status.changed()
         return {"paused": paused.is_set()}

@@ -17,13 +17,14 @@ from edge.wire.encode import device_fields, milliseconds, serialise, shorten, ti
 def decode_command(name: str, payload: bytes) -> tuple[str | None, dict[str, Any]]:
     """A command's (request_id, other fields), checked against its schema.
 
-    Raises ValueError, with a sentence for the sender, when the command is unknown or its payload is not what it takes.
+    Raises ValueError, with a sentence for the sender, when the command is unknown or its payload is not what it takes. An
+    empty payload never is: it is how a retained message is cleared.
     """
     model = documents.COMMANDS.get(name)
     if model is None:
         raise ValueError(f"unknown command {name!r}; known: {', '.join(documents.COMMANDS)}")
     try:
-        command = model.model_validate_json(payload.strip() or b"{}")
+        command = model.model_validate_json(payload)
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, problem['loc'])) or 'payload'}: {problem['msg']}" for problem in error.errors())
         raise ValueError(f"{name}: {'; '.join(problems)}") from error

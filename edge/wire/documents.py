@@ -46,6 +46,7 @@ Count = Annotated[int, Field(ge=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Number = Annotated[int, Field(ge=1)]
+Seq = Annotated[int, Field(ge=1, le=2**63 - 1)]  # what SQLite holds
 Flag = Literal[0, 1]
 Outline = list[tuple[int, int]]
 
@@ -327,7 +328,8 @@ class TombstoneDocument(EventDocument):
 
 class StatusDocument(EventDocument):
     """Whether the device is there, and what ails it. Of an offline status that the broker sent itself, `ts` is the
-    moment of connecting: the broker got it then and keeps it unchanged.
+    moment of connecting: the broker got it then and keeps it unchanged. What has been counted since cannot be in it, so
+    its `last_seq` and `dead_letters` are null, not known.
     """
 
     schema_: Literal["edge.status/1"] = Field(serialization_alias="schema")
@@ -336,8 +338,8 @@ class StatusDocument(EventDocument):
     connected_at: Timestamp | None
     version: Text
     epoch: Uuid
-    last_seq: Count
-    dead_letters: Count
+    last_seq: Count | None
+    dead_letters: Count | None
 
 
 class QueueFields(Document):
@@ -408,7 +410,7 @@ class ResponseDocument(EventDocument):
 
 
 class Command(BaseModel):
-    """Base of what may be asked: a JSON object, an empty payload counts as `{}`."""
+    """Base of what may be asked: a JSON object, at least `{}`. Every number and text in it is bounded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -419,8 +421,8 @@ class Replay(Command):
     """Send the verdicts `first` to `last` (seq, both included) of `epoch` once more."""
 
     epoch: UUID
-    first: int = Field(ge=1)
-    last: int = Field(ge=1)
+    first: Seq
+    last: Seq
 
 
 class InspectAgain(Command):

@@ -52,7 +52,14 @@ TOPICS: tuple[Topic, ...] = (
     Topic("status", "send", 1, True, ("status",), "Sent at every connect and change; the last will says offline."),
     Topic("health", "send", 0, False, ("health",), "Every 10 s."),
     *(
-        Topic(f"command/{name}", "receive", 1, False, (f"command-{name}",), f"{model.__doc__} Retained ones are ignored.")
+        Topic(
+            f"command/{name}",
+            "receive",
+            1,
+            False,
+            (f"command-{name}",),
+            f"{model.__doc__} Retained and empty ones are ignored.",
+        )
         for name, model in documents.COMMANDS.items()
     ),
     Topic(
@@ -61,7 +68,7 @@ TOPICS: tuple[Topic, ...] = (
         1,
         False,
         ("response",),
-        "The answer to a command that named no MQTT 5 response topic.",
+        "The answer to a command that named no MQTT 5 response topic, or one that is not allowed.",
     ),
 )
 """Every topic, in the order of the contract."""

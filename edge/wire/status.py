@@ -18,12 +18,15 @@ def encode_status(
     reasons: Sequence[str],
     connected_at: datetime | None,
     epoch: str,
-    last_seq: int,
-    dead_letters: int,
+    last_seq: int | None,
+    dead_letters: int | None,
     device: DeviceSettings,
     at: datetime,
 ) -> bytes:
-    """An `edge.status/1`. `reasons` say why the state is not (or no longer) online."""
+    """An `edge.status/1`. `reasons` say why the state is not (or no longer) online.
+
+    last_seq, dead_letters: None in a last will, which is written long before it is read.
+    """
     return serialise(
         documents.StatusDocument(
             schema_="edge.status/1",

@@ -99,6 +99,25 @@ def test_a_replay_sends_the_acknowledged_verdicts_of_the_range_again_and_nothing
     assert journal.outbox.summary() == (4, b"summary 4", True)
 
 
+def test_a_replay_behind_others_lets_new_verdicts_go_first(journal: Journal) -> None:
+    for name in "abc":
+        inspected(journal, f"{name}.tif")
+    journal.outbox.acknowledge([row.id for row in journal.outbox.unsent() if row.seq != 3])
+    assert journal.outbox.replay(journal.epoch, 1, 1, behind_others=True) == 1
+    assert journal.outbox.replay(journal.epoch, 2, 2, behind_others=True) == 1
+    inspected(journal, "d.tif")
+    assert list(dict.fromkeys(row.seq for row in journal.outbox.unsent())) == [3, 4, 1, 2]
+    assert [row.seq for row in journal.outbox.unsent(limit=1)] == [3]
+    journal.outbox.acknowledge([row.id for row in journal.outbox.unsent() if row.seq in (3, 4)])
+    assert [row.seq for row in journal.outbox.unsent()] == [1, 2]
+    inspected(journal, "e.tif")
+    assert next(row.seq for row in journal.outbox.unsent()) == 5
+    journal.outbox.acknowledge([row.id for row in journal.outbox.unsent()])
+    assert journal.outbox.unsent() == []
+    inspected(journal, "f.tif")
+    assert next(row.seq for row in journal.outbox.unsent()) == 6
+
+
 def test_a_replay_of_another_epoch_is_none(journal: Journal) -> None:
     inspected(journal)
     journal.outbox.acknowledge([row.id for row in journal.outbox.unsent()])

@@ -16,6 +16,7 @@ import pytest
 from edge.errors import StateFullError
 from edge.journal import Journal
 from edge.mqtt import channel_publisher
+from edge.mqtt.connection import LARGEST_COMMAND
 from edge.mqtt.publisher import StatusText
 from edge.mqtt.publisher import client_id as contract_client_id
 from edge.wire.channel import Publication
@@ -147,6 +148,17 @@ def test_a_channel_that_announces_nothing_gets_its_rows_out(protocol: int, broke
         open_channel(broker.port, Silent(), rows, protocol=protocol)
         eventually(lambda: payloads(dashboard, "a/b") == [b"1"])
         eventually(rows.empty)
+
+
+@pytest.mark.parametrize("protocol", [5, 311])
+def test_a_message_beyond_the_limit_never_reaches_a_channel(protocol: int, broker: Mosquitto, open_channel: Open) -> None:
+    with Listener(broker.port) as dashboard:
+        open_channel(broker.port, Discovery(), protocol=protocol)
+        eventually(lambda: dashboard.on("/availability"))
+        dashboard.say("homes/status", b"x" * (LARGEST_COMMAND + 1))
+        dashboard.say("homes/status", b"small")
+        eventually(lambda: dashboard.on("homes/answer"))
+        assert payloads(dashboard, "homes/answer") == [b"homes/status small"]
 
 
 def test_rows_of_other_channels_are_left_alone(broker: Mosquitto, open_channel: Open) -> None:

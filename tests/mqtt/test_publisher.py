@@ -158,6 +158,8 @@ def test_the_broker_says_offline_when_the_daemon_is_killed(broker: Mosquitto, tm
             process.send_signal(signal.SIGKILL)
             eventually(lambda: dashboard.on("/status")[-1].body["state"] == "offline")
             assert dashboard.on("/status")[-1].body["reasons"] == ["connection lost"]
+            counted = [dashboard.on("/status")[-1].body[name] for name in ("last_seq", "dead_letters")]
+            assert counted == [None, None], "what was counted at the connect is out of date when the will is read"
     finally:
         process.kill()
         process.wait()

@@ -190,7 +190,7 @@ def test_no_more_is_in_flight_than_the_broker_allows(journal: Journal, publish: 
 class Bare:
     """The least that can be said on a connection: one word at its beginning, one at its end."""
 
-    channel = ""
+    channel, live_only = "", False
 
     def connecting(self) -> Publication | None:
         return None
@@ -238,17 +238,19 @@ class Bare:
         return (Transient("farewell", Publication("farewell", b"")),)
 
 
-Serve = Callable[[int, ThreadSignals, Memory], None]
+Serve = Callable[..., None]
 
 
 @pytest.fixture
 def serve(journal: Journal) -> Serve:
     """Serves one connection in the test's own thread until it ends or is told to stop, without a publisher."""
 
-    def run(port: int, signals: ThreadSignals, memory: Memory) -> None:
+    def run(port: int, signals: ThreadSignals, memory: Memory, content: Bare | None = None) -> None:
         connection = Connection(MqttSettings(host="127.0.0.1", port=port), "bare", None, memory.keepalive_s)
         try:
-            Session(connection, Bare(), journal.outbox, memory, signals=signals, connectivity=Connectivity("bare")).run()
+            Session(
+                connection, content or Bare(), journal.outbox, memory, signals=signals, connectivity=Connectivity("bare")
+            ).run()
         finally:
             connection.close()
             signals.close()
@@ -279,3 +281,30 @@ def test_a_session_remembers_the_row_that_was_alone_when_the_broker_fell_silent(
     row, why = memory.possible_poison
     assert (row.seq, row.id) == (1, memory.one_by_one_to)
     assert "acknowledged nothing" in why
+
+
+@pytest.mark.parametrize("yields", [False, True])
+def test_rows_take_turns_with_answers_that_yield_and_follow_all_others(
+    yields: bool, journal: Journal, broker: Mosquitto, serve: Serve
+) -> None:
+    class Flooded(Bare):
+        said = False
+
+        def latest(self) -> Sequence[Transient]:
+            answers = (
+                () if self.said else tuple(Transient(f"{n}", Publication("answer", b"%d" % n), yields=yields) for n in range(9))
+            )
+            self.said = True
+            return answers
+
+    conclude(journal, "a.tif")
+    conclude(journal, "b.tif")
+    signals = ThreadSignals()
+    with Listener(broker.port) as dashboard:
+        stopper = threading.Thread(target=lambda: (eventually(drained(journal)), signals.stop(5.0)))
+        stopper.start()
+        serve(broker.port, signals, Memory(Backoff(1.0, 30.0)), Flooded())
+        stopper.join()
+        eventually(lambda: dashboard.on("farewell"))
+        places = [n for n, message in enumerate(dashboard.heard[1:]) if message.topic == "bare/inspection"]
+        assert places == ([0, 2] if yields else [9, 10])

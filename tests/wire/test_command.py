@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from edge.wire.command import decode_command, encode_response
+from edge.wire.schema import MESSAGES, json_schema
 from tests.wire.examples import AT, DEVICE, EPOCH, strict
 
 
-def test_an_empty_payload_is_an_empty_command() -> None:
-    assert decode_command("rescan", b"") == (None, {})
+@pytest.mark.parametrize("payload", [b"", b" ", b"\n"])
+def test_an_empty_payload_is_no_command(payload: bytes) -> None:
+    with pytest.raises(ValueError, match="rescan"):
+        decode_command("rescan", payload)
+
+
+def test_an_object_without_fields_is_an_empty_command() -> None:
+    assert decode_command("rescan", b" {} ") == (None, {})
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, 2**70, 10**400, 0, -1, -(2**70), 1e300, 1.5])
+@pytest.mark.parametrize("field", ["first", "last"])
+def test_a_number_that_no_journal_can_hold_is_refused_by_name(field: str, number: float) -> None:
+    payload = json.dumps({"epoch": EPOCH, "first": 1, "last": 1, field: number}).encode()
+    with pytest.raises(ValueError, match=f"replay: {field}"):
+        decode_command("replay", payload)
+
+
+def test_every_number_and_text_of_every_command_is_bounded() -> None:
+    parts = [part for name in MESSAGES if name.startswith("command-") for part in parts_of(json_schema(name))]
+    numbers = [part for part in parts if part.get("type") in ("integer", "number")]
+    texts = [part for part in parts if part.get("type") == "string"]
+    assert numbers
+    assert texts
+    assert all({"minimum", "maximum"} <= part.keys() for part in numbers), numbers
+    assert all("maxLength" in part or part.get("format") == "uuid" for part in texts), texts
+    assert not [part for part in parts if part.get("type") == "array" and "maxItems" not in part]
+
+
+def parts_of(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every object in it, itself included."""
+    if isinstance(schema, dict):
+        yield schema
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from parts_of(part)
 
 
 def test_a_command_gives_its_fields_and_its_request_id() -> None:

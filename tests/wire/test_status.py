@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema
 import pytest
 
 from edge.wire import documents
+from edge.wire.schema import json_schema
 from edge.wire.status import encode_health, encode_status
 from tests.wire.examples import AT, DEVICE, EPOCH, strict
 
@@ -26,6 +28,12 @@ def test_a_reason_is_cut_and_always_text() -> None:
 
 def test_before_the_first_connection_there_is_no_moment_of_it() -> None:
     assert status()["connected_at"] is None
+
+
+def test_a_last_will_counts_nothing_and_says_so() -> None:
+    will = status(state="offline", last_seq=None, dead_letters=None)
+    assert (will["last_seq"], will["dead_letters"]) == (None, None)
+    jsonschema.validate(will, json_schema("status"), jsonschema.Draft202012Validator)
 
 
 def test_a_figure_that_is_no_number_is_refused_by_name() -> None:
