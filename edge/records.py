@@ -19,6 +19,9 @@ Mask = NDArray[np.bool_]
 SeverityLabel = Literal["low", "moderate", "severe"]
 PixelSizeSource = Literal["metadata", "sidecar", "config"]
 
+_HALF = 1 << 63
+"""Half of what a 64-bit integer can be."""
+
 SEVERITIES: tuple[SeverityLabel, ...] = ("low", "moderate", "severe")
 
 
@@ -243,7 +246,9 @@ class Timing:
 class Fingerprint:
     """What tells, without reading it, that a file is still the same.
 
-    size: bytes.  mtime_ns: nanoseconds since 1970 as the file system says.
+    size: bytes.
+    mtime_ns: nanoseconds since 1970 as the file system says, before 1970 negative; from 2262-04-11 on it begins again at
+        -2^63, because the database holds no more than 64 bits.
     sidecar: opaque text of the names, sizes and times of the files that the microscope wrote beside it.
     """
 
@@ -251,6 +256,11 @@ class Fingerprint:
     mtime_ns: int
     readable: bool = True
     sidecar: str = ""
+
+    def __post_init__(self) -> None:
+        # Here and not where it is stored, so that what comes back from the database equals what went in.
+        if not -_HALF <= self.mtime_ns < _HALF:
+            object.__setattr__(self, "mtime_ns", (self.mtime_ns + _HALF) % (2 * _HALF) - _HALF)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.records import Micrograph, Regions, Timing
+from edge.records import Fingerprint, Micrograph, Regions, Timing
 
 GREY = np.zeros((30, 40), np.uint8)
 
@@ -77,3 +77,16 @@ def test_regions_are_as_many_as_their_masks() -> None:
 def test_the_pages_of_a_file_share_its_reading_and_each_waited_as_long() -> None:
     shared = Timing(wait=8.0, read=6.0, decode=4.0, segment=5.0, total=23.0).shared_by(2)
     assert (shared.wait, shared.read, shared.decode, shared.segment, shared.total) == (8.0, 3.0, 2.0, 5.0, 23.0)
+
+
+@pytest.mark.parametrize("mtime_ns", [1 << 63, -(1 << 63) - 1, 10**19, 1 << 70])
+def test_a_time_beyond_64_bits_is_a_fingerprint_that_64_bits_hold(mtime_ns: int) -> None:
+    kept = Fingerprint(1, mtime_ns).mtime_ns
+    assert -(1 << 63) <= kept < 1 << 63
+    assert (kept - mtime_ns) % (1 << 64) == 0
+    assert Fingerprint(1, mtime_ns) == Fingerprint(1, kept) != Fingerprint(1, mtime_ns + 1)
+
+
+@pytest.mark.parametrize("mtime_ns", [0, -1, -(1 << 63), (1 << 63) - 1])
+def test_a_time_of_64_bits_is_kept_as_it_is(mtime_ns: int) -> None:
+    assert Fingerprint(1, mtime_ns).mtime_ns == mtime_ns

@@ -23,7 +23,12 @@ def read_file(path: Path, max_bytes: int, within: Path | None = None) -> FileByt
     Raises ImageError: `outside_folder`, `too_large` (before reading), `unreadable`, `not_a_file`, or `still_changing` when
     size or time of modification differ after reading.
     """
-    if within is not None and not path.resolve().is_relative_to(within.resolve()):
+    try:
+        outside = within is not None and not path.resolve().is_relative_to(within.resolve())
+    except RuntimeError as error:  # RecursionError is one too
+        advice = "it is a link that leads through too many links, or to itself: copy the file itself there"
+        raise ImageError("unreadable", advice) from error
+    if outside:
         raise ImageError("outside_folder", "it is a link to a file outside the watched folder: copy the file itself there")
     try:
         # Opening a named pipe would wait for a writer for ever.

@@ -154,7 +154,12 @@ def _sightings(
         for entry in beside:
             by_folded_name.setdefault(entry.name.casefold(), []).append(entry)
     for entry in images:
-        sighting = _sighting(_join(here, entry.name), entry, inside)
+        path = _join(here, entry.name)
+        try:
+            sighting = _sighting(path, entry, inside)
+        except Exception:  # one name must not hide the others: links that lead to links without end are a RecursionError
+            log.debug("cannot look at %r in the watched folder", path, exc_info=True)
+            sighting = Sighting(path, 0, 0, "unreadable")
         if sighting is None:
             continue
         # Most microscopes write no sidecars at all: then a folder of many images is looked at in half the time.

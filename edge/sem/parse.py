@@ -10,7 +10,7 @@ import math
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -125,21 +125,42 @@ def kilovolts(string: str | None) -> float | None:
 
 
 def xml_text(xml: str, *path: str) -> str | None:
-    """Text of the first element found by descending through `path`; a pattern, since damaged XML must not cost the rest."""
+    """Text of the first element found by descending through `path`; by hand, since damaged XML must not cost the rest."""
     for name in path:
-        match = re.search(rf"<{name}(?:\s[^>]*)?>(.*?)</{name}>", xml, re.DOTALL)
-        if match is None:
+        start = next((end + 1 for _, end in _openings(xml, name)), -1)
+        end = xml.find(f"</{name}>", start) if start >= 0 else -1
+        if end < 0:
             return None
-        xml = match.group(1)
+        xml = xml[start:end]
     return xml
+
+
+def _openings(xml: str, name: str) -> Iterator[tuple[int, int]]:
+    """(behind the name, at the ">") of each opening tag. One pass, also where nothing is ever closed."""
+    at = xml.find(f"<{name}")
+    while at >= 0:
+        behind = at + 1 + len(name)
+        if xml[behind : behind + 1] == ">" or xml[behind : behind + 1].isspace():
+            end = xml.find(">", behind)
+            if end < 0:
+                yield behind, len(xml)
+                return
+            yield behind, end
+            at = xml.find(f"<{name}", end)
+        else:
+            at = xml.find(f"<{name}", behind)
 
 
 def xml_attribute(xml: str, name: str, *path: str) -> str | None:
     """Value of an attribute of the first element found by descending through `path`, also in XML that is damaged."""
     *outer, element = path
-    inside = xml_text(xml, *outer) if outer else xml
-    match = re.search(rf"<{element}(?:\s[^>]*?)?\s{name}\s*=\s*([\"'])(.*?)\1", inside or "", re.DOTALL)
-    return match.group(2) if match else None
+    inside = (xml_text(xml, *outer) if outer else xml) or ""
+    wanted = re.compile(rf"\s{name}\s*=\s*([\"'])")
+    for behind, end in _openings(inside, element):
+        if (match := wanted.search(inside, behind, end)) is not None:
+            value = inside[match.end() :].partition(match.group(1))
+            return value[0] if value[1] else None
+    return None
 
 
 def moment(string: str | None, formats: Iterable[str]) -> datetime | None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from edge.errors import ImageError
 from edge.records import Micrograph
 from edge.sem import databar, grey, pixels
-from edge.sem.evidence import Evidence, Parts
-from edge.sem.metadata import Scale, scale
+from edge.sem.evidence import Cuts, Evidence, Parts
+from edge.sem.metadata import Metadata, Scale, scale
 from edge.sem.structure import Layout, Page, layout
 from edge.sem.vendors import describe
+
+WHERE_PIXELS_LIE: Final = frozenset({273, 279, 324, 325})
+"""Numeric tags of a TIFF that differ from page to page and that no family looks at."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ def needs_sidecar(data: bytes, name: str) -> bool:
     found = layout(data)
     if not found.pages:
         return False
-    metadata, _warnings = describe(_evidence(data, found, found.pages[0], found.pages[0], name, {}))
+    metadata, _warnings = describe(_evidence(Cuts(memoryview(data)), found, found.pages[0], found.pages[0], name, {}))
     return metadata.pixel_nm is None
 
 
@@ -49,18 +53,27 @@ def read(
     pages, warnings = _pages(found)
     sides = {key.lower(): value for key, value in (sidecars or {}).items()}
     micrographs = []
+    cuts = Cuts(memoryview(data))
+    told: dict[object, tuple[Metadata, tuple[str, ...]]] = {}
     for number, page in enumerate(pages):
         values, bits = pixels.decode(data, found.format, page)
-        evidence = _evidence(data, found, page, pages[0], name, sides)
-        micrographs.append(_micrograph(values, bits, evidence, number, len(pages), warnings, pixel_size_nm))
+        evidence = _evidence(cuts, found, page, pages[0], name, sides)
+        key = _what_is_told(page)
+        described = told[key] = told.get(key) or describe(evidence)
+        micrographs.append(_micrograph(values, bits, evidence, described, number, len(pages), warnings, pixel_size_nm))
     return tuple(micrographs)
 
 
-def _evidence(data: bytes, found: Layout, page: Page, first: Page, name: str, sidecars: Mapping[str, bytes]) -> Evidence:
+def _what_is_told(page: Page) -> object:
+    """Equal for pages of one file that say the same of themselves: hundreds of pages with one text are read once."""
+    numbers = frozenset((tag, values) for tag, values in page.numbers.items() if tag not in WHERE_PIXELS_LIE)
+    return page.width, page.height, frozenset(page.tags.items()), numbers
+
+
+def _evidence(cuts: Cuts, found: Layout, page: Page, first: Page, name: str, sidecars: Mapping[str, bytes]) -> Evidence:
     """What the families may look at; a later page is described by the first where it has no tags of its own."""
-    whole = memoryview(data)
-    tags = Parts(whole, {**first.tags, **page.tags})
-    return Evidence(name, page.width, page.height, tags, page.numbers, sidecars, found.chunks, whole)
+    tags = Parts(cuts, {**first.tags, **page.tags})
+    return Evidence(name, page.width, page.height, tags, page.numbers, sidecars, found.chunks, cuts)
 
 
 def _checked(data: bytes, limits: Limits) -> Layout:
@@ -106,13 +119,14 @@ def _micrograph(
     values: pixels.Values,
     bits: int,
     evidence: Evidence,
+    described: tuple[Metadata, tuple[str, ...]],
     number: int,
     count: int,
     file_warnings: tuple[str, ...],
     configured_nm: float | None,
 ) -> Micrograph:
     plane, colour_warnings = grey.to_plane(values)
-    metadata, damage = describe(evidence)
+    metadata, damage = described
     meaning = scale(metadata, evidence.width, evidence.height)
     bar, bar_warnings = _bar(plane, meaning)
     image = plane[: plane.shape[0] - bar]

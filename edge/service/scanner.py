@@ -30,6 +30,8 @@ SILENT_S: Final = 180.0
 """A look at the folder that takes so long is a reason to doubt the share behind it."""
 ZERO_TAIL_S: Final = 5.0
 """A real detector writes black rows too, so zeros at the end are not waited for as long as a missing end."""
+STAND_IN: Final = Fingerprint(0, 0, readable=False)
+"""In the ledger for a fingerprint that it cannot hold."""
 
 
 class Scanner(Worker):
@@ -94,8 +96,7 @@ class Scanner(Worker):
         """What lay in the folder before the first start: ignored, or inspected after everything new."""
         if self.settings.watch.existing == "ignore":
             there = {sighting.path: sighting.fingerprint for sighting in sightings}
-            self.journal.ledger.admit_many(there.items(), ignore=True)
-            self._known.update(there)
+            self._enter(list(there.items()), ignore=True)
             log.info("%d files that are there already are ignored, as watch.existing says", len(there))
             return
         self.journal.ledger.admit_many([])
@@ -109,13 +110,21 @@ class Scanner(Worker):
             if self.shared.stopping.is_set():
                 return
             self.beat()
-            if not self._awaits_more(sighting):
+            if not self._awaits_more_safely(sighting):
                 finished.append(sighting)
             if time.monotonic() >= next_admission:
                 self._admit(finished)
                 finished = []
                 next_admission = time.monotonic() + ADMIT_S
         self._admit(finished)
+
+    def _awaits_more_safely(self, sighting: Sighting) -> bool:
+        """`_awaits_more`; False where looking fails, for then the decoder meets it again, where it is counted and told."""
+        try:
+            return self._awaits_more(sighting)
+        except Exception:  # MemoryError and RecursionError too: one file must cost no other one
+            log.warning("%s: looking at its structure failed", printable(sighting.path), exc_info=True)
+            return False
 
     def _awaits_more(self, sighting: Sighting) -> bool:
         """Whether a quiet file is worth waiting for: it is not whole, may still be filled, or may get a sidecar.
@@ -155,6 +164,26 @@ class Scanner(Worker):
             if not batch:
                 continue
             self.shared.settled_at.put((path for path, _ in batch), now)
-            self.journal.ledger.admit_many(batch, backlog=old)
-            self._known.update(batch)
+            self._enter(batch, backlog=old)
             self.shared.new_work.set()
+
+    def _enter(self, batch: Sequence[tuple[str, Fingerprint]], *, backlog: bool = False, ignore: bool = False) -> None:
+        """Enter a batch into the ledger; what spoils it for the others goes in alone, under `STAND_IN`.
+
+        Raises StateError when that is the journal's fault.
+        """
+        ledger = self.journal.ledger
+        try:
+            ledger.admit_many(batch, backlog=backlog, ignore=ignore)
+        except StateFullError:
+            raise
+        except Exception:
+            if len(batch) > 1:
+                half = len(batch) // 2
+                self._enter(batch[:half], backlog=backlog, ignore=ignore)
+                self._enter(batch[half:], backlog=backlog, ignore=ignore)
+                return
+            for path, _ in batch:
+                log.exception("%s: the ledger cannot hold its fingerprint", printable(path))
+                ledger.admit(path, STAND_IN, backlog=backlog, ignore=ignore)
+        self._known.update(batch)

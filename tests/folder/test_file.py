@@ -99,3 +99,13 @@ def test_a_sidecar_that_is_empty_huge_or_no_file_does_not_cost_the_image(tmp_pat
         stream.truncate(SIDECAR_LIMIT_BYTES + 1)
     read = read_file(tmp_path / "a.tif", ENOUGH)
     assert (read.data, read.sidecars) == (b"pixels", {})
+
+
+def test_a_link_that_leads_further_than_the_stack_is_deep_is_unreadable(tmp_path: Path) -> None:
+    target = "nowhere"
+    for number in range(1500):
+        (tmp_path / f"{number}.png").symlink_to(target)
+        target = f"{number}.png"
+    with pytest.raises(ImageError) as refused:
+        read_file(tmp_path / target, 1 << 20, within=tmp_path)
+    assert refused.value.code in ("unreadable", "outside_folder")

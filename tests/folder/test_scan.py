@@ -214,3 +214,14 @@ def test_twenty_thousand_files_are_seen_and_known_ones_passed_over(folder: Path,
     settler = Settler(1.0, known.get)
     assert settler.observe(scan(folder, PATTERNS), 0.0) == []
     assert settler.next_moment() is None
+
+
+def test_a_link_that_leads_further_than_the_stack_is_deep_hides_no_other_name(tmp_path: Path) -> None:
+    target = "0.link"
+    (tmp_path / target).write_bytes(b"1")
+    for number in range(1, 1500):
+        (tmp_path / f"{number}.link").symlink_to(target)
+        target = f"{number}.link"
+    (tmp_path / "deep.png").symlink_to(target)
+    (tmp_path / "good.png").write_bytes(b"1")
+    assert kinds(tmp_path)["good.png"] == "file"

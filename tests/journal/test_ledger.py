@@ -251,3 +251,14 @@ def test_an_image_is_concluded_only_once(journal: Journal) -> None:
     inspected(journal)
     with pytest.raises(StateError, match="is done"):
         journal.ledger.conclude("a.tif", one())
+
+
+@pytest.mark.parametrize("mtime_ns", [10**19, 1 << 63, -(10**18), -(1 << 63) - 1])
+def test_a_file_of_any_date_is_known_again_after_a_restart(folder: Path, mtime_ns: int) -> None:
+    dated = Fingerprint(10, mtime_ns)
+    with Journal.open(folder) as journal:
+        admitted(journal, "a.tif", dated)
+    with Journal.open(folder) as journal:
+        assert journal.ledger.entries()["a.tif"].fingerprint == dated
+        assert journal.ledger.admit("a.tif", dated) is None
+        assert journal.ledger.admit("a.tif", Fingerprint(10, mtime_ns + 1)) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
@@ -195,3 +196,18 @@ def hitachi(**changes: str) -> str:
         **changes,
     }
     return "[SemImageFile]\r\n" + "".join(f"{key}={value}\r\n" for key, value in values.items())
+
+
+def overlapping_tiff(pages: int, tags: Iterable[int], text: bytes) -> bytes:
+    """A TIFF of `pages` pages of 8x8 px whose text tags all lie on the same `text`, each a byte further in."""
+    body = bytearray(struct.pack("<2sHI", b"II", 42, 0) + bytes(range(1, 65)) + text + bytes(len(text) % 2))
+    previous = 4
+    fixed = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 4, 1, 8), (259, 4, 1, 1), (262, 4, 1, 1)]
+    fixed += [(273, 4, 1, 8), (277, 4, 1, 1), (278, 4, 1, 8), (279, 4, 1, 64)]
+    entries = sorted([*fixed, *((tag, 2, len(text) - number, 72 + number) for number, tag in enumerate(tags))])
+    for _ in range(pages):
+        struct.pack_into("<I", body, previous, len(body))
+        body += struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        previous = len(body)
+        body += bytes(4)
+    return bytes(body)

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from edge.sem.evidence import MAX_PART, Evidence, Parts
+from edge.sem.evidence import MAX_PART, Cuts, Evidence, Parts
 from edge.sem.structure import Span
 
 DATA = memoryview(b"0123456789")
@@ -50,3 +50,12 @@ def test_a_large_file_is_neither_copied_nor_taken_as_a_whole() -> None:
     assert tracemalloc.get_traced_memory()[1] < 100_000
     tracemalloc.stop()
     assert len(whole.tags[270]) == len(whole.chunk("trailer")[0]) == len(whole.part(0, len(data))) == MAX_PART
+
+
+def test_what_the_pages_of_a_file_cut_out_together_is_no_longer_than_the_file() -> None:
+    data = memoryview(bytes(1 << 20))
+    cuts = Cuts(data)
+    for _ in range(256):
+        assert len(Parts(cuts, {270: Span(0, 1 << 19)})[270]) == 1 << 19  # the same part is one part
+    with pytest.raises(ValueError, match="lie on one another"):
+        [Evidence("a", 1, 1, data=cuts).part(start, 1 << 19) for start in range(4)]

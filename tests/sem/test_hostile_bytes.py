@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -11,10 +13,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.errors import ImageError
-from edge.sem import Limits, completeness, needs_sidecar, parse, read
+from edge.sem import Limits, completeness, needs_sidecar, parse, read, reading
 from edge.sem.evidence import Evidence
 from edge.sem.structure import layout
-from tests.sem.making import bar, encoded, fei, hitachi, jeol, specimen, tescan_tag, tiff, with_png_chunks, zeiss
+from tests.sem.making import (
+    bar,
+    encoded,
+    fei,
+    hitachi,
+    jeol,
+    overlapping_tiff,
+    png_header,
+    specimen,
+    tescan_tag,
+    tiff,
+    with_png_chunks,
+    zeiss,
+)
 
 SMALL = np.vstack([specimen(48, 64), bar(16, 64)])
 FILES = (
@@ -101,3 +116,46 @@ def test_any_bytes_as_metadata_do_not_cost_the_image(which: int, raw: bytes) -> 
 @pytest.mark.parametrize("data", FILES)
 def test_every_kind_is_readable_to_begin_with(data: bytes) -> None:
     assert read(data, "a.tif")
+
+
+FAMILY_TAGS = (270, 34118, 34680, 34682, 34683, 50431)
+POISON = {
+    "text tags on the same bytes": overlapping_tiff(64, range(40000, 40900), b"AP_X\r\nv = 1\r\n" * 20_000),
+    "families' tags on the same bytes": overlapping_tiff(64, FAMILY_TAGS, b"[Scan]\r\nk=1\r\n" * 20_000),
+    "one text for all pages": overlapping_tiff(64, [34118], b"AP_X\r\nv = 1\r\n" * 20_000),
+    "elements that never close": overlapping_tiff(1, [34683], b"<PixelSize>" * 20_000),
+    "elements that never end": overlapping_tiff(1, [34683], b"<PixelSize " * 20_000),
+    "padding": b"\xff\xd8" + b"\xff" * (8 << 20),
+    "empty segments": b"\xff\xd8" + b"\xff\xe0\0\2" * (2 << 20),
+    "markers without length": b"\xff\xd8\xff\xe0\0\2" + b"\xff\xd0" * (4 << 20),
+    "empty chunks": png_header(8, 8)[:33] + b"\0\0\0\0teXt\0\0\0\0" * (1 << 19),
+}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_looking_at_a_structure_costs_memory_like_the_file_and_no_more(name: str) -> None:
+    data = POISON[name]
+    for look in (completeness, lambda data: needs_sidecar(data, "a.tif")):
+        tracemalloc.start()
+        look(data)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 20 * len(data) + (16 << 20)
+    with contextlib.suppress(ImageError):
+        assert read(data, "a.tif", {}, LIMITS)
+
+
+def test_a_text_that_all_pages_share_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    described: list[Evidence] = []
+    real = reading.describe
+    monkeypatch.setattr(reading, "describe", lambda evidence: described.append(evidence) or real(evidence))
+    assert len(read(POISON["one text for all pages"], "a.tif")) == 64
+    assert len(described) == 1
+
+
+def test_tables_that_lie_on_one_another_are_not_read_for_ever() -> None:
+    count = 1 << 16
+    entries = [(256, 4, 1, 8), (257, 4, 1, 8), *((330, 4, count, 8) for _ in range(900))]
+    ifd = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    data = struct.pack("<2sHI", b"II", 42, 8 + 4 * count) + bytes(4 * count) + ifd
+    assert any("ifd_damaged" in warning for warning in layout(data).warnings)

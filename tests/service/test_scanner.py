@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edge import sem
 from edge.config import Settings
-from edge.folder.scan import Sighting
-from edge.journal import Journal
-from edge.service.scanner import Scanner
+from edge.errors import StateFullError
+from edge.folder.scan import Sighting, scan
+from edge.journal import Entry, Journal
+from edge.records import Fingerprint
+from edge.service import scanner as scanner_module
+from edge.service.scanner import STAND_IN, Scanner
 from edge.service.shared import Shared
 from tests.fakes.brokers import Listener, Mosquitto, eventually
 from tests.sem.making import fei, jeol, specimen, tiff
@@ -24,6 +29,11 @@ from tests.service.running_daemon import (
     verdicts,
     wait_until_online,
 )
+
+
+@pytest.fixture
+def scanner(settings: Settings, journal: Journal, shared: Shared) -> Scanner:
+    return Scanner(settings, journal, shared)
 
 
 def test_a_file_that_is_written_slowly_is_inspected_once_and_whole(tmp_path: Path, broker: Mosquitto) -> None:
@@ -134,3 +144,67 @@ def test_the_first_of_many_files_are_admitted_while_the_last_are_looked_at(
     files = [Sighting(f"{number}.png", 1, 1, "file") for number in range(3)]
     scanner._admit_finished(files)
     assert waiting == [0, 1, 2]
+
+
+@pytest.fixture
+def three(settings: Settings) -> list[Sighting]:
+    """Three finished files, as a look at the folder found them."""
+    for number in range(3):
+        (settings.watch.folder / f"{number}.png").write_bytes(png(number))
+    return list(scan(settings.watch.folder, ("*.png",)))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RecursionError(), OverflowError("2^70"), OSError(5, "EIO"), KeyError("x")], ids=repr
+)
+@pytest.mark.parametrize("where", ["read_file", "sem.completeness", "sem.needs_sidecar"])
+def test_a_file_that_cannot_be_looked_at_is_left_to_the_decoder_and_stops_no_other(
+    scanner: Scanner, three: list[Sighting], where: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = (scanner.folder / "1.png").read_bytes()
+    module, _, name = where.rpartition(".")
+    monkeypatch.setattr(sem, "needs_sidecar", lambda *_: False)
+    owner = {"": scanner_module, "sem": sem}[module]
+    real = getattr(owner, name)
+
+    def fails(*arguments: Any, **named: Any) -> Any:
+        if arguments[0] in (poison, scanner.folder / "1.png"):
+            raise error
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, fails)
+    scanner._admit_finished(three)
+    assert {entry.path for entry in scanner.journal.ledger.waiting()} == {"0.png", "1.png", "2.png"}
+
+
+def test_what_the_ledger_cannot_hold_is_admitted_alone_and_only_once(
+    scanner: Scanner, three: list[Sighting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = scanner.journal.ledger._admit
+
+    def admit(path: str, fingerprint: Fingerprint, **how: bool) -> Entry | None:
+        if path == "1.png" and fingerprint != STAND_IN:
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return real(path, fingerprint, **how)
+
+    monkeypatch.setattr(scanner.journal.ledger, "_admit", admit)
+    monkeypatch.setattr(sem, "needs_sidecar", lambda *_: False)
+    for _ in ("first start", "restart"):
+        scanner._admit_finished(three)
+        assert {entry.path: entry.revision for entry in scanner.journal.ledger.waiting()} == {
+            "0.png": 1,
+            "1.png": 1,
+            "2.png": 1,
+        }
+    assert scanner._known["1.png"] == next(one.fingerprint for one in three if one.path == "1.png")
+
+
+def test_a_full_disk_is_no_fault_of_the_files(scanner: Scanner, three: list[Sighting], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StateFullError("the disk is full")
+
+    monkeypatch.setattr(sem, "needs_sidecar", lambda *_: False)
+    monkeypatch.setattr(scanner.journal.ledger, "_admit", full)
+    with pytest.raises(StateFullError):
+        scanner._admit_finished(three)
+    assert scanner._known == {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final
 
-from edge.sem.structure.page import MAX_CHUNKS, TRAILER, Layout, Page, Span
+from edge.sem.structure.page import MAX_CHUNKS, MAX_PARTS, TRAILER, Layout, Page, Span
 
 METADATA: Final = {**{0xE0 + number: f"APP{number}" for number in range(16)}, 0xFE: "COM"}
+_AFTER_PADDING: Final = re.compile(rb"[^\xff]")
 
 
 def jpeg_layout(data: bytes) -> Layout:
@@ -15,14 +17,22 @@ def jpeg_layout(data: bytes) -> Layout:
 
     Its chunks are the comments (COM), the application segments (APP0 to APP15) and what lies behind the end of image.
     """
-    at, page = 2, None
+    at, page, parts = 2, None, 0
     chunks: list[tuple[str, Span]] = []
     while at + 4 <= len(data):
         if data[at] != 0xFF:
             return Layout("jpeg", (page,) if page else (), f"no marker at byte {at}" if not data[at:].strip(b"\0") else None)
         marker = data[at + 1]
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:  # padding, or a marker without a length
-            at += 1 if marker == 0xFF else 2
+        if marker == 0xFF:  # padding
+            after = _AFTER_PADDING.search(data, at)
+            at = (len(data) if after is None else after.start()) - 1
+            continue
+        parts += 1
+        if parts > MAX_PARTS:
+            warning = f"header_damaged: over {MAX_PARTS} segments before the first scan: the rest was not read"
+            return Layout("jpeg", (page,) if page else (), warnings=(warning,), chunks=tuple(chunks))
+        if 0xD0 <= marker <= 0xD8 or marker == 0x01:  # without a length
+            at += 2
             continue
         length = struct.unpack(">H", data[at + 2 : at + 4])[0]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 10 <= len(data):

@@ -11,6 +11,7 @@ import numpy as np
 Format = Literal["tiff", "png", "jpeg", "bmp"]
 
 MAX_CHUNKS: Final = 1000  # of metadata that are remembered; real files have under twenty
+MAX_PARTS: Final = 1 << 16  # segments of a JPEG's header, small chunks of a PNG; real files have under a hundred
 TRAILER: Final = "trailer"
 """Name of the chunk of bytes behind the end of a PNG or JPEG, where some microscopes write."""
 REDUCED_OR_MASK: Final = 0b101  # NewSubfileType, bit 0: a smaller copy of another page; bit 2: a transparency mask

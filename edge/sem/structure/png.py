@@ -6,9 +6,10 @@ import struct
 from dataclasses import replace
 from typing import Final
 
-from edge.sem.structure.page import MAX_CHUNKS, TRAILER, Layout, Page, Span
+from edge.sem.structure.page import MAX_CHUNKS, MAX_PARTS, TRAILER, Layout, Page, Span
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+SMALL: Final = 256  # bytes; writers fill chunks of 8 KiB
 CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
@@ -19,11 +20,15 @@ def png_layout(data: bytes) -> Layout:
     width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
     layout = Layout("png", (Page(width, height, CHANNELS.get(colour, 4), bits),))
     chunks: list[tuple[str, Span]] = []
-    at = len(PNG_MAGIC)
+    at, small = len(PNG_MAGIC), 0
     while at + 8 <= len(data):
         length, name = struct.unpack(">I4s", data[at : at + 8])
         if not name.isalpha():
             return replace(layout, missing=f"no chunk begins at byte {at}: the rest has not been written")
+        small += length < SMALL
+        if small > MAX_PARTS:
+            warning = f"header_damaged: over {MAX_PARTS} chunks of under {SMALL} bytes: the rest was not read"
+            return replace(layout, pages=(), warnings=(warning,), chunks=tuple(chunks))
         content = Span(at + 8, length)
         at += 12 + length
         if name == b"IEND":

@@ -20,15 +20,26 @@ TYPE_CODE: Final = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4
 
 MAX_PAGES: Final = 256
 MAX_TAGS: Final = 1000  # of a page; real ones have under a hundred
+MAX_SEGMENTS: Final = 1 << 22  # strips or tiles of a page: 300 megapixels in tiles of 16x16 are a third of that
+OVERLAP: Final = 4
+"""Tables that are so many times larger than the file lie on one another; some writers share one among a few pages."""
+LEAST_TABLES: Final = 1 << 16
+"""Bytes of tables that are read from the smallest file."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Tiff:
-    """How the numbers of one TIFF are stored."""
+    """How the numbers of one TIFF are stored. taken: bytes of tables that were read, those that were read again too."""
 
     data: bytes
     order: str
     big: bool
+    taken: int = 0
+
+    def take(self, size: int) -> bool:
+        """Whether the list of tags or values of `size` bytes may still be read: looking takes no longer than the file is."""
+        self.taken += size
+        return self.taken <= max(LEAST_TABLES, OVERLAP * len(self.data))
 
     def number(self, at: int, size: int) -> int:
         return int.from_bytes(self.data[at : at + size], "little" if self.order == "<" else "big")
@@ -48,13 +59,14 @@ class _Tiff:
 
 @dataclass
 class _Ifd:
-    """One IFD while it is being read; `missing` and `metadata_missing` as in `Layout`."""
+    """One IFD while it is being read; `missing` and `metadata_missing` as in `Layout`. damage: why it is not read on."""
 
     numbers: dict[int, tuple[float, ...]] = field(default_factory=dict)
     arrays: dict[int, NDArray[Any]] = field(default_factory=dict)
     texts: dict[int, Span] = field(default_factory=dict)
     missing: str | None = None
     metadata_missing: str | None = None
+    damage: str | None = None
 
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS, SAMPLES = 256, 257, 258, 259, 262, 273, 277
@@ -94,6 +106,9 @@ def tiff_layout(data: bytes) -> Layout:
             warnings.append(f"ifd_damaged: {tiff.number(at, head)} tags at byte {at}: the list of pages was cut there")
             break
         ifd = _ifd(tiff, at)
+        if ifd.damage:
+            warnings.append(f"ifd_damaged: {ifd.damage}: the list of pages was cut there")
+            break
         metadata_missing = metadata_missing or ifd.metadata_missing
         if WIDTH in ifd.numbers and LENGTH in ifd.numbers:
             page = _page(ifd, at)
@@ -115,6 +130,9 @@ def _ifd(tiff: _Tiff, at: int) -> _Ifd:
     size = len(tiff.data)
     for tag, kind, count, where in tiff.entries(at):
         width = TYPE_SIZE.get(kind)
+        if not tiff.take(12):
+            ifd.damage = f"the tables of {len(tiff.data)} bytes lie on one another"
+            return ifd
         if width is None or count == 0:
             continue
         if where + width * count > size:
@@ -131,6 +149,9 @@ def _ifd(tiff: _Tiff, at: int) -> _Ifd:
             ratios = [float(top) / float(low) if low else 0.0 for top, low in pairs.reshape(-1, 2)]
             ifd.numbers.setdefault(tag, tuple(ratios))
         elif kind in TYPE_CODE:
+            if (tag in PIXEL_TAGS or tag in POINTERS) and (count > MAX_SEGMENTS or not tiff.take(width * count)):
+                ifd.damage = f"{count} values of tag {tag}"
+                return ifd
             values = tiff.values(kind, count, where)
             if values.dtype.kind != "f":
                 ifd.arrays.setdefault(tag, values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from edge.sem.structure import TRAILER, layout
-from edge.sem.structure.page import MAX_CHUNKS
+from edge.sem.structure.page import MAX_CHUNKS, MAX_PARTS
 from tests.sem.making import encoded, specimen
 
 JPEG = encoded(specimen(48, 64), ".jpg")
@@ -41,3 +41,15 @@ def test_more_segments_than_any_microscope_writes_are_not_remembered() -> None:
     data = JPEG[:2] + segment(0xFE, b"x") * (MAX_CHUNKS + 50) + JPEG[2:]
     assert len(layout(data).chunks) == MAX_CHUNKS
     assert layout(data).missing is None
+
+
+def test_padding_before_a_marker_is_passed_over() -> None:
+    data = JPEG[:2] + b"\xff" * 1000 + JPEG[2:]
+    assert layout(data).pages == layout(JPEG).pages
+    assert layout(data).missing is None
+
+
+def test_more_segments_than_any_header_has_are_left_to_the_decoder() -> None:
+    found = layout(JPEG[:2] + segment(0xE0, b"") * (MAX_PARTS + 1) + JPEG[2:])
+    assert found.missing is None
+    assert found.warnings[0].startswith("header_damaged")
