@@ -20,6 +20,8 @@ NM: Final = {"pm": 1e-3, "å": 0.1, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3
              "cm": 1e7, "m": 1e9}  # fmt: skip
 MAX_TEXT: Final = 1 << 24
 """Bytes of a decompressed text that are taken; a kilobyte of zlib can claim a gigabyte."""
+MAX_ATTRIBUTES: Final = 1000
+"""Characters of an element's attributes; without a limit, many openings without an end take the square of their number."""
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?")
 
 
@@ -127,10 +129,11 @@ def kilovolts(string: str | None) -> float | None:
 def xml_text(xml: str, *path: str) -> str | None:
     """Text of the first element found by descending through `path`; a pattern, since damaged XML must not cost the rest."""
     for name in path:
-        match = re.search(rf"<{name}(?:\s[^>]*)?>(.*?)</{name}>", xml, re.DOTALL)
-        if match is None:
+        begin = re.search(rf"<{name}(?:\s[^>]{{0,{MAX_ATTRIBUTES}}})?>", xml)
+        end = xml.find(f"</{name}>", begin.end()) if begin else -1
+        if begin is None or end < 0:
             return None
-        xml = match.group(1)
+        xml = xml[begin.end() : end]
     return xml
 
 
@@ -138,7 +141,8 @@ def xml_attribute(xml: str, name: str, *path: str) -> str | None:
     """Value of an attribute of the first element found by descending through `path`, also in XML that is damaged."""
     *outer, element = path
     inside = xml_text(xml, *outer) if outer else xml
-    match = re.search(rf"<{element}(?:\s[^>]*?)?\s{name}\s*=\s*([\"'])(.*?)\1", inside or "", re.DOTALL)
+    some = f"{{0,{MAX_ATTRIBUTES}}}"
+    match = re.search(rf"<{element}(?:\s[^>]{some}?)?\s{name}\s{some}=\s{some}([\"'])([^<>]{some}?)\1", inside or "")
     return match.group(2) if match else None
 
 
