@@ -14,7 +14,20 @@ from edge.errors import ImageError
 from edge.sem import Limits, completeness, needs_sidecar, parse, read
 from edge.sem.evidence import Evidence
 from edge.sem.structure import layout
-from tests.sem.making import bar, encoded, fei, hitachi, jeol, specimen, tescan_tag, tiff, with_png_chunks, zeiss
+from tests.sem.making import (
+    bar,
+    encoded,
+    fei,
+    fibics,
+    hitachi,
+    jeol,
+    memento,
+    specimen,
+    tescan_tag,
+    tiff,
+    with_png_chunks,
+    zeiss,
+)
 
 PHENOM = '<FeiImage><databarHeight>16</databarHeight><pixelWidth unit="nm">25.5</pixelWidth></FeiImage>'
 SMALL = np.vstack([specimen(48, 64), bar(16, 64)])
@@ -23,6 +36,8 @@ FILES = (
     tiff(SMALL, {34118: zeiss()}),
     tiff(SMALL, {50431: tescan_tag()}),
     tiff(SMALL, {34683: PHENOM}),
+    tiff(SMALL, {34682: memento()}),
+    tiff(SMALL, {51023: fibics()}),
     tiff(SMALL.astype(np.uint16), byteorder=">", compression="lzw"),
     tiff(SMALL, tile=(16, 16), compression="zlib", bigtiff=True),
     tiff(SMALL, compression="jpeg"),
@@ -94,7 +109,7 @@ def test_damaged_sidecars_do_not_cost_the_image(sidecar: bytes, edits: list[tupl
 
 
 @unhurried
-@given(st.sampled_from([34682, 34683, 34118, 50431]), st.binary(max_size=300))
+@given(st.sampled_from([34682, 34683, 34118, 50431, 51023]), st.binary(max_size=300))
 def test_any_bytes_as_metadata_do_not_cost_the_image(tag: int, raw: bytes) -> None:
     (micrograph,) = read(tiff(SMALL, {tag: raw or b"x"}), "a.tif")
     assert micrograph.grey.shape[1] == 64

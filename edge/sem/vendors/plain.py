@@ -36,7 +36,7 @@ def _imagej(description: str, evidence: Evidence) -> tuple[float, float] | None:
     match = re.search(r"^unit=(\S+)", description, re.MULTILINE)
     unit = match.group(1).replace("\\u00B5", "µ").replace("\\u00b5", "µ").lower() if match else ""
     across, down = (evidence.numbers.get(tag, (0.0,))[0] for tag in (X_RESOLUTION, Y_RESOLUTION))
-    if unit not in NM or across <= 0:
+    if unit not in NM or across <= 0 or re.search(r"^yunit=", description, re.MULTILINE):
         return None
     return NM[unit] / across, NM[unit] / (down if down > 0 else across)
 

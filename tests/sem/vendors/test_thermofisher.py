@@ -118,3 +118,9 @@ def test_damaged_fei_text_does_not_cost_the_image(text: str) -> None:
     micrograph = one(tiff(IMAGE, {34682: text or " "}))
     assert micrograph.pixel_size_nm is None
     np.testing.assert_array_equal(micrograph.grey, IMAGE)
+
+
+def test_text_of_philips_is_not_called_damaged() -> None:
+    micrograph = one(tiff(specimen(), {34680: "[DatabarData]\r\nlHV=15000\r\n[Vector]\r\nMagnification=100\r\n"}))
+    assert micrograph.pixel_size_nm is None
+    assert micrograph.warnings == ()
