@@ -1,8 +1,8 @@
 """The .txt file that JEOL microscopes write beside the image in, `Metadata` out.
 
-Lines are "$KEY value" or "$$KEY value". The pixel is $CM_FIELD_OF_VIEW (two lengths) over $CM_IMAGE_SIZE (pixels).
-Else it follows from the scale bar, which is rounded: $$SM_MICRON_MARKER (a length) over $$SM_MICRON_BAR (pixels).
-$CM_IMAGE_SIZE and $CM_FULL_SIZE are the image without the data bar, which may lie below it or inside it.
+Lines are "$KEY value" or "$$KEY value". The pixel is the field of view, CM_FIELD_OF_VIEW, over CM_IMAGE_SIZE. Else it is the
+length of the scale bar, SM_MICRON_MARKER, over its pixels, SM_MICRON_BAR, which are rounded. CM_IMAGE_SIZE and
+CM_FULL_SIZE are the image without the data bar, which may lie below it or inside it.
 """
 
 from __future__ import annotations
