@@ -49,6 +49,7 @@ FILES = (
     encoded(SMALL, ".jpg"),
     encoded(SMALL, ".bmp"),
     with_png_chunks(encoded(SMALL, ".png"), (b"tEXt", b"a\0b"), (b"zTXt", b"c\0\0" + zlib.compress(b"d"))) + b"behind",
+    with_png_chunks(encoded(SMALL, ".png"), (b"sCAL", b"\x012.5e-08\x002.5e-08")),
     encoded(SMALL, ".jpg") + b"behind",
     encoded(SMALL, ".jpg") + PHENOM.encode(),
 )
