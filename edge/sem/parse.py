@@ -131,7 +131,7 @@ def kilovolts(string: str | None) -> float | None:
 def xml_text(xml: str, *path: str) -> str | None:
     """Text of the first element found by descending through `path`; a pattern, since damaged XML must not cost the rest."""
     for name in path:
-        begin = re.search(rf"<{name}(?:\s[^>]{{0,{MAX_ATTRIBUTES}}})?>", xml)
+        begin = re.search(rf"<{name}(?:\s[^<>]{{0,{MAX_ATTRIBUTES}}})?>", xml)
         end = xml.find(f"</{name}>", begin.end()) if begin else -1
         if begin is None or end < 0:
             return None
@@ -144,7 +144,7 @@ def xml_attribute(xml: str, name: str, *path: str) -> str | None:
     *outer, element = path
     inside = xml_text(xml, *outer) if outer else xml
     some = f"{{0,{MAX_ATTRIBUTES}}}"
-    match = re.search(rf"<{element}(?:\s[^>]{some}?)?\s{name}\s{some}=\s{some}([\"'])([^<>]{some}?)\1", inside or "")
+    match = re.search(rf"<{element}(?:\s[^<>]{some}?)?\s{name}\s{some}=\s{some}([\"'])([^<>]{some}?)\1", inside or "")
     return match.group(2) if match else None
 
 

@@ -17,6 +17,8 @@ from edge.sem.vendors.thermofisher import INI_TAGS, VENDOR
 
 METRE: Final = "MementoItemUnitMeter"
 SAME_WITHIN: Final = 0.01
+MAX_SECTION: Final = 1 << 16
+"""Characters of a section that are looked at; a leaf has some hundreds."""
 
 
 def recognises(evidence: Evidence) -> bool:
@@ -49,14 +51,17 @@ def read(evidence: Evidence) -> Metadata:
 def _sections(xml: str, name: str) -> list[str]:
     """What follows each item of this name, up to the end of the first section that closes."""
     found = re.finditer(rf"<Name>\s{{0,9}}{name}\s{{0,9}}</Name>", xml)
-    return [xml[match.end() :].partition("</MementoItemSection>")[0] for match, _ in zip(found, range(16), strict=False)]
+    return [
+        xml[match.end() : match.end() + MAX_SECTION].partition("</MementoItemSection>")[0]
+        for match, _ in zip(found, range(16), strict=False)
+    ]
 
 
 def _value(section: str, name: str, unit: str | None = None) -> str | None:
     blank, some = r"\s{0,200}", f"{{0,{MAX_ATTRIBUTES}}}"
     match = re.search(
         rf"<Name>{blank}{name}{blank}</Name>{blank}<MementoItemUnit>{blank}(\w{some}){blank}</MementoItemUnit>{blank}"
-        rf"<anyType(?:\s[^>]{some})?>([^<]{some})</anyType>",
+        rf"<anyType(?:\s[^<>]{some})?>([^<]{some})</anyType>",
         section,
     )
     return match.group(2) if match and unit in (None, match.group(1)) else None
