@@ -23,10 +23,11 @@ TOLERANCES: Final = (2, 20)  # grey levels: as drawn, and after JPEG or resizing
 COLUMNS: Final = 512  # so many are enough to judge a row
 DRAWN_SHARE: Final = 0.5  # of a row at the background's level; dense text covers up to a third
 FLAT_SHARE: Final = 0.97  # a margin, or a line across the whole width
+BEGIN_SHARE, RISE = 0.85, 0.3  # of a bar's first row, where a ruler or a logo hangs from the border
 IMAGE_SHARE: Final = 0.8  # at most, in the rows above the border
 DRAWN_ROWS: Final = 0.9  # of the bar's rows; the rest are the blurred rims of separating lines
 BLURRED_ROWS: Final = 2  # above the border after JPEG or resizing: rather two rows of image lost than a frame left
-LINE_ROWS: Final = 6
+LINE_ROWS, FRAME_ROWS = 6, 3
 EXACT, NEAR, EXACT_SHARE = 3, 20, 0.75  # of the pixels within NEAR levels of the background, this share is within EXACT
 CONTRAST: Final = 48  # grey levels between background and letters, at least
 FEWEST_LETTERS, FEWEST_LETTERS_BY_A_BAR = 5, 3
@@ -93,11 +94,54 @@ def _border(columns: Bytes, background: int, tolerance: int) -> int | None:
     ends_image &= ~np.any([line[tops - back] for back in (4, 3, 2, 1)], axis=0)
     margins = np.concatenate([[0], margin.cumsum()])
     begins_flat = drawn[tops] & (margins[np.minimum(tops + LINE_ROWS, len(share))] > margins[tops])
-    for top in tops[ends_image & begins_flat & (drawn_below[tops] >= DRAWN_ROWS)].tolist():
+    jumps = _jumps(share, line)
+    begins = begins_flat | (jumps >= BEGIN_SHARE)[tops]
+    for top in tops[ends_image & begins & (drawn_below[tops] >= DRAWN_ROWS)].tolist():
+        above = _continued(top, drawn, jumps >= DRAWN_SHARE)
         # Even after JPEG most of a bar's background has no noise; a specimen may fill rows with one grey, not exactly.
-        without_noise = exact[top:].sum() >= EXACT_SHARE * near[top:].sum()
-        return int(top) if without_noise and not margin[:top].any() else None
+        without_noise = all(
+            exact[rows].sum() >= EXACT_SHARE * near[rows].sum() for rows in (slice(top, None), slice(above, top))
+        )
+        return _with_frame(columns, above) if without_noise and not margin[:above].any() else None
     return None
+
+
+def _jumps(share: Shares, line: NDArray[np.bool_]) -> Shares:
+    """Part of each row at the background's level where it rises sharply over the rows above, 0 elsewhere.
+
+    The row just above may be a blend. A line counts as background, and is as good as the first row below it.
+    """
+    level = share.copy()
+    for row in np.flatnonzero(line)[::-1].tolist():
+        level[row] = level[min(row + 1, len(level) - 1)]
+    jumps = np.zeros_like(share)
+    before = np.where(line, 1.0, share)
+    highest = np.max([before[4 - back : len(share) - back] for back in (4, 3, 2)], axis=0)
+    jumps[4:] = np.where(level[4:] - highest >= RISE, level[4:], 0.0)
+    return jumps
+
+
+def _continued(top: int, drawn: NDArray[np.bool_], sharp: NDArray[np.bool_]) -> int:
+    """Where the drawn rows begin that reach down to `top`, if they begin sharply; else `top`.
+
+    Below a wide logo or letters at the border, the first rows that look like a border lie inside the bar.
+    """
+    first = top
+    while first > 0 and drawn[first - 1]:
+        first -= 1
+    begins = np.flatnonzero(sharp[first:top])
+    return first + int(begins[0]) if len(begins) else top
+
+
+def _with_frame(columns: Bytes, top: int) -> int:
+    """First row of the frame's line just above `top`, also where a logo breaks it; `top` where there is none."""
+    levels = [int(np.median(row)) for row in columns[max(0, top - FRAME_ROWS - 2) : top]]
+    for rows in range(min(FRAME_ROWS, len(levels) - 2), 0, -1):
+        line = columns[top - rows : top]
+        flat = _share_at(line, levels[-rows], NEAR).min() >= BEGIN_SHARE
+        if flat and all(abs(levels[-rows] - level) >= CONTRAST for level in levels[-rows - 2 : -rows]):
+            return top - rows
+    return top
 
 
 def _lines(columns: Bytes, among: NDArray[np.bool_], tolerance: int) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edge.records import Acquisition, PixelSizeSource
@@ -34,16 +34,27 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Scale:
-    """What `Metadata` means for the stored pixels: see `scale`."""
+    """What `Metadata` means for the stored pixels: see `scale`.
+
+    resized: the size holds if the whole image was stored at another size, not if a part of it was cut out.
+    """
 
     pixel_size_nm: float | None
     bar_rows: int | None
     warnings: tuple[str, ...] = ()
+    resized: bool = False
+
+    def without_size(self) -> Scale:
+        """The same without the pixel size, with the reason."""
+        others = tuple(warning for warning in self.warnings if not warning.startswith("resized: "))
+        doubt = "resized: not the size of the metadata; a copy or a part, nothing else tells which: pixel size unknown"
+        return replace(self, pixel_size_nm=None, warnings=(*others, doubt))
 
 
 def scale(metadata: Metadata, width: int, height: int) -> Scale:
     """Pixel size and data bar of the image as stored, `width` x `height`, perhaps exported at another size.
 
+    A file of the same shape and another width may be the whole image at another size or a part of it cut out: `resized`.
     A pixel that is not square has no one edge, so areas and lengths cannot both be right: its size is unknown.
     """
     warnings: list[str] = []
@@ -76,4 +87,4 @@ def scale(metadata: Metadata, width: int, height: int) -> Scale:
     if not (math.isfinite(size) and 1e-3 <= size <= 1e7):
         warnings.append(f"pixel_size_implausible: {size:.6g} nm: pixel size unknown")
         return Scale(None, bar, tuple(warnings))
-    return Scale(size, bar, tuple(warnings))
+    return Scale(size, bar, tuple(warnings), resized=abs(factor - 1) > SQUARE_WITHIN)

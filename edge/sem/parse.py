@@ -17,7 +17,9 @@ from typing import Final
 from edge.sem.evidence import Evidence
 
 NM: Final = {"pm": 1e-3, "å": 0.1, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "microns": 1e3, "mm": 1e6,
-             "cm": 1e7, "m": 1e9}  # fmt: skip
+             "cm": 1e7, "m": 1e9, "angstrom": 0.1, "angstroms": 0.1}  # fmt: skip
+NM.update({prefix + ending: nm for prefix, nm in (("pico", 1e-3), ("nano", 1.0), ("micro", 1e3), ("milli", 1e6), ("centi", 1e7))
+           for ending in ("meter", "meters", "metre", "metres")})  # fmt: skip
 MAX_TEXT: Final = 1 << 24
 """Bytes of a decompressed text that are taken; a kilobyte of zlib can claim a gigabyte."""
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?")

@@ -10,9 +10,9 @@ from edge.errors import ImageError
 from edge.records import Micrograph
 from edge.sem import databar, grey, pixels
 from edge.sem.evidence import Cuts, Evidence, Parts
-from edge.sem.metadata import Metadata, Scale, scale
+from edge.sem.metadata import SQUARE_WITHIN, Metadata, Scale, scale
 from edge.sem.structure import Layout, Page, layout
-from edge.sem.vendors import describe
+from edge.sem.vendors import describe, plain
 
 WHERE_PIXELS_LIE: Final = frozenset({273, 279, 324, 325})
 """Numeric tags of a TIFF that differ from page to page and that no family looks at."""
@@ -128,7 +128,9 @@ def _micrograph(
     plane, colour_warnings = grey.to_plane(values)
     metadata, damage = described
     meaning = scale(metadata, evidence.width, evidence.height)
-    bar, bar_warnings = _bar(plane, meaning)
+    bar, bar_warnings, witnessed = _bar(plane, meaning)
+    if meaning.resized and not (witnessed or _agrees(meaning, evidence)):
+        meaning = meaning.without_size()
     image = plane[: plane.shape[0] - bar]
     windowed = grey.window(image)
     black = databar.black_rows(image)
@@ -159,11 +161,24 @@ def _micrograph(
     )
 
 
-def _bar(plane: pixels.Values, meaning: Scale) -> tuple[int, tuple[str, ...]]:
-    """Rows to cut off the bottom: what the metadata say unless the pixels contradict, else what the pixels show."""
-    if meaning.bar_rows:
-        if databar.looks_drawn(plane, meaning.bar_rows):
-            return meaning.bar_rows, ()
-        warning = f"databar_missing: the metadata speak of a data bar of {meaning.bar_rows} rows, the pixels show none"
-        return databar.find(plane), (warning,)
-    return databar.find(plane), ()
+def _bar(plane: pixels.Values, meaning: Scale) -> tuple[int, tuple[str, ...], bool]:
+    """Rows to cut off the bottom, doubts, and whether a bar bears witness that the image was resized as a whole.
+
+    The rows are what the metadata say unless the pixels contradict, else what the pixels show. A bar shrinks with its
+    image; in a part that was cut out it is as high as it was.
+    """
+    if not meaning.bar_rows:
+        return databar.find(plane), (), False
+    found = databar.find(plane) if meaning.resized else 0
+    if found and abs(found - meaning.bar_rows) > databar.BLURRED_ROWS + 1:
+        return found, (), False
+    if databar.looks_drawn(plane, meaning.bar_rows):
+        return meaning.bar_rows, (), found > 0
+    warning = f"databar_missing: the metadata speak of a data bar of {meaning.bar_rows} rows, the pixels show none"
+    return databar.find(plane), (warning,), False
+
+
+def _agrees(meaning: Scale, evidence: Evidence) -> bool:
+    """True when the software that stored the file, ImageJ or one that writes OME, says the same size of a pixel."""
+    stored, size = plain.read(evidence).pixel_nm, meaning.pixel_size_nm
+    return bool(stored and size and all(abs(side - size) <= SQUARE_WITHIN * size for side in stored))

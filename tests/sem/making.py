@@ -180,6 +180,35 @@ def jeol(**changes: str) -> bytes:
     return "".join(f"{key} {value}\r\n" for key, value in values.items()).encode("cp1252")
 
 
+def fibics(**changes: str) -> str:
+    """XML of tag 51023 for an image of 512 x 384; keywords are elements of <Scan>, "" leaves one out."""
+    scan = {"FOV_X": "12.8", "FOV_Y": "9.6", "Ux": "0.025", "Uy": "0", "Vx": "0", "Vy": "-0.025", **changes}
+    units = {"FOV_X": ' units="um"', "FOV_Y": ' units="um"'}
+    inside = "".join(f"<{key}{units.get(key, '')}>{value}</{key}>" for key, value in scan.items() if value)
+    image = "<Image><Width>512</Width><Height>384</Height><OriginalWidth>0</OriginalWidth><Machine>Gemini 300</Machine></Image>"
+    return f'<?xml version="1.0"?><Fibics version="1.2" format="Image">{image}<Scan>{inside}</Scan></Fibics>'
+
+
+def memento(width: str = "2.5E-08", height: str = "2.5E-08", unit: str = "MementoItemUnitMeter") -> str:
+    """XML of tag 34682 as Helios 5 writes it: items in sections in items."""
+
+    def item(name: str, inside: str, unit: str = "MementoSection") -> str:
+        kind = f"<Name>{name}</Name><MementoItemUnit>{unit}</MementoItemUnit>"
+        return f"<item><key><string>{name}</string></key><value><MementoItem>{kind}{inside}</MementoItem></value></item>"
+
+    def section(name: str, *items: str) -> str:
+        return item(name, f"<MementoItemSection>{''.join(items)}</MementoItemSection>")
+
+    def value(name: str, value: str, unit: str) -> str:
+        return item(name, f'<anyType xmlns:q1="x" d:type="q1:double">{value}\n</anyType>', unit)
+
+    field = section("Field", value("Width", "1.28E-05", unit), value("Height", "9.6E-06", unit))
+    pixel = section("PixelSize", value("Width", width, unit), value("Height", height, unit))
+    system = section("System", value("Type", "Helios 5 UX", "MementoItemUnitScalar"))
+    inside = section("Scan", field, pixel) + item("Stage", "<MementoItemSection />") + system
+    return f'<?xml version="1.0"?><MementoItem><MementoItemSection>{inside}</MementoItemSection></MementoItem>'
+
+
 def hitachi(**changes: str) -> str:
     """Hitachi's .txt for an image of 512 x 384."""
     values = {

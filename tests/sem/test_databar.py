@@ -81,6 +81,40 @@ def test_a_bar_with_a_scale_of_ticks_is_found() -> None:
     assert databar.find(ticks()) == 32
 
 
+def hanging(what: str, rows: int = 48, frame: bool = False) -> np.ndarray:
+    """A bar of 48 rows with something that touches its upper border."""
+    image = burnt(rows=rows, frame=frame)
+    drawn = image[480 - rows :]
+    if what == "ruler":
+        drawn[:9, 400:560:16] = 255
+    elif what == "long ruler":
+        drawn[:24, 400:601:20] = 255
+        drawn[:24, 401:602:20] = 255
+    elif what == "logo":
+        drawn[: rows - 2, 580:632] = 200
+    elif what == "letters":
+        drawn[:] = 0
+        cv2.putText(drawn, "10 um 15.0kV X1,000 WD 8.2mm SE 12:30", (4, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2)
+    return image
+
+
+@pytest.mark.parametrize("frame", [False, True])
+@pytest.mark.parametrize("what", ["ruler", "long ruler", "logo", "letters"])
+@pytest.mark.parametrize("dark_on_bright", [False, True])
+def test_a_bar_is_cut_whole_whatever_hangs_from_its_upper_border(what: str, frame: bool, dark_on_bright: bool) -> None:
+    image = hanging(what, frame=frame)
+    assert databar.find(255 - image if dark_on_bright else image) == 48
+
+
+@pytest.mark.parametrize("what", ["ruler", "long ruler", "logo"])
+def test_what_hangs_from_the_border_is_cut_after_jpeg_and_resizing_too(what: str) -> None:
+    image = hanging(what, frame=True)
+    (micrograph,) = read(encoded(image, ".jpg", cv2.IMWRITE_JPEG_QUALITY, 85), "a.jpg")
+    assert 48 <= micrograph.databar_px <= 51
+    small = cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+    assert 36 <= databar.find(small) <= 39
+
+
 def dark_bottom() -> np.ndarray:
     image = specimen(480, 640)
     image[420:] = 0

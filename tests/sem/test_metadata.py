@@ -25,6 +25,14 @@ def test_an_export_of_another_size_scales_pixel_and_bar() -> None:
     assert codes(metadata) == (10, 32, ["resized"])
 
 
+def test_a_size_that_holds_only_for_a_smaller_copy_is_marked_and_can_be_taken_back() -> None:
+    found = scale(Metadata(pixel_nm=(5, 5), image_width=1024, image_height=768), 512, 384)
+    assert found.resized
+    assert found.without_size().pixel_size_nm is None
+    assert [warning.partition(":")[0] for warning in found.without_size().warnings] == ["resized"]
+    assert not scale(Metadata(pixel_nm=(5, 5), image_width=512, image_height=384), 512, 384).resized
+
+
 @pytest.mark.parametrize("height", [300, 600])
 def test_an_export_of_another_shape_has_no_size(height: int) -> None:
     metadata = Metadata(pixel_nm=(5, 5), image_width=1024, image_height=768)

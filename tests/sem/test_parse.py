@@ -52,6 +52,12 @@ def test_xml_text_survives_xml_that_is_not_closed() -> None:
     assert parse.xml_text(xml, "Broken") is None
 
 
+def test_openings_without_an_end_cost_no_square_of_time() -> None:
+    xml = "<a " * 1_000_000 + "<a>" * 200_000
+    assert parse.xml_text(xml, "a") is None
+    assert parse.xml_attribute(xml, "c", "a") is None
+
+
 @pytest.mark.parametrize(
     ("string", "unit", "nm"),
     [("10um", None, 1e4), ("558.2 pm", None, 0.5582), ("3,4 µm", None, 3400), ("2.5", "nm", 2.5), ("2.5", None, None),

@@ -76,7 +76,7 @@ def test_a_late_sidecar_gives_the_image_its_scale_as_a_new_revision(tmp_path: Pa
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, Service(tmp_path, broker.port) as service:
         service.put("j.tif", tiff(specimen(960, 1280)))
         eventually(lambda: len(verdicts(dashboard)) == 1, 60)
-        service.put("j.txt", jeol())
+        service.put("j.txt", jeol(CM_FULL_SIZE="1280 960"))
         eventually(lambda: len(verdicts(dashboard)) == 2, 60)
         first, second = verdicts(dashboard)
         assert first["image"]["pixel_size_nm"] is None
@@ -94,7 +94,7 @@ def test_a_sidecar_that_comes_in_time_is_waited_for(tmp_path: Path, broker: Mosq
         service.put("j.tif", tiff(specimen(960, 1280)))
         service.put("f.tif", tiff(specimen(), {34682: fei()}))
         eventually(lambda: "f.tif" in by_name(dashboard), 60)
-        service.put("j.txt", jeol())
+        service.put("j.txt", jeol(CM_FULL_SIZE="1280 960"))
         eventually(lambda: "j.tif" in by_name(dashboard), 60)
         assert by_name(dashboard)["j.tif"]["image"]["pixel_size_source"] == "sidecar"
         assert by_name(dashboard)["j.tif"]["image"]["revision"] == 1

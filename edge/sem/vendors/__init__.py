@@ -11,7 +11,7 @@ from typing import Final
 
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.vendors import hitachi, jeol, plain, tescan, thermofisher, zeiss
+from edge.sem.vendors import fibics, hitachi, jeol, memento, phenom, plain, tescan, thermofisher, zeiss
 
 __all__ = ["FAMILIES", "Family", "describe", "sidecar_names"]
 
@@ -34,8 +34,11 @@ class Family:
 
 FAMILIES: Final = (
     # Tags that belong to one maker. A dialect in a tag of another's stands before its owner.
+    Family("phenom", phenom.recognises, phenom.read),
+    Family("memento", memento.recognises, memento.read),
     Family("thermofisher", thermofisher.recognises, thermofisher.read),
     Family("zeiss", zeiss.recognises, zeiss.read),
+    Family("fibics", fibics.recognises, fibics.read),
     # Sidecars: after the tags, for a file beside the image may be a stranger's, what is inside the image is its own.
     Family("tescan", tescan.recognises, tescan.read, tescan.sidecar_names),
     Family("jeol", jeol.recognises, jeol.read, jeol.sidecar_names),

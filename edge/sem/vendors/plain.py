@@ -1,4 +1,4 @@
-"""Any other image in; a pixel size out only where the file names a unit: ImageJ's or OME's metadata.
+"""Any other image in; a pixel size out only where the file names a unit: ImageJ's or OME's metadata, or a PNG's sCAL.
 
 TIFF resolution tags, PNG pHYs and JPEG density are the print or screen resolution of whatever exported the file: they
 are never taken for a pixel size.
@@ -14,6 +14,7 @@ from edge.sem.metadata import Metadata
 from edge.sem.parse import NM, positive, text
 
 DESCRIPTION: Final = 270
+DECIMAL: Final = r"\+?\d{0,30}\.?\d{0,30}(?:[eE][-+]?\d{1,3})?"
 X_RESOLUTION, Y_RESOLUTION = 282, 283
 
 
@@ -23,20 +24,30 @@ def recognises(evidence: Evidence) -> bool:
 
 
 def read(evidence: Evidence) -> Metadata:
-    """Pixel size from ImageJ or OME metadata, else nothing."""
+    """Pixel size from ImageJ or OME metadata or a PNG's sCAL, else nothing."""
     description = text(evidence.tags.get(DESCRIPTION, b""))
     if description.startswith("ImageJ="):
         return Metadata(pixel_nm=_imagej(description, evidence))
     if "<OME" in description:
         return Metadata(pixel_nm=_ome(description))
-    return Metadata()
+    return Metadata(pixel_nm=_scal(evidence))
+
+
+def _scal(evidence: Evidence) -> tuple[float, float] | None:
+    """The chunk sCAL of the PNG extensions: a byte, 1 for metres; width and height of a pixel as texts, a zero between."""
+    for content in evidence.chunk("sCAL"):
+        across, _, down = (part.decode("latin-1") for part in content[1:].partition(b"\0"))
+        if content[:1] == b"\1" and re.fullmatch(DECIMAL, across) and re.fullmatch(DECIMAL, down):
+            wide, high = positive(across), positive(down)
+            return (wide * NM["m"], high * NM["m"]) if wide and high else None
+    return None
 
 
 def _imagej(description: str, evidence: Evidence) -> tuple[float, float] | None:
     match = re.search(r"^unit=(\S+)", description, re.MULTILINE)
     unit = match.group(1).replace("\\u00B5", "µ").replace("\\u00b5", "µ").lower() if match else ""
     across, down = (evidence.numbers.get(tag, (0.0,))[0] for tag in (X_RESOLUTION, Y_RESOLUTION))
-    if unit not in NM or across <= 0:
+    if unit not in NM or across <= 0 or re.search(r"^yunit=", description, re.MULTILINE):
         return None
     return NM[unit] / across, NM[unit] / (down if down > 0 else across)
 

@@ -47,7 +47,8 @@ def read(evidence: Evidence) -> Metadata:
     distance_m = positive(column.get("WD")) or positive(xml_text(xml, "WorkingDistance"))
     taken, warnings = _taken(sections, xml)
     pixel_m = _pixel_m(scan, column, xml, width, height)
-    if not sections.get("Scan") and not xml:
+    # Philips' XL series, of the same house, has [DatabarData] and no [Scan]: no pixel, but nothing is damaged.
+    if not sections.get("Scan") and not sections.get("DatabarData") and not xml:
         warnings = (*warnings, "metadata_damaged: the microscope's text has no [Scan] section")
     return Metadata(
         acquisition=Acquisition(

@@ -38,7 +38,7 @@ def read(evidence: Evidence) -> Metadata:
     warnings: list[str] = []
     pixel_nm = length_nm(values.get("AP_IMAGE_PIXEL_SIZE")) or length_nm(values.get("IMAGE PIXEL SIZE"))
     if pixel_nm is None:
-        pixel_nm, warning = _without_image_pixel_size(head, values, evidence.width)
+        pixel_nm, warning = _without_image_pixel_size(head, values, _stored_width(values) or evidence.width)
         warnings += [warning] if warning else []
     kv = kilovolts(values.get("AP_ACTUALKV") or values.get("AP_MANUALKV") or values.get("EHT"))
     stamp = f"{values.get('AP_DATE', '')} {values.get('AP_TIME', '')}"
@@ -54,7 +54,7 @@ def read(evidence: Evidence) -> Metadata:
             working_distance_mm=distance_nm / 1e6 if distance_nm else None,
         ),
         pixel_nm=(pixel_nm, pixel_nm) if pixel_nm else None,
-        image_width=_stored_width(values) if values.get("AP_IMAGE_PIXEL_SIZE") else None,
+        image_width=_stored_width(values),
         warnings=tuple(warnings),
     )
 

@@ -58,3 +58,35 @@ def test_jeol_export_at_half_size_has_pixels_twice_as_large() -> None:
 def test_jeol_text_may_be_japanese() -> None:
     raw = jeol().replace(b"$CM_FULL", "$CM_TITLE 試料表面\r\n$CM_FULL".encode("cp932"))
     assert one(tiff(IMAGE), sidecars={"a.txt": raw}).pixel_size_nm == pytest.approx(10000 / 106)
+
+
+def with_field(field: str = "12.800\u00b5m 9.600\u00b5m", size: str = "512 384", **changes: str) -> bytes:
+    return f"$CM_FIELD_OF_VIEW {field}\r\n$CM_IMAGE_SIZE {size}\r\n".encode() + jeol(**changes)
+
+
+NO_BAR = {"SM_MICRON_BAR": "", "SM_MICRON_MARKER": ""}
+
+
+@pytest.mark.parametrize("field", ["12.800\u00b5m 9.600\u00b5m", "12800 nm  9600 nm", "12.8um 9.6um"])
+def test_jeol_pixel_is_the_field_over_the_size_without_a_scale_bar(field: str) -> None:
+    micrograph = one(tiff(WITH_BAR), sidecars={"a.txt": with_field(field, **NO_BAR)})
+    assert (micrograph.pixel_size_nm, micrograph.databar_px) == (pytest.approx(25), 32)
+    assert micrograph.warnings == ()
+
+
+def test_jeol_field_is_exact_where_the_scale_bar_is_rounded() -> None:
+    micrograph = one(tiff(IMAGE), sidecars={"a.txt": with_field(SM_MICRON_MARKER="1um", SM_MICRON_BAR="41")})
+    assert micrograph.pixel_size_nm == pytest.approx(25)
+
+
+def test_jeol_field_and_scale_bar_that_contradict_each_other_are_no_scale() -> None:
+    micrograph = one(tiff(IMAGE), sidecars={"a.txt": with_field(SM_MICRON_MARKER="1um", SM_MICRON_BAR="80")})
+    assert micrograph.pixel_size_nm is None
+    assert warned(micrograph, "pixel_size_conflict")
+
+
+@pytest.mark.parametrize(
+    ("field", "size"), [("12.8 9.6", "512 384"), ("12.8um", "512 384"), ("12.8um 9.6um", "0 0"), ("-1um 0um", "512 384")]
+)
+def test_jeol_field_without_units_or_size_is_no_scale(field: str, size: str) -> None:
+    assert one(tiff(IMAGE), sidecars={"a.txt": with_field(field, size, **NO_BAR)}).pixel_size_nm is None

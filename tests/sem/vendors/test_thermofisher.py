@@ -105,6 +105,30 @@ def test_fei_image_exported_at_half_size_has_pixels_twice_as_large() -> None:
     assert warned(micrograph, "resized")
 
 
+def test_fei_part_of_the_same_shape_is_not_taken_for_a_smaller_copy() -> None:
+    micrograph = read_fei(np.ascontiguousarray(IMAGE[100:292, 100:356]))
+    assert micrograph.pixel_size_nm is None
+    assert warned(micrograph, "resized")
+
+
+def test_fei_part_with_the_whole_height_of_its_bar_has_no_size_and_loses_the_bar() -> None:
+    micrograph = read_fei(np.ascontiguousarray(WITH_BAR[-208:, :256]))
+    assert micrograph.pixel_size_nm is None
+    assert micrograph.databar_px == 32
+
+
+@pytest.mark.parametrize(("micrometres", "nm"), [(1.0, 1000), (0.5, None)], ids=["that of a copy", "that of a part"])
+def test_fei_smaller_copy_without_a_bar_needs_imagej_to_say_its_pixel(micrometres: float, nm: float | None) -> None:
+    small = np.ascontiguousarray(IMAGE[::2, ::2])
+    description = b"ImageJ=1.54f\nunit=um\n"
+    data = tiff(small, {34682: fei(), 270: description}, resolution=(1 / micrometres, 1 / micrometres))
+    assert one(data).pixel_size_nm == (nm and pytest.approx(nm))
+
+
+def test_fei_image_a_pixel_narrower_than_its_metadata_keeps_its_size() -> None:
+    assert read_fei(np.ascontiguousarray(WITH_BAR[:, :511])).pixel_size_nm == pytest.approx(500, rel=0.01)
+
+
 def test_fei_image_of_another_shape_than_its_metadata_has_no_size() -> None:
     micrograph = read_fei(specimen(200, 400))
     assert micrograph.pixel_size_nm is None
@@ -118,3 +142,9 @@ def test_damaged_fei_text_does_not_cost_the_image(text: str) -> None:
     micrograph = one(tiff(IMAGE, {34682: text or " "}))
     assert micrograph.pixel_size_nm is None
     np.testing.assert_array_equal(micrograph.grey, IMAGE)
+
+
+def test_text_of_philips_is_not_called_damaged() -> None:
+    micrograph = one(tiff(specimen(), {34680: "[DatabarData]\r\nlHV=15000\r\n[Vector]\r\nMagnification=100\r\n"}))
+    assert micrograph.pixel_size_nm is None
+    assert micrograph.warnings == ()

@@ -70,9 +70,10 @@ def test_zeiss_field_width_gives_the_pixel_of_older_files() -> None:
     assert micrograph.pixel_size_nm == pytest.approx(10)
 
 
-def test_zeiss_export_at_half_the_store_resolution_has_pixels_twice_as_large() -> None:
-    micrograph = read_zeiss(512, store="1024 * 768")
-    assert micrograph.pixel_size_nm == pytest.approx(2 * 35.94)
+@pytest.mark.parametrize("older", [{}, {"AP_IMAGE_PIXEL_SIZE": "", "AP_WIDTH": "Width = 5.12 \u00b5m"}])
+def test_zeiss_file_of_half_the_store_resolution_may_be_a_part_and_has_no_size(older: dict[str, str]) -> None:
+    micrograph = read_zeiss(512, store="1024 * 768", **older)
+    assert micrograph.pixel_size_nm is None
     assert warned(micrograph, "resized")
 
 
