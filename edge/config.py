@@ -295,11 +295,6 @@ def change(settings: AnySettings, sections: Mapping[str, Mapping[str, Any]]) -> 
     return _validate(type(settings), raw, "arguments")
 
 
-def cache_folder() -> Path:
-    """Where a user's commands remember things."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sem-corrosion-edge"
-
-
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge import sem
-from edge.config import DeviceSettings, InspectionSettings, cache_folder, change, load_for_command
+from edge.cache import cache_folder
+from edge.config import DeviceSettings, InspectionSettings, change, load_for_command
 from edge.errors import ConfigError, ImageError
 from edge.folder.file import read_file
 from edge.inspection import overlay, parity

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from edge.backends.quiet import silence_onnxruntime
+from edge.cache import cache_folder
 
 
 def silence() -> None:
@@ -16,8 +17,6 @@ def silence() -> None:
 
     Weights that are asked for by name (`--weights coco`) are downloaded all the same.
     """
-    from edge.config import cache_folder
-
     silence_onnxruntime()
     ours = cache_folder()
     for name, value in {

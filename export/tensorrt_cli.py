@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if models.backend not in ("auto", "tensorrt"):
         print(f"nothing to build: the configuration asks for {models.backend}", file=sys.stderr)
         return 0
-    from edge.config import cache_folder
+    from edge.cache import cache_folder
     from edge.models.card import resolve
     from export.engine_build import BuildOptions
     from export.to_tensorrt import NoTensorRtError, make_engine, provide_kernels, this_machine

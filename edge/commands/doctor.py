@@ -16,7 +16,8 @@ from typing import Literal
 from edge import __version__
 from edge.backends import table
 from edge.backends.tensorrt import passport
-from edge.config import InspectionSettings, Settings, cache_folder
+from edge.cache import cache_folder
+from edge.config import InspectionSettings, Settings
 from edge.errors import EdgeError, ModelError, StateError
 from edge.folder.events import network_file_system
 from edge.folder.scan import scan

@@ -39,7 +39,7 @@ def test_the_next_image_is_found_without_sorting(journal: Journal) -> None:
 @pytest.mark.parametrize("channel", ["", "a"])
 def test_a_channels_messages_are_found_without_reading_others_and_without_sorting(journal: Journal, channel: str) -> None:
     (plan,) = plans(journal, lambda: journal.outbox.unsent(channel=channel))
-    assert "outbox_unsent (channel=?)" in plan
+    assert "outbox_unsent (channel=?" in plan  # then a range of ids, where replays wait behind others
     assert "TEMP B-TREE" not in plan
 
 

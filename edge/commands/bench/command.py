@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from edge.backends import table
+from edge.cache import cache_folder
 from edge.commands.bench import comparison, end_to_end, environment, report, rival
 from edge.commands.bench.scenarios import STAGES, TRANSFERS, WARM_UP_ROUNDS, Bench, Run, Scenario, with_backend
 from edge.commands.bench.statistics import drift, relative_to_own, summarise
-from edge.config import CommandSettings, cache_folder
+from edge.config import CommandSettings
 from edge.errors import BrokerError, ConfigError, ImageError
 from edge.inspection import parity
 from edge.records import Inspection

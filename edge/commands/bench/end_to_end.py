@@ -26,10 +26,11 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge.cache import cache_folder
 from edge.commands import demo
 from edge.commands.bench import environment
 from edge.commands.bench.environment import Meanwhile
-from edge.config import CommandSettings, cache_folder
+from edge.config import CommandSettings
 from edge.errors import BrokerError, EdgeError
 
 PLACES = os.pathsep.join(["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", os.environ.get("PATH", "")])
