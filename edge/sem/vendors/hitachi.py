@@ -11,7 +11,7 @@ import re
 from edge.records import Acquisition
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.parse import ini, length_nm, local_moment, normalize, number, positive, stem, text, words
+from edge.sem.parse import ini, kilovolts, length_nm, local_moment, normalize, positive, stem, text, words
 
 VENDOR = "Hitachi"
 
@@ -43,7 +43,7 @@ def read(evidence: Evidence) -> Metadata:
             vendor=VENDOR,
             model=words(values.get("InstructName")) or words(values.get("InstrumentName")),
             captured_at=taken,
-            acceleration_kv=_kv(values.get("AcceleratingVoltage")),
+            acceleration_kv=kilovolts(values.get("AcceleratingVoltage")) or None,
             magnification=positive(values.get("Magnification")),
             detector=words(values.get("SignalName")),
             working_distance_mm=distance_nm / 1e6 if distance_nm else None,
@@ -54,10 +54,3 @@ def read(evidence: Evidence) -> Metadata:
         image_height=int(size.group(2)) or None if size else None,
         warnings=warnings,
     )
-
-
-def _kv(string: str | None) -> float | None:
-    value = number(string)
-    if not value:
-        return None
-    return abs(value) if "kv" in (string or "").lower() else abs(value) / 1000
