@@ -6,6 +6,7 @@ only ever cut off the bottom, so coordinates in `Micrograph.grey` and in the sto
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -250,17 +251,28 @@ class Fingerprint:
     mtime_ns: nanoseconds since 1970 as the file system says, before 1970 negative; from 2262-04-11 on it begins again at
         -2^63, because the database holds no more than 64 bits.
     sidecar: opaque text of the names, sizes and times of the files that the microscope wrote beside it.
+    ctime_ns, inode: the file system's own marks, which no writer can keep; None where they are not known. They differ also
+        where nothing of the content does (after chmod, a restored backup, a mount), so they are not compared by `==`.
     """
 
     size: int
     mtime_ns: int
     readable: bool = True
     sidecar: str = ""
+    ctime_ns: int | None = field(default=None, compare=False)
+    inode: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         # Here and not where it is stored, so that what comes back from the database equals what went in.
-        if not -_HALF <= self.mtime_ns < _HALF:
-            object.__setattr__(self, "mtime_ns", (self.mtime_ns + _HALF) % (2 * _HALF) - _HALF)
+        for name in ("mtime_ns", "ctime_ns", "inode"):
+            value = getattr(self, name)
+            if value is not None and not -_HALF <= value < _HALF:
+                object.__setattr__(self, name, (value + _HALF) % (2 * _HALF) - _HALF)
+
+    @property
+    def marks(self) -> tuple[int | None, int | None]:
+        """`ctime_ns` and `inode`: other ones are a reason to compare the content."""
+        return self.ctime_ns, self.inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +284,17 @@ class FileBytes:
     size: int
     mtime_ns: int
     sidecars: Mapping[str, bytes]
+
+    @property
+    def content_sha256(self) -> str:
+        """Of all bytes that an inspection rests on: those of the file, and of its sidecars with their names."""
+        if not self.sidecars:
+            return self.sha256
+        whole = hashlib.sha256(self.sha256.encode("ascii"))
+        for name in sorted(self.sidecars):
+            side = self.sidecars[name]
+            whole.update(f"\0{len(side)}\0{name}\0".encode("utf-8", "surrogateescape") + side)
+        return whole.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

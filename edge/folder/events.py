@@ -1,5 +1,7 @@
 """The watched folder in, a wake-up for each file that was closed or renamed into place out, where the file system tells.
 
+It also knows which files somebody has opened and not closed: those may still be written, however quiet they are.
+
 Events only say when to look; looking is the truth. Where they do not come, or are wrong, nothing is lost but a little
 time, because every rescan compares the whole folder with the ledger.
 """
@@ -11,7 +13,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal
@@ -21,6 +23,7 @@ from watchdog.events import (
     DirMovedEvent,
     FileClosedEvent,
     FileMovedEvent,
+    FileOpenedEvent,
     FileSystemEvent,
     FileSystemEventHandler,
 )
@@ -96,6 +99,7 @@ class FolderEvents:
         self._root: tuple[int, int] | None = None
         self._network: str | None = None
         self._closed: dict[str, Stamp] = {}
+        self._opened: set[str] = set()
         self._mutex = threading.Lock()
 
     def __enter__(self) -> FolderEvents:
@@ -110,6 +114,25 @@ class FolderEvents:
         with self._mutex:
             closed, self._closed = self._closed, {}
         return closed
+
+    def opened(self) -> frozenset[str]:
+        """Files that were opened since listening began, and not closed after writing since. Take them before looking.
+
+        Who only reads is among them: the kernel does not tell why a file is opened, and counting does not help, because it
+        tells of two openings in a row as one.
+        """
+        with self._mutex:
+            return frozenset(self._opened)
+
+    def keep_opened(self, awaited: Collection[str]) -> None:
+        """Who has the others open is of no interest: they are in the ledger as they are, or gone."""
+        with self._mutex:
+            self._opened.intersection_update(awaited)
+
+    @property
+    def network(self) -> bool:
+        """Whether the folder lies on a file system of another machine, whose inodes mean nothing."""
+        return self._network is not None
 
     def check(self) -> None:
         """Listen anew when the folder was replaced or listening broke down.
@@ -165,7 +188,7 @@ class FolderEvents:
                 _Listener(self, root),
                 root,
                 recursive=self._recursive,
-                event_filter=[FileClosedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent],
+                event_filter=[FileOpenedEvent, FileClosedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent],
             )
             observer.start()
         except Exception as error:  # whatever it is, detection must go on
@@ -180,6 +203,17 @@ class FolderEvents:
         if observer is not None:
             observer.stop()
             observer.join()
+        with self._mutex:
+            self._opened.clear()
+
+    def _open(self, path: str) -> None:
+        with self._mutex:
+            if len(self._opened) < REMEMBERED_EVENTS:
+                self._opened.add(path)
+
+    def _forget(self, path: str) -> None:
+        with self._mutex:
+            self._opened.discard(path)
 
     def _remember(self, path: str | None) -> None:
         if path is not None:
@@ -189,7 +223,7 @@ class FolderEvents:
                 return
             with self._mutex:
                 if len(self._closed) < REMEMBERED_EVENTS:  # The rescan finds the rest.
-                    self._closed[path] = (status.st_size, status.st_mtime_ns)
+                    self._closed[path] = Stamp(status.st_size, status.st_mtime_ns)
         self._wake.set()
 
 
@@ -200,11 +234,21 @@ class _Listener(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         try:
-            path = os.fsdecode(event.dest_path if event.event_type == "moved" else event.src_path)
+            kind = event.event_type
+            path = os.fsdecode(event.dest_path if kind == "moved" else event.src_path)
             if event.is_directory:
-                self._events._remember(None)
-            elif path.startswith(self._prefix):
-                self._events._remember(path.removeprefix(self._prefix))
+                if kind in ("created", "moved"):
+                    self._events._remember(None)
+                return
+            if not path.startswith(self._prefix):
+                return
+            path = path.removeprefix(self._prefix)
+            if kind == "opened":
+                self._events._open(path)
+            elif kind in ("closed", "moved"):
+                self._events._forget(path)
+                self._events._forget(os.fsdecode(event.src_path).removeprefix(self._prefix))
+                self._events._remember(path)
         except Exception:  # An exception would end watchdog's thread without a word.
             log.exception("an event of the watched folder could not be used")
 

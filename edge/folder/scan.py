@@ -8,10 +8,10 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from edge.errors import EdgeError
 from edge.records import Fingerprint
@@ -20,15 +20,29 @@ from edge.sem import sidecar_names
 log = logging.getLogger(__name__)
 
 Kind = Literal["file", "not_a_file", "outside_folder", "unreadable"]
-Wait = Literal["incomplete", "zero_tail", "sidecar"]
-Stamp = tuple[int, int]
-"""Size in bytes and time of modification in ns."""
 
 UNFINISHED_ENDINGS: Final = ("~", ".tmp", ".part", ".partial", ".crdownload")
 
 
 class FolderGone(EdgeError):  # noqa: N818 - an outcome to wait through rather than a defect
     """The watched folder is not there or cannot be listed, as when a share is unmounted. Nothing counts as deleted."""
+
+
+class Stamp(NamedTuple):
+    """A file at the moment of an event. size: bytes.  mtime_ns: its time of modification."""
+
+    size: int
+    mtime_ns: int
+
+    def is_still(self, sighting: Sighting) -> bool:
+        """Whether nothing was written since.
+
+        Writing sets the time of modification and that of the last change alike; a program that copies sets the first alone,
+        after it has closed the file.
+        """
+        if self.size != sighting.size:
+            return False
+        return self.mtime_ns == sighting.mtime_ns or sighting.mtime_ns != sighting.ctime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +53,7 @@ class Sighting:
     size: bytes.  mtime_ns: as the file system says; both 0 for what is not a file, as a folder's change all the time.
     kind: "unreadable" is a file that this user may not read; "outside_folder" a symbolic link that leaves the folder.
     sidecar: opaque text of the names, sizes and times of the files beside it that may describe it.
-    waited: the waits that `Settler.defer` began for this very content and that are over.
+    ctime_ns, inode: see `Fingerprint`; None for what is not a file.
     """
 
     path: str
@@ -47,12 +61,13 @@ class Sighting:
     mtime_ns: int
     kind: Kind
     sidecar: str = ""
-    waited: frozenset[Wait] = frozenset()
+    ctime_ns: int | None = field(default=None, compare=False)
+    inode: int | None = field(default=None, compare=False)
 
     @property
     def fingerprint(self) -> Fingerprint:
         """What the ledger compares."""
-        return Fingerprint(self.size, self.mtime_ns, self.kind != "unreadable", self.sidecar)
+        return Fingerprint(self.size, self.mtime_ns, self.kind != "unreadable", self.sidecar, self.ctime_ns, self.inode)
 
 
 def scan(
@@ -151,8 +166,12 @@ def _sightings(
         (images if looked_for and matches(entry.name) else beside).append(entry)
     by_folded_name: dict[str, list[os.DirEntry[str]]] = {}
     if images:
+        # Of a few among very many, only what may describe these few is of interest.
+        may_describe = {side.casefold() for entry in images for side in sidecar_names(entry.name)} if wanted else None
         for entry in beside:
-            by_folded_name.setdefault(entry.name.casefold(), []).append(entry)
+            folded = entry.name.casefold()
+            if may_describe is None or folded in may_describe:
+                by_folded_name.setdefault(folded, []).append(entry)
     for entry in images:
         path = _join(here, entry.name)
         try:
@@ -183,7 +202,7 @@ def _sighting(path: str, entry: os.DirEntry[str], inside: str) -> Sighting | Non
     if not stat.S_ISREG(status.st_mode):
         return Sighting(path, 0, 0, "not_a_file")
     kind: Kind = "file" if os.access(entry.path, os.R_OK) else "unreadable"
-    return Sighting(path, status.st_size, status.st_mtime_ns, kind)
+    return Sighting(path, status.st_size, status.st_mtime_ns, kind, "", status.st_ctime_ns, status.st_ino)
 
 
 def _sidecar_text(name: str, by_folded_name: Mapping[str, list[os.DirEntry[str]]], matches: Callable[[str], bool]) -> str:

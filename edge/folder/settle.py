@@ -1,130 +1,108 @@
 """Sightings in, those that are finished and new out: pure logic, no clock and no file of its own.
 
-`edge.folder.scan` says what is there, the ledger what is known, and a close or rename event that a writer is done.
+`edge.folder.scan` says what is there, the ledger what is known, and events that a writer is done, or is at it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from edge.folder.scan import Sighting, Stamp, Wait
+from edge.folder.scan import Sighting, Stamp
 from edge.records import Fingerprint
+
+
+class Finished(NamedTuple):
+    """A sighting that nobody seems to write any more.
+
+    since: when it was first seen as it is, the caller's monotonic seconds.
+    closed: a close or rename event told that its writer is done; else it was only quiet.
+    """
+
+    sighting: Sighting
+    since: float
+    closed: bool
 
 
 @dataclass(slots=True)
 class _Pending:
     fingerprint: Fingerprint
     since: float
+    settled_at: float
     settled: bool = False
-
-
-@dataclass(slots=True)
-class _Deferred:
-    fingerprint: Fingerprint
-    until: float
-    waits: frozenset[Wait]
-    reported: bool = False
+    closed: bool = False
 
 
 class Settler:
     """Decides which sightings are finished. Not thread-safe.
 
-    A file is settled when two looks at least `settle_s` apart found it the same. It also is when it is exactly as it was
-    when a close or rename event told that its writer was done. Times are the caller's monotonic seconds; a file's own time is
-    only compared with itself, so that a share whose clock is wrong, even ahead, does no harm.
+    A file is finished as soon as it is as it was when a close or rename event told that its writer was done. Without such an
+    event it is when it was quiet for `settle_s`; for `unclosed_s` where somebody was seen to open it and not to close it.
+    Times are the caller's monotonic seconds; a file's own time is only compared with itself, so that a share whose clock is
+    wrong, even ahead, does no harm.
 
-    settle_s: seconds.  known: the fingerprint under which the ledger has a path, None if it has none.
+    settle_s, unclosed_s: seconds.  known: the fingerprint under which the ledger has a path, None if it has none.
     """
 
-    def __init__(self, settle_s: float, known: Callable[[str], Fingerprint | None]) -> None:
+    def __init__(self, settle_s: float, unclosed_s: float, known: Callable[[str], Fingerprint | None]) -> None:
         self._settle_s = settle_s
+        self._unclosed_s = max(settle_s, unclosed_s)
         self._known = known
         self._pending: dict[str, _Pending] = {}
-        self._deferred: dict[str, _Deferred] = {}
-        self._now = float("-inf")
 
     def observe(
         self,
         sightings: Iterable[Sighting],
         now: float,
         closed: Mapping[str, Stamp] | None = None,
-        *,
-        partial: bool = False,
-    ) -> list[Sighting]:
-        """Take in one look at the folder; what is finished and not in the ledger as it is, oldest first.
+        opened: Container[str] = (),
+    ) -> list[Finished]:
+        """Take in some sightings; what is finished and not in the ledger as it is, oldest first.
 
-        closed: from `FolderEvents.take`, taken before the look.
-        partial: the look was at some paths `only`, those that are `due` among them.
-        What was looked for and not seen is forgotten here (the ledger forgets nothing), and begins anew if it comes back.
-        What is ready is reported again at every look until the ledger knows it.
+        closed, opened: see `FolderEvents`, both taken before looking.
+        What is finished is told again whenever it is seen, until the ledger knows it.
         """
-        self._now = now
         closed = closed or {}
-        looked_for = self.due(now) if partial else self._pending.keys() | self._deferred.keys()
-        seen: set[str] = set()
-        ready: list[Sighting] = []
-        for sighting in sightings:
-            seen.add(sighting.path)
-            if (finished := self._if_ready(sighting, now, closed.get(sighting.path))) is not None:
-                ready.append(finished)
-        for path in looked_for - seen:
-            self._pending.pop(path, None)
-            self._deferred.pop(path, None)
-        ready.sort(key=lambda sighting: (sighting.mtime_ns, sighting.path))
-        return ready
+        finished = [
+            Finished(sighting, pending.since, pending.closed)
+            for sighting in sightings
+            if (pending := self._settled(sighting, now, closed.get(sighting.path), sighting.path in opened)) is not None
+        ]
+        finished.sort(key=lambda one: (one.sighting.mtime_ns, one.sighting.path))
+        return finished
 
-    def _if_ready(self, sighting: Sighting, now: float, closed: Stamp | None) -> Sighting | None:
+    def _settled(self, sighting: Sighting, now: float, closed: Stamp | None, opened: bool) -> _Pending | None:
         path, fingerprint = sighting.path, sighting.fingerprint
-        deferred = self._deferred.get(path)
-        if deferred is not None and deferred.fingerprint != fingerprint:
-            del self._deferred[path]
-            deferred = None
-        known = self._known(path) == fingerprint
-        if known and (deferred is None or deferred.reported):
+        if self._known(path) == fingerprint:
             self._pending.pop(path, None)
-            self._deferred.pop(path, None)
             return None
         pending = self._pending.get(path)
         if pending is None or pending.fingerprint != fingerprint:
-            pending = self._pending[path] = _Pending(fingerprint, now)
-        if now - pending.since >= self._settle_s or closed == (sighting.size, sighting.mtime_ns) or deferred is not None:
-            pending.settled = True
-        if deferred is None:
-            return sighting if pending.settled else None
-        if now < deferred.until:
-            return None
-        deferred.reported = True
-        return replace(sighting, waited=deferred.waits)
+            pending = self._pending[path] = _Pending(fingerprint, now, now)
+        if closed is not None and closed.is_still(sighting):
+            pending.settled = pending.closed = True
+        pending.settled_at = pending.since + (self._unclosed_s if opened else self._settle_s)
+        pending.settled = pending.settled or now >= pending.settled_at
+        return pending if pending.settled else None
 
-    def defer(self, path: str, fingerprint: Fingerprint, reason: Wait, for_s: float) -> None:
-        """Do not report `path` as ready until `for_s` after it last changed; earlier if it changes, and then as if new.
+    def forget(self, paths: Iterable[str]) -> None:
+        """These were looked for and are not there; if they come back, they begin anew."""
+        for path in paths:
+            self._pending.pop(path, None)
 
-        Holds also for what the ledger knows already: that is reported once more when the wait is over. Each reason is waited
-        for once per content: look into `Sighting.waited` or `waited` before. Raises ValueError otherwise.
-        """
-        before = self.waited(path, fingerprint)
-        if reason in before:
-            raise ValueError(f"{path!r} was waited for already because of {reason}: conclude it")
-        pending = self._pending.get(path)
-        since = pending.since if pending is not None and pending.fingerprint == fingerprint else self._now
-        self._deferred[path] = _Deferred(fingerprint, since + for_s, before | {reason})
+    def forget_all_but(self, seen: Collection[str]) -> None:
+        """A look at everything saw these alone."""
+        self.forget([path for path in self._pending if path not in seen])
 
-    def waited(self, path: str, fingerprint: Fingerprint) -> frozenset[Wait]:
-        """The reasons for which this content of `path` was deferred, be the wait over or not."""
-        deferred = self._deferred.get(path)
-        return deferred.waits if deferred is not None and deferred.fingerprint == fingerprint else frozenset()
+    def awaited(self) -> Collection[str]:
+        """Paths that were seen and are not in the ledger as they are."""
+        return self._pending.keys()
 
     def due(self, now: float) -> set[str]:
-        """Paths that can be ready by now: enough to look at between two full scans."""
-        return {path for path, moment in self._moments().items() if moment <= now}
+        """Paths that can be finished by now: enough to look at between two looks at everything."""
+        return {path for path, one in self._pending.items() if not one.settled and one.settled_at <= now}
 
     def next_moment(self) -> float | None:
-        """The earliest moment at which something can be ready if nothing else happens, None if nothing is awaited."""
-        return min(self._moments().values(), default=None)
-
-    def _moments(self) -> dict[str, float]:
-        """When each path that is awaited can be ready."""
-        moments = {path: pending.since + self._settle_s for path, pending in self._pending.items() if not pending.settled}
-        moments.update({path: deferred.until for path, deferred in self._deferred.items() if not deferred.reported})
-        return moments
+        """The earliest moment at which something can be finished if nothing else happens, None if nothing is awaited."""
+        return min((one.settled_at for one in self._pending.values() if not one.settled), default=None)

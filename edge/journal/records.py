@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from edge.records import Fingerprint
 
 ImageState = Literal["waiting", "running", "done", "ignored"]
+Comparison = Literal["same", "changed", "later"]
 Role = Literal["verdict", "overlay", "summary", "channel"]
 Kind = Literal["inspection", "failure"]
 
@@ -21,7 +22,8 @@ class Entry:
     run: 1, rising with each commanded repeat.
     attempts: how often it was begun and not yet concluded.
     deaths: how often the process that inspected it was seen to die.
-    backlog: it was there before the first start.
+    backlog: it was there when the service started, or came with very many others.
+    content: sha256 of what was inspected last under this path; None where nothing was, or it failed.
     """
 
     path: str
@@ -32,6 +34,7 @@ class Entry:
     attempts: int
     deaths: int
     backlog: bool
+    content: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 QUEUED: Final = "state IN ('waiting', 'running')"
 """The condition of the partial index `image_queue`. SQLite uses a partial index only for a query that states the same
 condition; that it follows from `state = 'waiting'` is not seen. So a query for one of the two states says both."""
+
+LANES: Final = "held, attempts > 3, attempts = 0 AND backlog, attempts > 0, turn"
+"""The order in which images are begun: new ones; those that were begun and not finished, a few times; the backlog, the newest
+first; what was begun again and again. What is held is none of them."""
 
 TABLES: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -26,11 +30,16 @@ CREATE TABLE image (
     attempts INTEGER NOT NULL,
     deaths INTEGER NOT NULL,
     backlog INTEGER NOT NULL,
-    turn INTEGER NOT NULL,     -- order of admission among those that wait
+    turn INTEGER NOT NULL,     -- order among those that wait: of admission; in the backlog of time, and negative
     begun_revision INTEGER,    -- what is being inspected while running: the file may be admitted anew meanwhile
-    begun_run INTEGER
+    begun_run INTEGER,
+    ctime_ns INTEGER,          -- with the next: of the content that is known; other ones are a reason to compare it
+    inode INTEGER,
+    content TEXT,              -- sha256 of what was inspected last; none after a failure
+    judged INTEGER NOT NULL DEFAULT 0,  -- the last revision that has a verdict or needs none
+    held INTEGER NOT NULL DEFAULT 0     -- it may still be growing: not to be begun now
 );
-CREATE INDEX image_queue ON image (attempts > 0, attempts = 0 AND backlog, turn) WHERE {QUEUED};
+CREATE INDEX image_queue ON image ({LANES}) WHERE {QUEUED};
 CREATE TABLE verdict (
     epoch INTEGER NOT NULL REFERENCES epoch,
     seq INTEGER NOT NULL,
@@ -91,12 +100,26 @@ ALTER TABLE outbox ADD COLUMN retain INTEGER NOT NULL DEFAULT 0;
 DROP INDEX outbox_unsent;
 CREATE INDEX outbox_unsent ON outbox (channel, id, state) WHERE state = 'unsent';
 """,
+    2: f"""
+ALTER TABLE image ADD COLUMN ctime_ns INTEGER;
+ALTER TABLE image ADD COLUMN inode INTEGER;
+ALTER TABLE image ADD COLUMN content TEXT;
+ALTER TABLE image ADD COLUMN judged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE image ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+UPDATE image SET judged = revision - (state IN ('waiting', 'running') AND run = 1);
+DROP INDEX image_queue;
+CREATE INDEX image_queue ON image ({LANES}) WHERE {QUEUED};
+""",
 }
 """What makes the next version of each older one. Columns can only be added at the end, here behind the payload. That costs
 nothing: whoever reads them reads the payload too, or the index alone."""
 
-STAND_INS: Final = {
-    1: "CREATE TEMP VIEW outbox AS SELECT *, '' AS channel, 0 AS retain FROM main.outbox",
-}
+_IMAGE_OF_2: Final = (
+    "CREATE TEMP VIEW image AS SELECT *, NULL AS ctime_ns, NULL AS inode, NULL AS content, 0 AS judged, 0 AS held"
+    " FROM main.image"
+)
+_OUTBOX_OF_1: Final = "CREATE TEMP VIEW outbox AS SELECT *, '' AS channel, 0 AS retain FROM main.outbox"
+
+STAND_INS: Final = {1: (_OUTBOX_OF_1, _IMAGE_OF_2), 2: (_IMAGE_OF_2,)}
 """What lets an older version be read without being changed. SQLite looks for a table's name among the temporary ones first,
 which belong to the connection and not to the file."""

@@ -6,8 +6,8 @@ A new family of microscopes is a module in `edge.sem.vendors` and a row of its t
 
 from __future__ import annotations
 
-from edge.sem.file_state import Completeness, FileState, completeness
+from edge.sem.file_state import Completeness, FileState, black_is_black, completeness
 from edge.sem.reading import Limits, needs_sidecar, read
 from edge.sem.vendors import sidecar_names
 
-__all__ = ["Completeness", "FileState", "Limits", "completeness", "needs_sidecar", "read", "sidecar_names"]
+__all__ = ["Completeness", "FileState", "Limits", "black_is_black", "completeness", "needs_sidecar", "read", "sidecar_names"]

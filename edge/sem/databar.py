@@ -59,14 +59,6 @@ def looks_drawn(plane: Plane, rows: int) -> bool:
     return bool(2 * sum(mode > region.shape[1] / 3 for mode in modes) > rows)
 
 
-def black_rows(plane: Plane) -> int:
-    """Number of rows at the bottom whose pixels are all zero."""
-    for rows, row in enumerate(plane[::-1]):
-        if row.any():
-            return rows
-    return int(plane.shape[0])
-
-
 def _as_bytes(region: Plane) -> Bytes:
     if region.dtype == np.uint8:
         return np.ascontiguousarray(region)

@@ -21,9 +21,10 @@ class Completeness:
     """Whether a file is whole, as far as its structure says.
 
     INCOMPLETE: something that the structure names lies beyond the end, see `reason`: wait.
-    ZERO_TAIL: all is there, but the last `zero_bytes` bytes of the pixels are zero: a preallocated file still being
-    written, or black rows from a real detector. Wait a while, then take it.
-    COMPLETE: also for bytes of no known format, which `read` refuses.
+    ZERO_TAIL: all is there, but the last `zero_bytes` bytes of the compressed pixels are zero, as no codec leaves them: a
+    file that was made in its full length and is still being written. Wait a while, then take it.
+    COMPLETE: also for bytes of no known format, which `read` refuses. Plain pixels that may still be filled in are found
+    where they are decoded: see `edge.sem.unfilled`.
     """
 
     state: FileState
@@ -42,3 +43,8 @@ def completeness(data: bytes) -> Completeness:
     if found.zero_tail:
         return Completeness(FileState.ZERO_TAIL, f"the last {found.zero_tail} bytes of the pixels are zero", found.zero_tail)
     return Completeness(FileState.COMPLETE)
+
+
+def black_is_black(data: bytes) -> bool:
+    """Whether black rows of this file were stored as such: a PNG has check sums, and zero bytes are no black rows of a JPEG."""
+    return layout(data).format in ("png", "jpeg")

@@ -12,10 +12,12 @@ from edge.sem import databar, grey, pixels
 from edge.sem.evidence import Cuts, Evidence, Parts
 from edge.sem.metadata import SQUARE_WITHIN, Metadata, Scale, scale
 from edge.sem.structure import Layout, Page, layout
+from edge.sem.unfilled import unfilled_rows
 from edge.sem.vendors import describe, plain
 
 WHERE_PIXELS_LIE: Final = frozenset({273, 279, 324, 325})
 """Numeric tags of a TIFF that differ from page to page and that no family looks at."""
+TILE_WIDTH: Final = 322
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def read(
         evidence = _evidence(cuts, found, page, pages[0], name, sides)
         key = _what_is_told(page)
         described = told[key] = told.get(key) or describe(evidence)
-        micrographs.append(_micrograph(values, bits, evidence, described, number, len(pages), warnings, pixel_size_nm))
+        tile = page.first(TILE_WIDTH, 0)
+        micrographs.append(_micrograph(values, bits, evidence, described, number, len(pages), warnings, pixel_size_nm, tile))
     return tuple(micrographs)
 
 
@@ -124,6 +127,7 @@ def _micrograph(
     count: int,
     file_warnings: tuple[str, ...],
     configured_nm: float | None,
+    tile_width: int,
 ) -> Micrograph:
     plane, colour_warnings = grey.to_plane(values)
     metadata, damage = described
@@ -133,8 +137,7 @@ def _micrograph(
         meaning = meaning.without_size()
     image = plane[: plane.shape[0] - bar]
     windowed = grey.window(image)
-    black = databar.black_rows(image)
-    zero_warnings = (f"zero_rows: the last {black} rows are black",) if 0 < black < image.shape[0] else ()
+    empty = unfilled_rows(image, tile_width)
     size, source = meaning.pixel_size_nm, metadata.source
     if size is None and metadata.pixel_nm is None and configured_nm is not None:
         size, source = configured_nm, "config"
@@ -157,8 +160,17 @@ def _micrograph(
         + colour_warnings
         + bar_warnings
         + windowed.warnings
-        + zero_warnings,
+        + _told_unfilled(empty),
     )
+
+
+def _told_unfilled(rows: tuple[int, int] | None) -> tuple[str, ...]:
+    """The warning about rows that hold one value alone."""
+    if rows is None:
+        return ()
+    first, last = rows
+    which = f"row {first} is" if first == last else f"rows {first} to {last} are"
+    return (f"zero_rows: {which} all black or all white: was the scan broken off, or the file not written to its end?",)
 
 
 def _bar(plane: pixels.Values, meaning: Scale) -> tuple[int, tuple[str, ...], bool]:

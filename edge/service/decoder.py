@@ -14,16 +14,15 @@ from edge.errors import ImageError, StateFullError
 from edge.folder.file import read_file
 from edge.inspection.pipeline import limits_of
 from edge.journal import Entry
-from edge.records import FileBytes, Micrograph, Source, Timing
-from edge.service.shared import Decoded
+from edge.records import Micrograph, Source, Timing
+from edge.service import patience
+from edge.service.shared import Arrival, Decoded
 from edge.service.worker import RETRY_S, Worker, printable
 from edge.wire.encode import display_path
 
 log = logging.getLogger(__name__)
 
 LEAST_FREE_BYTES: Final = 64 << 20
-READS: Final = 3
-"""An image that changes while it is read is read so often, then it fails; once it is quiet it is a new revision."""
 
 
 class Decoder(Worker):
@@ -39,14 +38,19 @@ class Decoder(Worker):
             shared.new_work.clear()
             try:
                 entry = self._next_entry()
+                # The slow lane: what is compared waits for all that is new, and is one in two while there is a backlog.
+                compared = (entry is None or entry.backlog) and not shared.paused.is_set() and self._compare_one()
             except StateFullError as error:
                 self.report(str(error))
                 shared.stopping.wait(RETRY_S)
                 continue
-            if entry is None:
-                shared.new_work.wait(1.0)
-                continue
-            self.hand_over(shared.decoded, self._read(entry), shared.stopping.is_set)
+            if entry is not None:
+                decoded = self._read(entry)
+                if decoded is not None:
+                    self.hand_over(shared.decoded, decoded, shared.stopping.is_set)
+            elif not compared:
+                due = shared.arrivals.next_due()
+                shared.new_work.wait(1.0 if due is None else min(1.0, max(0.0, due - time.monotonic())))
 
     def _next_entry(self) -> Entry | None:
         """The ledger's next image, its attempt counted; None when there is nothing to do or nothing may be begun."""
@@ -58,6 +62,7 @@ class Decoder(Worker):
             wanted = LEAST_FREE_BYTES >> 20
             self.report(f"less than {wanted} MiB are free where the state lies: images wait until there is room")
             return None
+        self.journal.ledger.resume(shared.arrivals.take_due(time.monotonic()))
         entry = None
         for first in self.journal.ledger.waiting(limit=1):
             shared.begun.add([first.path])
@@ -65,20 +70,26 @@ class Decoder(Worker):
         self.report(None)
         return entry
 
-    def _read(self, entry: Entry) -> Decoded:
-        """Read and decode one image."""
+    def _read(self, entry: Entry) -> Decoded | None:
+        """Read and decode one image; None when it is held, because more may come, or is what was inspected last."""
         path = self.folder / entry.path
-        settled_at = self.shared.settled_at.take(entry.path)
+        arrival = self.shared.arrivals.take(entry.path)
         source = Source(display_path(path.name), display_path(entry.path), None, entry.revision, entry.run)
         started = time.perf_counter()
-        spent = Timing(wait=(time.monotonic() - settled_at) * 1e3)
-        outcome: tuple[Micrograph, ...] | ImageError | None
+        spent = Timing(wait=(time.monotonic() - arrival.changed_at) * 1e3)
+        outcome: tuple[Micrograph, ...] | ImageError
+        content = data = None
         if entry.attempts > 1:
-            return Decoded(entry, source, None, spent, settled_at)
+            return Decoded(entry, source, None, spent, arrival)
         try:
             limits = limits_of(self.settings)
-            file = self._read_quiet(path, limits.max_bytes)
-            source = replace(source, sha256=file.sha256)
+            file = read_file(path, limits.max_bytes, within=self.folder)
+            source, content, data = replace(source, sha256=file.sha256), file.content_sha256, file.data
+            if entry.run == 1 and content == entry.content:
+                self._pass_over(entry)
+                return None
+            if self._hold(entry, arrival, patience.before_decoding(self.settings.watch, arrival, file, source.name)):
+                return None
             read = time.perf_counter()
             spent = replace(spent, read=(read - started) * 1e3)
             outcome = sem.read(file.data, source.name, file.sidecars, limits, self.settings.inspect.pixel_size_nm)
@@ -88,15 +99,43 @@ class Decoder(Worker):
         except Exception as error:  # a defect in a reader must cost this image alone
             log.exception("%s: reading it failed", printable(entry.path))
             outcome = ImageError("internal", f"reading it failed: {error!r}")
-        return Decoded(entry, source, outcome, spent, settled_at)
+        if self._hold(entry, arrival, patience.after_decoding(self.settings.watch, arrival, outcome, data or b"")):
+            return None
+        return Decoded(entry, source, outcome, spent, arrival, content)
 
-    def _read_quiet(self, path: Path, max_bytes: int) -> FileBytes:
-        """The file's bytes, read again a few times while it changes. Raises ImageError."""
-        for _ in range(READS - 1):
-            try:
-                return read_file(path, max_bytes, within=self.folder)
-            except ImageError as error:
-                if error.code != "still_changing":
-                    raise
-            self.shared.stopping.wait(self.settings.watch.settle_s)
-        return read_file(path, max_bytes, within=self.folder)
+    def _hold(self, entry: Entry, arrival: Arrival, until: float | None) -> bool:
+        """Give the image back until then, monotonic seconds; False when that is over, or nothing is waited for."""
+        if until is None or until <= time.monotonic() or entry.run > 1:
+            return False
+        log.debug("%s: it may still grow: waiting for up to %.1f s", printable(entry.path), until - time.monotonic())
+        self.shared.arrivals.hold(entry.path, arrival, until)
+        self.store(lambda: self.journal.ledger.hold(entry.path))
+        self.shared.begun.discard([entry.path])
+        return True
+
+    def _pass_over(self, entry: Entry) -> None:
+        """To the byte what was inspected last: touched, restored or mounted anew. No verdict is due."""
+        log.info("%s: its content is the one that was inspected before", printable(entry.path))
+        self.store(lambda: self.journal.ledger.unchanged(entry.path))
+        self.shared.begun.discard([entry.path])
+
+    def _compare_one(self) -> bool:
+        """Compare the content of one file whose marks are new with what was inspected; False when there is none."""
+        suspected = self.shared.suspected.take()
+        if suspected is None:
+            return False
+        path, fingerprint = suspected
+        try:
+            file = read_file(self.folder / path, limits_of(self.settings).max_bytes, within=self.folder)
+        except Exception:  # whatever is wrong with it, it is met when it is inspected
+            log.debug("%s: it could not be compared", printable(path), exc_info=True)
+            return True
+        if (file.size, file.mtime_ns) != (fingerprint.size, fingerprint.mtime_ns):
+            return True  # It changed since; the scanner sees that.
+        found = self.journal.ledger.compare(path, fingerprint, file.content_sha256)
+        if found == "later":
+            self.shared.suspected.add(path, fingerprint)
+            return False
+        if found == "changed":
+            log.info("%s: it has its old size and date, and other content", printable(path))
+        return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import time
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +16,7 @@ from edge.inspection.pipeline import Pipeline
 from edge.journal import Entry
 from edge.records import Inspection, Micrograph, Source, Timing
 from edge.samples import sample_micrographs
-from edge.service import isolated
+from edge.service import isolated, patience
 from edge.service.pictures import draw_missing
 from edge.service.shared import Decoded, Inspected
 from edge.service.worker import Worker, printable
@@ -93,7 +94,21 @@ class Inspector(Worker):
             outcome = decoded.outcome
         else:
             outcome = self._inspect_pages(pipeline, decoded.outcome, source, decoded.spent)
-        return None if outcome is None else Inspected(entry, source, outcome, decoded.settled_at)
+        if outcome is None or (decoded.outcome is None and self._hold(decoded, outcome)):
+            return None
+        return Inspected(entry, source, outcome, decoded.arrival.changed_at, decoded.content)
+
+    def _hold(self, suspect: Decoded, outcome: list[Inspection] | ImageError) -> bool:
+        """Whether what came of a suspect is better waited for, as the decoder waits for others; then it is held."""
+        path, arrival = suspect.entry.path, suspect.arrival
+        until = patience.after_decoding(self.settings.watch, arrival, outcome)
+        if until is None or until <= time.monotonic() or suspect.entry.run > 1:
+            return False
+        self.shared.arrivals.hold(path, arrival, until)
+        self.store(lambda: self.journal.ledger.hold(path))
+        self.shared.begun.discard([path])
+        self.shared.new_work.set()
+        return True
 
     def _inspect_suspect(self, entry: Entry, source: Source) -> tuple[list[Inspection] | ImageError | None, Source]:
         """The outcome for an image that was begun and not finished, with what is known of its source by then."""

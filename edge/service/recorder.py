@@ -47,17 +47,19 @@ class Recorder(Worker):
                 if shared.inspector_ended.is_set():
                     return
                 continue
-            self._record(inspected.entry, inspected.source, inspected.outcome)
-            shared.figures.latencies.add((time.monotonic() - inspected.settled_at) * 1e3)
+            self._record(inspected.entry, inspected.source, inspected.outcome, inspected.content)
+            shared.figures.latencies.add((time.monotonic() - inspected.changed_at) * 1e3)
 
-    def _record(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError) -> None:
+    def _record(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError, content: str | None = None) -> None:
         """Store the verdict with its messages; then draw its pictures, which nobody who waits for the verdict waits for."""
         inspections = outcome if self.settings.mqtt.overlay and not isinstance(outcome, ImageError) else []
         pictures = {self._encoder.picture_name(entry, inspection): inspection for inspection in inspections}
         # Before the outbox names them: an overlay whose picture is neither there nor drawn is not sent.
         self.shared.being_drawn.add(pictures)
         try:
-            seqs = self.store(lambda: self.journal.ledger.conclude(entry.path, self._encoder.verdicts(entry, source, outcome)))
+            make = self._encoder.verdicts(entry, source, outcome)
+            seen = None if isinstance(outcome, ImageError) else content
+            seqs = self.store(lambda: self.journal.ledger.conclude(entry.path, make, seen))
         except StateError:
             raise
         except Exception as error:  # a defect in encoding must cost this image alone

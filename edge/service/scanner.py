@@ -1,35 +1,36 @@
-"""The watched folder in, finished files in the journal's ledger out: the work of the scanner thread."""
+"""The watched folder in, finished files in the journal's ledger out: the work of the scanner thread.
+
+It opens no file. Whatever is wrong with one is met by the decoder, after its attempt was counted.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
-from edge import sem
 from edge.config import Settings
-from edge.errors import ImageError, StateFullError
+from edge.errors import StateFullError
 from edge.folder.events import FolderEvents
-from edge.folder.file import read_file
-from edge.folder.scan import FolderGone, Sighting, Stamp, Wait, is_image, scan
-from edge.folder.settle import Settler
-from edge.inspection.pipeline import limits_of
+from edge.folder.scan import FolderGone, Sighting, Stamp, is_image, scan
+from edge.folder.settle import Finished, Settler
 from edge.journal import Journal
 from edge.records import Fingerprint
-from edge.service.shared import Shared
+from edge.service.shared import Arrival, Shared
 from edge.service.worker import RETRY_S, Worker, printable
 
 log = logging.getLogger(__name__)
 
 SCANNING_SHARE: Final = 0.1
 """A look at 100,000 files takes seconds: no more than this part of the time goes into looking at everything."""
-ADMIT_S: Final = 1.0
-"""Finished files are admitted at least so often while many are looked at."""
+SLICE: Final = 200
+"""So many files are looked at before what events name has its turn again."""
+ADMIT_S: Final = 0.5
+"""What is finished is admitted at least so often while many are looked at; each time costs a write to the disk."""
 SILENT_S: Final = 180.0
 """A look at the folder that takes so long is a reason to doubt the share behind it."""
-ZERO_TAIL_S: Final = 5.0
-"""A real detector writes black rows too, so zeros at the end are not waited for as long as a missing end."""
 STAND_IN: Final = Fingerprint(0, 0, readable=False)
 """In the ledger for a fingerprint that it cannot hold."""
 
@@ -41,19 +42,24 @@ class Scanner(Worker):
 
     def __init__(self, settings: Settings, journal: Journal, shared: Shared) -> None:
         super().__init__(settings, journal, shared)
+        watch = settings.watch
+        self._events = FolderEvents(self.folder, shared.scan_now, recursive=watch.recursive, mode=watch.events)
         self._known: dict[str, Fingerprint] = {}
-        self._settler = Settler(settings.watch.settle_s, self._known.get)
+        self._settler = Settler(watch.settle_s, watch.incomplete_s, self._known.get)
         self._denied: set[str] = set()
-        self._backlog: set[str] = set()
-        self._first = journal.ledger.first_start
+        self._there_at_start: set[str] = set()
+        self._first_look = True
+        self._finished: list[Finished] = []
+        self._adopted: dict[str, Fingerprint] = {}
+        self._next_admission = 0.0
         self._next_full = 0.0
 
     def run(self) -> None:
         """Look, admit, wait."""
         settings = self.settings.watch
-        self._known.update({path: entry.fingerprint for path, entry in self.journal.ledger.entries().items()})
+        self._known.update(self.journal.ledger.fingerprints())
         scan_now = self.shared.scan_now
-        with FolderEvents(self.folder, scan_now, recursive=settings.recursive, mode=settings.events) as events:
+        with self._events as events:
             while not self.shared.stopping.is_set():
                 self.beat()
                 woken = scan_now.is_set()
@@ -64,6 +70,7 @@ class Scanner(Worker):
                     wait_s = self._look(woken, closed)
                 except (FolderGone, StateFullError) as error:
                     self.report(str(error))
+                    self._finished.clear()  # they are seen again
                     self._next_full = 0.0
                     scan_now.wait(min(settings.rescan_s, RETRY_S))
                 else:
@@ -78,94 +85,109 @@ class Scanner(Worker):
         started = time.monotonic()
         # An event without an image's name (a folder came, a sidecar came, a command) asks for a look at everything.
         full = started >= self._next_full or (woken and not any(is_image(path, settings.patterns) for path in closed))
-        only = None if full else self._settler.due(started) | set(closed)
-        sightings = list(scan(self.folder, settings.patterns, settings.recursive, only=only, denied=self._denied))
-        looked_s = time.monotonic() - started
-        if self._first:
-            self._take_first_look(sightings)
-            self._first = False
-        self._admit_finished(self._settler.observe(sightings, started, closed, partial=not full))
+        if full:
+            self._look_at_everything(closed)
+        else:
+            self._look_at(self._settler.due(started) | set(closed), closed)
+        if self.shared.stopping.is_set():
+            return 0.0
         self.report(None)
         now = time.monotonic()
         if full:
-            self._next_full = now + max(settings.rescan_s, min(looked_s / SCANNING_SHARE, SILENT_S / 2))
+            self._next_full = now + max(settings.rescan_s, min((now - started) / SCANNING_SHARE, SILENT_S / 2))
         next_due = self._settler.next_moment()
         return max(0.0, min(self._next_full, self._next_full if next_due is None else next_due) - now)
 
-    def _take_first_look(self, sightings: Sequence[Sighting]) -> None:
-        """What lay in the folder before the first start: ignored, or inspected after everything new."""
-        if self.settings.watch.existing == "ignore":
-            there = {sighting.path: sighting.fingerprint for sighting in sightings}
-            self._enter(list(there.items()), ignore=True)
-            log.info("%d files that are there already are ignored, as watch.existing says", len(there))
+    def _look_at_everything(self, closed: Mapping[str, Stamp]) -> None:
+        """All of the folder. What is there at the first look, and was not closed since listening began, is backlog."""
+        sightings = scan(self.folder, self.settings.watch.patterns, self.settings.watch.recursive, denied=self._denied)
+        if self._first_look and self.journal.ledger.first_start and self._ignore_existing(sightings):
+            self._first_look = False
             return
-        self.journal.ledger.admit_many([])
-        self._backlog = {sighting.path for sighting in sightings}
+        seen = self._take_in_all(sightings, closed, first=self._first_look)
+        if not self.shared.stopping.is_set():
+            self._first_look = False
+            self._settler.forget_all_but(seen)
+            self._events.keep_opened(self._settler.awaited())
 
-    def _admit_finished(self, ready: Sequence[Sighting]) -> None:
-        """Admit what is not worth waiting for; the first ones while the last of many are still being looked at."""
-        finished: list[Sighting] = []
-        next_admission = time.monotonic() + ADMIT_S
-        for sighting in ready:
-            if self.shared.stopping.is_set():
-                return
-            self.beat()
-            if not self._awaits_more_safely(sighting):
-                finished.append(sighting)
-            if time.monotonic() >= next_admission:
-                self._admit(finished)
-                finished = []
-                next_admission = time.monotonic() + ADMIT_S
-        self._admit(finished)
-
-    def _awaits_more_safely(self, sighting: Sighting) -> bool:
-        """`_awaits_more`; False where looking fails, for then the decoder meets it again, where it is counted and told."""
-        try:
-            return self._awaits_more(sighting)
-        except Exception:  # MemoryError and RecursionError too: one file must cost no other one
-            log.warning("%s: looking at its structure failed", printable(sighting.path), exc_info=True)
-            return False
-
-    def _awaits_more(self, sighting: Sighting) -> bool:
-        """Whether a quiet file is worth waiting for: it is not whole, may still be filled, or may get a sidecar.
-
-        Only its structure is looked at, no pixel is decoded. Each wait happens once for each content.
-        """
+    def _look_at(self, paths: Collection[str], closed: Mapping[str, Stamp], *, urgent: bool = False) -> None:
+        """These paths alone. urgent: nothing else goes before them."""
         settings = self.settings.watch
-        longest_s = max(settings.incomplete_s, settings.sidecar_wait_s)
-        old = sighting.path in self._backlog and time.time() - sighting.mtime_ns / 1e9 > longest_s
-        if sighting.kind != "file" or old:
-            return False
-        path = self.folder / sighting.path
-        try:
-            file = read_file(path, limits_of(self.settings).max_bytes, within=self.folder)
-        except (ImageError, MemoryError):
-            return False  # The decoder meets it again, where it is counted, and says so.
-        whole = sem.completeness(file.data)
-        waits: list[tuple[Wait, float]] = []
-        if whole.state is sem.FileState.INCOMPLETE:
-            waits.append(("incomplete", settings.incomplete_s))
-        elif whole.state is sem.FileState.ZERO_TAIL:
-            waits.append(("zero_tail", min(settings.incomplete_s, ZERO_TAIL_S)))
-        if not file.sidecars and settings.sidecar_wait_s and sem.needs_sidecar(file.data, path.name):
-            waits.append(("sidecar", settings.sidecar_wait_s))
-        for reason, for_s in waits:
-            if reason not in sighting.waited and for_s > 0:
-                log.debug("%s: %s: waiting for up to %g s", printable(sighting.path), whole.reason or reason, for_s)
-                self._settler.defer(sighting.path, sighting.fingerprint, reason, for_s)
-                return True
-        return False
+        sightings = scan(self.folder, settings.patterns, settings.recursive, only=paths, denied=self._denied)
+        seen = self._take_in_all(sightings, closed, urgent=urgent)
+        if not self.shared.stopping.is_set():
+            self._settler.forget(set(paths) - seen)
 
-    def _admit(self, finished: Sequence[Sighting]) -> None:
-        """Enter finished files into the ledger; new ones before those that were there at the first start."""
+    def _take_in_all(
+        self, sightings: Iterator[Sighting], closed: Mapping[str, Stamp], *, first: bool = False, urgent: bool = False
+    ) -> set[str]:
+        """Take in and admit sightings slice by slice; what events name in the meantime goes first. The paths seen."""
+        seen: set[str] = set()
+        while (part := list(islice(sightings, SLICE))) and not self.shared.stopping.is_set():
+            seen.update(sighting.path for sighting in part)
+            if first:
+                self._there_at_start.update(one.path for one in part if one.path not in closed)
+            self._take_in(part, closed)
+            if not urgent and (newer := self._events.take()):
+                self._look_at(newer.keys(), newer, urgent=True)
+        self._admit()
+        return seen
+
+    def _ignore_existing(self, sightings: Iterator[Sighting]) -> bool:
+        """At the very first start: whether what lies in the folder is to be ignored, and now is."""
+        if self.settings.watch.existing != "ignore":
+            self.journal.ledger.admit_many([])
+            return False
+        there = {sighting.path: sighting.fingerprint for sighting in sightings}
+        self._enter(list(there.items()), ignore=True)
+        log.info("%d files that are there already are ignored, as watch.existing says", len(there))
+        return True
+
+    def _take_in(self, part: Sequence[Sighting], closed: Mapping[str, Stamp]) -> None:
+        """What is finished of some sightings waits to be admitted, for no longer than `ADMIT_S`."""
+        self.beat()
         now = time.monotonic()
+        for sighting in part:
+            self._compare_marks(sighting)
+        if not self._finished:
+            self._next_admission = now + ADMIT_S
+        self._finished += self._settler.observe(part, now, closed, self._events.opened())
+        if now >= self._next_admission:
+            self._admit()
+
+    def _compare_marks(self, sighting: Sighting) -> None:
+        """Have the content compared where fingerprint and content need not agree: see `Fingerprint.marks`."""
+        path, seen = sighting.path, sighting.fingerprint
+        known = self._known.get(path)
+        if known is None or known != seen or sighting.kind != "file" or known.marks == seen.marks:
+            return
+        self._known[path] = seen
+        moved = known.inode != seen.inode and not self._events.network
+        if known.ctime_ns is None or not (known.ctime_ns != seen.ctime_ns or moved):
+            self._adopted[path] = seen
+            return
+        self.shared.suspected.add(path, seen)
+        self.shared.new_work.set()
+
+    def _admit(self) -> None:
+        """Enter what is finished into the ledger; what was there at the start as backlog."""
+        adopted, self._adopted = self._adopted, {}
+        self.journal.ledger.adopt(adopted.items())
+        finished, self._finished = self._finished, []
         for old in (False, True):
-            batch = [(one.path, one.fingerprint) for one in finished if (one.path in self._backlog) == old]
+            batch = [one for one in finished if (one.sighting.path in self._there_at_start) == old]
             if not batch:
                 continue
-            self.shared.settled_at.put((path for path, _ in batch), now)
-            self._enter(batch, backlog=old)
+            self.shared.arrivals.put({one.sighting.path: self._arrival(one, old) for one in batch})
+            self._enter([(one.sighting.path, one.sighting.fingerprint) for one in batch], backlog=old)
+            self._there_at_start.difference_update(one.sighting.path for one in batch)
             self.shared.new_work.set()
+
+    def _arrival(self, finished: Finished, there_at_start: bool) -> Arrival:
+        settings = self.settings.watch
+        longest_s = max(settings.incomplete_s, settings.sidecar_wait_s)
+        old = there_at_start and time.time() - finished.sighting.mtime_ns / 1e9 > longest_s
+        return Arrival(finished.since, finished.closed, old)
 
     def _enter(self, batch: Sequence[tuple[str, Fingerprint]], *, backlog: bool = False, ignore: bool = False) -> None:
         """Enter a batch into the ledger; what spoils it for the others goes in alone, under `STAND_IN`.

@@ -10,7 +10,8 @@
     status          all                               main, publisher          a lock in `Status`
     begun           decoder, inspector, recorder      main, at the end         a lock in `Names`
     being_drawn     main, inspector, recorder         publisher                a lock in `Names`
-    settled_at      scanner                           decoder                  a lock in `SettlingTimes`
+    arrivals        scanner, decoder, inspector       decoder                  a lock in `Arrivals`
+    suspected       scanner                           decoder                  a lock in `Suspected`
     figures         see `Figures`                     publisher                one writer each, which replaces it whole
     failure         the thread that fails             main                     replaced whole, before `failed` is set
 
@@ -23,13 +24,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from edge.errors import ImageError
 from edge.journal import Entry
-from edge.records import Inspection, Micrograph, Source, Timing
+from edge.records import Fingerprint, Inspection, Micrograph, Source, Timing
 from edge.service.health import Latencies
 
 log = logging.getLogger(__name__)
@@ -41,18 +42,33 @@ WATCHED_THREADS: Final = ("scanner", "decoder", "inspector", "recorder")
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """How an image came.
+
+    changed_at: when it was first seen as it is, monotonic seconds: a file that may still grow is waited for from then on.
+    closed: its writer was seen to be done.
+    old: it had been as it is for longer than anything is waited for when it was first seen.
+    """
+
+    changed_at: float
+    closed: bool = False
+    old: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """One image on its way from the decoder to the inspector.
 
     outcome: its pages, why there are none, or None for a suspect, which is read and inspected in a child.
-    settled_at: when it was finished, monotonic seconds.
+    content: sha256 of all that was read, None where nothing was.
     """
 
     entry: Entry
     source: Source
     outcome: tuple[Micrograph, ...] | ImageError | None
     spent: Timing
-    settled_at: float
+    arrival: Arrival
+    content: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +78,8 @@ class Inspected:
     entry: Entry
     source: Source
     outcome: list[Inspection] | ImageError
-    settled_at: float
+    changed_at: float
+    content: str | None = None
 
 
 class Names:
@@ -92,22 +109,62 @@ class Names:
             return tuple(self._names)
 
 
-class SettlingTimes:
-    """When each path was found finished, monotonic seconds, until its image is begun. One lock guards them."""
+class Arrivals:
+    """How each image came, until it is begun, and which ones are held, until when. One lock guards both."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._times: dict[str, float] = {}
+        self._arrivals: dict[str, Arrival] = {}
+        self._held: dict[str, float] = {}
 
-    def put(self, paths: Iterable[str], moment: float) -> None:
-        """All of `paths` were found finished at `moment`."""
+    def put(self, arrivals: Mapping[str, Arrival]) -> None:
+        """These came, or changed."""
         with self._mutex:
-            self._times.update(dict.fromkeys(paths, moment))
+            self._arrivals.update(arrivals)
 
-    def take(self, path: str) -> float:
-        """When `path` was found finished; now, where that was in an earlier life."""
+    def take(self, path: str) -> Arrival:
+        """How `path` came; as if now, where that was in an earlier life."""
         with self._mutex:
-            return self._times.pop(path, time.monotonic())
+            self._held.pop(path, None)
+            return self._arrivals.pop(path, None) or Arrival(time.monotonic())
+
+    def hold(self, path: str, arrival: Arrival, until: float) -> None:
+        """`path`, which came so, is not to be begun before `until`, monotonic seconds, unless it changes."""
+        with self._mutex:
+            self._arrivals.setdefault(path, arrival)
+            self._held[path] = until
+
+    def take_due(self, now: float) -> list[str]:
+        """What was held until now."""
+        with self._mutex:
+            due = [path for path, until in self._held.items() if until <= now]
+            for path in due:
+                del self._held[path]
+            return due
+
+    def next_due(self) -> float | None:
+        """When the next one is due, None when nothing is held."""
+        with self._mutex:
+            return min(self._held.values(), default=None)
+
+
+class Suspected:
+    """Files whose fingerprint is known and whose marks are new: their content is to be compared. One lock guards them."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._files: dict[str, Fingerprint] = {}
+
+    def add(self, path: str, fingerprint: Fingerprint) -> None:
+        """`path` is to be compared."""
+        with self._mutex:
+            self._files[path] = fingerprint
+
+    def take(self) -> tuple[str, Fingerprint] | None:
+        """The one that waits longest, None when none does."""
+        with self._mutex:
+            path = next(iter(self._files), None)
+            return None if path is None else (path, self._files.pop(path))
 
 
 class Status:
@@ -201,7 +258,8 @@ class Shared:
         self.status = Status(status_changed)
         self.begun = Names()
         self.being_drawn = Names()
-        self.settled_at = SettlingTimes()
+        self.arrivals = Arrivals()
+        self.suspected = Suspected()
         self.figures = Figures()
         self.failure: Exception | None = None
         self.wake_publishers = wake_publishers

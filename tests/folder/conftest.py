@@ -25,4 +25,4 @@ def ledger() -> dict[str, Fingerprint]:
 
 @pytest.fixture
 def settler(ledger: dict[str, Fingerprint]) -> Settler:
-    return Settler(1.0, ledger.get)
+    return Settler(1.0, 60.0, ledger.get)

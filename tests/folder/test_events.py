@@ -86,7 +86,7 @@ def test_a_file_that_is_written_and_closed_wakes_and_is_ready_at_once(
     assert wake.wait(PATIENCE_S)
     stamp = hears(events, "a.tif", wake)
     assert stamp == (3, (folder / "a.tif").stat().st_mtime_ns)
-    assert [sighting.path for sighting in settler.observe(scan(folder, PATTERNS), 0.0, {"a.tif": stamp})] == ["a.tif"]
+    assert [one.closed for one in settler.observe(scan(folder, PATTERNS), 0.0, {"a.tif": stamp})] == [True]
 
 
 @pytest.mark.parametrize("origin", ["export/.a.part", "elsewhere.tif"])
@@ -299,17 +299,43 @@ def test_a_folder_with_every_kind_of_arrival_ends_up_in_the_ledger(folder: Path,
     writer = threading.Thread(target=arrive)
     with Journal.open(tmp_path / "state") as journal, FolderEvents(folder, wake, mounts=lambda: LOCAL) as events:
         known = {path: entry.fingerprint for path, entry in journal.ledger.entries().items()}
-        settler = Settler(0.2, known.get)
+        settler = Settler(0.2, 60.0, known.get)
         writer.start()
 
         def complete() -> bool:
             events.check()
-            ready = settler.observe(scan(folder, PATTERNS), time.monotonic(), events.take())
-            for entry in journal.ledger.admit_many((sighting.path, sighting.fingerprint) for sighting in ready):
+            ready = settler.observe(scan(folder, PATTERNS), time.monotonic(), events.take(), events.opened())
+            for entry in journal.ledger.admit_many((one.sighting.path, one.sighting.fingerprint) for one in ready):
                 known[entry.path] = entry.fingerprint
             return {path: found.size for path, found in known.items()} == sizes
 
         until(complete, wake)
         writer.join()
-        atomic = ("before.tif", "linked.tif", "renamed.tif")  # the others may be caught half-written on a busy machine
-        assert [journal.ledger.entries()[name].revision for name in atomic] == [1, 1, 1]
+        assert {entry.revision for entry in journal.ledger.entries().values()} == {1}
+
+
+def test_what_is_open_is_known_until_it_is_closed_and_a_reader_does_not_close_it(
+    folder: Path, events: FolderEvents, wake: threading.Event
+) -> None:
+    with (folder / "slow.tif").open("wb", buffering=0) as slow:
+        slow.write(b"1")
+        (folder / "slow.tif").read_bytes()
+        (folder / "quick.tif").write_bytes(b"1")
+        hears(events, "quick.tif", wake)
+        until(lambda: events.opened() == {"slow.tif"})
+    hears(events, "slow.tif", wake)
+    assert events.opened() == frozenset()
+
+
+def test_what_is_no_longer_awaited_is_forgotten_though_nobody_closed_it(
+    folder: Path, events: FolderEvents, wake: threading.Event
+) -> None:
+    with (folder / "gone.tif").open("wb", buffering=0) as gone, (folder / "moved.part").open("wb", buffering=0):
+        gone.write(b"1")
+        until(lambda: events.opened() == {"gone.tif", "moved.part"})
+        (folder / "gone.tif").unlink()
+        (folder / "moved.part").rename(folder / "moved.tif")
+        hears(events, "moved.tif", wake)
+        assert events.opened() == {"gone.tif"}
+        events.keep_opened({"moved.tif"})
+        assert events.opened() == frozenset()

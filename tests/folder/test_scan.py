@@ -211,7 +211,7 @@ def test_twenty_thousand_files_are_seen_and_known_ones_passed_over(folder: Path,
     with Journal.open(tmp_path / "state") as journal:
         journal.ledger.admit_many((sighting.path, sighting.fingerprint) for sighting in sightings)
         known = {path: entry.fingerprint for path, entry in journal.ledger.entries().items()}
-    settler = Settler(1.0, known.get)
+    settler = Settler(1.0, 60.0, known.get)
     assert settler.observe(scan(folder, PATTERNS), 0.0) == []
     assert settler.next_moment() is None
 

@@ -1,13 +1,11 @@
-"""Which of what is seen is finished and new, and what is waited for."""
+"""Which of what is seen is finished and new, and since when."""
 
 from __future__ import annotations
 
 import time
 from typing import Any, NamedTuple
 
-import pytest
-
-from edge.folder.scan import Sighting
+from edge.folder.scan import Sighting, Stamp
 from edge.folder.settle import Settler
 from edge.records import Fingerprint
 
@@ -24,7 +22,7 @@ class Observed(NamedTuple):
 
 
 def observe(settler: Settler, *look: Any, **more: Any) -> Observed:
-    return Observed(settler.observe(*look, **more), settler.next_moment())
+    return Observed([one.sighting for one in settler.observe(*look, **more)], settler.next_moment())
 
 
 def admit(ledger: dict[str, Fingerprint], sightings: list[Sighting]) -> None:
@@ -55,15 +53,15 @@ def test_a_file_from_the_future_is_ready_all_the_same(settler: Settler) -> None:
 
 
 def test_a_closed_file_is_ready_at_once(settler: Settler) -> None:
-    assert observe(settler, [seen(size=5, mtime_ns=7)], 0.0, {"a.tif": (5, 7)}).ready == [seen(size=5, mtime_ns=7)]
+    assert observe(settler, [seen(size=5, mtime_ns=7)], 0.0, {"a.tif": Stamp(5, 7)}).ready == [seen(size=5, mtime_ns=7)]
 
 
 def test_a_file_that_changed_after_it_was_closed_is_not(settler: Settler) -> None:
-    assert observe(settler, [seen(size=6, mtime_ns=8)], 0.0, {"a.tif": (5, 7)}) == ([], 1.0)
+    assert observe(settler, [seen(size=6, mtime_ns=8)], 0.0, {"a.tif": Stamp(5, 7)}) == ([], 1.0)
 
 
 def test_what_is_ready_is_told_until_the_ledger_knows_it(settler: Settler, ledger: dict[str, Fingerprint]) -> None:
-    observe(settler, [seen()], 0.0, {"a.tif": (1, 1)})
+    observe(settler, [seen()], 0.0, {"a.tif": Stamp(1, 1)})
     assert observe(settler, [seen()], 0.1).ready == [seen()]
     admit(ledger, [seen()])
     assert observe(settler, [seen()], 0.2) == ([], None)
@@ -90,73 +88,50 @@ def test_ready_files_come_oldest_first(settler: Settler) -> None:
 
 def test_a_file_that_vanished_and_came_back_must_settle_anew(settler: Settler) -> None:
     observe(settler, [seen()], 0.0)
-    assert observe(settler, [], 0.5) == ([], None)
+    settler.forget_all_but(set())
+    assert settler.next_moment() is None
     assert observe(settler, [seen()], 1.0) == ([], 2.0)
 
 
-def test_a_partial_look_forgets_nothing_and_due_paths_are_named(settler: Settler) -> None:
+def test_a_look_at_some_forgets_nothing_and_due_paths_are_named(settler: Settler) -> None:
     observe(settler, [seen("a.tif")], 0.0)
-    observe(settler, [seen("b.tif")], 0.5, partial=True)
+    observe(settler, [seen("b.tif")], 0.5)
     assert (settler.due(0.9), settler.due(1.0), settler.due(1.5)) == (set(), {"a.tif"}, {"a.tif", "b.tif"})
-    assert observe(settler, [seen("a.tif")], 1.0, partial=True) == ([seen("a.tif")], 1.5)
+    assert observe(settler, [seen("a.tif")], 1.0) == ([seen("a.tif")], 1.5)
 
 
 def test_a_file_that_is_gone_when_it_is_due_is_awaited_no_longer(settler: Settler) -> None:
     observe(settler, [seen("a.tif"), seen("b.tif")], 0.0)
-    settler.defer("b.tif", seen("b.tif").fingerprint, "incomplete", 1.0)
-    assert observe(settler, [], 1.0, partial=True) == ([], None)
+    settler.forget({"a.tif", "b.tif", "never seen"})
+    assert (settler.due(9.0), settler.next_moment()) == (set(), None)
 
 
 def test_without_settling_time_the_first_look_is_enough(ledger: dict[str, Fingerprint]) -> None:
-    assert observe(Settler(0.0, ledger.get), [seen()], 0.0).ready == [seen()]
+    assert observe(Settler(0.0, 60.0, ledger.get), [seen()], 0.0).ready == [seen()]
 
 
-def test_an_incomplete_file_is_ready_again_when_it_did_not_change_for_so_long(settler: Settler) -> None:
-    observe(settler, [seen()], 0.0)
-    observe(settler, [seen()], 1.0)
-    settler.defer("a.tif", seen().fingerprint, "incomplete", 60.0)
-    assert observe(settler, [seen()], 59.0) == ([], 60.0)
-    assert settler.due(59.0) == set()
-    assert observe(settler, [seen()], 60.0).ready == [seen(waited=frozenset(["incomplete"]))]
-    assert settler.next_moment() is None
+def test_what_is_finished_says_since_when_and_whether_its_writer_was_seen_to_be_done(settler: Settler) -> None:
+    settler.observe([seen("quiet.tif"), seen("closed.tif")], 3.0)
+    settler.observe([seen("closed.tif")], 3.2, {"closed.tif": Stamp(1, 1)})
+    finished = settler.observe([seen("quiet.tif"), seen("closed.tif")], 4.5)
+    assert [(one.sighting.path, one.since, one.closed) for one in finished] == [
+        ("closed.tif", 3.0, True),
+        ("quiet.tif", 3.0, False),
+    ]
 
 
-def test_an_incomplete_file_that_grows_is_ready_when_it_settled_and_may_be_waited_for_again(settler: Settler) -> None:
-    observe(settler, [seen()], 0.0)
-    settler.defer("a.tif", seen().fingerprint, "incomplete", 60.0)
-    observe(settler, [seen(size=2)], 30.0)
-    assert observe(settler, [seen(size=2)], 31.0).ready == [seen(size=2)]
-    settler.defer("a.tif", seen(size=2).fingerprint, "incomplete", 60.0)
-    assert observe(settler, [seen(size=2)], 89.0) == ([], 90.0)
+def test_what_somebody_has_open_is_waited_for_however_quiet_it_is_but_not_for_ever(settler: Settler) -> None:
+    assert observe(settler, [seen()], 0.0, None, {"a.tif"}) == ([], 60.0)
+    assert observe(settler, [seen()], 59.0, None, {"a.tif"}) == ([], 60.0)
+    assert observe(settler, [seen()], 60.0, None, {"a.tif"}).ready == [seen()]
 
 
-def test_different_waits_for_one_content_add_up_and_none_is_waited_for_twice(settler: Settler) -> None:
-    fingerprint = seen().fingerprint
-    observe(settler, [seen()], 0.0, {"a.tif": (1, 1)})
-    settler.defer("a.tif", fingerprint, "sidecar", 2.0)
-    observe(settler, [seen()], 2.0)
-    settler.defer("a.tif", fingerprint, "zero_tail", 10.0)
-    assert settler.waited("a.tif", fingerprint) == {"sidecar", "zero_tail"}
-    assert observe(settler, [seen()], 9.0) == ([], 10.0)
-    assert observe(settler, [seen()], 10.0).ready == [seen(waited=frozenset(["sidecar", "zero_tail"]))]
-    with pytest.raises(ValueError, match="waited for already"):
-        settler.defer("a.tif", fingerprint, "sidecar", 2.0)
+def test_what_was_closed_is_finished_whoever_opened_it_again_to_read(settler: Settler) -> None:
+    assert observe(settler, [seen()], 0.0, {"a.tif": Stamp(1, 1)}, {"a.tif"}).ready == [seen()]
 
 
-def test_what_the_ledger_knows_can_be_deferred_and_is_told_once_more(settler: Settler, ledger: dict[str, Fingerprint]) -> None:
-    observe(settler, [seen()], 0.0)
-    admit(ledger, observe(settler, [seen()], 1.0).ready)
-    observe(settler, [seen()], 2.0)
-    settler.defer("a.tif", seen().fingerprint, "incomplete", 60.0)
-    assert observe(settler, [seen()], 61.0) == ([], 62.0)
-    assert observe(settler, [seen()], 62.0).ready == [seen(waited=frozenset(["incomplete"]))]
-    assert observe(settler, [seen()], 63.0) == ([], None)
-    assert settler.waited("a.tif", seen().fingerprint) == frozenset()  # what is done with is forgotten
-
-
-def test_a_sidecar_that_arrives_ends_the_wait_for_it(settler: Settler) -> None:
-    observe(settler, [seen()], 0.0, {"a.tif": (1, 1)})
-    settler.defer("a.tif", seen().fingerprint, "sidecar", 60.0)
-    with_sidecar = seen(sidecar="a.txt\t1\t1")
-    observe(settler, [with_sidecar], 1.0)
-    assert observe(settler, [with_sidecar], 2.0).ready == [with_sidecar]
+def test_a_copy_whose_date_is_set_after_it_was_closed_is_finished(settler: Settler) -> None:
+    dated = seen(mtime_ns=7, ctime_ns=1_000)
+    assert observe(settler, [dated], 0.0, {"a.tif": Stamp(1, 999)}).ready == [dated]
+    written_to = seen("b.tif", mtime_ns=1_000, ctime_ns=1_000)
+    assert observe(settler, [written_to], 0.0, {"b.tif": Stamp(1, 999)}).ready == []

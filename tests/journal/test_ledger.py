@@ -10,6 +10,7 @@ import pytest
 
 from edge.errors import StateError
 from edge.journal import Entry, Journal, Message, Verdict
+from edge.journal.ledger import BURST
 from edge.records import Fingerprint
 from tests.journal.examples import A, B, admitted, failure, found, inspected, one, paths, seqs
 
@@ -72,14 +73,118 @@ def test_any_path_and_sidecar_that_a_file_system_allows_is_kept(journal: Journal
     assert found(journal, name).fingerprint == Fingerprint(1, -5, sidecar=name)
 
 
-def test_new_files_go_before_the_backlog_and_suspects_last(journal: Journal) -> None:
-    journal.ledger.admit("suspect.tif", A)
-    journal.ledger.admit_many([("old1.tif", A), ("old2.tif", A)], backlog=True)
-    journal.ledger.admit_many([("new1.tif", A), ("new2.tif", A)])
-    journal.ledger.begin("suspect.tif")
-    journal.ledger.recover()
-    assert paths(journal.ledger.waiting()) == ["new1.tif", "new2.tif", "old1.tif", "old2.tif", "suspect.tif"]
+def test_new_files_go_first_then_suspects_then_the_backlog_newest_first(journal: Journal) -> None:
+    for path in ("suspect.tif", "machine_killer.tif"):
+        journal.ledger.admit(path, A)
+    journal.ledger.admit_many([(f"old{day}.tif", Fingerprint(1, day)) for day in (2, 3, 1)], backlog=True)
+    journal.ledger.admit_many([("new1.tif", B), ("new2.tif", A)])
+    for path in ("suspect.tif", *("machine_killer.tif",) * 4):
+        journal.ledger.begin(path)
+        journal.ledger.recover()
+    assert paths(journal.ledger.waiting()) == [
+        *("new1.tif", "new2.tif", "suspect.tif"),
+        *("old3.tif", "old2.tif", "old1.tif", "machine_killer.tif"),
+    ]
     assert paths(journal.ledger.waiting(limit=1)) == ["new1.tif"]
+
+
+def test_after_a_burst_the_next_new_file_goes_before_it(journal: Journal) -> None:
+    journal.ledger.admit("asked.tif", A)
+    journal.ledger.begin("asked.tif")
+    journal.ledger.conclude("asked.tif", one("asked"))
+    assert journal.ledger.again("asked-1") is not None
+    journal.ledger.admit_many([(f"{day}.tif", Fingerprint(1, day)) for day in range(1, BURST + 2)])
+    journal.ledger.admit("new.tif", Fingerprint(1, -7))
+    order = paths(journal.ledger.waiting())
+    assert order[:3] == ["asked.tif", "new.tif", f"{BURST + 1}.tif"]
+    assert order[-1] == "1.tif"
+    assert len(order) == BURST + 3
+
+
+@pytest.mark.parametrize("mtime_ns", [-(1 << 63), -1, 0, (1 << 63) - 1, 1 << 90])
+def test_no_date_of_a_file_spoils_the_order(folder: Path, journal: Journal, mtime_ns: int) -> None:
+    journal.ledger.admit("dated.tif", Fingerprint(1, mtime_ns), backlog=True)
+    journal.ledger.admit("new.tif", A)
+    journal.close()
+    with Journal.open(folder) as again:
+        again.ledger.admit("newer.tif", A)
+        assert paths(again.ledger.waiting()) == ["new.tif", "newer.tif", "dated.tif"]
+
+
+def test_what_is_held_is_not_begun_and_what_grows_meanwhile_keeps_its_revision(folder: Path, journal: Journal) -> None:
+    for size in (1, 2, 3):
+        assert admitted(journal, "slow.tif", Fingerprint(size, 1)).revision == 1
+        assert journal.ledger.begin("slow.tif").attempts == 1
+        journal.ledger.hold("slow.tif")
+        assert journal.ledger.waiting() == []
+    journal.ledger.resume(["slow.tif", "never seen"])
+    (entry,) = journal.ledger.waiting()
+    assert (entry.revision, entry.attempts) == (1, 0)
+    journal.ledger.begin("slow.tif")
+    journal.ledger.conclude("slow.tif", one())
+    assert admitted(journal, "slow.tif", Fingerprint(4, 1)).revision == 2
+
+
+def test_what_changed_before_it_could_be_held_is_not_held(journal: Journal) -> None:
+    journal.ledger.admit("slow.tif", A)
+    journal.ledger.begin("slow.tif")
+    journal.ledger.admit("slow.tif", B)
+    journal.ledger.hold("slow.tif")
+    assert [(entry.fingerprint, entry.attempts) for entry in journal.ledger.waiting()] == [(B, 0)]
+
+
+def test_what_was_held_is_looked_at_once_more_after_a_restart(folder: Path, journal: Journal) -> None:
+    journal.ledger.admit("slow.tif", A)
+    journal.ledger.begin("slow.tif")
+    journal.ledger.hold("slow.tif")
+    journal.close()
+    with Journal.open(folder) as again:
+        assert again.ledger.recover() == []
+        assert paths(again.ledger.waiting()) == ["slow.tif"]
+
+
+def test_equal_content_takes_its_revision_again_and_no_verdict(journal: Journal) -> None:
+    journal.ledger.admit("a.tif", A)
+    journal.ledger.begin("a.tif")
+    journal.ledger.conclude("a.tif", one(), "content")
+    assert admitted(journal, "a.tif", B).content == "content"
+    journal.ledger.begin("a.tif")
+    journal.ledger.unchanged("a.tif")
+    entry = found(journal, "a.tif")
+    assert (entry.state, entry.revision, entry.fingerprint) == ("done", 1, B)
+    assert admitted(journal, "a.tif", A).revision == 2
+
+
+MARKED = Fingerprint(10, 1_000, ctime_ns=5, inode=6)
+
+
+@pytest.mark.parametrize(("content", "comparison"), [("content", "same"), ("other", "changed")])
+def test_new_marks_are_a_reason_to_compare_and_other_content_alone_to_inspect(
+    journal: Journal, content: str, comparison: str
+) -> None:
+    admitted(journal, "a.tif", A)
+    journal.ledger.begin("a.tif")
+    assert journal.ledger.compare("a.tif", MARKED, content) == "later"
+    journal.ledger.conclude("a.tif", one(), "content")
+    assert journal.ledger.admit("a.tif", MARKED) is None
+    assert journal.ledger.compare("a.tif", MARKED, content) == comparison
+    entry = found(journal, "a.tif")
+    assert (entry.state, entry.revision) == (("waiting", 2) if comparison == "changed" else ("done", 1))
+    assert journal.ledger.fingerprints()["a.tif"].marks == (5, 6)
+
+
+def test_where_no_content_is_kept_it_is_kept_from_the_first_comparison_on(journal: Journal) -> None:
+    inspected(journal, "a.tif")
+    fingerprint = found(journal, "a.tif").fingerprint
+    assert journal.ledger.compare("a.tif", fingerprint, "content") == "same"
+    assert journal.ledger.compare("a.tif", fingerprint, "other") == "changed"
+
+
+def test_marks_alone_can_be_adopted(journal: Journal) -> None:
+    journal.ledger.admit("a.tif", A)
+    journal.ledger.adopt([("a.tif", MARKED), ("never seen", MARKED)])
+    assert journal.ledger.fingerprints() == {"a.tif": MARKED}
+    assert journal.ledger.fingerprints()["a.tif"].marks == (5, 6)
 
 
 def test_begin_counts_the_attempt_before_anything_else(folder: Path, journal: Journal) -> None:

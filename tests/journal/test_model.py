@@ -27,6 +27,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.epoch = self.journal.epoch
         self.images: dict[str, Entry] = {}
         self.begun: dict[str, tuple[int, int]] = {}
+        self.judged: dict[str, int] = {}
+        self.held: set[str] = set()
         self.outbox: list[tuple[int, str, str]] = []  # seq, role, state; its row is the place in the list + 1
         self.seq = 0
 
@@ -56,10 +58,14 @@ class JournalMachine(RuleBasedStateMachine):
         running = old is not None and old.state == "running"
         expected = Entry(
             path, fingerprint, "running" if running else "ignored" if ignore else "waiting",
-            1 if old is None else old.revision + 1, 1, 0, 0, backlog,
+            1 + max(self.judged.get(path, 0), self.begun.get(path, (0, 0))[0]), 1, 0, 0, backlog,
+            None if old is None else old.content,
         )  # fmt: skip
         assert entry == expected
         self.images[path] = expected
+        self.held.discard(path)
+        if ignore:
+            self.judged[path] = expected.revision
 
     @precondition(lambda self: self._in("waiting"))
     @rule(data=st.data())
@@ -68,6 +74,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _begin(self, path: str) -> None:
         entry = self.images[path]
+        self.held.discard(path)
         self.images[path] = replace(entry, state="running", attempts=entry.attempts + 1)
         self.begun[path] = (entry.revision, entry.run)
         assert self.journal.ledger.begin(path) == self.images[path]
@@ -84,6 +91,28 @@ class JournalMachine(RuleBasedStateMachine):
             del self.begun[path]
         self.images[path] = entry
         getattr(self.journal.ledger, how)(path)
+
+    @precondition(lambda self: self._in("running"))
+    @rule(data=st.data(), how=st.sampled_from(["hold", "unchanged"]))
+    def give_back(self, data: st.DataObject, how: str) -> None:
+        path = data.draw(st.sampled_from(self._in("running")))
+        entry = self.images[path]
+        how = how if path in self.judged else "hold"
+        as_begun = self.begun.pop(path) == (entry.revision, entry.run)
+        getattr(self.journal.ledger, how)(path)
+        if how == "unchanged" and as_begun:
+            self.images[path] = replace(entry, state="done", revision=self.judged[path], attempts=0, deaths=0)
+            return
+        self.images[path] = replace(entry, state="waiting", attempts=entry.attempts - as_begun)
+        if as_begun:
+            self.held.add(path)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        path = data.draw(st.sampled_from(sorted(self.held)))
+        self.journal.ledger.resume([path])
+        self.held.discard(path)
 
     @precondition(lambda self: self._in("running"))
     @rule(data=st.data(), pages=st.integers(1, 2), fails=st.booleans())
@@ -109,14 +138,16 @@ class JournalMachine(RuleBasedStateMachine):
             except OSError:
                 return
             raise AssertionError("it should have failed")
-        seqs = self.journal.ledger.conclude(path, make)
+        seqs = self.journal.ledger.conclude(path, make, f"{self.begun[path]}")
         assert seqs == list(range(self.seq + 1, self.seq + 1 + pages))
         self.seq += pages
         for seq in seqs:
             self.outbox += [(seq, role, "unsent") for role in ("verdict", "overlay", "channel")]
         entry = self.images[path]
-        done = self.begun.pop(path) == (entry.revision, entry.run)
-        self.images[path] = replace(entry, state="done" if done else "waiting")
+        begun = self.begun.pop(path)
+        done = begun == (entry.revision, entry.run)
+        self.judged[path] = max(self.judged.get(path, 0), begun[0])
+        self.images[path] = replace(entry, state="done" if done else "waiting", content=f"{begun}")
 
     @rule(kill=st.booleans())
     def restart(self, kill: bool) -> None:
@@ -130,6 +161,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal = Journal.open(folder)
         assert (self.journal.epoch, self.journal.renewed) == (self.epoch, False)
         running = self._in("running")
+        self.held.clear()
         assert {entry.path for entry in self.journal.ledger.recover()} == set(running)
         for path in running:
             self.images[path] = replace(self.images[path], state="waiting")
@@ -169,6 +201,8 @@ class JournalMachine(RuleBasedStateMachine):
         entry = self.journal.ledger.again(f"{self.epoch}/{seq}")
         assert entry is not None
         old = before[entry.path]
+        if old.state in ("done", "ignored") or entry != old:
+            self.held.discard(entry.path)
         if old.state in ("done", "ignored"):
             entry_expected = replace(old, state="waiting", run=old.run + 1, attempts=0, deaths=0, backlog=False)
             assert entry == entry_expected
@@ -178,8 +212,8 @@ class JournalMachine(RuleBasedStateMachine):
     def the_ledger_is_as_expected(self) -> None:
         assert self.journal.ledger.entries() == self.images
         waiting = self.journal.ledger.waiting()
-        assert sorted(entry.path for entry in waiting) == sorted(self._in("waiting"))
-        ranks = [2 if entry.attempts else int(entry.backlog) for entry in waiting]
+        assert sorted(entry.path for entry in waiting) == sorted(set(self._in("waiting")) - self.held)
+        ranks = [3 if entry.attempts > 3 else 1 if entry.attempts else 2 * entry.backlog for entry in waiting]
         assert ranks == sorted(ranks)
 
     @invariant()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from edge.sem import FileState, completeness, read
-from tests.sem.making import bar, encoded, specimen, tiff
+from edge.sem import FileState, black_is_black, completeness, read
+from tests.sem.making import encoded, specimen, tiff
 
 IMAGE = specimen(200, 260)
 FILES = {
@@ -52,11 +52,9 @@ def test_a_preallocated_rest_of_zeros_is_incomplete(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tiff", "tiff-strips"])
-def test_pixels_that_end_in_zeros_are_a_zero_tail(kind: str) -> None:
+def test_plain_pixels_of_zeros_are_left_to_where_they_are_decoded(kind: str) -> None:
     data = FILES[kind]
-    found = completeness(data[:-2600] + b"\0" * 2600)
-    assert found.state is FileState.ZERO_TAIL
-    assert found.zero_bytes >= 2600
+    assert completeness(data[:-2600] + b"\0" * 2600).state is FileState.COMPLETE
 
 
 def test_a_compressed_strip_of_zeros_is_a_zero_tail() -> None:
@@ -64,17 +62,11 @@ def test_a_compressed_strip_of_zeros_is_a_zero_tail() -> None:
     assert completeness(data[:-200] + b"\0" * 200).state is FileState.ZERO_TAIL
 
 
-def test_black_rows_above_a_bar_are_no_zero_tail() -> None:
-    image = IMAGE.copy()
-    image[100:180] = 0
-    image[180:] = bar(20, 260, background=255, ink=0)
-    assert completeness(tiff(image)).state is FileState.COMPLETE
-
-
-def test_less_than_a_row_of_zeros_is_no_tail() -> None:
-    image = IMAGE.copy()
-    image[-1, 200:] = 0
-    assert completeness(tiff(image)).state is FileState.COMPLETE
+@pytest.mark.parametrize(
+    ("kind", "proves"), [("png", True), ("jpeg", True), ("tiff", False), ("tiff-lzw", False), ("bmp", False)]
+)
+def test_a_format_with_check_sums_or_codes_proves_its_black_rows(kind: str, proves: bool) -> None:
+    assert black_is_black(FILES[kind]) == proves
 
 
 def test_a_tiff_whose_page_list_comes_last_is_incomplete_until_then() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from edge.errors import ImageError
 from edge.records import Micrograph
-from edge.sem import FileState, completeness, read, sidecar_names
+from edge.sem import read, sidecar_names
 from edge.sem.evidence import Parts
 from edge.sem.structure import layout
 from tests import ROOT
@@ -105,8 +106,13 @@ def test_a_page_whose_strips_lie_beyond_the_end_is_refused() -> None:
 
 
 @needs_whole
-def test_zeroed_pixels_are_a_zero_tail() -> None:
-    assert completeness((WHOLE / "tescan-pfib_dataZeroed.tif").read_bytes()).state is FileState.ZERO_TAIL
+def test_zeroed_pixels_are_told_and_no_other_real_file_is_doubted_for_them() -> None:
+    told = set()
+    for file in sorted(WHOLE.glob("*.tif")):
+        with contextlib.suppress(ImageError):
+            if any(warning.startswith("zero_rows") for warning in load(WHOLE, file.name).warnings):
+                told.add(file.name)
+    assert told == {"quanta-fei_2_dataZeroed.tif", "scios_xml_metadata.tif", "tescan-pfib_dataZeroed.tif"}
 
 
 @needs_whole

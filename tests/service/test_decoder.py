@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.errors import ImageError
+from edge.folder.scan import Sighting, scan
 from edge.journal import Journal
-from edge.records import FileBytes
+from edge.records import FileBytes, Fingerprint
 from edge.service.decoder import Decoder
 from edge.service.reports import Reports
-from edge.service.shared import Shared
+from edge.service.shared import Arrival, Shared
 from tests.fakes.brokers import Listener, Mosquitto, eventually
-from tests.sem.making import encoded, png_header, specimen, tiff
+from tests.journal.examples import one
+from tests.sem.making import encoded, fei, png_header, specimen, tiff
 from tests.service.one_image import begun
 from tests.service.running_daemon import (
     PREFIX,
@@ -106,7 +109,13 @@ def test_a_file_that_changes_whenever_it_is_read_holds_up_no_other(
         raise ImageError("still_changing", "it changed while it was read")
 
     monkeypatch.setattr("edge.service.decoder.read_file", changing)
-    decoded = decoder._read(begun(journal, "a.png"))
+    decoder.shared.arrivals.put({"a.png": Arrival(time.monotonic(), closed=True)})
+    assert decoder._read(begun(journal, "a.png")) is None
+    assert journal.ledger.waiting() == []  # held, not failed
+    journal.ledger.resume(["a.png"])
+    decoder.shared.arrivals.put({"a.png": Arrival(time.monotonic() - 60.0, closed=True)})
+    decoded = decoder._read(journal.ledger.begin("a.png"))
+    assert decoded is not None
     assert isinstance(decoded.outcome, ImageError)
     assert decoded.outcome.code == "still_changing"
 
@@ -124,3 +133,78 @@ def test_a_full_disk_is_over_once_there_is_room_also_without_an_image(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: roomy._replace(free=1 << 40))
     decoder._next_entry()
     assert reports.status().state == "online"
+
+
+def judged(decoder: Decoder, name: str) -> None:
+    """Leave a file in the ledger as it is, as inspected."""
+    sighting = seen(decoder, name)
+    decoder.journal.ledger.admit(name, sighting.fingerprint)
+    decoder.shared.arrivals.put({name: Arrival(time.monotonic(), old=True)})
+    decoded = decoder._read(decoder.journal.ledger.begin(name))
+    assert decoded is not None
+    decoder.journal.ledger.conclude(name, lambda seq: one(f"{name}-{seq}")(seq), decoded.content)
+
+
+def seen(decoder: Decoder, name: str) -> Sighting:
+    return next(sighting for sighting in scan(decoder.folder, ("*.png", "*.tif")) if sighting.path == name)
+
+
+def test_a_file_that_was_touched_or_written_again_as_it_was_is_not_inspected_again(decoder: Decoder, journal: Journal) -> None:
+    (decoder.folder / "a.png").write_bytes(png(1))
+    judged(decoder, "a.png")
+    os.utime(decoder.folder / "a.png", (1, 1))
+    assert journal.ledger.admit("a.png", seen(decoder, "a.png").fingerprint) is not None
+    assert decoder._read(journal.ledger.begin("a.png")) is None
+    (entry,) = journal.ledger.entries().values()
+    assert (entry.state, entry.revision) == ("done", 1)
+
+
+def test_a_late_sidecar_is_other_content(decoder: Decoder, journal: Journal) -> None:
+    (decoder.folder / "a.tif").write_bytes(tiff(specimen()))
+    judged(decoder, "a.tif")
+    (decoder.folder / "a.txt").write_text("$CM_MAG 100")
+    assert journal.ledger.admit("a.tif", seen(decoder, "a.tif").fingerprint) is not None
+    decoder.shared.arrivals.put({"a.tif": Arrival(time.monotonic(), old=True)})
+    assert decoder._read(journal.ledger.begin("a.tif")) is not None
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_what_is_suspected_is_inspected_again_where_its_content_is_another_one(
+    decoder: Decoder, journal: Journal, other: bool
+) -> None:
+    file = decoder.folder / "a.png"
+    file.write_bytes(png(1))
+    judged(decoder, "a.png")
+    before = file.stat()
+    file.write_bytes(png(1)[::-1] if other else png(1))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    decoder.shared.suspected.add("a.png", seen(decoder, "a.png").fingerprint)
+    decoder.shared.suspected.add("gone.png", Fingerprint(1, 1))
+    assert [decoder._compare_one() for _ in range(3)] == [True, True, False]
+    assert [entry.revision for entry in journal.ledger.waiting()] == ([2] if other else [])
+    assert journal.ledger.fingerprints()["a.png"].marks[0] != before.st_ctime_ns
+
+
+def test_black_rows_are_waited_for_where_nobody_saw_the_file_closed_and_judged_at_once_where_somebody_did(
+    decoder: Decoder, journal: Journal
+) -> None:
+    values = specimen()
+    values[100:140] = 0
+    for name in ("quiet.tif", "closed.tif"):
+        (decoder.folder / name).write_bytes(tiff(values, {34682: fei()}))
+        journal.ledger.admit(name, seen(decoder, name).fingerprint)
+    now = time.monotonic()
+    decoder.shared.arrivals.put({"quiet.tif": Arrival(now), "closed.tif": Arrival(now, closed=True)})
+    assert decoder._read(journal.ledger.begin("quiet.tif")) is None
+    decoded = decoder._read(journal.ledger.begin("closed.tif"))
+    assert decoded is not None
+    assert isinstance(decoded.outcome, tuple)
+    assert any(warning.startswith("zero_rows: rows 100 to 139") for warning in decoded.outcome[0].warnings)
+    # … and after the wait, which counts from the last change, with the same doubt
+    (until,) = [decoder.shared.arrivals.next_due()]
+    assert until == now + decoder.settings.watch.incomplete_s
+    decoder.shared.arrivals.take("quiet.tif")
+    decoder.shared.arrivals.put({"quiet.tif": Arrival(now - 3600.0)})
+    waited = decoder._read(journal.ledger.begin("quiet.tif"))
+    assert waited is not None
+    assert waited.spent.wait >= 3_600_000

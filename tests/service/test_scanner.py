@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from edge import sem
 from edge.config import Settings
 from edge.errors import StateFullError
-from edge.folder.scan import Sighting, scan
+from edge.folder.scan import Sighting, Stamp, scan
 from edge.journal import Entry, Journal
 from edge.records import Fingerprint
 from edge.service import scanner as scanner_module
 from edge.service.scanner import STAND_IN, Scanner
 from edge.service.shared import Shared
 from tests.fakes.brokers import Listener, Mosquitto, eventually
+from tests.journal.examples import one
 from tests.sem.making import fei, jeol, specimen, tiff
 from tests.service.running_daemon import (
     PREFIX,
@@ -134,18 +135,6 @@ def test_the_watched_folder_may_go_and_come_back(tmp_path: Path, broker: Mosquit
         eventually(lambda: len(verdicts(dashboard)) == 2, 60)
 
 
-def test_the_first_of_many_files_are_admitted_while_the_last_are_looked_at(
-    settings: Settings, journal: Journal, shared: Shared, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scanner = Scanner(settings, journal, shared)
-    monkeypatch.setattr("edge.service.scanner.ADMIT_S", 0.0)
-    waiting: list[int] = []
-    monkeypatch.setattr(scanner, "_awaits_more", lambda *_: waiting.append(len(journal.ledger.waiting())))
-    files = [Sighting(f"{number}.png", 1, 1, "file") for number in range(3)]
-    scanner._admit_finished(files)
-    assert waiting == [0, 1, 2]
-
-
 @pytest.fixture
 def three(settings: Settings) -> list[Sighting]:
     """Three finished files, as a look at the folder found them."""
@@ -154,27 +143,83 @@ def three(settings: Settings) -> list[Sighting]:
     return list(scan(settings.watch.folder, ("*.png",)))
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RecursionError(), OverflowError("2^70"), OSError(5, "EIO"), KeyError("x")], ids=repr
-)
-@pytest.mark.parametrize("where", ["read_file", "sem.completeness", "sem.needs_sidecar"])
-def test_a_file_that_cannot_be_looked_at_is_left_to_the_decoder_and_stops_no_other(
-    scanner: Scanner, three: list[Sighting], where: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+def look(scanner: Scanner) -> None:
+    """Look at everything, twice and long enough apart, so that all is finished."""
+    for _ in range(2):
+        scanner._next_full = 0.0
+        scanner._look(False, {})
+        time.sleep(scanner.settings.watch.settle_s)
+
+
+def test_a_file_that_an_event_names_goes_before_very_many_that_are_being_looked_at(
+    scanner: Scanner, three: list[Sighting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poison = (scanner.folder / "1.png").read_bytes()
-    module, _, name = where.rpartition(".")
-    monkeypatch.setattr(sem, "needs_sidecar", lambda *_: False)
-    owner = {"": scanner_module, "sem": sem}[module]
-    real = getattr(owner, name)
+    monkeypatch.setattr(scanner_module, "SLICE", 1)
+    closed = next(one for one in three if one.path == "2.png")
+    events = [{}, {"2.png": Stamp(closed.size, closed.mtime_ns)}]
+    monkeypatch.setattr(scanner._events, "take", lambda: events.pop() if events else {})
+    order: list[str] = []
+    real = scanner._enter
+    monkeypatch.setattr(scanner, "_enter", lambda batch, **how: (order.extend(path for path, _ in batch), real(batch, **how)))
+    monkeypatch.setattr(
+        scanner_module, "scan", lambda *_, only=None, **__: iter(o for o in three if not only or o.path in only)
+    )
+    look(scanner)
+    assert order[0] == "2.png"
+    assert sorted(order) == ["0.png", "1.png", "2.png"]
+    assert scanner.journal.ledger.waiting(limit=1)[0].path == "2.png"
 
-    def fails(*arguments: Any, **named: Any) -> Any:
-        if arguments[0] in (poison, scanner.folder / "1.png"):
-            raise error
-        return real(*arguments, **named)
 
-    monkeypatch.setattr(owner, name, fails)
-    scanner._admit_finished(three)
-    assert {entry.path for entry in scanner.journal.ledger.waiting()} == {"0.png", "1.png", "2.png"}
+def test_what_is_there_at_a_start_is_backlog_and_what_comes_later_is_not(scanner: Scanner, three: list[Sighting]) -> None:
+    look(scanner)
+    (scanner.folder / "new.png").write_bytes(png(9))
+    look(scanner)
+    assert {entry.path: entry.backlog for entry in scanner.journal.ledger.waiting()} == {
+        "new.png": False,
+        **{one.path: True for one in three},
+    }
+
+
+def judged(scanner: Scanner, path: str) -> None:
+    """Leave it in the ledger as inspected."""
+    content = hashlib.sha256((scanner.folder / path).read_bytes()).hexdigest()
+    scanner.journal.ledger.begin(path)
+    scanner.journal.ledger.conclude(path, lambda seq: one(f"{path} {seq}")(seq), content)
+
+
+def renamed_over(file: Path) -> None:
+    new = file.with_name("new.tmp")
+    new.write_bytes(file.read_bytes()[::-1])
+    new.rename(file)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda file: file.write_bytes(file.read_bytes()[::-1]), renamed_over], ids=["in place", "renamed"]
+)
+def test_other_content_of_the_same_size_and_date_is_suspected(
+    scanner: Scanner, three: list[Sighting], change: Callable[[Path], None]
+) -> None:
+    look(scanner)
+    for sighting in three:
+        judged(scanner, sighting.path)
+    file = scanner.folder / "1.png"
+    before = file.stat()
+    change(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    look(scanner)
+    assert scanner.shared.suspected.take() == ("1.png", scanner._known["1.png"])
+    assert scanner.shared.suspected.take() is None
+    look(scanner)
+    assert scanner.shared.suspected.take() is None  # once for each time that its marks change
+
+
+def test_an_upgrade_suspects_nothing(scanner: Scanner, three: list[Sighting]) -> None:
+    scanner.journal.ledger.admit_many((one.path, Fingerprint(one.size, one.mtime_ns)) for one in three)
+    scanner._known.update(scanner.journal.ledger.fingerprints())
+    look(scanner)
+    assert scanner.shared.suspected.take() is None
+    marks = {path: fingerprint.marks for path, fingerprint in scanner.journal.ledger.fingerprints().items()}
+    assert marks == {one.path: one.fingerprint.marks for one in three}
 
 
 def test_what_the_ledger_cannot_hold_is_admitted_alone_and_only_once(
@@ -188,9 +233,8 @@ def test_what_the_ledger_cannot_hold_is_admitted_alone_and_only_once(
         return real(path, fingerprint, **how)
 
     monkeypatch.setattr(scanner.journal.ledger, "_admit", admit)
-    monkeypatch.setattr(sem, "needs_sidecar", lambda *_: False)
     for _ in ("first start", "restart"):
-        scanner._admit_finished(three)
+        look(scanner)
         assert {entry.path: entry.revision for entry in scanner.journal.ledger.waiting()} == {
             "0.png": 1,
             "1.png": 1,
@@ -203,8 +247,7 @@ def test_a_full_disk_is_no_fault_of_the_files(scanner: Scanner, three: list[Sigh
     def full(*_: object, **__: object) -> None:
         raise StateFullError("the disk is full")
 
-    monkeypatch.setattr(sem, "needs_sidecar", lambda *_: False)
     monkeypatch.setattr(scanner.journal.ledger, "_admit", full)
     with pytest.raises(StateFullError):
-        scanner._admit_finished(three)
+        look(scanner)
     assert scanner._known == {}

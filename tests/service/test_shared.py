@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from edge.service.shared import Names, SettlingTimes, Status
+from edge.records import Fingerprint
+from edge.service.shared import Arrival, Arrivals, Names, Status, Suspected
 
 
 def test_a_reason_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -50,9 +51,30 @@ def test_names_are_there_until_they_are_taken_away() -> None:
     assert ("a" in names, "b" in names, names.all()) == (False, True, ("b",))
 
 
-def test_a_settling_time_is_taken_once_and_is_now_where_none_is_known() -> None:
-    times = SettlingTimes()
-    times.put(["a.png"], 1.0)
-    assert times.take("a.png") == 1.0
+def test_an_arrival_is_taken_once_and_is_now_where_none_is_known() -> None:
+    arrivals = Arrivals()
+    arrivals.put({"a.png": Arrival(1.0, closed=True)})
+    assert arrivals.take("a.png") == Arrival(1.0, closed=True)
     before = time.monotonic()
-    assert times.take("a.png") >= before
+    assert arrivals.take("a.png").changed_at >= before
+
+
+def test_what_is_held_is_due_once_and_keeps_how_it_came_unless_it_changed() -> None:
+    arrivals = Arrivals()
+    arrivals.hold("a.png", Arrival(1.0), 5.0)
+    arrivals.put({"b.png": Arrival(3.0)})
+    arrivals.hold("b.png", Arrival(2.0), 6.0)
+    assert (arrivals.next_due(), arrivals.take_due(4.9), arrivals.take_due(5.0)) == (5.0, [], ["a.png"])
+    assert (arrivals.take("a.png"), arrivals.take("b.png")) == (Arrival(1.0), Arrival(3.0))
+    assert (arrivals.next_due(), arrivals.take_due(9.0)) == (None, [])
+
+
+def test_what_is_suspected_is_taken_once_in_order() -> None:
+    suspected = Suspected()
+    for path in ("b.png", "a.png", "b.png"):
+        suspected.add(path, Fingerprint(1, 1))
+    assert [suspected.take(), suspected.take(), suspected.take()] == [
+        ("b.png", Fingerprint(1, 1)),
+        ("a.png", Fingerprint(1, 1)),
+        None,
+    ]

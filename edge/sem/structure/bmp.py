@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from edge.sem.structure.page import Layout, Page, zeros_before
+from edge.sem.structure.page import Layout, Page
 
 
 def bmp_layout(data: bytes) -> Layout:
@@ -27,5 +27,4 @@ def bmp_layout(data: bytes) -> Layout:
     needed = pixels_at + row_bytes * abs(height) if packed else declared
     if needed > len(data):
         return Layout("bmp", (page,), f"{needed} bytes are needed, the file has {len(data)}")
-    zeros = zeros_before(data, needed, pixels_at) if packed else 0
-    return Layout("bmp", (page,), zero_tail=zeros if zeros >= max(1, row_bytes) else 0)
+    return Layout("bmp", (page,))

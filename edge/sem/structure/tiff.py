@@ -210,7 +210,7 @@ def _segments(data: bytes, page: Page, ifd: _Ifd, extents: list[tuple[int, int, 
 def _zero_tail(data: bytes, extents: list[tuple[int, int, bool, int]]) -> int:
     if not extents:
         return 0
-    start, end, compressed, row_bytes = max(extents, key=lambda extent: extent[1])
-    zeros = zeros_before(data, end, start)
-    # No codec ends a finished segment with a long run of zeros; plain pixels may well end in a few.
-    return zeros if zeros >= (64 if compressed else row_bytes) else 0
+    start, end, compressed, _row_bytes = max(extents, key=lambda extent: extent[1])
+    # No codec ends a finished segment with a long run of zeros. Plain pixels are looked at where they are decoded.
+    zeros = zeros_before(data, end, start) if compressed else 0
+    return zeros if zeros >= 64 else 0

@@ -19,7 +19,7 @@ COLOUR = encoded(np.dstack([IMAGE] * 3), ".bmp")
 def test_size_and_channels_are_those_of_the_header(data: bytes, channels: int, bits: int) -> None:
     found = bmp_layout(data)
     (page,) = found.pages
-    assert (found.format, found.missing, found.zero_tail) == ("bmp", None, 0)
+    assert (found.format, found.missing) == ("bmp", None)
     assert (page.width, page.height, page.channels, page.bits) == (61, 50, channels, bits)
 
 
@@ -39,11 +39,6 @@ def test_the_old_header_of_twelve_bytes_is_read() -> None:
 @pytest.mark.parametrize("length", [2, 25, 33])
 def test_a_header_that_is_cut_says_where(length: int) -> None:
     assert bmp_layout(GREY[:length]).missing == f"the BMP header ends after {length} bytes"
-
-
-def test_a_row_of_zeros_at_the_end_is_a_zero_tail_and_less_is_none() -> None:
-    assert bmp_layout(GREY[:-64] + b"\0" * 64).zero_tail >= 64
-    assert bmp_layout(GREY[:-32] + b"\0" * 32).zero_tail == 0
 
 
 def test_a_header_of_no_known_length_is_no_bmp() -> None:
