@@ -6,7 +6,6 @@ import logging
 import shutil
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from edge import sem

@@ -1,4 +1,4 @@
-"""A file's bytes or what came of them in; out comes until when it is worth waiting for more. Pure, but for one look at the clock.
+"""A file's bytes or what came of them in; out comes until when it is worth waiting for more.
 
 A file whose writer was seen to be done is judged at once; what is doubtful in it is said in its verdict, and a later change is
 a new revision. Where nobody saw that (a network share, no events, a file from an earlier life) doubtful bytes may be bytes to
