@@ -134,7 +134,10 @@ class Daemon:
         if self._journal.renewed:
             log.warning("the journal was restored from a copy: a new epoch %s begins", self._journal.epoch)
         for entry in self._journal.ledger.recover():
-            log.warning("%s was begun and not finished: it is inspected after all that is new, in a process of its own", printable(entry.path))
+            log.warning(
+                "%s was begun and not finished: it is inspected after all that is new, in a process of its own",
+                printable(entry.path),
+            )
         if forgotten := self._journal.outbox.forget_channels(self._channels):
             log.warning("%d messages wait for channels that the settings no longer want: they are dropped", forgotten)
         self._shared.being_drawn.add(one.picture for one in self._journal.pictures.undrawn())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,7 @@ from edge.records import Fingerprint, Inspection
 from edge.service.decoder import Decoder
 from edge.service.inspector import Inspector
 from edge.service.recorder import Recorder
+from edge.service.shared import Arrival
 from tests.service.running_daemon import png
 
 
@@ -28,7 +30,9 @@ def recorded(
 ) -> None:
     """An image is inspected and recorded; `draw` takes the place of the drawing."""
     (decoder.folder / "a.png").write_bytes(png(1))
+    decoder.shared.arrivals.put({"a.png": Arrival(time.monotonic(), old=True)})
     decoded = decoder._read(begun(decoder.journal, "a.png"))
+    assert decoded is not None
     with Pipeline(inspector.settings) as pipeline, pytest.MonkeyPatch.context() as patched:
         if draw is not None:
             patched.setattr(overlay, "draw", draw)

@@ -16,7 +16,7 @@ from edge.service import isolated
 from edge.service.decoder import Decoder
 from edge.service.inspector import Inspector
 from edge.service.recorder import Recorder
-from edge.service.shared import Decoded
+from edge.service.shared import Arrival, Decoded
 from edge.wire.failure import encode_failure
 from tests.fakes.brokers import Listener, Mosquitto, eventually
 from tests.sem.making import specimen, tiff
@@ -91,7 +91,7 @@ def test_an_image_that_is_given_up_does_not_wait_again_in_between(
     monkeypatch.setattr("edge.service.messages.encode_failure", watched)
     for _ in range(2):
         entry = begun(journal, "a.png")
-        suspected = Decoded(entry, Source("a.png", "a.png", None), None, Timing(), 0.0)
+        suspected = Decoded(entry, Source("a.png", "a.png", None), None, Timing(), Arrival(0.0))
         inspected = inspector._inspect(None, suspected)  # type: ignore[arg-type] # it is not used
         if inspected is not None:
             recorder._record(inspected.entry, inspected.source, inspected.outcome)
@@ -141,7 +141,9 @@ def test_an_inspection_of_many_pages_ends_with_the_daemon(
     decoder: Decoder, inspector: Inspector, journal: Journal, tmp_path: Path
 ) -> None:
     (tmp_path / "export" / "a.png").write_bytes(png(1))
+    decoder.shared.arrivals.put({"a.png": Arrival(0.0, old=True)})
     decoded = decoder._read(begun(journal, "a.png"))
+    assert decoded is not None
     inspector.shared.stopping.set()
     assert inspector._inspect(None, decoded) is None  # type: ignore[arg-type] # it is not used any more
     assert journal.outbox.unsent_count() == 0
