@@ -160,3 +160,20 @@ def test_changed_settings_are_checked_and_none_changes_nothing() -> None:
     )
     with pytest.raises(ConfigError, match=r"inspect\.stages"):
         change(settings, {"inspect": {"stages": "none"}})
+
+
+@pytest.mark.parametrize("shift", ["mon 06:00-14:00", "mon-fri 06:00-22:00", "fri-mon 22:00-06:00", "sun 00:00-24:00"])
+def test_a_time_of_the_week_is_taken(shift: str) -> None:
+    assert parse({"watch": {"folder": "/a", "expect_during": [shift]}}, {}).watch.expect_during == (shift,)
+
+
+@pytest.mark.parametrize("shift", ["", "daily", "mon 6-14", "mon-fri", "mon 24:00-06:00", "mon 06:60-07:00", "mo 06:00-07:00"])
+def test_what_is_no_time_of_the_week_is_refused_with_an_example(shift: str) -> None:
+    with pytest.raises(ConfigError, match=r"mon-fri 06:00-22:00"):
+        parse({"watch": {"folder": "/a", "expect_during": [shift]}}, {})
+
+
+@pytest.mark.parametrize("marker", ["a/b", "/etc/x", "a\nb"])
+def test_a_marker_is_a_name_in_the_folder(marker: str) -> None:
+    with pytest.raises(ConfigError, match=r"watch\.marker"):
+        parse({"watch": {"folder": "/a", "marker": marker}}, {})

@@ -12,6 +12,7 @@ from edge.config import Settings
 from edge.errors import ImageError, StateFullError
 from edge.folder.events import FolderEvents
 from edge.folder.file import read_file
+from edge.folder.reach import require, unreached
 from edge.folder.scan import FolderGone, Sighting, Stamp, Wait, is_image, scan
 from edge.folder.settle import Settler
 from edge.inspection.pipeline import limits_of
@@ -43,7 +44,7 @@ class Scanner(Worker):
         super().__init__(settings, journal, shared)
         self._known: dict[str, Fingerprint] = {}
         self._settler = Settler(settings.watch.settle_s, self._known.get)
-        self._denied: set[str] = set()
+        self._denied: dict[str, str] = {}
         self._backlog: set[str] = set()
         self._first = journal.ledger.first_start
         self._next_full = 0.0
@@ -60,6 +61,7 @@ class Scanner(Worker):
                 scan_now.clear()
                 closed = events.take()
                 try:
+                    require(self.folder, settings.marker, settings.must_be_mount)
                     events.check()
                     wait_s = self._look(woken, closed)
                 except (FolderGone, StateFullError) as error:
@@ -80,12 +82,13 @@ class Scanner(Worker):
         full = started >= self._next_full or (woken and not any(is_image(path, settings.patterns) for path in closed))
         only = None if full else self._settler.due(started) | set(closed)
         sightings = list(scan(self.folder, settings.patterns, settings.recursive, only=only, denied=self._denied))
+        require(self.folder, settings.marker, settings.must_be_mount)  # else a share that went meanwhile looks empty
         looked_s = time.monotonic() - started
         if self._first:
             self._take_first_look(sightings)
             self._first = False
         self._admit_finished(self._settler.observe(sightings, started, closed, partial=not full))
-        self.report(None)
+        self.report(unreached(self._denied))
         now = time.monotonic()
         if full:
             self._next_full = now + max(settings.rescan_s, min(looked_s / SCANNING_SHARE, SILENT_S / 2))
