@@ -66,8 +66,8 @@ class Database:
         if not _file(folder).is_file():
             raise StateError(f"there is no journal in {folder}: is it the state folder of a daemon that ran before?")
         with _closed_on_error(_connect(folder, read_only=True)) as connection, _translated_sqlite_errors(folder):
-            if (version := _version(connection, folder)) in schema.STAND_INS:
-                connection.execute(schema.STAND_INS[version])
+            for statement in schema.STAND_INS.get(_version(connection, folder), ()):
+                connection.execute(statement)
         return cls(folder, connection)
 
     def close(self) -> None:

@@ -27,8 +27,10 @@ from edge.journal.lock import FolderLock
 from edge.journal.numbering import Numbering
 from edge.journal.outbox import Outbox
 from edge.journal.pictures import Pictures
+from edge.journal.quarantine import Quarantine
 from edge.journal.records import PruneReport
 from edge.journal.retention import Pruning
+from edge.journal.tally import Tally
 
 
 class Journal:
@@ -38,7 +40,7 @@ class Journal:
     is full; then nothing of that call was stored. `with` closes it.
 
     folder: where it lives.
-    ledger, outbox, pictures: its parts.
+    ledger, outbox, pictures, quarantine, tally: its parts.
     epoch: random name of this run of `seq`, renewed when older state came back.
     renewed: this opening began a new epoch in an existing database.
     """
@@ -52,6 +54,8 @@ class Journal:
         self.outbox = Outbox(database, numbering, clock)
         self.ledger = Ledger(database, numbering, self.outbox, clock)
         self.pictures = Pictures(database)
+        self.quarantine = Quarantine(database)
+        self.tally = Tally(database)
         self._database = database
         self._numbering = numbering
         self._lock = lock

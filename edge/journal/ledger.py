@@ -14,6 +14,7 @@ from edge.errors import StateError
 from edge.journal.database import Database
 from edge.journal.numbering import Numbering
 from edge.journal.outbox import Outbox
+from edge.journal.quarantine import note
 from edge.journal.records import Entry, ImageState, Verdict
 from edge.journal.schema import QUEUED
 from edge.records import Fingerprint
@@ -125,7 +126,8 @@ class Ledger:
     def again(self, verdict_id: str) -> Entry | None:
         """Have the image of an earlier verdict inspected once more, as its next run; None if no such verdict is known.
 
-        A repeat that waits already is not asked for twice, because a command can be delivered twice.
+        A repeat that waits already is not asked for twice, because a command can be delivered twice. What killed its process
+        is a suspect at once, or it would take the daemon with it again.
         """
 
         def work() -> Entry | None:
@@ -141,8 +143,8 @@ class Ledger:
                 return entry
             self._set(
                 path,
-                "run = run + 1, state = CASE state WHEN 'running' THEN state ELSE 'waiting' END, attempts = 0, deaths = 0,"
-                f" backlog = 0, turn = {next(self._turns)}",
+                "run = run + 1, state = CASE state WHEN 'running' THEN state ELSE 'waiting' END,"
+                f" attempts = MIN(deaths, 1), deaths = 0, backlog = 0, turn = {next(self._turns)}",
             )
             return self._need(path)
 
@@ -222,6 +224,7 @@ class Ledger:
                     now,
                 )
                 self._outbox.insert(seq, verdict.messages, now)
+            note(self._database, image, verdicts)
             state = "done" if (revision, run) == (entry.revision, entry.run) else "waiting"
             self._set(path, f"state = '{state}', begun_revision = NULL, begun_run = NULL")
             return list(range(first, first + len(verdicts)))

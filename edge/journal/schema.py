@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 QUEUED: Final = "state IN ('waiting', 'running')"
 """The condition of the partial index `image_queue`. SQLite uses a partial index only for a query that states the same
@@ -79,10 +79,27 @@ CREATE TABLE summary (
     sent INTEGER NOT NULL,
     payload BLOB NOT NULL
 );
+CREATE TABLE quarantine (      -- images whose newest verdict is a failure
+    image INTEGER PRIMARY KEY REFERENCES image,
+    verdict_id TEXT NOT NULL REFERENCES verdict (verdict_id),
+    code TEXT NOT NULL,
+    message TEXT NOT NULL
+);
 """
 
 NEW_EPOCH: Final = "INSERT INTO epoch (name, began_at) VALUES (?, ?)"
 """A database without an epoch has no numbers to give away: the first comes with the tables."""
+
+_FAILED: Final = """
+SELECT image, verdict_id,
+    COALESCE(CASE WHEN json_valid(sent) THEN json_extract(sent, '$.error.code') END, 'unknown') AS code,
+    COALESCE(CASE WHEN json_valid(sent) THEN json_extract(sent, '$.error.message') END, '') AS message
+FROM (SELECT image, verdict_id, kind, epoch, seq, MAX((epoch << 40) + seq) FROM verdict GROUP BY image) AS newest
+LEFT JOIN (SELECT epoch, seq, CAST(payload AS TEXT) AS sent FROM outbox WHERE role = 'verdict') USING (epoch, seq)
+WHERE kind = 'failure'
+"""
+"""The quarantine of a journal that keeps none: what failed at last, and why, as far as the message is still there. Beside a
+MAX, SQLite takes the other columns from the row that has it."""
 
 MIGRATIONS: Final = {
     1: """
@@ -91,12 +108,18 @@ ALTER TABLE outbox ADD COLUMN retain INTEGER NOT NULL DEFAULT 0;
 DROP INDEX outbox_unsent;
 CREATE INDEX outbox_unsent ON outbox (channel, id, state) WHERE state = 'unsent';
 """,
+    2: f"""
+CREATE TABLE quarantine (image INTEGER PRIMARY KEY REFERENCES image, verdict_id TEXT NOT NULL REFERENCES verdict (verdict_id),
+    code TEXT NOT NULL, message TEXT NOT NULL);
+INSERT INTO quarantine {_FAILED.strip()};
+""",
 }
 """What makes the next version of each older one. Columns can only be added at the end, here behind the payload. That costs
 nothing: whoever reads them reads the payload too, or the index alone."""
 
-STAND_INS: Final = {
-    1: "CREATE TEMP VIEW outbox AS SELECT *, '' AS channel, 0 AS retain FROM main.outbox",
-}
+_OUTBOX_OF_1: Final = "CREATE TEMP VIEW outbox AS SELECT *, '' AS channel, 0 AS retain FROM main.outbox"
+_QUARANTINE_OF_2: Final = f"CREATE TEMP VIEW quarantine AS {_FAILED}"
+
+STAND_INS: Final = {1: (_OUTBOX_OF_1, _QUARANTINE_OF_2), 2: (_QUARANTINE_OF_2,)}
 """What lets an older version be read without being changed. SQLite looks for a table's name among the temporary ones first,
 which belong to the connection and not to the file."""
