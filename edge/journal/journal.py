@@ -6,6 +6,8 @@ In the state folder stand
     journal.sqlite3  the database (write-ahead log, synchronous=FULL: what was committed survives a power cut)
     pictures/        overlays that wait to be sent or are kept; the database refers to them by file name
     lock             held, as is the folder, while a journal is open for writing; holds the process id
+    requests/        what people ask for while a daemon holds the lock: see `edge.journal.requests`
+    problems.json    why the daemon is degraded, for edge-doctor: see `edge.service.problems`
     witness          the highest `seq` given away and which file the database was: shows that an older copy came back
     reserve          space set aside, given up when the disk is full, so that what frees space can still be written down
 """
