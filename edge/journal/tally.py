@@ -75,6 +75,11 @@ class Tally:
         rows = self._database.read("SELECT made_at FROM verdict WHERE run = 1 ORDER BY epoch DESC, seq DESC LIMIT 1")
         return float(rows[0][0]) if rows else None
 
+    def newest_at(self) -> float | None:
+        """When the newest verdict was stored, seconds since 1970; None before the first."""
+        rows = self._database.read("SELECT made_at FROM verdict ORDER BY epoch DESC, seq DESC LIMIT 1")
+        return float(rows[0][0]) if rows else None
+
     def first_admission_at(self) -> float | None:
         """When the folder was looked at for the first time, seconds since 1970; None before that."""
         rows = self._database.read("SELECT value FROM meta WHERE key = 'first_admission_at'")
