@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from edge.commands.finding import Finding, Level
+from edge.commands.finding import Finding, Level, several
 from edge.config import Settings
 from edge.errors import StateError
 from edge.journal import Journal, requests
@@ -168,15 +168,6 @@ def age(seconds: float) -> str:
         if seconds >= (2 if unit == "days" else 1) * unit_s:
             return f"{int(seconds // unit_s)} {unit}"
     return f"{int(seconds)} s"
-
-
-def several(count: int, thing: str) -> str:
-    """How many there are.
-
-    >>> several(1, "image"), several(2, "image")
-    ('1 image', '2 images')
-    """
-    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def _local(moment: float) -> str:

@@ -16,3 +16,12 @@ class Finding:
     level: Level
     text: str
     cure: str = ""
+
+
+def several(count: int, thing: str) -> str:
+    """How many there are.
+
+    >>> several(1, "image"), several(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{count} {thing}{'s' * (count != 1)}"

@@ -72,7 +72,7 @@ def today(journal: Journal, now: float) -> documents.TodayFields:
 def last_image_at(journal: Journal) -> datetime | None:
     """When the newest verdict on an image was stored that nobody asked for again, None before it."""
     at = journal.tally.last_image_at()
-    return None if at is None else _utc(at)
+    return None if at is None else utc(at)
 
 
 def newest_dead_letter(journal: Journal) -> documents.DeadLetterFields | None:
@@ -81,7 +81,7 @@ def newest_dead_letter(journal: Journal) -> documents.DeadLetterFields | None:
     if letter is None:
         return None
     return documents.DeadLetterFields(
-        seq=letter.seq, topic=letter.topic, reason=shorten(letter.reason, 300), at=timestamp(_utc(letter.ts))
+        seq=letter.seq, topic=letter.topic, reason=shorten(letter.reason, 300), at=timestamp(utc(letter.ts))
     )
 
 
@@ -114,7 +114,7 @@ def clock_synced() -> bool | None:
     return False if Path("/run/systemd/timesync").is_dir() else None
 
 
-def _utc(moment: float) -> datetime:
+def utc(moment: float) -> datetime:
     """Seconds since 1970 as a time; what a wrong clock has made impossible as the nearest that a time can be."""
     return datetime.fromtimestamp(min(max(0.0, moment), LATEST_S), timezone.utc)
 
