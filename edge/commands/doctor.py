@@ -9,6 +9,7 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -161,10 +162,10 @@ def _folder(settings: Settings) -> Iterator[Finding]:
         cure = "give this user read and search permission"
         yield Finding("folder", "problem", f"{folder} cannot be read by this user", cure)
         return
-    denied: dict[str, str] = {}
+    watch, denied = settings.watch, dict[str, str]()
+    present = partial(require, folder, watch.marker, watch.must_be_mount)
     try:
-        require(folder, settings.watch.marker, settings.watch.must_be_mount)
-        count = sum(1 for _ in scan(folder, settings.watch.patterns, settings.watch.recursive, denied=denied))
+        count = sum(1 for _ in scan(folder, watch.patterns, watch.recursive, denied=denied, present=present))
     except FolderGone as error:
         yield Finding("folder", "problem", str(error), cure_of(str(error)))
         return

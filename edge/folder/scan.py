@@ -65,6 +65,7 @@ def scan(
     *,
     only: Collection[str] | None = None,
     denied: dict[str, str] | None = None,
+    present: Callable[[], None] = lambda: None,
 ) -> Iterator[Sighting]:
     """What matches `patterns` (file names, any case) in `folder`, in no order. Opens no file.
 
@@ -74,8 +75,10 @@ def scan(
     only: look at these paths alone; the others are not even asked for.
     denied: paths that could not be looked at (permission, a path too long, a disk's error), each with the error's text.
         Pass the same dictionary to every scan to be warned of each once; who can be looked at again is gone from it.
+    present: raises FolderGone where this is not the wanted folder; asked before and after, as a share can go meanwhile.
     Raises FolderGone.
     """
+    present()
     denied = {} if denied is None else denied
     failed: dict[str, str] = {}
     matches = _matcher(tuple(patterns))
@@ -89,6 +92,7 @@ def scan(
                 visible = ((_join(here, entry.name), entry) for entry in listing if entry.name[0] != ".")
                 below += [path for path, entry in visible if _is_folder(path, entry, failed)]
             yield from _sightings(here, listing, matches, inside, failed)
+        present()
         _warn_of_new(failed, denied)
         denied.clear()
         denied.update(failed)
@@ -100,6 +104,7 @@ def scan(
             names.setdefault(here, set()).add(name)
     for here, wanted in names.items():
         yield from _sightings(here, _listing(folder, here, failed), matches, inside, failed, wanted)
+    present()
     _warn_of_new(failed, denied)
     for path in (*names, *only):
         denied.pop(path, None)

@@ -66,6 +66,23 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         "See that the disk of state.folder works (`dmesg`) and that the service's user may write there; then restart it.",
     ),
     (
+        r"^gpu_lost",
+        "See what `nvidia-smi` says; after a driver's update restart the machine. Under systemd, docs/use/gpu.md tells what"
+        " the unit must be allowed. Images are inspected on the processor meanwhile.",
+    ),
+    (
+        r"another client may use",
+        "Stop the other device. If its disk was cloned, give it a device.id of its own and remove its state folder.",
+    ),
+    (
+        r"the broker lets us publish nothing to",
+        "Allow the topic in the broker's access rules, for the user of mqtt.username. It is tried again; nothing else waits.",
+    ),
+    (
+        r"more comes in than is answered",
+        "Find the client that sends so many commands (the log names what they ask for), and stop it or deny it our topics.",
+    ),
+    (
         r"^channel ",
         "Look at the settings of this format and at the broker's access rules for its topics. Everything else goes on.",
     ),

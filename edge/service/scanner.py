@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from edge import sem
@@ -45,6 +46,7 @@ class Scanner(Worker):
         self._known: dict[str, Fingerprint] = {}
         self._settler = Settler(settings.watch.settle_s, self._known.get)
         self._denied: dict[str, str] = {}
+        self._present = partial(require, self.folder, settings.watch.marker, settings.watch.must_be_mount)
         self._backlog: set[str] = set()
         self._first = journal.ledger.first_start
         self._next_full = 0.0
@@ -61,7 +63,6 @@ class Scanner(Worker):
                 scan_now.clear()
                 closed = events.take()
                 try:
-                    require(self.folder, settings.marker, settings.must_be_mount)
                     events.check()
                     wait_s = self._look(woken, closed)
                 except (FolderGone, StateFullError) as error:
@@ -81,8 +82,8 @@ class Scanner(Worker):
         # An event without an image's name (a folder came, a sidecar came, a command) asks for a look at everything.
         full = started >= self._next_full or (woken and not any(is_image(path, settings.patterns) for path in closed))
         only = None if full else self._settler.due(started) | set(closed)
-        sightings = list(scan(self.folder, settings.patterns, settings.recursive, only=only, denied=self._denied))
-        require(self.folder, settings.marker, settings.must_be_mount)  # else a share that went meanwhile looks empty
+        patterns, denied, present = settings.patterns, self._denied, self._present
+        sightings = list(scan(self.folder, patterns, settings.recursive, only=only, denied=denied, present=present))
         looked_s = time.monotonic() - started
         if self._first:
             self._take_first_look(sightings)
