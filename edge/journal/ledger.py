@@ -123,11 +123,12 @@ class Ledger:
         )
         return Entry(path, fingerprint, state, revision, 1, 0, 0, backlog)
 
-    def again(self, verdict_id: str) -> Entry | None:
+    def again(self, verdict_id: str, *, backlog: bool = False) -> Entry | None:
         """Have the image of an earlier verdict inspected once more, as its next run; None if no such verdict is known.
 
         A repeat that waits already is not asked for twice, because a command can be delivered twice. What killed its process
         is a suspect at once, or it would take the daemon with it again.
+        backlog: it is one of many, and new images go first.
         """
 
         def work() -> Entry | None:
@@ -144,7 +145,7 @@ class Ledger:
             self._set(
                 path,
                 "run = run + 1, state = CASE state WHEN 'running' THEN state ELSE 'waiting' END,"
-                f" attempts = MIN(deaths, 1), deaths = 0, backlog = 0, turn = {next(self._turns)}",
+                f" attempts = MIN(deaths, 1), deaths = 0, backlog = {int(backlog)}, turn = {next(self._turns)}",
             )
             return self._need(path)
 

@@ -23,6 +23,8 @@ from edge.service.worker import Worker, printable
 log = logging.getLogger(__name__)
 
 TURN_S: Final = 1.0
+MANY: Final = 16
+"""When more is asked for at once, new images go first."""
 SILENCE_S: Final = 30.0
 """So often it is asked whether the microscope is silent."""
 
@@ -50,7 +52,7 @@ class Attendant(Worker):
         problems.remove(self.journal.folder)
 
     def _take_requests(self) -> None:
-        """Have inspected again what was asked for, one file at a time; on a full disk, later."""
+        """Have inspected again what one file asks for, so that nothing else waits for many; on a full disk, later."""
         for file in requests.waiting(self.journal.folder):
             if self.shared.stopping.is_set() or file in self._unreadable:
                 continue
@@ -65,13 +67,14 @@ class Attendant(Worker):
                 self._inspect_again(ids)
             except StateFullError as error:
                 log.debug("the request %s waits: %s", file, error)
-                return
-            requests.remove(file)
+            else:
+                requests.remove(file)
+            return
 
     def _inspect_again(self, verdict_ids: list[str]) -> None:
         """As the command `inspect` does; what waits already is not asked for twice."""
         for verdict_id in verdict_ids:
-            entry = self.journal.ledger.again(verdict_id)
+            entry = self.journal.ledger.again(verdict_id, backlog=len(verdict_ids) > MANY)
             if entry is None:
                 log.warning("no verdict %.40r is known: it is not inspected again", verdict_id)
             else:

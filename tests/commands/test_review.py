@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +14,11 @@ import pytest
 from edge.commands.cli import review
 from edge.journal import Journal, Message, Verdict, requests
 from edge.service import problems
+from edge.service.isolated import DEATHS
+from tests import ROOT
+from tests.fakes.brokers import Listener, Mosquitto, eventually, needs_mosquitto
 from tests.journal.examples import A, inspected
+from tests.service.running_daemon import PREFIX, Service, begun_but_not_finished, child_of, png, verdicts
 
 
 def failed(code: str) -> Callable[[int], Sequence[Verdict]]:
@@ -126,7 +133,44 @@ def test_the_journal_is_not_written_while_a_daemon_holds_it(state: Path) -> None
         assert list(journal.ledger.entries().values()) == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_told_who_may(state: Path) -> None:
+    state.chmod(0o700)
+    script = (
+        "from edge.commands.cli import review; from edge.commands import review as _; import os, sys\n"
+        f"os.chdir({str(state)!r}); os.setgid(65534); os.setuid(65534); sys.exit(review(['list', '--state', '.']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1, done.stderr
+    assert "the service's user must be able" in done.stderr
+
+
 def test_without_a_journal_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert review(["list", "--state", str(tmp_path)]) == 1
     assert "no journal" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_mosquitto
+def test_what_killed_its_process_is_told_and_tried_again_in_one_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Mosquitto(tmp_path / "broker") as broker, Listener(broker.port, f"{PREFIX}/#") as dashboard:
+        service = Service(tmp_path, broker.port)
+        service.put("a.png", png(1))
+        begun_but_not_finished(service, "a.png")
+        with service:
+            for _ in range(DEATHS):
+                child = eventually(lambda: child_of(service), 90, "a child that inspects")
+                child.kill()
+                eventually(lambda child=child: not child.is_running(), 90)
+            eventually(lambda: [verdict["error"]["code"] for verdict in verdicts(dashboard)] == ["crashed"], 90)
+            review(["list", "--config", str(service.config)])
+            assert "crashed        a.png" in capsys.readouterr().out
+            assert review(["retry", str(service.folder / "a.png"), "--config", str(service.config)]) == 0
+            eventually(lambda: child_of(service), 90, "a child that inspects")
+            again = eventually(lambda: verdicts(dashboard)[1:], 90)
+            assert (again[0]["schema"].partition("/")[0], again[0]["image"]["run"]) == ("edge.inspection", 2)
+            review(["list", "--config", str(service.config)])
+            assert "0 in quarantine, 0 suspects" in capsys.readouterr().err

@@ -11,8 +11,9 @@ from edge import config
 from edge.config import Settings
 from edge.errors import StateFullError
 from edge.journal import Journal, requests
+from edge.records import Fingerprint
 from edge.service import problems
-from edge.service.attendant import Attendant
+from edge.service.attendant import MANY, Attendant
 from edge.service.shared import Shared
 from tests.fakes.brokers import Listener, Mosquitto, eventually
 from tests.journal.examples import failure, inspected
@@ -38,6 +39,28 @@ def test_a_request_is_carried_out_and_gone(attendant: Attendant) -> None:
     assert requests.waiting(attendant.journal.folder) == []
 
 
+def test_many_that_are_asked_for_at_once_come_behind_new_images(attendant: Attendant) -> None:
+    ids = []
+    for number in range(MANY + 1):
+        inspected(attendant.journal, f"{number}.tif", failure("f"))
+        ids.append(f"f-{number + 1}")
+    requests.leave(attendant.journal.folder, ids)
+    attendant._take_requests()
+    attendant.journal.ledger.admit("new.tif", Fingerprint(1, 1))
+    assert next(entry.path for entry in attendant.journal.ledger.waiting()) == "new.tif"
+    assert len(runs(attendant.journal)) == MANY + 2
+
+
+def test_one_turn_takes_one_file(attendant: Attendant) -> None:
+    for name in ("a.tif", "b.tif"):
+        inspected(attendant.journal, name, failure(name))
+        requests.leave(attendant.journal.folder, [f"{name}-{len(attendant.journal.ledger.entries())}"])
+    attendant._take_requests()
+    assert runs(attendant.journal) == {"a.tif": 2}
+    attendant._take_requests()
+    assert runs(attendant.journal) == {"a.tif": 2, "b.tif": 2}
+
+
 def test_a_request_that_was_half_carried_out_before_a_kill_repeats_nothing_that_waits(attendant: Attendant) -> None:
     for name in ("a.tif", "b.tif"):
         inspected(attendant.journal, name, failure(name))
@@ -52,7 +75,7 @@ def test_on_a_full_disk_a_request_waits_for_room(attendant: Attendant, monkeypat
     requests.leave(attendant.journal.folder, ["a-1"])
     with monkeypatch.context() as full:
 
-        def again(_: str) -> None:
+        def again(_: str, *, backlog: bool) -> None:
             raise StateFullError("full")
 
         full.setattr(attendant.journal.ledger, "again", again)
