@@ -95,7 +95,11 @@ SELECT image, verdict_id,
     COALESCE(CASE WHEN json_valid(sent) THEN json_extract(sent, '$.error.code') END, 'unknown') AS code,
     COALESCE(CASE WHEN json_valid(sent) THEN json_extract(sent, '$.error.message') END, '') AS message
 FROM (SELECT image, verdict_id, kind, epoch, seq, MAX((epoch << 40) + seq) FROM verdict GROUP BY image) AS newest
-LEFT JOIN (SELECT epoch, seq, CAST(payload AS TEXT) AS sent FROM outbox WHERE role = 'verdict') USING (epoch, seq)
+LEFT JOIN (
+    SELECT epoch, seq,
+        CAST(COALESCE((SELECT dead_letter.payload FROM dead_letter WHERE dead_letter.id = outbox.id), payload) AS TEXT) AS sent
+    FROM outbox WHERE role = 'verdict'
+) USING (epoch, seq)
 WHERE kind = 'failure'
 """
 """The quarantine of a journal that keeps none: what failed at last, and why, as far as the message is still there. Beside a

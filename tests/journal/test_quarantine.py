@@ -109,6 +109,15 @@ def older(folder: Path) -> Path:
             " VALUES (1, ?, 'verdict', ?, 'acked', 1.0, ?)",
             (seq, kind, payload),
         )
+    # A failure that was too large for the broker: a tombstone is sent in its place, the original kept.
+    database.execute("INSERT INTO image SELECT 9, X'39', 1, 1, 1, X'', 'done', 1, 1, 1, 0, 0, 9, NULL, NULL")
+    database.execute("INSERT INTO verdict VALUES (1, 8, 'v-8', 'failure', 9, 1, 1, 8.0)")
+    database.execute(
+        "INSERT INTO outbox (id, epoch, seq, role, topic, state, queued_at, payload)"
+        " VALUES (99, 1, 8, 'verdict', 'failure', 'acked', 1.0, ?)",
+        (b'{"schema":"edge.tombstone/1"}',),
+    )
+    database.execute("INSERT INTO dead_letter VALUES (99, 1, 8, 'failure', 'too large', 8.0, ?)", (told,))
     database.commit()
     database.close()
     return folder
@@ -120,4 +129,8 @@ def test_failures_of_an_older_release_are_in_quarantine_as_far_as_they_are_known
 ) -> None:
     with how(older) as journal:
         found = {image.path: (image.code, image.message, image.ts) for image in journal.quarantine.images()}
-    assert found == {"1.tif": ("damaged", "as µ it is", 4.0), "3.tif": ("unknown", "", 7.0)}
+    assert found == {
+        "1.tif": ("damaged", "as µ it is", 4.0),
+        "3.tif": ("unknown", "", 7.0),
+        "9": ("damaged", "as µ it is", 8.0),
+    }
