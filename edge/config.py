@@ -13,9 +13,9 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edge.backends import table
 from edge.errors import ConfigError
@@ -26,6 +26,21 @@ else:  # JetPack 6 has Python 3.10
     import tomli as tomllib
 
 TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/+#\x00-\x1f$][^/+#\x00-\x1f]*$")]
+
+SHIFT: Final = re.compile(
+    r"^(?P<first>mon|tue|wed|thu|fri|sat|sun)(-(?P<last>mon|tue|wed|thu|fri|sat|sun))? "
+    r"(?P<from>([01]\d|2[0-3]):[0-5]\d)-(?P<to>([01]\d|2[0-3]):[0-5]\d|24:00)$"
+)
+"""Days of the week and a time of each, as in `mon-fri 06:00-22:00`. One that ends before it begins ends on the next day."""
+
+
+def _shift(text: str) -> str:
+    if SHIFT.match(text) is None:
+        raise ValueError(f"{text!r} is no time of the week: write it like 'mon-fri 06:00-22:00'")
+    return text
+
+
+Shift = Annotated[str, AfterValidator(_shift)]
 
 EXPOSURE_HOURS = {"h": 1.0, "hr": 1.0, "hrs": 1.0, "hour": 1.0, "hours": 1.0, "d": 24.0, "day": 24.0, "days": 24.0}
 
@@ -54,6 +69,10 @@ class ExportSettings(_Section):
     settle_s: float = Field(1.0, ge=0, le=600)
     incomplete_s: float = Field(60.0, ge=0, le=86400)
     sidecar_wait_s: float = Field(2.0, ge=0, le=600)
+    marker: str = Field("", max_length=255, pattern=r"^[^/\x00-\x1f]*$")
+    must_be_mount: bool = False
+    expect_every_h: float = Field(0.0, ge=0, le=8760)
+    expect_during: tuple[Shift, ...] = ()
 
     @field_validator("patterns")
     @classmethod

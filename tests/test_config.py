@@ -126,6 +126,23 @@ def test_a_pattern_of_ones_own_adds_fields() -> None:
     assert settings.sample.fields("couponB7_x.tif")["coupon"] == "B7"
 
 
+@pytest.mark.parametrize("shift", ["mon 06:00-14:00", "mon-fri 06:00-22:00", "fri-mon 22:00-06:00", "sun 00:00-24:00"])
+def test_a_time_of_the_week_is_taken(shift: str) -> None:
+    assert parse({"watch": {"folder": "/a", "expect_during": [shift]}}, {}).watch.expect_during == (shift,)
+
+
+@pytest.mark.parametrize("shift", ["", "daily", "mon 6-14", "mon-fri", "mon 24:00-06:00", "mon 06:60-07:00", "mo 06:00-07:00"])
+def test_what_is_no_time_of_the_week_is_refused_with_an_example(shift: str) -> None:
+    with pytest.raises(ConfigError, match=r"mon-fri 06:00-22:00"):
+        parse({"watch": {"folder": "/a", "expect_during": [shift]}}, {})
+
+
+@pytest.mark.parametrize("marker", ["a/b", "/etc/x", "a\nb"])
+def test_a_marker_is_a_name_in_the_folder(marker: str) -> None:
+    with pytest.raises(ConfigError, match=r"watch\.marker"):
+        parse({"watch": {"folder": "/a", "marker": marker}}, {})
+
+
 def test_settings_that_can_change_a_verdict_change_its_hash(tmp_path: Path) -> None:
     def hashed(**sections: dict[str, object]) -> str:
         made: Settings = settings_for(tmp_path / "x", **sections)

@@ -149,6 +149,55 @@ def doctor(argv: Sequence[str] | None = None) -> int:
 
 
 @_command
+def review(argv: Sequence[str] | None = None) -> int:
+    """`edge-review`: what could not be inspected, and trying it again."""
+    parser = _parser(
+        "edge-review",
+        "Show the images that could not be inspected (the quarantine), and have them inspected again.",
+        "edge-review list --config /etc/sem-corrosion-edge.toml",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,retry}")
+    listing = _action(actions, "list", "Print what is in quarantine and why, the newest first.", "edge-review list --json")
+    listing.add_argument("--json", action="store_true", help="one line of JSON: edge.quarantine/1")
+    retrying = _action(
+        actions,
+        "retry",
+        "Have images in quarantine inspected again, as a new run. A service that runs takes them within seconds, one that "
+        "is stopped at its next start. Run it as the service's user or as root.",
+        "edge-review retry coupon7/AN_60_7days_003.tif",
+    )
+    retrying.add_argument("paths", nargs="*", metavar="PATH", help="as `list` shows it, or where the file lies")
+    retrying.add_argument("--all", action="store_true", help="all of them")
+    retrying.add_argument("--code", metavar="CODE", help="those that failed with this code, as `list` shows it")
+    arguments = parser.parse_args(argv)
+    from edge.commands.review import list_quarantine, retry
+
+    settings = _settings(arguments.config, {})
+    state = Path(arguments.state) if arguments.state else settings.state.folder
+    if arguments.action == "list":
+        return list_quarantine(state, as_json=arguments.json)
+    if bool(arguments.paths) == (arguments.all or arguments.code is not None):
+        retrying.error("name PATHs, or --all, or --code")
+    return retry(state, settings, arguments.paths, code=arguments.code)
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, example: str
+) -> argparse.ArgumentParser:
+    """A subcommand of `edge-review`."""
+    parser = actions.add_parser(
+        name,
+        description=about,
+        help=about.partition(". ")[0],
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file")
+    parser.add_argument("--state", metavar="DIR", help="the state folder, in place of the one that the file names")
+    return parser
+
+
+@_command
 def demo(argv: Sequence[str] | None = None) -> int:
     """`edge-demo`: the whole product on this machine, in a minute."""
     parser = _parser(

@@ -8,7 +8,8 @@ import platform
 import resource
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -17,32 +18,24 @@ from edge import __version__
 from edge.backends import table
 from edge.backends.tensorrt import passport
 from edge.cache import cache_folder
+from edge.commands.doctor_state import look_at_state
+from edge.commands.finding import Finding, Level
 from edge.config import InspectionSettings, Settings
-from edge.errors import EdgeError, ModelError, StateError
+from edge.errors import EdgeError, ModelError
 from edge.folder.events import network_file_system
-from edge.folder.scan import scan
+from edge.folder.reach import require, unreached
+from edge.folder.scan import FolderGone, scan
 from edge.inspection import parity
 from edge.inspection.pipeline import Pipeline
-from edge.journal import Journal
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.mqtt.connection import probe
 from edge.samples import sample_micrographs
+from edge.service.cures import cure_of
 
-Level = Literal["ok", "note", "problem"]
 SYMBOLS: dict[Level, str] = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
 LEAST_WATCHES = 8192
 LEAST_OPEN_FILES = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. cure: what to do about it, empty when nothing needs doing."""
-
-    area: str
-    level: Level
-    text: str
-    cure: str = ""
 
 
 def diagnose(settings: Settings | None, *, as_json: bool = False) -> int:
@@ -52,7 +45,7 @@ def diagnose(settings: Settings | None, *, as_json: bool = False) -> int:
 
 def check(settings: Settings) -> int:
     """What `edge-daemon --check` says: configuration, folder, models, state and broker; 1 when there is a problem."""
-    looks = (_folder, _models, _state, _broker)
+    looks = (_folder, _models, look_at_state, _broker)
     return _report((finding for look in looks for finding in look(settings)), as_json=False)
 
 
@@ -81,7 +74,7 @@ def _all_findings(settings: Settings | None) -> Iterator[Finding]:
         yield from _models(InspectionSettings())
         yield Finding("config", "note", "no --config given: folder, state and broker were not looked at")
         return
-    for look in (_folder, _models, _state, _broker):
+    for look in (_folder, _models, look_at_state, _broker):
         yield from look(settings)
 
 
@@ -169,8 +162,16 @@ def _folder(settings: Settings) -> Iterator[Finding]:
         cure = "give this user read and search permission"
         yield Finding("folder", "problem", f"{folder} cannot be read by this user", cure)
         return
-    count = sum(1 for _ in scan(folder, settings.watch.patterns, settings.watch.recursive))
+    watch, denied = settings.watch, dict[str, str]()
+    present = partial(require, folder, watch.marker, watch.must_be_mount)
+    try:
+        count = sum(1 for _ in scan(folder, watch.patterns, watch.recursive, denied=denied, present=present))
+    except FolderGone as error:
+        yield Finding("folder", "problem", str(error), cure_of(str(error)))
+        return
     yield Finding("folder", "ok", f"{folder} can be read and holds {count} images")
+    if text := unreached(denied):
+        yield Finding("folder", "problem", text, cure_of(text))
     if kind := network_file_system(folder, Path("/proc/self/mounts").read_text(errors="replace")):
         level: Level = "ok" if settings.watch.settle_s >= 3 else "note"
         cure = "" if level == "ok" else "set watch.settle_s = 3 or more: shares show files late and out of date"
@@ -194,35 +195,6 @@ def _described_model(name: str, task: Literal["segment", "classify"]) -> str:
     path = resolve_model(name, task)
     card = load_card(path, task)
     return f"{card.name} {card.version} ({path.name}) to {task}: {', '.join(card.classes)}; its hash matches its card"
-
-
-def _state(settings: Settings) -> Iterator[Finding]:
-    folder = settings.state.folder
-    if not (folder / "journal.sqlite3").exists():
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        if os.access(existing, os.W_OK):
-            yield Finding("state", "ok", f"{folder} holds no journal yet; it is made at the first start")
-        else:
-            cure = "run as the service's user, or create the folder for it (systemd does it by StateDirectory=)"
-            yield Finding("state", "problem", f"{folder} cannot be made by this user", cure)
-        return
-    try:
-        with Journal.view(folder) as journal:
-            counts, dead = journal.info(), journal.outbox.dead_letters()
-    except StateError as error:
-        yield Finding("state", "problem", str(error))
-        return
-    images = counts["images"]
-    text = f"{images['done']} images done, {images['waiting'] + images['running']} waiting, {counts['unsent']} messages unsent"
-    yield Finding("state", "ok", text)
-    for letter in dead[-10:]:
-        cure = "correct the broker's limits or permissions, then have it inspected again by command/inspect"
-        yield Finding("state", "problem", f"the broker refused seq {letter.seq} for good: {letter.reason}", cure)
-    free = shutil.disk_usage(folder).free
-    if free < 1 << 30:
-        yield Finding(
-            "state", "note", f"only {free >> 20} MiB are free where the state lies", "make room, or lower state.max_gib"
-        )
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

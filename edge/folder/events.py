@@ -50,6 +50,15 @@ NETWORK_FILE_SYSTEMS: Final = frozenset(
 def network_file_system(folder: Path, mounts: str) -> str | None:
     """The type of the network (or otherwise remote) file system that holds `folder`, None on a local disk.
 
+    mounts: see `mount_of`.
+    """
+    _, found = mount_of(folder, mounts)
+    return found if found in NETWORK_FILE_SYSTEMS or found.startswith("fuse.") else None
+
+
+def mount_of(folder: Path, mounts: str) -> tuple[str, str]:
+    """Where the file system that holds `folder` is mounted, and its type; both empty where that cannot be told.
+
     mounts: the text of /proc/self/mounts, see proc(5): later lines cover earlier ones, blanks are written as \\040.
     """
     where = os.path.realpath(folder).rstrip("/") + "/"
@@ -61,10 +70,11 @@ def network_file_system(folder: Path, mounts: str) -> str | None:
         point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]).rstrip("/") + "/"
         if where.startswith(point) and len(point) >= len(best):
             best, found = point, fields[2]
-    return found if found in NETWORK_FILE_SYSTEMS or found.startswith("fuse.") else None
+    return best.rstrip("/") or best, found
 
 
-def _read_mounts() -> str:
+def read_mounts() -> str:
+    """The text of /proc/self/mounts, empty where there is none."""
     try:
         return MOUNTS_FILE.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -87,7 +97,7 @@ class FolderEvents:
         *,
         recursive: bool = True,
         mode: Literal["auto", "off"] = "auto",
-        mounts: Callable[[], str] = _read_mounts,
+        mounts: Callable[[], str] = read_mounts,
     ) -> None:
         self.state = "off: not started"
         self._folder = folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import logging
 import os
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 Kind = Literal["file", "not_a_file", "outside_folder", "unreadable"]
 
 UNFINISHED_ENDINGS: Final = ("~", ".tmp", ".part", ".partial", ".crdownload")
+WARNED_OF: Final = 20
+"""So many paths that one look newly fails at stand in the log; `denied` holds them all."""
 
 
 class FolderGone(EdgeError):  # noqa: N818 - an outcome to wait through rather than a defect
@@ -76,7 +79,8 @@ def scan(
     recursive: bool = True,
     *,
     only: Collection[str] | None = None,
-    denied: set[str] | None = None,
+    denied: dict[str, str] | None = None,
+    present: Callable[[], None] = lambda: None,
 ) -> Iterator[Sighting]:
     """What matches `patterns` (file names, any case) in `folder`, in no order. Opens no file.
 
@@ -84,20 +88,29 @@ def scan(
     to folders are not followed.
 
     only: look at these paths alone; the others are not even asked for.
-    denied: subfolders that could not be listed. Pass the same set to every scan to be warned of each once.
+    denied: paths that could not be looked at (permission, a path too long, a disk's error), each with the error's text.
+        Pass the same dictionary to every scan to be warned of each once; who can be looked at again is gone from it.
+    present: raises FolderGone where this is not the wanted folder; asked before and after, as a share can go meanwhile.
     Raises FolderGone.
     """
-    denied = set() if denied is None else denied
+    present()
+    denied = {} if denied is None else denied
+    failed: dict[str, str] = {}
     matches = _matcher(tuple(patterns))
     inside = os.path.realpath(folder).rstrip("/") + "/"
     if only is None:
         below = [""]
         while below:
             here = below.pop()
-            listing = _listing(folder, here, denied)
+            listing = _listing(folder, here, failed)
             if recursive:
-                below += [_join(here, entry.name) for entry in listing if entry.name[0] != "." and _is_folder(entry)]
-            yield from _sightings(here, listing, matches, inside)
+                visible = ((_join(here, entry.name), entry) for entry in listing if entry.name[0] != ".")
+                below += [path for path, entry in visible if _is_folder(path, entry, failed)]
+            yield from _sightings(here, listing, matches, inside, failed)
+        present()
+        _warn_of_new(failed, denied)
+        denied.clear()
+        denied.update(failed)
         return
     names: dict[str, set[str]] = {}
     for path in only:
@@ -105,7 +118,12 @@ def scan(
         if (recursive or not here) and not any(part.startswith(".") for part in here.split("/")):
             names.setdefault(here, set()).add(name)
     for here, wanted in names.items():
-        yield from _sightings(here, _listing(folder, here, denied), matches, inside, wanted)
+        yield from _sightings(here, _listing(folder, here, failed), matches, inside, failed, wanted)
+    present()
+    _warn_of_new(failed, denied)
+    for path in (*names, *only):
+        denied.pop(path, None)
+    denied.update(failed)
 
 
 @lru_cache(maxsize=8)
@@ -127,14 +145,29 @@ def _join(here: str, name: str) -> str:
     return f"{here}/{name}" if here else name
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(path: str, entry: os.DirEntry[str], failed: dict[str, str]) -> bool:
     try:
         return entry.is_dir(follow_symlinks=False)
-    except OSError:  # Some file systems have to be asked, and it may be gone by then.
+    except OSError as error:  # Some file systems have to be asked, and it may be gone by then.
+        _note(path, error, failed)
         return False
 
 
-def _listing(folder: Path, here: str, denied: set[str]) -> list[os.DirEntry[str]]:
+def _note(path: str, error: OSError, failed: dict[str, str]) -> None:
+    """Keep why `path` could not be looked at; what is merely gone, or a link in a circle, is no such thing."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError) and error.errno != errno.ELOOP:
+        failed[path] = error.strerror or str(error)
+
+
+def _warn_of_new(failed: Mapping[str, str], denied: Mapping[str, str]) -> None:
+    new = [path for path in failed if path not in denied]
+    for path in new[:WARNED_OF]:
+        log.warning("cannot look at %r in the watched folder, its images are not inspected: %s", path, failed[path])
+    if len(new) > WARNED_OF:
+        log.warning("nor at %d further paths", len(new) - WARNED_OF)
+
+
+def _listing(folder: Path, here: str, failed: dict[str, str]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(os.path.join(folder, here)) as entries:  # noqa: PTH118 - keeps bytes that are no UTF-8 as they are
             listing = list(entries)
@@ -144,11 +177,8 @@ def _listing(folder: Path, here: str, denied: set[str]) -> list[os.DirEntry[str]
                 f"cannot list the watched folder {folder}: {error.strerror or error}; mount the share or give the service's"
                 " user access: it is looked for again at every rescan"
             ) from error
-        if not isinstance(error, FileNotFoundError | NotADirectoryError) and here not in denied:
-            denied.add(here)
-            log.warning("cannot list %r in the watched folder, its images are not inspected: %s", here, error.strerror or error)
+        _note(here, error, failed)
         return []
-    denied.discard(here)
     return listing
 
 
@@ -157,6 +187,7 @@ def _sightings(
     listing: list[os.DirEntry[str]],
     matches: Callable[[str], bool],
     inside: str,
+    failed: dict[str, str],
     wanted: Collection[str] | None = None,
 ) -> Iterator[Sighting]:
     images: list[os.DirEntry[str]] = []
@@ -175,7 +206,7 @@ def _sightings(
     for entry in images:
         path = _join(here, entry.name)
         try:
-            sighting = _sighting(path, entry, inside)
+            sighting = _sighting(path, entry, inside, failed)
         except Exception:  # one name must not hide the others: links that lead to links without end are a RecursionError
             log.debug("cannot look at %r in the watched folder", path, exc_info=True)
             sighting = Sighting(path, 0, 0, "unreadable")
@@ -189,15 +220,17 @@ def _sightings(
         yield sighting
 
 
-def _sighting(path: str, entry: os.DirEntry[str], inside: str) -> Sighting | None:
-    """None for what is gone, or a link that leads nowhere (yet)."""
+def _sighting(path: str, entry: os.DirEntry[str], inside: str, failed: dict[str, str]) -> Sighting | None:
+    """None for what is gone, or a link that leads nowhere (yet), or what cannot be looked at."""
     try:
         if entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside):
             return Sighting(path, 0, entry.stat(follow_symlinks=False).st_mtime_ns, "outside_folder")
         status = entry.stat()
-    except PermissionError:
+    except PermissionError as error:
+        _note(path, error, failed)
         return Sighting(path, 0, 0, "unreadable")
-    except OSError:
+    except OSError as error:
+        _note(path, error, failed)
         return None
     if not stat.S_ISREG(status.st_mode):
         return Sighting(path, 0, 0, "not_a_file")

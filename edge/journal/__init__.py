@@ -3,18 +3,22 @@
 from edge.journal.journal import Journal
 from edge.journal.outbox import Outbox
 from edge.journal.records import (
+    Counts,
     DeadLetter,
     Entry,
     ImageState,
     Message,
     Outgoing,
     PruneReport,
+    Quarantined,
     RetainedSummary,
+    Suspect,
     Undrawn,
     Verdict,
 )
 
 __all__ = [
+    "Counts",
     "DeadLetter",
     "Entry",
     "ImageState",
@@ -23,7 +27,9 @@ __all__ = [
     "Outbox",
     "Outgoing",
     "PruneReport",
+    "Quarantined",
     "RetainedSummary",
+    "Suspect",
     "Undrawn",
     "Verdict",
 ]

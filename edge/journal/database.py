@@ -63,7 +63,9 @@ class Database:
 
         Raises StateError if there is none or it is of a newer version.
         """
-        if not _file(folder).is_file():
+        with disk.translated_os_errors(folder):
+            there = _file(folder).is_file()
+        if not there:
             raise StateError(f"there is no journal in {folder}: is it the state folder of a daemon that ran before?")
         with _closed_on_error(_connect(folder, read_only=True)) as connection, _translated_sqlite_errors(folder):
             for statement in schema.STAND_INS.get(_version(connection, folder), ()):

@@ -6,6 +6,8 @@ In the state folder stand
     journal.sqlite3  the database (write-ahead log, synchronous=FULL: what was committed survives a power cut)
     pictures/        overlays that wait to be sent or are kept; the database refers to them by file name
     lock             held, as is the folder, while a journal is open for writing; holds the process id
+    requests/        what people ask for while a daemon holds the lock: see `edge.journal.requests`
+    problems.json    why the daemon is degraded, for edge-doctor: see `edge.service.problems`
     witness          the highest `seq` given away and which file the database was: shows that an older copy came back
     reserve          space set aside, given up when the disk is full, so that what frees space can still be written down
 """
@@ -27,8 +29,10 @@ from edge.journal.lock import FolderLock
 from edge.journal.numbering import Numbering
 from edge.journal.outbox import Outbox
 from edge.journal.pictures import Pictures
+from edge.journal.quarantine import Quarantine
 from edge.journal.records import PruneReport
 from edge.journal.retention import Pruning
+from edge.journal.tally import Tally
 
 
 class Journal:
@@ -38,7 +42,7 @@ class Journal:
     is full; then nothing of that call was stored. `with` closes it.
 
     folder: where it lives.
-    ledger, outbox, pictures: its parts.
+    ledger, outbox, pictures, quarantine, tally: its parts.
     epoch: random name of this run of `seq`, renewed when older state came back.
     renewed: this opening began a new epoch in an existing database.
     """
@@ -52,6 +56,8 @@ class Journal:
         self.outbox = Outbox(database, numbering, clock)
         self.ledger = Ledger(database, numbering, self.outbox, clock)
         self.pictures = Pictures(database)
+        self.quarantine = Quarantine(database)
+        self.tally = Tally(database)
         self._database = database
         self._numbering = numbering
         self._lock = lock

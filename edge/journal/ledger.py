@@ -12,6 +12,7 @@ from edge.journal.admission import ENTRY, Admission, entry_of
 from edge.journal.database import Database
 from edge.journal.numbering import Numbering
 from edge.journal.outbox import Outbox
+from edge.journal.quarantine import note
 from edge.journal.records import Entry, ImageState, Verdict
 from edge.journal.schema import LANES, QUEUED
 
@@ -57,10 +58,12 @@ class Ledger(Admission):
         sql = f"SELECT COUNT(*) FROM image WHERE {QUEUED} AND state = 'waiting' AND attempts > 0"
         return int(self._database.read(sql)[0][0])
 
-    def again(self, verdict_id: str) -> Entry | None:
+    def again(self, verdict_id: str, *, backlog: bool = False) -> Entry | None:
         """Have the image of an earlier verdict inspected once more, as its next run; None if no such verdict is known.
 
-        A repeat that waits already is not asked for twice, because a command can be delivered twice.
+        A repeat that waits already is not asked for twice, because a command can be delivered twice. What killed its process
+        is a suspect at once, or it would take the daemon with it again.
+        backlog: it is one of many, and new images go first.
         """
 
         def work() -> Entry | None:
@@ -76,8 +79,8 @@ class Ledger(Admission):
                 return entry
             self._set(
                 path,
-                "run = run + 1, state = CASE state WHEN 'running' THEN state ELSE 'waiting' END, attempts = 0, deaths = 0,"
-                f" held = 0, backlog = 0, turn = {next(self._turns)}",
+                "run = run + 1, state = CASE state WHEN 'running' THEN state ELSE 'waiting' END, held = 0,"
+                f" attempts = MIN(deaths, 1), deaths = 0, backlog = {int(backlog)}, turn = {next(self._turns)}",
             )
             return self._need(path)
 
@@ -198,6 +201,7 @@ class Ledger(Admission):
                     now,
                 )
                 self._outbox.insert(seq, verdict.messages, now)
+            note(self._database, image, verdicts)
             state = "done" if (revision, run) == (entry.revision, entry.run) else "waiting"
             self._set(path, f"state = '{state}', held = 0, begun_revision = NULL, begun_run = NULL")
             self._database.execute(

@@ -161,6 +161,14 @@ class Outbox:
         )
         return [DeadLetter(*row) for row in rows]
 
+    def newest_dead_letter(self) -> DeadLetter | None:
+        """The message that was given up last, None when there is none."""
+        rows = self._database.read(
+            "SELECT seq, verdict_id, topic, reason, died_at FROM dead_letter JOIN verdict USING (epoch, seq)"
+            " ORDER BY died_at DESC LIMIT 1"
+        )
+        return DeadLetter(*rows[0]) if rows else None
+
     def dead_letter_count(self) -> int:
         """How many messages were given up."""
         return int(self._database.read("SELECT COUNT(*) FROM dead_letter")[0][0])

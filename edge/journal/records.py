@@ -67,11 +67,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What takes one `seq`: an inspection or a failure, and its messages in the order in which they are to be sent."""
+    """What takes one `seq`: an inspection or a failure, and its messages in the order in which they are to be sent.
+
+    code, message: of a failure, for the quarantine.
+    """
 
     verdict_id: str
     kind: Kind
     messages: tuple[Message, ...]
+    code: str = ""
+    message: str = ""
 
     def __post_init__(self) -> None:
         if sum(message.role == "verdict" for message in self.messages) != 1:
@@ -125,6 +130,41 @@ class DeadLetter(NamedTuple):
     topic: str
     reason: str
     ts: float
+
+
+class Quarantined(NamedTuple):
+    """An image that could not be inspected.
+
+    path: as in `Entry`.
+    code, message: of its failure; "unknown" and empty where an older release stored it and its message is no longer there.
+    ts: when it was given up, seconds since 1970.
+    attempts, deaths: as in `Entry`, for this revision and run.
+    """
+
+    path: str
+    code: str
+    message: str
+    ts: float
+    revision: int
+    run: int
+    attempts: int
+    deaths: int
+    verdict_id: str
+
+
+class Suspect(NamedTuple):
+    """An image that was begun and not finished, and waits to be tried in a process of its own. Fields: see `Entry`."""
+
+    path: str
+    attempts: int
+    deaths: int
+
+
+class Counts(NamedTuple):
+    """How many verdicts there were of each kind."""
+
+    inspections: int
+    failures: int
 
 
 class RetainedSummary(NamedTuple):

@@ -88,10 +88,31 @@ CREATE TABLE summary (
     sent INTEGER NOT NULL,
     payload BLOB NOT NULL
 );
+CREATE TABLE quarantine (      -- images whose newest verdict is a failure
+    image INTEGER PRIMARY KEY REFERENCES image,
+    verdict_id TEXT NOT NULL REFERENCES verdict (verdict_id),
+    code TEXT NOT NULL,
+    message TEXT NOT NULL
+);
 """
 
 NEW_EPOCH: Final = "INSERT INTO epoch (name, began_at) VALUES (?, ?)"
 """A database without an epoch has no numbers to give away: the first comes with the tables."""
+
+_FAILED: Final = """
+SELECT image, verdict_id,
+    COALESCE(CASE WHEN json_valid(sent) THEN json_extract(sent, '$.error.code') END, 'unknown') AS code,
+    COALESCE(CASE WHEN json_valid(sent) THEN json_extract(sent, '$.error.message') END, '') AS message
+FROM (SELECT image, verdict_id, kind, epoch, seq, MAX((epoch << 40) + seq) FROM verdict GROUP BY image) AS newest
+LEFT JOIN (
+    SELECT epoch, seq,
+        CAST(COALESCE((SELECT dead_letter.payload FROM dead_letter WHERE dead_letter.id = outbox.id), payload) AS TEXT) AS sent
+    FROM outbox WHERE role = 'verdict'
+) USING (epoch, seq)
+WHERE kind = 'failure'
+"""
+"""The quarantine of a journal that keeps none: what failed at last, and why, as far as the message is still there. Beside a
+MAX, SQLite takes the other columns from the row that has it."""
 
 MIGRATIONS: Final = {
     1: """
@@ -109,6 +130,9 @@ ALTER TABLE image ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 UPDATE image SET judged = revision - (state IN ('waiting', 'running') AND run = 1);
 DROP INDEX image_queue;
 CREATE INDEX image_queue ON image ({LANES}) WHERE {QUEUED};
+CREATE TABLE quarantine (image INTEGER PRIMARY KEY REFERENCES image, verdict_id TEXT NOT NULL REFERENCES verdict (verdict_id),
+    code TEXT NOT NULL, message TEXT NOT NULL);
+INSERT INTO quarantine {_FAILED.strip()};
 """,
 }
 """What makes the next version of each older one. Columns can only be added at the end, here behind the payload. That costs
@@ -119,7 +143,8 @@ _IMAGE_OF_2: Final = (
     " FROM main.image"
 )
 _OUTBOX_OF_1: Final = "CREATE TEMP VIEW outbox AS SELECT *, '' AS channel, 0 AS retain FROM main.outbox"
+_QUARANTINE_OF_2: Final = f"CREATE TEMP VIEW quarantine AS {_FAILED}"
 
-STAND_INS: Final = {1: (_OUTBOX_OF_1, _IMAGE_OF_2), 2: (_IMAGE_OF_2,)}
+STAND_INS: Final = {1: (_OUTBOX_OF_1, _IMAGE_OF_2, _QUARANTINE_OF_2), 2: (_IMAGE_OF_2, _QUARANTINE_OF_2)}
 """What lets an older version be read without being changed. SQLite looks for a table's name among the temporary ones first,
 which belong to the connection and not to the file."""

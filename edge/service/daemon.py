@@ -10,6 +10,7 @@
     publisher   the journal's outbox → the broker (`edge.mqtt.publisher`)                 new messages
     publisher … the same for each further channel, on a connection of its own             new messages
     upkeep      forgets what is older than the configuration wants                        its next turn
+    attendant   requests that people left → work; is the microscope silent; problems.json its next turn
 
 Each thread is a class in a module of its name. Threads meet in what `edge.service.shared` lists, and nowhere else: above
 all in the journal and in two bounded queues, so that a kill at any moment leaves nothing but rows to take up again.
@@ -34,6 +35,7 @@ from edge.mqtt.channel_publisher import ChannelPublisher
 from edge.mqtt.publisher import Publisher
 from edge.mqtt.standing import StandingConnection
 from edge.service import systemd
+from edge.service.attendant import Attendant
 from edge.service.commands import Commands
 from edge.service.decoder import Decoder
 from edge.service.inspector import Inspector
@@ -121,6 +123,7 @@ class Daemon:
             Inspector(settings, journal, shared),
             Recorder(settings, journal, shared, channels),
             Upkeep(settings, journal, shared),
+            Attendant(settings, journal, shared),
         )
         self._threads = [
             threading.Thread(target=run_guarded, args=(worker,), name=worker.name, daemon=True) for worker in workers

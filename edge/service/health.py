@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections import deque
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ import psutil
 from edge import __version__
 from edge.journal import Journal
 from edge.wire import documents
+from edge.wire.encode import shorten, timestamp
 
 LATENCY_WINDOW_S = 600.0
+LATEST_S = 253402300799.0
+"""The end of the year 9999."""
 
 
 class Latencies:
@@ -55,6 +59,40 @@ def queue(journal: Journal, now: float) -> documents.QueueFields:
     )
 
 
+def today(journal: Journal, now: float) -> documents.TodayFields:
+    """Verdicts since the machine's local midnight. now: seconds since 1970."""
+    year, month, day, *_ = time.localtime(now)
+    midnights = [time.mktime((year, month, day + later, 0, 0, 0, 0, 0, -1)) for later in (0, 1)]
+    counts = journal.tally.between(*midnights)
+    return documents.TodayFields(
+        date=f"{year:04}-{month:02}-{day:02}", inspections=counts.inspections, failures=counts.failures
+    )
+
+
+def last_image_at(journal: Journal) -> datetime | None:
+    """When the newest verdict on an image was stored that nobody asked for again, None before it."""
+    at = journal.tally.last_image_at()
+    return None if at is None else utc(at)
+
+
+def newest_dead_letter(journal: Journal) -> documents.DeadLetterFields | None:
+    """The message that was given up last, None when there is none."""
+    letter = journal.outbox.newest_dead_letter()
+    if letter is None:
+        return None
+    return documents.DeadLetterFields(
+        seq=letter.seq, topic=letter.topic, reason=shorten(letter.reason, 300), at=timestamp(utc(letter.ts))
+    )
+
+
+def quarantine(journal: Journal) -> documents.QuarantineFields:
+    """The images that could not be inspected, and those that may become such."""
+    codes = journal.quarantine.counts()
+    return documents.QuarantineFields(
+        given_up=sum(codes.values()), crashed=codes.get("crashed", 0), suspects=journal.ledger.suspect_count()
+    )
+
+
 def memory() -> documents.MemoryFields:
     """Of this process and of the machine."""
     return documents.MemoryFields(
@@ -74,6 +112,11 @@ def clock_synced() -> bool | None:
     if Path("/run/systemd/timesync/synchronized").exists():
         return True
     return False if Path("/run/systemd/timesync").is_dir() else None
+
+
+def utc(moment: float) -> datetime:
+    """Seconds since 1970 as a time; what a wrong clock has made impossible as the nearest that a time can be."""
+    return datetime.fromtimestamp(min(max(0.0, moment), LATEST_S), timezone.utc)
 
 
 def versions(backend: str, precision: str) -> dict[str, str]:

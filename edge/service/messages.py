@@ -69,7 +69,7 @@ class VerdictEncoder:
         payload = encode_failure(failure, failure_id=identity, epoch=self._epoch, seq=seq, device=self._settings.device)
         numbered = Numbered(failure, identity, self._epoch, seq)
         messages = (Message("verdict", "failure", payload), *channel_messages(self._channels, numbered))
-        return Verdict(identity, "failure", messages)
+        return Verdict(identity, "failure", messages, failure.code, failure.message)
 
 
 def channel_messages(channels: Sequence[Channel], numbered: Numbered) -> tuple[Message, ...]:

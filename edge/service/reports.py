@@ -9,8 +9,14 @@ from edge.config import Settings
 from edge.journal import Journal
 from edge.mqtt.publisher import StatusText
 from edge.service import health
+from edge.service.cures import cure_of
 from edge.service.shared import Shared
 from edge.wire.status import encode_health
+
+
+def reasons(shared: Shared) -> tuple[str, ...]:
+    """Why the service is degraded, each reason once; none when all is well."""
+    return shared.status.problems() + (("paused: by command",) if shared.paused.is_set() else ())
 
 
 class Reports:
@@ -24,22 +30,28 @@ class Reports:
 
     def status(self) -> StatusText:
         """Online, or degraded and why."""
-        reasons = self._shared.status.problems() + (("paused: by command",) if self._shared.paused.is_set() else ())
+        why = reasons(self._shared)
         counts = self._journal.info()
-        return StatusText("degraded" if reasons else "online", reasons, counts["last_seq"], counts["dead_letters"])
+        return StatusText("degraded" if why else "online", why, counts["last_seq"], counts["dead_letters"])
 
     def health(self) -> bytes:
         """An `edge.health/1` of this moment."""
         figures = self._shared.figures
+        now = time.time()
         return encode_health(
             uptime_s=time.monotonic() - self._started_at,
-            queue=health.queue(self._journal, time.time()),
+            queue=health.queue(self._journal, now),
             memory=health.memory(),
             disk=health.disk(self._journal.folder, figures.state_bytes),
             gpu=None,
             latency_ms=figures.latencies.figures(),
             clock_synced=health.clock_synced(),
             versions=health.versions(*figures.runs_on),
+            today=health.today(self._journal, now),
+            last_image_at=health.last_image_at(self._journal),
+            newest_dead_letter=health.newest_dead_letter(self._journal),
+            quarantine=health.quarantine(self._journal),
+            problems={reason: cure_of(reason) for reason in reasons(self._shared)},
             device=self._settings.device,
             at=datetime.now(timezone.utc),
         )

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final
 
 from edge.config import Settings
 from edge.errors import StateFullError
 from edge.folder.events import FolderEvents
+from edge.folder.reach import require, unreached
 from edge.folder.scan import FolderGone, Sighting, Stamp, is_image, scan
 from edge.folder.settle import Finished, Settler
 from edge.journal import Journal
@@ -46,7 +48,8 @@ class Scanner(Worker):
         self._events = FolderEvents(self.folder, shared.scan_now, recursive=watch.recursive, mode=watch.events)
         self._known: dict[str, Fingerprint] = {}
         self._settler = Settler(watch.settle_s, watch.incomplete_s, self._known.get)
-        self._denied: set[str] = set()
+        self._denied: dict[str, str] = {}
+        self._present = partial(require, self.folder, watch.marker, watch.must_be_mount)
         self._there_at_start: set[str] = set()
         self._first_look = True
         self._finished: list[Finished] = []
@@ -91,7 +94,7 @@ class Scanner(Worker):
             self._look_at(self._settler.due(started) | set(closed), closed)
         if self.shared.stopping.is_set():
             return 0.0
-        self.report(None)
+        self.report(unreached(self._denied))
         now = time.monotonic()
         if full:
             self._next_full = now + max(settings.rescan_s, min((now - started) / SCANNING_SHARE, SILENT_S / 2))
@@ -100,7 +103,7 @@ class Scanner(Worker):
 
     def _look_at_everything(self, closed: Mapping[str, Stamp]) -> None:
         """All of the folder. What is there at the first look, and was not closed since listening began, is backlog."""
-        sightings = scan(self.folder, self.settings.watch.patterns, self.settings.watch.recursive, denied=self._denied)
+        sightings = self._sightings()
         if self._first_look and self.journal.ledger.first_start and self._ignore_existing(sightings):
             self._first_look = False
             return
@@ -112,11 +115,14 @@ class Scanner(Worker):
 
     def _look_at(self, paths: Collection[str], closed: Mapping[str, Stamp], *, urgent: bool = False) -> None:
         """These paths alone. urgent: nothing else goes before them."""
-        settings = self.settings.watch
-        sightings = scan(self.folder, settings.patterns, settings.recursive, only=paths, denied=self._denied)
+        sightings = self._sightings(paths)
         seen = self._take_in_all(sightings, closed, urgent=urgent)
         if not self.shared.stopping.is_set():
             self._settler.forget(set(paths) - seen)
+
+    def _sightings(self, only: Collection[str] | None = None) -> Iterator[Sighting]:
+        watch = self.settings.watch
+        return scan(self.folder, watch.patterns, watch.recursive, only=only, denied=self._denied, present=self._present)
 
     def _take_in_all(
         self, sightings: Iterator[Sighting], closed: Mapping[str, Stamp], *, first: bool = False, urgent: bool = False

@@ -3,7 +3,8 @@
     what            written by                        read by                  protected by
     --------------  --------------------------------  -----------------------  ------------------------------------
     the journal     scanner, decoder, inspector,      all                      its own mutex
-                    recorder, upkeep, publisher
+                    recorder, upkeep, publisher,
+                    attendant
     decoded         decoder                           inspector                a bounded queue
     inspected       inspector                         recorder                 a bounded queue
     events          see `Shared`                      see `Shared`             `threading.Event`
@@ -234,7 +235,8 @@ class Shared:
         stopping         main                                      –            all
         failed           the thread that fails                     –            main, inspector
         models_loaded    inspector                                 –            main, decoder
-        new_work         scanner, inspector, commands, main        decoder      decoder
+        new_work         scanner, inspector, commands, main,       decoder      decoder
+                         attendant
         scan_now         folder events, commands, main             scanner      scanner
         paused           commands                                  commands     decoder, publisher
         state_full       upkeep                                    upkeep       decoder

@@ -384,6 +384,38 @@ class LatencyFields(Document):
     p99: NotNegative
 
 
+class TodayFields(Document):
+    """Verdicts of this day, from the machine's local midnight on. A restart forgets none."""
+
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$", description="of the machine's local time")]
+    inspections: Count
+    failures: Count
+
+
+class DeadLetterFields(Document):
+    """The message that was given up last. `at` says when."""
+
+    seq: Number
+    topic: Text
+    reason: Text
+    at: Timestamp
+
+
+class QuarantineFields(Document):
+    """Images that could not be inspected, and wait for nothing; suspects were begun, not finished, and are tried once more."""
+
+    given_up: Count
+    crashed: Count = Field(description="of those: killed the process that inspected them")
+    suspects: Count
+
+
+class ProblemFields(Document):
+    """A reason why the state is degraded, and what to do."""
+
+    text: Text
+    cure: Text
+
+
 class HealthDocument(EventDocument):
     """How the daemon itself does, every 10 s."""
 
@@ -396,6 +428,11 @@ class HealthDocument(EventDocument):
     latency_ms: LatencyFields | None
     clock_synced: bool | None
     versions: dict[str, Text]
+    today: TodayFields
+    last_image_at: Timestamp | None = Field(description="of the newest verdict on an image that nobody asked for again")
+    newest_dead_letter: DeadLetterFields | None
+    quarantine: QuarantineFields
+    problems: list[ProblemFields] = Field(description="empty when the state is not degraded")
 
 
 class ResponseDocument(EventDocument):

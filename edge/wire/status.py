@@ -54,10 +54,15 @@ def encode_health(
     latency_ms: documents.LatencyFields | None,
     clock_synced: bool | None,
     versions: Mapping[str, str],
+    today: documents.TodayFields,
+    last_image_at: datetime | None,
+    newest_dead_letter: documents.DeadLetterFields | None,
+    quarantine: documents.QuarantineFields,
+    problems: Mapping[str, str],
     device: DeviceSettings,
     at: datetime,
 ) -> bytes:
-    """An `edge.health/1`."""
+    """An `edge.health/1`. problems: why the state is degraded, each with its cure."""
     return serialise(
         documents.HealthDocument(
             schema_="edge.health/1",
@@ -69,6 +74,11 @@ def encode_health(
             latency_ms=latency_ms,
             clock_synced=clock_synced,
             versions=dict(versions),
+            today=today,
+            last_image_at=None if last_image_at is None else timestamp(last_image_at),
+            newest_dead_letter=newest_dead_letter,
+            quarantine=quarantine,
+            problems=[documents.ProblemFields(text=shorten(text, 300), cure=cure) for text, cure in problems.items()],
             ts=timestamp(at),
             ts_ms=milliseconds(at),
             device=device_fields(device),

@@ -12,7 +12,7 @@ import pytest
 from edge import __version__
 from edge.commands import cli
 
-COMMANDS = [cli.inspect, cli.daemon, cli.doctor, cli.demo, cli.bench]
+COMMANDS = [cli.inspect, cli.daemon, cli.doctor, cli.review, cli.demo, cli.bench]
 Command = Callable[[Sequence[str] | None], int]
 
 
@@ -32,6 +32,9 @@ def test_every_command_says_its_version_and_shows_an_example(command: Command, c
         (cli.inspect, [], "the following arguments are required: PATH"),
         (cli.inspect, ["a.tif", "--stages", "none"], "argument --stages: invalid choice"),
         (cli.daemon, [], "the following arguments are required: --config"),
+        (cli.review, [], "the following arguments are required: {list,retry}"),
+        (cli.review, ["retry"], "name PATHs, or --all, or --code"),
+        (cli.review, ["retry", "a.tif", "--all"], "name PATHs, or --all, or --code"),
         (cli.demo, ["--images", "many"], "argument --images: invalid int value"),
         (cli.bench, ["--duration", "0"], "--duration must be more than 0"),
         (cli.bench, ["--plot", "a.png"], "name it .svg"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from edge.folder.scan import FolderGone, Sighting, scan
+from edge.folder.scan import WARNED_OF, FolderGone, Sighting, scan
 from edge.folder.settle import Settler
 from edge.journal import Journal
 from edge.records import Fingerprint
@@ -137,7 +138,7 @@ def seen_by_nobody(folder: Path) -> tuple[list[str], list[str]]:
         "import os, sys, logging; from pathlib import Path; from edge.folder.scan import scan\n"
         "logging.basicConfig(format='%(message)s')\n"
         "os.getuid() or os.setuid(65534)\n"
-        "denied = set()\n"
+        "denied = {}\n"
         "for _ in range(2): found = list(scan(Path(sys.argv[1]), ['*.tif'], denied=denied))\n"
         "print(*sorted(f'{one.kind} {one.path} {one.fingerprint.readable}' for one in found), sep='\\n')"
     )
@@ -162,7 +163,68 @@ def test_a_subfolder_without_permission_is_warned_of_once_and_the_rest_is_seen()
         seen, warnings = seen_by_nobody(folder)
         assert seen == ["file b.tif True"]
         assert len(warnings) == 1
-        assert "cannot list 'closed'" in warnings[0]
+        assert "cannot look at 'closed'" in warnings[0]
+
+
+def test_who_cannot_be_looked_at_is_kept_with_the_reason_until_it_can(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "x").mkdir()
+    (folder / "x/a.tif").touch()
+    (folder / "b.tif").touch()
+    denied: dict[str, str] = {}
+    real = os.scandir
+    with monkeypatch.context() as closed:
+        closed.setattr(os, "scandir", lambda path: _refuse(path) if str(path).endswith("/x") else real(path))
+        assert kinds(folder, denied=denied) == {"b.tif": "file"}
+        assert denied == {"x": "Permission denied"}
+        kinds(folder, only=["b.tif"], denied=denied)
+        assert denied == {"x": "Permission denied"}
+    kinds(folder, only=["x/a.tif"], denied=denied)
+    assert denied == {}
+
+
+def _refuse(path: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+def test_a_subfolder_that_was_removed_is_denied_no_longer(folder: Path) -> None:
+    denied = {"gone": "Permission denied"}
+    kinds(folder, denied=denied)
+    assert denied == {}
+
+
+@pytest.mark.parametrize("inside", ["deeper", "a.tif"])
+def test_a_path_that_is_too_long_is_denied_and_hides_no_other(
+    folder: Path, inside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows' programs on a share make such folders; Linux lists them from within alone."""
+    (folder / "b.tif").touch()
+    monkeypatch.chdir(folder)
+    length = len(str(folder))
+    while length + 201 < 4090:
+        os.mkdir("n" * 200)  # noqa: PTH102 - relative on purpose
+        os.chdir("n" * 200)
+        length += 201
+    name = "m" * (4096 - length) + inside if inside.endswith(".tif") else "m" * 200
+    (os.mkdir if inside == "deeper" else os.mknod)(name)
+    if inside == "deeper":
+        os.chdir(name)
+        os.mknod("a.tif")
+    denied: dict[str, str] = {}
+    assert kinds(folder, denied=denied) == {"b.tif": "file"}
+    assert list(denied.values()) == ["File name too long"]
+
+
+def test_of_many_that_cannot_be_looked_at_the_log_names_some(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(50):
+        (folder / str(number)).mkdir()
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: real(path) if Path(path) == folder else _refuse(path))
+    denied: dict[str, str] = {}
+    kinds(folder, denied=denied)
+    assert len(denied) == 50
+    assert len(caplog.messages) == WARNED_OF + 1
 
 
 def test_a_sidecar_counts_whatever_its_case_and_its_change_too(folder: Path) -> None:

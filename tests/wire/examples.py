@@ -174,6 +174,13 @@ def messages() -> dict[str, bytes]:
             latency_ms=documents.LatencyFields(count=10, p50=80, p95=120, p99=130),
             clock_synced=None,
             versions={"edge": "0.1.0"},
+            today=documents.TodayFields(date="2024-05-01", inspections=12, failures=1),
+            last_image_at=AT,
+            newest_dead_letter=documents.DeadLetterFields(
+                seq=7, topic="overlay/x", reason="too large", at="2024-05-01T11:00:00.000Z"
+            ),
+            quarantine=documents.QuarantineFields(given_up=1, crashed=0, suspects=0),
+            problems={"paused: by command": "Send resume."},
             device=DEVICE,
             at=AT,
         ),

@@ -50,6 +50,11 @@ def test_a_figure_that_is_no_number_is_refused_by_name() -> None:
             latency_ms=None,
             clock_synced=None,
             versions={},
+            today=documents.TodayFields(date="2024-05-01", inspections=0, failures=0),
+            last_image_at=None,
+            newest_dead_letter=None,
+            quarantine=documents.QuarantineFields(given_up=0, crashed=0, suspects=0),
+            problems={},
             device=DEVICE,
             at=AT,
         )

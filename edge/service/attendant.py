@@ -1,0 +1,88 @@
+"""What people leave in the state folder in, work for the decoder out; and what they should know beside it.
+
+The work of the attendant thread: it takes up requests, notices a silent microscope, and keeps `problems.json`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Final
+
+from edge.config import Settings
+from edge.errors import StateFullError
+from edge.journal import Journal, requests
+from edge.service import problems
+from edge.service.cures import cure_of
+from edge.service.reports import reasons
+from edge.service.shared import Shared
+from edge.service.silence import silence
+from edge.service.worker import Worker, printable
+
+log = logging.getLogger(__name__)
+
+TURN_S: Final = 1.0
+MANY: Final = 16
+"""When more is asked for at once, new images go first."""
+SILENCE_S: Final = 30.0
+"""So often it is asked whether the microscope is silent."""
+
+
+class Attendant(Worker):
+    """Stands between the service and those who look after it."""
+
+    name = "attendant"
+
+    def __init__(self, settings: Settings, journal: Journal, shared: Shared) -> None:
+        super().__init__(settings, journal, shared)
+        self._told: dict[str, str] | None = None
+        self._unreadable: set[Path] = set()
+
+    def run(self) -> None:
+        """Take a turn each second."""
+        next_silence = 0.0
+        while not self.shared.stopping.is_set():
+            self._take_requests()
+            if time.monotonic() >= next_silence:
+                self.report(silence(self.settings.watch, self.journal, time.time()))
+                next_silence = time.monotonic() + SILENCE_S
+            self._tell()
+            self.shared.stopping.wait(TURN_S)
+        problems.remove(self.journal.folder)
+
+    def _take_requests(self) -> None:
+        """Have inspected again what one file asks for, so that nothing else waits for many; on a full disk, later."""
+        for file in requests.waiting(self.journal.folder):
+            if self.shared.stopping.is_set() or file in self._unreadable:
+                continue
+            try:
+                ids = requests.read(file)
+            except (OSError, ValueError) as error:
+                log.warning("the request %s is not carried out: %s", file, error)
+                self._unreadable.add(file)
+                requests.remove(file)
+                continue
+            try:
+                self._inspect_again(ids)
+            except StateFullError as error:
+                log.debug("the request %s waits: %s", file, error)
+            else:
+                requests.remove(file)
+            return
+
+    def _inspect_again(self, verdict_ids: list[str]) -> None:
+        """As the command `inspect` does; what waits already is not asked for twice."""
+        for verdict_id in verdict_ids:
+            entry = self.journal.ledger.again(verdict_id, backlog=len(verdict_ids) > MANY)
+            if entry is None:
+                log.warning("no verdict %.40r is known: it is not inspected again", verdict_id)
+            else:
+                log.info("%s is inspected again, as asked (run %d)", printable(entry.path), entry.run)
+                self.shared.new_work.set()
+
+    def _tell(self) -> None:
+        """Write down why the service is degraded when that has changed."""
+        now = {reason: cure_of(reason) for reason in reasons(self.shared)}
+        if now != self._told and problems.write(self.journal.folder, now):
+            self._told = now

@@ -1,0 +1,62 @@
+"""Why the service is degraded in, a small file beside the journal out, for `edge-doctor`: it needs no broker."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+FILE: Final = "problems.json"
+SCHEMA: Final = "edge.problems/1"
+LARGEST_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a service has written. pid: its process.  alive: whether that runs.  problems: reason → cure."""
+
+    pid: int
+    alive: bool
+    problems: Mapping[str, str]
+
+
+def write(folder: Path, problems: Mapping[str, str]) -> bool:
+    """Say why this process is degraded; False where that cannot be written. folder: the state folder."""
+    me = psutil.Process()
+    told = {"schema": SCHEMA, "pid": me.pid, "started_at": me.create_time(), "problems": dict(problems)}
+    draft = folder / f"{FILE}.tmp"
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="ascii") as stream:
+            json.dump(told, stream)
+        draft.replace(folder / FILE)
+    except OSError:
+        return False
+    return True
+
+
+def remove(folder: Path) -> None:
+    """This process ends as it was asked to."""
+    with contextlib.suppress(OSError):
+        (folder / FILE).unlink()
+
+
+def read(folder: Path) -> Told | None:
+    """What the service said last; None when there is no such file, or it cannot be read."""
+    try:
+        with (folder / FILE).open("rb") as stream:
+            told = json.loads(stream.read(LARGEST_BYTES))
+        pid, problems = int(told["pid"]), {str(text): str(cure) for text, cure in told["problems"].items()}
+        started_at = float(told["started_at"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    try:
+        alive = abs(psutil.Process(pid).create_time() - started_at) < 1.0  # else another process has the number by now
+    except psutil.Error:
+        alive = False
+    return Told(pid, alive, problems)
