@@ -17,7 +17,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from edge.errors import FailureCode
-from edge.records import PixelSizeSource, SeverityLabel
+from edge.records import REASONS, PixelSizeSource, SeverityBasis, SeverityLabel, SeveritySource
 
 
 def printable(text: str) -> str:
@@ -49,6 +49,9 @@ Number = Annotated[int, Field(ge=1)]
 Seq = Annotated[int, Field(ge=1, le=2**63 - 1)]  # what SQLite holds
 Flag = Literal[0, 1]
 Outline = list[tuple[int, int]]
+Interval = tuple[NotNegative, NotNegative]
+ReasonCode = Annotated[str, Field(pattern=rf"^({'|'.join(REASONS)})?$")]
+Reason = Annotated[Text, Field(pattern=rf"^({'|'.join(REASONS)}): ", description="code: sentence")]
 
 
 def published_name(name: str) -> str:
@@ -61,7 +64,10 @@ def published_name(name: str) -> str:
 
 
 class Document(BaseModel):
-    """Base of all that is sent: no field beyond those named, no NaN, no infinity."""
+    """Base of all that is sent: no field beyond those named, no NaN, no infinity.
+
+    The published schemas of what we send allow further fields: within a version fields may be added.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -112,8 +118,12 @@ class ImageFields(Document):
     instrument: InstrumentFields
     acceleration_kv: float | None
     magnification: float | None
+    detector: Text | None
+    working_distance_mm: float | None
+    tilt_deg: float | None = Field(description="of the stage; above 5 and not corrected, nothing is given in µm²")
     pixel_size_nm: Positive | None
     pixel_size_source: PixelSizeSource | None
+    scale_uncertainty: NotNegative | None = Field(description="of a length, relative")
     field_um2: NotNegative | None = Field(description="area of the field of view without the data bar")
     smallest_region_um: NotNegative | None = Field(description="diameter of the smallest region that the model resolves")
     grey_window: tuple[float, float] = Field(description="stored values that became 0 and 255")
@@ -129,20 +139,32 @@ class SampleFields(Document):
     exposure_h: float | None
 
 
-class SeverityFields(Document):
-    """What stage 2 says of the whole field of view."""
+class GuessFields(Document):
+    """What the network answered where no severity is given: not to act on."""
 
     label: SeverityLabel
     confidence: Share
     probabilities: dict[str, Share]
-    prediction_set: list[Text] | None = Field(description="null when the image is out of the model's domain")
+
+
+class SeverityFields(Document):
+    """What stage 2 says of the whole field of view. Where it abstains there is no label, only a guess and its reasons."""
+
+    label: SeverityLabel | None
+    class_: Text | None = Field(serialization_alias="class", description="where a plant taught classes of its own")
+    confidence: Share | None
+    probabilities: dict[str, Share] | None
+    prediction_set: list[Text] | None = Field(description="null when the image is out of the model's domain, or it abstains")
+    abstained: bool
+    guess: GuessFields | None = Field(description="null unless it abstains")
+    source: SeveritySource
     needs_review: bool
-    reasons: list[Text]
-    cam: list[list[Share]] = Field(description="rows from the top: where the image speaks for the label")
+    reasons: list[Reason] = Field(description="those for abstaining first")
+    cam: list[list[Share]] = Field(description="rows from the top: where the image speaks for the label or the guess")
 
 
 class DiametersFields(Document):
-    """Equivalent circular diameters of all regions."""
+    """Equivalent circular diameters of the regions that no edge cuts."""
 
     mean: NotNegative
     p50: NotNegative
@@ -150,15 +172,38 @@ class DiametersFields(Document):
     max: NotNegative
 
 
-class CorrosionFields(Document):
-    """The measures of the whole field of view."""
+class ClassFields(Document):
+    """The measures of one class; of every class that the model knows, found or not."""
 
-    area_fraction: Share = Field(description="union of all masks over the image without its data bar")
-    region_count: Count
-    area_um2: NotNegative | None
+    area_fraction: Share
+    count: Count
     density_per_mm2: NotNegative | None
     largest_um2: NotNegative | None
+
+
+class CountedFromFields(Document):
+    """Least equivalent diameter of a region that counts, 0 where all do. um is null on an image without a scale."""
+
+    px: NotNegative
+    um: NotNegative | None
+
+
+class CorrosionFields(Document):
+    """The measures of the whole field of view. Intervals are of 90 %, of the measurement in this field alone."""
+
+    area_fraction: Share = Field(description="union of all masks over the image without its data bar")
+    area_fraction_interval: tuple[Share, Share] | None
+    region_count: Count
+    regions_below: Count = Field(description="found, and too small to count; they are in no other field")
+    counted_from: CountedFromFields
+    area_um2: NotNegative | None
+    density_per_mm2: NotNegative | None = Field(description="of the regions that touch neither the left nor the upper edge")
+    density_per_mm2_interval: Interval | None
+    largest_um2: NotNegative | None = Field(description="of all regions, those that an edge cuts included")
+    largest_um2_interval: Interval | None
+    largest_touches_edge: bool | None = Field(description="true: the largest region is larger than it looks; null: no region")
     equivalent_diameter_um: DiametersFields | None
+    by_class: dict[Text, ClassFields]
 
 
 class RegionSeverityFields(Document):
@@ -166,7 +211,8 @@ class RegionSeverityFields(Document):
 
     label: SeverityLabel
     confidence: Share
-    weak: Literal[True]
+    weak: bool
+    basis: SeverityBasis
 
 
 class RegionFields(Document):
@@ -174,7 +220,8 @@ class RegionFields(Document):
 
     index: Count
     class_: Text = Field(serialization_alias="class")
-    score: Share
+    score: Share = Field(description="that `inspect.confidence` applies to")
+    score_network: Share
     box_px: tuple[int, int, int, int] = Field(description="x, y, width, height")
     area_px: Count
     area_um2: NotNegative | None
@@ -204,11 +251,22 @@ class ModelFileFields(Document):
     sha256: Text
 
 
+class TaughtFields(Document):
+    """The adaptation to a plant's reviews."""
+
+    sha256: Sha256
+
+
 class ModelFields(Document):
-    """What spoke, and on what it ran. A stage that was not run is null."""
+    """What spoke, and on what it ran. A stage that was not run is null.
+
+    regions: the network that judged single regions, null where it was the classifier. taught: null without an adaptation.
+    """
 
     segmenter: ModelFileFields | None
     classifier: ModelFileFields | None
+    regions: ModelFileFields | None
+    taught: TaughtFields | None
     backend: Text
     precision: Text
     engine_sha256: Text | None
@@ -230,7 +288,7 @@ class TimingFields(Document):
 class InspectionDocument(EventDocument):
     """A verdict on one micrograph. `severity` is null when stage 2 was not run, `corrosion` when stage 1 was not."""
 
-    schema_: Literal["edge.inspection/1"] = Field(serialization_alias="schema")
+    schema_: Literal["edge.inspection/2"] = Field(serialization_alias="schema")
     inspection_id: Uuid
     epoch: Uuid | None
     seq: Number | None
@@ -276,9 +334,12 @@ class FailureDocument(EventDocument):
 
 
 class SummaryDocument(Document):
-    """The newest inspection, flat: numbers and short strings, null where unknown, the same keys always."""
+    """The newest inspection, flat: numbers and short strings, null where unknown, the same keys always.
 
-    schema_: Literal["edge.summary/1"] = Field(serialization_alias="schema")
+    Alarm on `severity_index >= 2 or abstained == 1`: many dashboards keep the last value where they are sent null.
+    """
+
+    schema_: Literal["edge.summary/2"] = Field(serialization_alias="schema")
     epoch: Uuid | None
     seq: Number | None
     ts: Timestamp
@@ -290,11 +351,17 @@ class SummaryDocument(Document):
     image_name: Annotated[Text, Field(max_length=120)]
     image_revision: Number
     image_run: Number
-    severity: SeverityLabel | None
+    severity_state: Literal["judged", "abstained", "not_run"]
+    abstained: Flag
+    severity: SeverityLabel | None = Field(description="null unless judged")
     severity_index: Literal[0, 1, 2] | None
     severity_confidence: Share | None
+    severity_reason: ReasonCode = Field(description="of the first reason for review, empty without one")
+    severity_source: SeveritySource | None = Field(description="null when stage 2 was not run")
     needs_review: Flag | None
     area_fraction: Share | None
+    area_fraction_lo: Share | None
+    area_fraction_hi: Share | None
     region_count: Count | None
     area_um2: NotNegative | None
     density_per_mm2: NotNegative | None

@@ -95,11 +95,23 @@ class PublishedNames(GenerateJsonSchema):
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema of one of `MESSAGES`. What we send has all its fields required, what we receive only some."""
+    """The JSON Schema of one of `MESSAGES`.
+
+    What we send has all its fields required and may get further ones within its version. What we receive has only some
+    required, and nothing else is taken.
+    """
     model = MESSAGES[name]
     received = issubclass(model, documents.Command)
     schema = model.model_json_schema(schema_generator=PublishedNames, mode="validation" if received else "serialization")
-    return {"$schema": DIALECT, "$id": f"urn:edge:schema:{name}", **schema}
+    return {"$schema": DIALECT, "$id": f"urn:edge:schema:{name}", **(schema if received else _opened(schema))}
+
+
+def _opened(schema: Any) -> Any:
+    """The same without its ban on fields that it does not name."""
+    if isinstance(schema, dict):
+        closed = schema.get("additionalProperties") is False
+        return {key: _opened(value) for key, value in schema.items() if not (closed and key == "additionalProperties")}
+    return [_opened(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def asyncapi() -> dict[str, Any]:

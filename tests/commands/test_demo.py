@@ -60,7 +60,7 @@ def test_no_broker_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def verdict(name: str, identity: str) -> dict[str, object]:
-    return {"schema": "edge.inspection/1", "inspection_id": identity, "image": {"name": name}}
+    return {"schema": "edge.inspection/2", "inspection_id": identity, "image": {"name": name}}
 
 
 def test_what_never_came_counts_as_lost_and_a_second_verdict_as_a_duplicate() -> None:

@@ -47,5 +47,5 @@ def test_the_verdict_does_not_wait_for_its_picture(decoder: Decoder, inspector: 
 def test_a_defect_in_drawing_costs_that_picture_alone(decoder: Decoder, inspector: Inspector, recorder: Recorder) -> None:
     recorded(decoder, inspector, recorder, lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
     verdict, overlay_row = recorder.journal.outbox.unsent()
-    assert json.loads(verdict.payload or b"")["schema"] == "edge.inspection/1"
+    assert json.loads(verdict.payload or b"")["schema"] == "edge.inspection/2"
     assert overlay_row.picture not in recorder.shared.being_drawn
