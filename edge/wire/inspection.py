@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.config import DeviceSettings
 from edge.records import Inspection, Measures, ModelIdentity, Quality, RegionSeverity, Severity, Timing
-from edge.wire import documents
+from edge.wire import inspection_documents as documents
 from edge.wire.encode import (
     device_fields,
     milliseconds,

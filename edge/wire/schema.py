@@ -1,6 +1,6 @@
 """The documents in, their JSON Schemas (draft 2020-12) and one AsyncAPI 3 description of all topics out.
 
-Run `python -m edge.wire.schema docs` after changing `edge.wire.documents`; a test compares.
+Run `python -m edge.wire.schema docs` after changing `edge.wire.documents` or `inspection_documents`; a test compares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from edge import __version__
-from edge.wire import documents
+from edge.wire import documents, inspection_documents
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -74,10 +74,10 @@ TOPICS: tuple[Topic, ...] = (
 """Every topic, in the order of the contract."""
 
 MESSAGES: Mapping[str, type[BaseModel]] = {
-    "inspection": documents.InspectionDocument,
+    "inspection": inspection_documents.InspectionDocument,
     "failure": documents.FailureDocument,
     "tombstone": documents.TombstoneDocument,
-    "summary": documents.SummaryDocument,
+    "summary": inspection_documents.SummaryDocument,
     "status": documents.StatusDocument,
     "health": documents.HealthDocument,
     "response": documents.ResponseDocument,

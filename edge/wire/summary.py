@@ -7,9 +7,10 @@ from typing import Final, Literal
 
 from edge.config import DeviceSettings
 from edge.records import Inspection, Severity, SeverityLabel, code_of
-from edge.wire import documents
+from edge.wire.documents import Flag
 from edge.wire.encode import milliseconds, serialise, shorten, timestamp, to_decimals, to_significant_or_none
 from edge.wire.inspection import corrosion_fields, image_fields, sample_fields, warnings_of
+from edge.wire.inspection_documents import SummaryDocument
 
 _SEVERITY_INDEX: Final[Mapping[SeverityLabel, Literal[0, 1, 2]]] = {"low": 0, "moderate": 1, "severe": 2}
 
@@ -27,7 +28,7 @@ def encode_summary(
     lowest, highest = interval or (None, None)
     image, sample = image_fields(inspection), sample_fields(inspection)
     return serialise(
-        documents.SummaryDocument(
+        SummaryDocument(
             schema_="edge.summary/2",
             epoch=epoch,
             seq=seq,
@@ -84,5 +85,5 @@ def _reason(severity: Severity | None) -> str:
     return code_of(severity.reasons[0]) if severity and severity.reasons else ""
 
 
-def _flag(condition: bool) -> documents.Flag:
+def _flag(condition: bool) -> Flag:
     return 1 if condition else 0
