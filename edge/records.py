@@ -303,10 +303,16 @@ class Severity:
         return f"{self.label} {self.confidence:.0%}"
 
     def doubted(self, reasons: Iterable[str]) -> Severity:
-        """With these further reasons to have a person look, and without a label where one of all is in `ABSTAINING`."""
+        """With these further reasons to have a person look, and without a label where one of all is in `ABSTAINING`.
+
+        An ambiguous prediction set is then no reason: there is none any more.
+        """
         every = sorted(dict.fromkeys((*self.reasons, *reasons)), key=lambda reason: code_of(reason) not in ABSTAINING)
+        abstains = any(code_of(reason) in ABSTAINING for reason in every)
+        if abstains:
+            every = [reason for reason in every if code_of(reason) != "ambiguous"]
         one = replace(self, reasons=tuple(every), needs_review=bool(every))
-        if one.abstained or not any(code_of(reason) in ABSTAINING for reason in every):
+        if self.abstained or not abstains:
             return one
         nothing: dict[str, Any] = {"label": None, "confidence": None, "probabilities": None, "prediction_set": None}
         return replace(one, guess=self.answer, **nothing)

@@ -134,9 +134,9 @@ def test_a_doubt_asks_for_review_and_leaves_the_verdict(code: str) -> None:
 
 @pytest.mark.parametrize("code", ABSTAINING)
 def test_a_reason_to_abstain_leaves_a_guess_and_stands_first(code: str) -> None:
-    doubted = judged(reasons=("ambiguous: two",)).doubted([f"{code}: so it is"])
+    doubted = judged(reasons=("ambiguous: two", "blurred: a bit")).doubted([f"{code}: so it is"])
     assert doubted.abstained
-    assert doubted.reasons == (f"{code}: so it is", "ambiguous: two")
+    assert doubted.reasons == (f"{code}: so it is", "blurred: a bit")
     assert doubted.guess == doubted.answer == judged().answer
     assert doubted.said == f"not judged ({code})"
     again = doubted.doubted(["flat: as well", f"{code}: so it is"])

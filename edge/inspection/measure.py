@@ -18,7 +18,7 @@ SATURATED_ABOVE = 0.05
 
 FEW_GREYS = 8
 FEW_GREYS_SHARE = 0.95
-"""An image is empty when this part of its pixels share so few grey values. Of 72 real micrographs the emptiest has 0.58."""
+"""An image is empty when this part of its pixels share so few grey values. Of 73 real micrographs the emptiest has 0.58."""
 STILL_BELOW = 0.75
 STILL_SHARE = 0.9
 STILL_PX = 16

@@ -100,7 +100,7 @@ def test_an_abstained_severity_has_no_label_and_a_guess_with_its_reason() -> Non
     assert {severity[name] for name in ("label", "confidence", "probabilities", "prediction_set", "class")} == {None}
     assert severity["guess"] == {name: judged["severity"][name] for name in ("label", "confidence", "probabilities")}
     assert (severity["abstained"], severity["needs_review"]) == (True, True)
-    assert [reason.partition(":")[0] for reason in severity["reasons"]] == ["no_contrast", "ambiguous"]
+    assert [reason.partition(":")[0] for reason in severity["reasons"]] == ["no_contrast"]
     assert message["corrosion"] == judged["corrosion"]
     assert [region["outline_px"] for region in message["regions"]] == [one["outline_px"] for one in judged["regions"]]
     assert {region["severity"] for region in message["regions"]} == {None}
