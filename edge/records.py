@@ -307,7 +307,7 @@ class Severity:
 
         An ambiguous prediction set is then no reason: there is none any more.
         """
-        every = sorted(dict.fromkeys((*self.reasons, *reasons)), key=lambda reason: code_of(reason) not in ABSTAINING)
+        every = sorted(dict.fromkeys((*self.reasons, *reasons)), key=_rank)
         abstains = any(code_of(reason) in ABSTAINING for reason in every)
         if abstains:
             every = [reason for reason in every if code_of(reason) != "ambiguous"]
@@ -316,6 +316,12 @@ class Severity:
             return one
         nothing: dict[str, Any] = {"label": None, "confidence": None, "probabilities": None, "prediction_set": None}
         return replace(one, guess=self.answer, **nothing)
+
+
+def _rank(reason: str) -> int:
+    """Reasons to abstain first, in the order of `ABSTAINING`: that an image is empty explains that it is foreign."""
+    code = code_of(reason)
+    return ABSTAINING.index(code) if code in ABSTAINING else len(ABSTAINING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,17 @@ def test_a_reason_to_abstain_leaves_a_guess_and_stands_first(code: str) -> None:
     assert len(again.reasons) == 3
 
 
+def test_that_an_image_is_empty_is_said_before_that_it_is_foreign() -> None:
+    doubted = judged(reasons=("out_of_domain: far",)).doubted(["flat: so", "stages_conflict: so", "no_contrast: so"])
+    assert doubted.said == "not judged (no_contrast)"
+    assert [reason.partition(":")[0] for reason in doubted.reasons] == [
+        "no_contrast",
+        "out_of_domain",
+        "stages_conflict",
+        "flat",
+    ]
+
+
 def test_without_a_doubt_nothing_is_to_be_reviewed() -> None:
     assert not judged().doubted([]).needs_review
 

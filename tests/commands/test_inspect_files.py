@@ -63,7 +63,7 @@ def test_what_is_cut_or_too_small_or_tilted_is_told() -> None:
     measures = replace(example().measures, touches_edge=np.array([True, False]))
     regions = replace(example().regions, below=3)
     text = describe(replace(example(), measures=measures, regions=regions))
-    assert "2 regions, 1.02% of the area, 3 too small to count" in text
+    assert "2 regions, 1.03% of the area, 3 too small to count" in text
     assert "µm across, cut by the edge" in text
     assert "µm²" not in describe(tilted())
 
