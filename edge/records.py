@@ -24,10 +24,10 @@ SeverityBasis = Literal["exposure", "degree", "taught"]
 _HALF = 1 << 63
 """Half of what a 64-bit integer can be."""
 
-SEVERITIES: tuple[SeverityLabel, ...] = ("low", "moderate", "severe")
+TILT_WITHOUT_EFFECT_DEG = 5.0
+"""Up to here areas are short by less than 0.4 %."""
 
-TILTED_ABOVE_DEG = 5.0
-"""Beyond this, an uncorrected tilt shortens areas too much to give them in µm² (at 5° by 0.4 %, at 52° by 38 %)."""
+SEVERITIES: tuple[SeverityLabel, ...] = ("low", "moderate", "severe")
 
 ABSTAINING = ("no_contrast", "out_of_domain", "text_on_image", "stages_conflict")
 """Codes of the reasons for which no severity is given, only a guess."""
@@ -64,8 +64,7 @@ class Acquisition:
     """How an image was taken, as far as the microscope said so; None is "not said", never a guess.
 
     captured_at is naive when the file gives no time zone; captured_tz is then None.
-    tilt_deg: of the stage, 0 where the beam meets the sample at a right angle.
-    tilt_corrected: whether the microscope stretched the image so that lengths along both axes are true.
+    tilt_deg: between the beam and the normal of the specimen, in degrees.  tilt_corrected: the scan was stretched for it.
     """
 
     vendor: str | None = None
@@ -79,6 +78,11 @@ class Acquisition:
     tilt_deg: float | None = None
     tilt_corrected: bool | None = None
 
+    @property
+    def foreshortened(self) -> bool:
+        """True where a tilt makes what lies across its axis shorter than it is, by more than the scale is worth."""
+        return self.tilt_deg is not None and abs(self.tilt_deg) > TILT_WITHOUT_EFFECT_DEG and not self.tilt_corrected
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Micrograph:
@@ -88,10 +92,10 @@ class Micrograph:
     stored_width_px, stored_height_px: size in the file, data bar included.
     databar_px: rows cut off the bottom; stored_height_px = H + databar_px.
     pixel_size_nm: edge of a (square) pixel in nanometres, None when unknown.
+    scale_uncertainty: relative, of a length, as the configuration states it; None when nobody stated any.
     grey_window: the stored values that became 0 and 255.
     saturated_fraction: part of the pixels at either end of the stored value range (not of the window).
     warnings: what is doubtful in this file, as "code: sentence"; see `REASONS` for the codes that ask for review.
-    scale_uncertainty: of the length of a pixel, relative, None when unknown.
     """
 
     grey: Grey
@@ -138,19 +142,8 @@ class Micrograph:
 
     @property
     def pixel_size_um(self) -> float | None:
-        """Edge of a pixel in micrometres, None when unknown."""
-        return None if self.pixel_size_nm is None else self.pixel_size_nm / 1000.0
-
-    @property
-    def tilted(self) -> bool:
-        """Whether areas are foreshortened: a tilt above `TILTED_ABOVE_DEG` that nothing corrected."""
-        taken = self.acquisition
-        return taken.tilt_deg is not None and abs(taken.tilt_deg) > TILTED_ABOVE_DEG and not taken.tilt_corrected
-
-    @property
-    def area_pixel_um(self) -> float | None:
-        """`pixel_size_um` for areas, densities and diameters; None also where the image is tilted."""
-        return None if self.tilted else self.pixel_size_um
+        """Edge of a pixel in µm to measure the specimen with: None when unknown, or foreshortened by a tilt."""
+        return None if self.pixel_size_nm is None or self.acquisition.foreshortened else self.pixel_size_nm / 1000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -170,4 +170,4 @@ def test_no_reason_has_two_meanings() -> None:
 def test_a_tilt_that_nothing_corrected_leaves_no_scale_for_areas(tilt: float | None, corrected: bool | None, um: float) -> None:
     taken = Acquisition(tilt_deg=tilt, tilt_corrected=corrected)
     image = Micrograph(GREY, 40, 30, pixel_size_nm=250.0, pixel_size_source="metadata", acquisition=taken)
-    assert (image.area_pixel_um, image.pixel_size_um) == (um, 0.25)
+    assert (image.pixel_size_um, image.pixel_size_nm) == (um, 250.0)

@@ -74,7 +74,7 @@ def describe(inspection: Inspection) -> str:
         count, fraction = len(inspection.regions), inspection.measures.area_fraction
         below = f", {inspection.regions.below} too small to count" if inspection.regions.below else ""
         lines.append(f"  corrosion  {count} region{'s' * (count != 1)}, {fraction:.2%} of the area{below}")
-        pixel_um = inspection.micrograph.area_pixel_um
+        pixel_um = inspection.micrograph.pixel_size_um
         if pixel_um and count:
             area, diameter = (
                 inspection.measures.area_px[0] * pixel_um**2,

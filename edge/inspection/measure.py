@@ -67,6 +67,7 @@ def measure(regions: Regions, image_shape: tuple[int, int]) -> Measures:
     touches = (
         (boxes[:, 0] <= 0) | (boxes[:, 1] <= 0) | (boxes[:, 0] + boxes[:, 2] >= width) | (boxes[:, 1] + boxes[:, 3] >= height)
     )
+    field_px = height * width
     union_px = int(np.count_nonzero(union))
     in_frame = (boxes[:, 0] > 0) & (boxes[:, 1] > 0)
     return Measures(
@@ -77,21 +78,23 @@ def measure(regions: Regions, image_shape: tuple[int, int]) -> Measures:
         outlines_px=tuple(outlines),
         holes_px=tuple(holes),
         union_px=union_px,
-        area_fraction=union_px / (height * width),
-        field_px=height * width,
+        area_fraction=union_px / field_px,
+        field_px=field_px,
         in_frame=in_frame,
-        by_class=_by_class(regions, area, in_frame, union),
+        by_class=_by_class(regions, area, in_frame, union, field_px),
     )
 
 
-def _by_class(regions: Regions, area: NDArray[np.int64], in_frame: NDArray[np.bool_], union: Mask) -> dict[str, ClassMeasures]:
-    """Measures of every class. union: of all masks [H, W]; it is that of the one class where there is no other."""
+def _by_class(
+    regions: Regions, area: NDArray[np.int64], in_frame: NDArray[np.bool_], union: Mask, field_px: int
+) -> dict[str, ClassMeasures]:
+    """Measures of every class. union: of all masks [H, W], as far as they count; that of a class that is the only one."""
     found = {}
     for class_id, name in enumerate(regions.class_names):
         own = np.flatnonzero(regions.class_ids == class_id)
-        covered = union if len(own) == len(regions) else _union(regions, own.tolist(), union.shape)
+        covered = union if len(own) == len(regions) else _union(regions, own.tolist(), union.shape) & union
         found[name] = ClassMeasures(
-            area_fraction=np.count_nonzero(covered) / union.size,
+            area_fraction=np.count_nonzero(covered) / field_px if field_px else 0.0,
             count=len(own),
             counted=int(np.count_nonzero(in_frame[own])),
             largest_px=int(area[own].max()) if len(own) else None,

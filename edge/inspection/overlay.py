@@ -105,7 +105,7 @@ def _verdict(inspection: Inspection) -> list[tuple[str, tuple[int, int, int]]]:
     if inspection.models.segmenter:
         measures = inspection.measures
         found = f"{len(inspection.regions)} regions, {measures.area_fraction:.2%} of the area"
-        pixel_um = inspection.micrograph.area_pixel_um
+        pixel_um = inspection.micrograph.pixel_size_um
         if pixel_um and len(inspection.regions):
             found += f", largest {four_figures(measures.area_px[0] * pixel_um**2)} um2"
             found += " (cut by the edge)" * bool(measures.touches_edge[0])

@@ -185,7 +185,7 @@ class Pipeline:
         Of `inspect.min_diameter_px` and `min_diameter_um` the larger one rules.
         """
         px, um = self._settings.inspect.min_diameter_px, self._settings.inspect.min_diameter_um
-        pixel_um = micrograph.area_pixel_um
+        pixel_um = micrograph.pixel_size_um
         if pixel_um is not None:
             px = max(px, um / pixel_um)
             return px, px * pixel_um, ()

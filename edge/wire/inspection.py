@@ -66,7 +66,7 @@ def encode_inspection(
 def image_fields(inspection: Inspection) -> documents.ImageFields:
     """The file, and how it was taken. Sizes are those stored; the field of view is without the data bar."""
     source, picture = inspection.source, inspection.micrograph
-    taken, area_um = picture.acquisition, picture.area_pixel_um
+    taken, um = picture.acquisition, picture.pixel_size_um
     dark, bright = picture.grey_window
     return documents.ImageFields(
         name=source.name,
@@ -89,8 +89,8 @@ def image_fields(inspection: Inspection) -> documents.ImageFields:
         pixel_size_nm=to_significant_or_none(picture.pixel_size_nm, 9),
         pixel_size_source=picture.pixel_size_source,
         scale_uncertainty=to_significant_or_none(picture.scale_uncertainty),
-        field_um2=scale(picture.width_px * picture.height_px, area_um, area_um),
-        smallest_region_um=scale(inspection.smallest_region_px, picture.pixel_size_um),
+        field_um2=scale(picture.width_px * picture.height_px, um, um),
+        smallest_region_um=scale(inspection.smallest_region_px, um),
         grey_window=(to_significant(dark, 9), to_significant(bright, 9)),
     )
 
@@ -115,7 +115,7 @@ def corrosion_fields(inspection: Inspection) -> documents.CorrosionFields | None
     """The measures of the whole field of view; None when stage 1 was not run."""
     if inspection.models.segmenter is None:
         return None
-    measures, um = inspection.measures, inspection.micrograph.area_pixel_um
+    measures, um = inspection.measures, inspection.micrograph.pixel_size_um
     count = len(inspection.regions)
     return documents.CorrosionFields(
         area_fraction=to_significant(measures.area_fraction),
@@ -191,7 +191,7 @@ def _probabilities(probabilities: Mapping[str, float]) -> dict[str, float]:
 
 
 def _regions(inspection: Inspection) -> list[documents.RegionFields]:
-    regions, measures, um = inspection.regions, inspection.measures, inspection.micrograph.area_pixel_um
+    regions, measures, um = inspection.regions, inspection.measures, inspection.micrograph.pixel_size_um
     if inspection.models.segmenter is None:
         return []
     # Lists are read much faster than arrays element by element.

@@ -80,7 +80,7 @@ def test_what_counts_and_how_much_does_not_is_said() -> None:
     assert (corrosion["counted_from"], corrosion["regions_below"]) == ({"px": 2.0, "um": 0.5}, 7)
 
 
-def test_an_uncorrected_tilt_above_five_degrees_gives_no_um2_and_keeps_lengths() -> None:
+def test_an_uncorrected_tilt_above_five_degrees_gives_no_um2_and_keeps_the_length_of_a_pixel() -> None:
     message = encoded(tilted())
     assert {message["corrosion"][name] for name in ("area_um2", "density_per_mm2", "largest_um2")} == {None}
     assert message["corrosion"]["equivalent_diameter_um"] is message["image"]["field_um2"] is None
