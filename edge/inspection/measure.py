@@ -16,15 +16,16 @@ BLURRED_BELOW = 0.001
 FLAT_BELOW = 0.02
 SATURATED_ABOVE = 0.05
 
-FEW_GREYS = 8
+FEW_GREYS = 12
 FEW_GREYS_SHARE = 0.95
-"""An image is empty when this part of its pixels share so few grey values. Of 73 real micrographs the emptiest has 0.58."""
+"""An image is empty when this part of its pixels share so few grey values. Of 73 real micrographs the emptiest has 0.70."""
 STILL_BELOW = 0.75
 STILL_SHARE = 0.9
 STILL_PX = 16
 STILL_LONGEST_PX = 512
 """Or when in this part of all squares of so many pixels the fine detail stays below so many grey levels (standard deviation),
-every n-th pixel being looked at. Of the same micrographs the smoothest has 0.07; noise-free gradients have over 0.9, also as a JPEG of quality 50."""
+every n-th pixel being looked at. Of the same micrographs the smoothest has 0.07; noise-free gradients have over 0.9, also as a
+JPEG of quality 50."""
 
 
 def counted_regions(regions: Regions, least_px: float) -> Regions:
@@ -144,7 +145,8 @@ def _emptiness(grey: Grey) -> str | None:
     counts = np.bincount(grey.ravel(), minlength=256)
     few = float(np.sort(counts)[-FEW_GREYS:].sum()) / grey.size
     if few >= FEW_GREYS_SHARE:
-        return f"{few:.1%} of the pixels share {min(FEW_GREYS, np.count_nonzero(counts))} grey values"
+        different = min(FEW_GREYS, int(np.count_nonzero(counts)))
+        return f"{few:.1%} of the pixels have {different} grey value{'s' * (different != 1)}"
     step = max(1, max(grey.shape) // STILL_LONGEST_PX)
     values = np.ascontiguousarray(grey[::step, ::step]).astype(np.float32)
     detail = values - cv2.GaussianBlur(values, (0, 0), 2.0)
