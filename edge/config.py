@@ -160,6 +160,8 @@ class InspectSettings(_Section):
     iou: float = Field(0.7, gt=0, lt=1)
     tile: Literal["auto", "off"] = "auto"
     max_regions: int = Field(2000, ge=1, le=20000)
+    min_diameter_px: float = Field(0.0, ge=0, le=1e6, allow_inf_nan=False)
+    min_diameter_um: float = Field(0.0, ge=0, le=1e6, allow_inf_nan=False)
     region_crops: int = Field(32, ge=0, le=1024)
     max_megapixels: float = Field(300.0, gt=0, le=4000)
     max_file_mib: float = Field(1024.0, gt=0, le=16384)

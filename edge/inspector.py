@@ -175,12 +175,12 @@ def label_image(inspection: Inspection) -> NDArray[np.int32]:
 
 
 def to_dict(inspection: Inspection) -> dict[str, Any]:
-    """The inspection as the daemon publishes it, `edge.inspection/1` (docs/use/mqtt.md), with no epoch and no seq."""
+    """The inspection as the daemon publishes it, `edge.inspection/2` (docs/use/mqtt.md), with no epoch and no seq."""
     return dict(json.loads(encode(inspection, DeviceSettings())))
 
 
 def encode(inspection: Inspection, device: DeviceSettings) -> bytes:
-    """The inspection as `edge.inspection/1` in JSON, with no epoch and no seq: it stands in no journal."""
+    """The inspection as `edge.inspection/2` in JSON, with no epoch and no seq: it stands in no journal."""
     source = inspection.source
     key = f"{source.sha256}/{source.path}"
     identity = verdict_id(NO_JOURNALS_EPOCH, key, 1, 1, page=inspection.micrograph.page)

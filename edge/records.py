@@ -7,7 +7,7 @@ only ever cut off the bottom, so coordinates in `Micrograph.grey` and in the sto
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -19,11 +19,40 @@ Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 SeverityLabel = Literal["low", "moderate", "severe"]
 PixelSizeSource = Literal["metadata", "sidecar", "config"]
+SeveritySource = Literal["model", "limits", "taught"]
+SeverityBasis = Literal["exposure", "degree", "taught"]
 
 _HALF = 1 << 63
 """Half of what a 64-bit integer can be."""
 
+TILT_WITHOUT_EFFECT_DEG = 5.0
+"""Up to here areas are short by less than 0.4 %."""
+
 SEVERITIES: tuple[SeverityLabel, ...] = ("low", "moderate", "severe")
+
+ABSTAINING = ("no_contrast", "out_of_domain", "text_on_image", "stages_conflict")
+"""Codes of the reasons for which no severity is given, only a guess."""
+
+REVIEWED = (
+    "ambiguous",
+    "damaged",
+    "zero_rows",
+    "zero_tail",
+    "tilted",
+    "scale_doubtful",
+    "flat",
+    "blurred",
+    "saturated",
+)
+"""Codes of the reasons for which a severity is given and a person should look."""
+
+REASONS = ABSTAINING + REVIEWED
+"""Every code that a reason for review can have; a reason is "code: sentence"."""
+
+
+def code_of(text: str) -> str:
+    """The code of a reason or a warning, which are "code: sentence"; the text itself where it has none."""
+    return text.partition(":")[0]
 
 
 def _check(condition: bool, message: str) -> None:
@@ -36,6 +65,7 @@ class Acquisition:
     """How an image was taken, as far as the microscope said so; None is "not said", never a guess.
 
     captured_at is naive when the file gives no time zone; captured_tz is then None.
+    tilt_deg: between the beam and the normal of the specimen, in degrees.  tilt_corrected: the scan was stretched for it.
     """
 
     vendor: str | None = None
@@ -46,6 +76,13 @@ class Acquisition:
     magnification: float | None = None
     detector: str | None = None
     working_distance_mm: float | None = None
+    tilt_deg: float | None = None
+    tilt_corrected: bool | None = None
+
+    @property
+    def foreshortened(self) -> bool:
+        """True where a tilt makes what lies across its axis shorter than it is, by more than the scale is worth."""
+        return self.tilt_deg is not None and abs(self.tilt_deg) > TILT_WITHOUT_EFFECT_DEG and not self.tilt_corrected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,9 +93,10 @@ class Micrograph:
     stored_width_px, stored_height_px: size in the file, data bar included.
     databar_px: rows cut off the bottom; stored_height_px = H + databar_px.
     pixel_size_nm: edge of a (square) pixel in nanometres, None when unknown.
+    scale_uncertainty: relative, of a length, as the configuration states it; None when nobody stated any.
     grey_window: the stored values that became 0 and 255.
     saturated_fraction: part of the pixels at either end of the stored value range (not of the window).
-    warnings: short sentences about what is doubtful in this file.
+    warnings: what is doubtful in this file, as "code: sentence"; see `REASONS` for the codes that ask for review.
     """
 
     grey: Grey
@@ -73,6 +111,7 @@ class Micrograph:
     page: int = 0
     pages: int = 1
     warnings: tuple[str, ...] = ()
+    scale_uncertainty: float | None = None
 
     def __post_init__(self) -> None:
         height, width = self.grey.shape
@@ -104,8 +143,8 @@ class Micrograph:
 
     @property
     def pixel_size_um(self) -> float | None:
-        """Edge of a pixel in micrometres, None when unknown."""
-        return None if self.pixel_size_nm is None else self.pixel_size_nm / 1000.0
+        """Edge of a pixel in µm to measure the specimen with: None when unknown, or foreshortened by a tilt."""
+        return None if self.pixel_size_nm is None or self.acquisition.foreshortened else self.pixel_size_nm / 1000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +155,7 @@ class Regions:
     scores: float32 [N], 0…1.  class_ids: int32 [N], into `class_names`.
     masks: N bool arrays [height, width], each inside its own box; one connected component each.
     truncated: True when more regions were found than the configured maximum.
+    below: regions found that are smaller than the settings count; they are not among these.
     """
 
     boxes_px: NDArray[np.int32]
@@ -124,6 +164,7 @@ class Regions:
     masks: tuple[Mask, ...]
     class_names: tuple[str, ...]
     truncated: bool = False
+    below: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.masks)
@@ -136,6 +177,20 @@ class Regions:
         return len(self.masks)
 
 
+@dataclass(frozen=True, slots=True)
+class ClassMeasures:
+    """What there is of one class.
+
+    area_fraction: the union of its masks over the image without its data bar.  count: regions.
+    counted: those of them that the counting frame counts, see `Measures`.  largest_px: area in pixels, None without a region.
+    """
+
+    area_fraction: float
+    count: int
+    counted: int
+    largest_px: int | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Measures:
     """Per-region and per-image measures; the µm fields are None when the pixel size is unknown.
@@ -143,6 +198,10 @@ class Measures:
     area_px: int64 [N].  equivalent_diameter_px, circularity: float64 [N].  touches_edge: bool [N].
     outlines_px: N int32 arrays [M, 2] (x, y), closed implicitly.  holes_px: N tuples of such arrays.
     area_fraction: the union of all masks over the image without its data bar.
+    in_frame: bool [N], regions that touch neither the left nor the upper edge. Only these make a density: of a region that
+    an edge cuts, half the neighbouring fields would count it too (the unbiased counting frame of Gundersen 1977).
+    by_class: of every class that the model knows, found or not.
+    counted_from_px: least diameter of a region that counts, 0 where all do.  counted_from_um: the same, None without a scale.
     """
 
     area_px: NDArray[np.int64]
@@ -154,36 +213,109 @@ class Measures:
     union_px: int
     area_fraction: float
     field_px: int
+    in_frame: NDArray[np.bool_]
+    by_class: Mapping[str, ClassMeasures]
+    counted_from_px: float = 0.0
+    counted_from_um: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RegionSeverity:
-    """Severity of one region. Weak: the classifier learnt from exposure times of whole fields of view."""
+    """Severity of one region. basis: what its network learnt from; exposure means exposure times of whole fields of view."""
 
     label: SeverityLabel
     confidence: float
+    basis: SeverityBasis = "exposure"
+
+    @property
+    def weak(self) -> bool:
+        """Whether the network never saw the severity of a single region."""
+        return self.basis == "exposure"
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What the network answered. probabilities: one per class, adding up to 1, after temperature scaling."""
+
+    label: SeverityLabel
+    confidence: float
+    probabilities: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Severity:
-    """What stage 2 says of the whole field of view.
+    """What stage 2 says of the whole field of view, or that it says nothing.
 
-    probabilities: one per class, adding up to 1, after temperature scaling.
-    prediction_set: classes that the split-conformal quantile keeps (never empty), None out of the model's domain.
-    cam: float32 [h, w], 0…1, where the image speaks for `label` (exact Grad-CAM of the last convolution).
+    label, confidence, probabilities: the verdict, or None where it abstains; `guess` is then what they would have been.
+    abstained: True for at least one reason whose code is in `ABSTAINING`; `answer` is there in either case.
+    prediction_set: classes that the split-conformal quantile keeps (never empty), None out of the model's domain and where it
+    abstains.
+    reasons: why a person should look, each "code: sentence" with a code of `REASONS`, those for abstaining first.
+    cam: float32 [h, w], 0…1, where the image speaks for the label or the guess (exact Grad-CAM of the last convolution).
     domain_ratio: distance from the training images over the model's limit, above 1 out of its domain; None where the model
     knows no domain.
+    source: what the label follows from.  own_class: of a plant that taught classes of its own, else None.
     """
 
-    label: SeverityLabel
-    confidence: float
-    probabilities: dict[str, float]
+    label: SeverityLabel | None
+    confidence: float | None
+    probabilities: Mapping[str, float] | None
     prediction_set: tuple[str, ...] | None
     needs_review: bool
     reasons: tuple[str, ...]
     in_domain: bool
     cam: NDArray[np.float32]
     domain_ratio: float | None = None
+    guess: Guess | None = None
+    source: SeveritySource = "model"
+    own_class: str | None = None
+
+    def __post_init__(self) -> None:
+        verdict = (self.label, self.confidence, self.probabilities)
+        _check((self.guess is not None) == all(one is None for one in verdict), "a guess stands for a verdict, not beside one")
+        _check(self.guess is not None or None not in verdict, "a verdict needs label, confidence and probabilities")
+        _check(self.guess is None or (self.needs_review and bool(self.reasons)), "abstaining needs a review and its reason")
+
+    @property
+    def abstained(self) -> bool:
+        """Whether no severity is given."""
+        return self.guess is not None
+
+    @property
+    def answer(self) -> Guess:
+        """What the network answered, whether it counts as a verdict or not: to compare networks, not to decide by."""
+        if self.label is None or self.confidence is None or self.probabilities is None:
+            assert self.guess is not None
+            return self.guess
+        return Guess(self.label, self.confidence, self.probabilities)
+
+    @property
+    def said(self) -> str:
+        """In words for people: the label with its confidence, or why there is none. The guess is not in them."""
+        if self.label is None or self.confidence is None:
+            return f"not judged ({code_of(self.reasons[0])})"
+        return f"{self.label} {self.confidence:.0%}"
+
+    def doubted(self, reasons: Iterable[str]) -> Severity:
+        """With these further reasons to have a person look, and without a label where one of all is in `ABSTAINING`.
+
+        An ambiguous prediction set is then no reason: there is none any more.
+        """
+        every = sorted(dict.fromkeys((*self.reasons, *reasons)), key=_rank)
+        abstains = any(code_of(reason) in ABSTAINING for reason in every)
+        if abstains:
+            every = [reason for reason in every if code_of(reason) != "ambiguous"]
+        one = replace(self, reasons=tuple(every), needs_review=bool(every))
+        if self.abstained or not abstains:
+            return one
+        nothing: dict[str, Any] = {"label": None, "confidence": None, "probabilities": None, "prediction_set": None}
+        return replace(one, guess=self.answer, **nothing)
+
+
+def _rank(reason: str) -> int:
+    """Reasons to abstain first, in the order of `ABSTAINING`: that an image is empty explains that it is foreign."""
+    code = code_of(reason)
+    return ABSTAINING.index(code) if code in ABSTAINING else len(ABSTAINING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def test_an_image_is_inspected_with_edges_own_dependencies_alone(run_bare: RunBa
     sample = sorted((ROOT / "edge" / "samples").glob("*.tif"))[0]
     done = run_bare(f"from edge.commands.cli import inspect\nsys.exit(inspect([{str(sample)!r}, '--json']))")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith('{"schema":"edge.inspection/1"')
+    assert done.stdout.startswith('{"schema":"edge.inspection/2"')
 
 
 def test_help_needs_no_heavy_library(run_bare: RunBare) -> None:

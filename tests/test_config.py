@@ -152,6 +152,17 @@ def test_settings_that_can_change_a_verdict_change_its_hash(tmp_path: Path) -> N
     assert hashed() == hashed(mqtt={"port": 1999})
 
 
+@pytest.mark.parametrize("key", ["min_diameter_px", "min_diameter_um"])
+def test_the_least_diameter_that_counts_is_a_length_and_changes_the_hash(tmp_path: Path, key: str) -> None:
+    counted, all_count = (settings_for(tmp_path / "x", inspect={key: value}) for value in (4.5, 0))
+    assert getattr(counted.inspect, key) == 4.5
+    assert all_count.inspect == settings_for(tmp_path / "x").inspect
+    assert counted.inspection_sha256() != all_count.inspection_sha256()
+    for wrong in (-1, float("nan"), float("inf"), "large"):
+        with pytest.raises(ConfigError, match=rf"inspect\.{key}"):
+            settings_for(tmp_path / "x", inspect={key: wrong})
+
+
 def test_a_command_needs_no_watched_folder_but_refuses_what_the_daemon_refuses(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[watch]\nrecursive = false\n")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.records import Fingerprint, Micrograph, Regions, Timing
+from edge.records import ABSTAINING, REASONS, REVIEWED, Acquisition, Fingerprint, Guess, Micrograph, Regions, Severity, Timing
 
 GREY = np.zeros((30, 40), np.uint8)
 
@@ -90,3 +90,84 @@ def test_a_time_beyond_64_bits_is_a_fingerprint_that_64_bits_hold(mtime_ns: int)
 @pytest.mark.parametrize("mtime_ns", [0, -1, -(1 << 63), (1 << 63) - 1])
 def test_a_time_of_64_bits_is_kept_as_it_is(mtime_ns: int) -> None:
     assert Fingerprint(1, mtime_ns).mtime_ns == mtime_ns
+
+
+def judged(**changed: Any) -> Severity:
+    fields: dict[str, Any] = {
+        "label": "severe",
+        "confidence": 0.8,
+        "probabilities": {"low": 0.1, "moderate": 0.1, "severe": 0.8},
+        "prediction_set": ("severe",),
+        "needs_review": False,
+        "reasons": (),
+        "in_domain": True,
+        "cam": np.ones((2, 2), np.float32),
+    }
+    return Severity(**{**fields, **changed})
+
+
+GUESS = Guess("low", 0.5, {"low": 0.5, "severe": 0.5})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"label": None},
+        {"confidence": None},
+        {"guess": GUESS},
+        {"label": None, "confidence": None, "probabilities": None},
+        {"label": None, "confidence": None, "probabilities": None, "guess": GUESS},
+        {"label": None, "confidence": None, "probabilities": None, "guess": GUESS, "needs_review": True},
+    ],
+)
+def test_a_severity_is_a_verdict_or_a_guess_with_reasons(changed: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"guess|verdict|abstaining"):
+        judged(**changed)
+
+
+@pytest.mark.parametrize("code", REVIEWED)
+def test_a_doubt_asks_for_review_and_leaves_the_verdict(code: str) -> None:
+    doubted = judged().doubted([f"{code}: so it is"])
+    assert (doubted.abstained, doubted.needs_review, doubted.label) == (False, True, "severe")
+    assert doubted.said == "severe 80%"
+
+
+@pytest.mark.parametrize("code", ABSTAINING)
+def test_a_reason_to_abstain_leaves_a_guess_and_stands_first(code: str) -> None:
+    doubted = judged(reasons=("ambiguous: two", "blurred: a bit")).doubted([f"{code}: so it is"])
+    assert doubted.abstained
+    assert doubted.reasons == (f"{code}: so it is", "blurred: a bit")
+    assert doubted.guess == doubted.answer == judged().answer
+    assert doubted.said == f"not judged ({code})"
+    again = doubted.doubted(["flat: as well", f"{code}: so it is"])
+    assert (again.guess, again.reasons[0]) == (doubted.guess, f"{code}: so it is")
+    assert len(again.reasons) == 3
+
+
+def test_that_an_image_is_empty_is_said_before_that_it_is_foreign() -> None:
+    doubted = judged(reasons=("out_of_domain: far",)).doubted(["flat: so", "stages_conflict: so", "no_contrast: so"])
+    assert doubted.said == "not judged (no_contrast)"
+    assert [reason.partition(":")[0] for reason in doubted.reasons] == [
+        "no_contrast",
+        "out_of_domain",
+        "stages_conflict",
+        "flat",
+    ]
+
+
+def test_without_a_doubt_nothing_is_to_be_reviewed() -> None:
+    assert not judged().doubted([]).needs_review
+
+
+def test_no_reason_has_two_meanings() -> None:
+    assert len(set(REASONS)) == len(REASONS)
+
+
+@pytest.mark.parametrize(
+    ("tilt", "corrected", "um"),
+    [(None, None, 0.25), (0.0, None, 0.25), (5.0, False, 0.25), (5.1, None, None), (-52.0, False, None), (52.0, True, 0.25)],
+)
+def test_a_tilt_that_nothing_corrected_leaves_no_scale_for_areas(tilt: float | None, corrected: bool | None, um: float) -> None:
+    taken = Acquisition(tilt_deg=tilt, tilt_corrected=corrected)
+    image = Micrograph(GREY, 40, 30, pixel_size_nm=250.0, pixel_size_source="metadata", acquisition=taken)
+    assert (image.pixel_size_um, image.pixel_size_nm) == (um, 250.0)

@@ -91,7 +91,7 @@ def inspect(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder that is searched for images")
     parser.add_argument(
-        "--json", action="store_true", help="one line of JSON for each image: edge.inspection/1 or edge.failure/1"
+        "--json", action="store_true", help="one line of JSON for each image: edge.inspection/2 or edge.failure/1"
     )
     parser.add_argument("--out", metavar="DIR", help="also write <stem>.overlay.png and <stem>.inspection.json there")
     parser.add_argument("--backend", choices=table.names())

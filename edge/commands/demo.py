@@ -39,7 +39,7 @@ OWN_MARK = ".edge-demo"
 LONGEST_WAIT_S = 180.0
 INCOMPLETE_S = 4.0
 SLOW_CHUNKS = 6
-COLOURS = {"low": "32", "moderate": "33", "severe": "31", None: "36"}
+COLOURS = {"low": "32", "moderate": "33", "severe": "31", "unjudged": "36"}
 
 CONFIG = """\
 [device]
@@ -101,7 +101,7 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
                 closed_at[name] = time.time()
                 time.sleep(0.15)
             _wait(dashboard, lambda: set(closed_at) <= dashboard.names(), process, "the last verdict", out, fail=False)
-            expected_pictures = sum(verdict["schema"] == "edge.inspection/1" for verdict in dashboard.verdicts)
+            expected_pictures = sum(verdict["schema"] == "edge.inspection/2" for verdict in dashboard.verdicts)
             _wait(dashboard, lambda: len(dashboard.pictures) >= expected_pictures, process, "the pictures", out, fail=False)
             if keep_open:
                 print(f"\ncopy images into {folder}; Ctrl-C ends it", flush=True)
@@ -122,13 +122,13 @@ def summarise(dashboard: Dashboard, closed_at: dict[str, float]) -> dict[str, An
     latencies = [
         (dashboard.arrived_at[name] - closed_at[name]) * 1e3
         for verdict in dashboard.verdicts
-        if verdict["schema"] == "edge.inspection/1" and (name := verdict["image"]["name"]) in closed_at
+        if verdict["schema"] == "edge.inspection/2" and (name := verdict["image"]["name"]) in closed_at
     ]
     p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (None, None)
     return {
         "schema": "edge.demo/1",
         "images": len(closed_at),
-        "inspections": sum(verdict["schema"] == "edge.inspection/1" for verdict in dashboard.verdicts),
+        "inspections": sum(verdict["schema"] == "edge.inspection/2" for verdict in dashboard.verdicts),
         "failures": sum(verdict["schema"] == "edge.failure/1" for verdict in dashboard.verdicts),
         "lost": len(set(closed_at) - set(judged)),
         "duplicates": dashboard.repeats + len(judged) - len(set(judged)),
@@ -320,10 +320,10 @@ def _arrived(dashboard: Dashboard, topic: str, payload: bytes, out: Path) -> Non
 def line(verdict: dict[str, Any]) -> str:
     """One verdict as a line for people."""
     name = verdict["image"]["name"]
-    if verdict["schema"] != "edge.inspection/1":
+    if verdict["schema"] != "edge.inspection/2":
         return _coloured(f"{'FAILED':<9}", "35") + f" {name:<34} {verdict['error']['code']}: {verdict['error']['message']}"
     severity, corrosion = verdict["severity"], verdict["corrosion"]
-    label = severity["label"]
+    label = severity["label"] or "unjudged"
     scale = "" if corrosion["area_um2"] is None else f", {overlay.four_figures(corrosion['area_um2'])} µm²"
     doubt = f"  review: {severity['reasons'][0]}" if severity["needs_review"] else ""
     return (

@@ -15,7 +15,7 @@ from edge.folder.scan import scan
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.inspector import NO_JOURNALS_EPOCH, encode, precision_for, source_of
-from edge.records import Failure, Inspection, Source, Timing
+from edge.records import Failure, Inspection, Severity, Source, Timing
 from edge.wire.encode import display_path, verdict_id
 from edge.wire.failure import encode_failure
 
@@ -69,18 +69,19 @@ def describe(inspection: Inspection) -> str:
     """One inspection as a few lines for people."""
     lines = [inspection.source.path + (f" page {inspection.micrograph.page + 1}" if inspection.micrograph.pages > 1 else "")]
     if severity := inspection.severity:
-        sure = "" if severity.prediction_set is None else f", prediction set: {', '.join(severity.prediction_set)}"
-        lines.append(f"  severity   {severity.label} ({severity.confidence:.0%}{sure})")
+        lines.append(f"  severity   {_said(severity)}")
     if inspection.models.segmenter:
         count, fraction = len(inspection.regions), inspection.measures.area_fraction
-        lines.append(f"  corrosion  {count} region{'s' * (count != 1)}, {fraction:.2%} of the area")
+        below = f", {inspection.regions.below} too small to count" if inspection.regions.below else ""
+        lines.append(f"  corrosion  {count} region{'s' * (count != 1)}, {fraction:.2%} of the area{below}")
         pixel_um = inspection.micrograph.pixel_size_um
         if pixel_um and count:
             area, diameter = (
                 inspection.measures.area_px[0] * pixel_um**2,
                 inspection.measures.equivalent_diameter_px[0] * pixel_um,
             )
-            lines.append(f"  largest    {overlay.four_figures(area)} µm², {overlay.four_figures(diameter)} µm across")
+            cut = ", cut by the edge" * bool(inspection.measures.touches_edge[0])
+            lines.append(f"  largest    {overlay.four_figures(area)} µm², {overlay.four_figures(diameter)} µm across{cut}")
     nm = inspection.micrograph.pixel_size_nm
     scale = "unknown" if nm is None else f"{overlay.four_figures(nm)} nm a pixel ({inspection.micrograph.pixel_size_source})"
     lines.append(f"  scale      {scale}")
@@ -88,6 +89,14 @@ def describe(inspection: Inspection) -> str:
     lines += [f"  review     {reason}" for reason in reasons]
     lines += [f"  note       {warning}" for warning in inspection.quality.warnings if warning not in reasons]
     return "\n".join(lines)
+
+
+def _said(severity: Severity) -> str:
+    """The verdict with its prediction set; where there is none, why, and that a guess is no verdict."""
+    if severity.guess:
+        return f"{severity.said}; a guess, not to act on: {severity.guess.label} {severity.guess.confidence:.0%}"
+    sure = "" if severity.prediction_set is None else f", prediction set: {', '.join(severity.prediction_set)}"
+    return f"{severity.said}{sure}"
 
 
 def _print_failure(source: Source, error: ImageError, settings: CommandSettings, as_json: bool) -> None:

@@ -101,13 +101,14 @@ def _verdict(inspection: Inspection) -> list[tuple[str, tuple[int, int, int]]]:
     parts = []
     severity = inspection.severity
     if severity:
-        parts.append((f"{severity.label.upper()} {severity.confidence:.0%}", SEVERITY_BGR[severity.label]))
+        parts.append((severity.said.upper(), SEVERITY_BGR[severity.label] if severity.label else UNRATED_BGR))
     if inspection.models.segmenter:
         measures = inspection.measures
         found = f"{len(inspection.regions)} regions, {measures.area_fraction:.2%} of the area"
         pixel_um = inspection.micrograph.pixel_size_um
         if pixel_um and len(inspection.regions):
             found += f", largest {four_figures(measures.area_px[0] * pixel_um**2)} um2"
+            found += " (cut by the edge)" * bool(measures.touches_edge[0])
         parts.append((found, INK_BGR))
     parts.append((_ascii(inspection.source.name), (190, 190, 190)))
     return parts

@@ -74,11 +74,12 @@ def compare(reference: Pipeline, candidate: Pipeline, micrographs: Iterable[Micr
         either = np.count_nonzero(first | second)
         ious.append(np.count_nonzero(first & second) / either if either else 1.0)
         if ours.severity and theirs.severity:
-            sure = sorted(ours.severity.probabilities.values())
+            first_answer, second_answer = ours.severity.answer, theirs.severity.answer
+            sure = sorted(first_answer.probabilities.values())
             margin = sure[-1] - sure[-2] if len(sure) > 1 else 1.0
-            flips += ours.severity.label != theirs.severity.label and margin > FLIP_MARGIN
+            flips += first_answer.label != second_answer.label and margin > FLIP_MARGIN
             domain_flips += is_domain_flip(ours.severity.domain_ratio, theirs.severity.domain_ratio)
-            differences += [abs(p - theirs.severity.probabilities[name]) for name, p in ours.severity.probabilities.items()]
+            differences += [abs(p - second_answer.probabilities[name]) for name, p in first_answer.probabilities.items()]
     return Parity(
         images=len(ious),
         mean_mask_iou=float(np.mean(ious)) if ious else 0.0,
@@ -186,7 +187,8 @@ def _key(settings: InspectionSettings, backend: Backend, precision: str) -> list
         models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment").sha256)
     if stages != "segment":
         models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify").sha256)
-    thresholds = f"{stages} {wanted.confidence} {wanted.iou} {wanted.tile} {wanted.max_regions}"
+    counted = f"{wanted.min_diameter_px} {wanted.min_diameter_um}"
+    thresholds = f"{stages} {wanted.confidence} {wanted.iou} {wanted.tile} {wanted.max_regions} {counted}"
     library = backend.fingerprint(models_of(settings), precision)
     return [*models, backend.name, precision, thresholds, __version__, *library, processor()]
 

@@ -16,11 +16,12 @@ from edge.backends import table
 from edge.backends.network import Network
 from edge.config import InspectionSettings
 from edge.inspection.classify import Classifier
-from edge.inspection.measure import measure, quality
+from edge.inspection.measure import counted_regions, measure, quality
 from edge.inspection.segment import Segmenter, no_regions
 from edge.models.card import ModelCard, load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import (
+    REASONS,
     FileBytes,
     Inspection,
     Measures,
@@ -33,10 +34,11 @@ from edge.records import (
     Severity,
     Source,
     Timing,
+    code_of,
 )
 
-REVIEW_WARNINGS = ("flat", "blurred", "zero_tail", "zero_rows", "saturated")
-"""Codes of quality warnings that are a reason to have a person look."""
+MUCH_CORROSION = 0.25
+"""Part of the area from which on stage 1 contradicts a severity of "low"."""
 
 OpenNetwork = Callable[[str, Path, str], Network]
 
@@ -105,7 +107,11 @@ class Pipeline:
         started = time.perf_counter()
         regions, segment_ms, masks_ms = self._segment(micrograph)
         segmented = time.perf_counter()
+        found = len(regions)
+        least_px, least_um, doubts = self._counted_from(micrograph)
+        regions = counted_regions(regions, least_px)
         measures = measure(regions, (micrograph.height_px, micrograph.width_px))
+        measures = replace(measures, counted_from_px=least_px, counted_from_um=least_um)
         measured = time.perf_counter()
         severity: Severity | None = None
         region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
@@ -114,11 +120,12 @@ class Pipeline:
                 micrograph.grey, regions.boxes_px, self._settings.inspect.region_crops
             )
         classified = time.perf_counter()
-        trust = quality(
-            micrograph.grey, micrograph.saturated_fraction, severity.in_domain if severity else None, micrograph.warnings
-        )
+        in_domain = severity.in_domain if severity else None
+        trust = quality(micrograph.grey, micrograph.saturated_fraction, in_domain, micrograph.warnings + doubts)
         if severity:
-            severity = self._doubted(severity, trust, regions, measures)
+            severity = severity.doubted(self._reasons(severity, micrograph, trust, found, measures))
+            if severity.abstained:
+                region_severities = (None,) * len(regions)
         finished = time.perf_counter()
         return Inspection(
             source=source,
@@ -172,15 +179,30 @@ class Pipeline:
             return None
         return self._segmenter.card.smallest_region_px / self._segmenter.finest_scale(micrograph.grey.shape)
 
-    def _doubted(self, severity: Severity, trust: Quality, regions: Regions, measures: Measures) -> Severity:
-        """The severity with every further reason to have a person look."""
-        reasons = list(severity.reasons)
-        reasons += [warning for warning in trust.warnings if warning.partition(":")[0] in REVIEW_WARNINGS]
-        if self._segmenter and severity.label == "severe" and not len(regions):
-            reasons.append("stages_disagree: stage 2 says severe, stage 1 found no corroded region")
-        if self._segmenter and severity.label == "low" and measures.area_fraction > 0.25:
-            reasons.append(f"stages_disagree: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
-        return replace(severity, reasons=tuple(reasons), needs_review=bool(reasons))
+    def _counted_from(self, micrograph: Micrograph) -> tuple[float, float | None, tuple[str, ...]]:
+        """Least diameter of a region that counts, in px and in µm, the latter None without a scale; and a warning.
+
+        Of `inspect.min_diameter_px` and `min_diameter_um` the larger one rules.
+        """
+        px, um = self._settings.inspect.min_diameter_px, self._settings.inspect.min_diameter_um
+        pixel_um = micrograph.pixel_size_um
+        if pixel_um is not None:
+            px = max(px, um / pixel_um)
+            return px, px * pixel_um, ()
+        doubt = f"min_diameter_px_alone: µm are unknown here, so regions count from {px:g} px and not from {um:g} µm"
+        return px, None, (doubt,) if um and self._segmenter else ()
+
+    def _reasons(self, severity: Severity, micrograph: Micrograph, trust: Quality, found: int, measures: Measures) -> list[str]:
+        """Every further reason to have a person look. found: regions of stage 1, those too small to count included."""
+        reasons = [warning for warning in trust.warnings if code_of(warning) in REASONS]
+        if not self._segmenter or micrograph.pixel_size_nm is None:  # a tilt spoils µm², which are not given here anyway
+            reasons = [reason for reason in reasons if code_of(reason) != "tilted"]
+        label = severity.answer.label
+        if self._segmenter and label == "severe" and not found:
+            reasons.append("stages_conflict: stage 2 says severe, stage 1 found no corroded region")
+        if self._segmenter and label == "low" and measures.area_fraction > MUCH_CORROSION:
+            reasons.append(f"stages_conflict: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
+        return reasons
 
 
 def _engine_sha256(networks: Sequence[Network]) -> str | None:

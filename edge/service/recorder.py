@@ -84,6 +84,6 @@ def _log_verdict(entry: Entry, outcome: list[Inspection] | ImageError, seq: int)
         log.warning("%s: %s: %s (seq %d)", printable(entry.path), outcome.code, outcome.message, seq)
         return
     for number, inspection in enumerate(outcome, seq):
-        severity = f"{inspection.severity.label} {inspection.severity.confidence:.0%}, " if inspection.severity else ""
+        severity = f"{inspection.severity.said}, " if inspection.severity else ""
         found = f"{len(inspection.regions)} regions, {inspection.measures.area_fraction:.2%} of the area"
         log.info("%s: %s%s in %.0f ms (seq %d)", printable(entry.path), severity, found, inspection.timing.total, number)

@@ -1,6 +1,6 @@
 """An inspection in, messages out: encoding only.
 
-documents.py    the contract, field by field
+documents.py    the contract, field by field; inspection_documents.py: of an inspection and its summary
 schema.py       from it: JSON Schemas and the AsyncAPI description
 encode.py       what all messages write alike
 inspection.py   and summary.py, failure.py, status.py, command.py: one kind of message each

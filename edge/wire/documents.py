@@ -17,7 +17,6 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from edge.errors import FailureCode
-from edge.records import PixelSizeSource, SeverityLabel
 
 
 def printable(text: str) -> str:
@@ -48,7 +47,6 @@ Positive = Annotated[float, Field(gt=0)]
 Number = Annotated[int, Field(ge=1)]
 Seq = Annotated[int, Field(ge=1, le=2**63 - 1)]  # what SQLite holds
 Flag = Literal[0, 1]
-Outline = list[tuple[int, int]]
 
 
 def published_name(name: str) -> str:
@@ -61,7 +59,10 @@ def published_name(name: str) -> str:
 
 
 class Document(BaseModel):
-    """Base of all that is sent: no field beyond those named, no NaN, no infinity."""
+    """Base of all that is sent: no field beyond those named, no NaN, no infinity.
+
+    The published schemas of what we send allow further fields: within a version fields may be added.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -86,164 +87,6 @@ class EventDocument(Document):
     ts: Timestamp
     ts_ms: int
     device: DeviceFields
-
-
-class InstrumentFields(Document):
-    """Maker and type, as far as the file says."""
-
-    vendor: Text | None
-    model: Text | None
-
-
-class ImageFields(Document):
-    """The file, and how it was taken. Sizes are those stored, data bar included."""
-
-    name: Text
-    path: Text
-    sha256: Sha256 | None
-    revision: Number
-    run: Number
-    page: Count
-    width_px: Number
-    height_px: Number
-    databar_px: Count
-    captured_at: Text | None = Field(description="ISO 8601; without an offset when the file names no time zone")
-    captured_tz: Text | None
-    instrument: InstrumentFields
-    acceleration_kv: float | None
-    magnification: float | None
-    pixel_size_nm: Positive | None
-    pixel_size_source: PixelSizeSource | None
-    field_um2: NotNegative | None = Field(description="area of the field of view without the data bar")
-    smallest_region_um: NotNegative | None = Field(description="diameter of the smallest region that the model resolves")
-    grey_window: tuple[float, float] = Field(description="stored values that became 0 and 255")
-
-
-class SampleFields(Document):
-    """Fields found in the file's path, those of the configured named groups beside the two that are always there."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Text | bool | int | float | None]
-
-    annealing_min: float | None
-    exposure_h: float | None
-
-
-class SeverityFields(Document):
-    """What stage 2 says of the whole field of view."""
-
-    label: SeverityLabel
-    confidence: Share
-    probabilities: dict[str, Share]
-    prediction_set: list[Text] | None = Field(description="null when the image is out of the model's domain")
-    needs_review: bool
-    reasons: list[Text]
-    cam: list[list[Share]] = Field(description="rows from the top: where the image speaks for the label")
-
-
-class DiametersFields(Document):
-    """Equivalent circular diameters of all regions."""
-
-    mean: NotNegative
-    p50: NotNegative
-    p95: NotNegative
-    max: NotNegative
-
-
-class CorrosionFields(Document):
-    """The measures of the whole field of view."""
-
-    area_fraction: Share = Field(description="union of all masks over the image without its data bar")
-    region_count: Count
-    area_um2: NotNegative | None
-    density_per_mm2: NotNegative | None
-    largest_um2: NotNegative | None
-    equivalent_diameter_um: DiametersFields | None
-
-
-class RegionSeverityFields(Document):
-    """Weak: from a classifier whose labels are exposure times of whole fields of view."""
-
-    label: SeverityLabel
-    confidence: Share
-    weak: Literal[True]
-
-
-class RegionFields(Document):
-    """One connected region of corrosion, in pixels of the image as stored."""
-
-    index: Count
-    class_: Text = Field(serialization_alias="class")
-    score: Share
-    box_px: tuple[int, int, int, int] = Field(description="x, y, width, height")
-    area_px: Count
-    area_um2: NotNegative | None
-    equivalent_diameter_um: NotNegative | None
-    circularity: NotNegative | None = Field(description="null where a region is too small to have one")
-    touches_edge: bool
-    severity: RegionSeverityFields | None
-    outline_px: Outline
-    holes_px: list[Outline]
-
-
-class QualityFields(Document):
-    """How far the picture itself can be trusted."""
-
-    sharpness: NotNegative | None = Field(description="null for a picture of one single grey")
-    contrast: NotNegative
-    saturated_fraction: Share
-    in_domain: bool | None
-    warnings: list[Text]
-
-
-class ModelFileFields(Document):
-    """Enough to find the very same model again."""
-
-    name: Text
-    version: Text
-    sha256: Text
-
-
-class ModelFields(Document):
-    """What spoke, and on what it ran. A stage that was not run is null."""
-
-    segmenter: ModelFileFields | None
-    classifier: ModelFileFields | None
-    backend: Text
-    precision: Text
-    engine_sha256: Text | None
-
-
-class TimingFields(Document):
-    """Milliseconds, 0 where a stage was not run."""
-
-    wait: NotNegative
-    read: NotNegative
-    decode: NotNegative
-    segment: NotNegative
-    masks: NotNegative
-    measure: NotNegative
-    classify: NotNegative
-    total: NotNegative
-
-
-class InspectionDocument(EventDocument):
-    """A verdict on one micrograph. `severity` is null when stage 2 was not run, `corrosion` when stage 1 was not."""
-
-    schema_: Literal["edge.inspection/1"] = Field(serialization_alias="schema")
-    inspection_id: Uuid
-    epoch: Uuid | None
-    seq: Number | None
-    image: ImageFields
-    sample: SampleFields
-    severity: SeverityFields | None
-    corrosion: CorrosionFields | None
-    regions: list[RegionFields]
-    regions_truncated: bool
-    quality: QualityFields
-    model: ModelFields
-    settings_sha256: Text
-    timing_ms: TimingFields
 
 
 class FailedImageFields(Document):
@@ -273,46 +116,6 @@ class FailureDocument(EventDocument):
     image: FailedImageFields
     error: ErrorFields
     hint: Text = Field(description="where to look")
-
-
-class SummaryDocument(Document):
-    """The newest inspection, flat: numbers and short strings, null where unknown, the same keys always."""
-
-    schema_: Literal["edge.summary/1"] = Field(serialization_alias="schema")
-    epoch: Uuid | None
-    seq: Number | None
-    ts: Timestamp
-    ts_ms: int
-    site: Text
-    area: Text
-    device_id: Text
-    inspection_id: Uuid
-    image_name: Annotated[Text, Field(max_length=120)]
-    image_revision: Number
-    image_run: Number
-    severity: SeverityLabel | None
-    severity_index: Literal[0, 1, 2] | None
-    severity_confidence: Share | None
-    needs_review: Flag | None
-    area_fraction: Share | None
-    region_count: Count | None
-    area_um2: NotNegative | None
-    density_per_mm2: NotNegative | None
-    largest_um2: NotNegative | None
-    equivalent_diameter_mean_um: NotNegative | None
-    equivalent_diameter_p50_um: NotNegative | None
-    equivalent_diameter_p95_um: NotNegative | None
-    equivalent_diameter_max_um: NotNegative | None
-    annealing_min: float | None
-    exposure_h: float | None
-    pixel_size_nm: Positive | None
-    field_um2: NotNegative | None
-    calibrated: Flag
-    in_domain: Flag | None
-    sharpness: NotNegative | None
-    total_ms: NotNegative
-    warnings_count: Count
-    backend: Text
 
 
 class TombstoneDocument(EventDocument):

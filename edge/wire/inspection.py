@@ -1,7 +1,8 @@
-"""An inspection in, its `edge.inspection/1` out: areas and diameters in µm where a scale is known."""
+"""An inspection in, its `edge.inspection/2` out: areas and diameters in µm where a scale is known."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.config import DeviceSettings
 from edge.records import Inspection, Measures, ModelIdentity, Quality, RegionSeverity, Severity, Timing
-from edge.wire import documents
+from edge.wire import inspection_documents as documents
 from edge.wire.encode import (
     device_fields,
     milliseconds,
@@ -26,14 +27,14 @@ from edge.wire.encode import (
 def encode_inspection(
     inspection: Inspection, *, inspection_id: str, epoch: str | None, seq: int | None, device: DeviceSettings
 ) -> bytes:
-    """An `edge.inspection/1`. `epoch` and `seq` are None when no journal stands behind it.
+    """An `edge.inspection/2`. `epoch` and `seq` are None when no journal stands behind it.
 
     Raises ValueError naming the field when a number that the verdict rests on is not finite or out of range.
     """
     used = inspection.models
     return serialise(
         documents.InspectionDocument(
-            schema_="edge.inspection/1",
+            schema_="edge.inspection/2",
             inspection_id=inspection_id,
             epoch=epoch,
             seq=seq,
@@ -50,6 +51,8 @@ def encode_inspection(
             model=documents.ModelFields(
                 segmenter=_model_file(used.segmenter),
                 classifier=_model_file(used.classifier),
+                regions=None,  # the classifier judges the regions, and nothing is taught yet
+                taught=None,
                 backend=used.backend,
                 precision=used.precision,
                 engine_sha256=used.engine_sha256,
@@ -80,8 +83,12 @@ def image_fields(inspection: Inspection) -> documents.ImageFields:
         instrument=documents.InstrumentFields(vendor=taken.vendor, model=taken.model),
         acceleration_kv=to_significant_or_none(taken.acceleration_kv),
         magnification=to_significant_or_none(taken.magnification),
+        detector=taken.detector,
+        working_distance_mm=to_significant_or_none(taken.working_distance_mm),
+        tilt_deg=to_significant_or_none(taken.tilt_deg),
         pixel_size_nm=to_significant_or_none(picture.pixel_size_nm, 9),
         pixel_size_source=picture.pixel_size_source,
+        scale_uncertainty=to_significant_or_none(picture.scale_uncertainty),
         field_um2=scale(picture.width_px * picture.height_px, um, um),
         smallest_region_um=scale(inspection.smallest_region_px, um),
         grey_window=(to_significant(dark, 9), to_significant(bright, 9)),
@@ -109,20 +116,43 @@ def corrosion_fields(inspection: Inspection) -> documents.CorrosionFields | None
     if inspection.models.segmenter is None:
         return None
     measures, um = inspection.measures, inspection.micrograph.pixel_size_um
-    field_um2 = scale(inspection.micrograph.width_px * inspection.micrograph.height_px, um, um)
     count = len(inspection.regions)
     return documents.CorrosionFields(
         area_fraction=to_significant(measures.area_fraction),
+        area_fraction_interval=None,
         region_count=count,
+        regions_below=inspection.regions.below,
+        counted_from=documents.CountedFromFields(
+            px=to_significant(measures.counted_from_px), um=to_significant_or_none(measures.counted_from_um)
+        ),
         area_um2=scale(measures.union_px, um, um),
-        density_per_mm2=to_significant_or_none(count / field_um2 * 1e6) if field_um2 else None,
+        density_per_mm2=_density(int(np.count_nonzero(measures.in_frame)), measures, um),
+        density_per_mm2_interval=None,
         largest_um2=scale(int(measures.area_px.max()), um, um) if count else None,
+        largest_um2_interval=None,
+        largest_touches_edge=bool(measures.touches_edge[measures.area_px.argmax()]) if count else None,
         equivalent_diameter_um=_diameters(measures, um),
+        by_class={
+            name: documents.ClassFields(
+                area_fraction=to_significant(found.area_fraction),
+                count=found.count,
+                density_per_mm2=_density(found.counted, measures, um),
+                largest_um2=scale(found.largest_px, um, um),
+            )
+            for name, found in measures.by_class.items()
+        },
     )
 
 
+def _density(counted: int, measures: Measures, um: float | None) -> float | None:
+    """Regions per mm² of the field. counted: regions of the counting frame."""
+    field_um2 = scale(measures.field_px, um, um)
+    return to_significant_or_none(counted / field_um2 * 1e6) if field_um2 else None
+
+
 def _diameters(measures: Measures, um: float | None) -> documents.DiametersFields | None:
-    diameters: NDArray[np.float64] = measures.equivalent_diameter_px
+    """Of the regions that no edge cuts; of the others nobody knows how large they are."""
+    diameters: NDArray[np.float64] = measures.equivalent_diameter_px[~measures.touches_edge]
     if um is None or not len(diameters):
         return None
     p50_px, p95_px = np.percentile(diameters, [50, 95])
@@ -134,15 +164,30 @@ def _diameters(measures: Measures, um: float | None) -> documents.DiametersField
 
 
 def _severity(severity: Severity) -> documents.SeverityFields:
+    guess = severity.guess
     return documents.SeverityFields(
         label=severity.label,
-        confidence=to_decimals(severity.confidence, 5),
-        probabilities={name: to_decimals(value, 5) for name, value in severity.probabilities.items()},
+        class_=severity.own_class,
+        confidence=None if severity.confidence is None else to_decimals(severity.confidence, 5),
+        probabilities=None if severity.probabilities is None else _probabilities(severity.probabilities),
         prediction_set=None if severity.prediction_set is None else list(severity.prediction_set),
+        abstained=severity.abstained,
+        guess=None
+        if guess is None
+        else documents.GuessFields(
+            label=guess.label,
+            confidence=to_decimals(guess.confidence, 5),
+            probabilities=_probabilities(guess.probabilities),
+        ),
+        source=severity.source,
         needs_review=severity.needs_review,
         reasons=list(severity.reasons),
         cam=np.round(severity.cam.astype(np.float64), 4).tolist(),
     )
+
+
+def _probabilities(probabilities: Mapping[str, float]) -> dict[str, float]:
+    return {name: to_decimals(value, 5) for name, value in probabilities.items()}
 
 
 def _regions(inspection: Inspection) -> list[documents.RegionFields]:
@@ -168,6 +213,7 @@ def _regions(inspection: Inspection) -> list[documents.RegionFields]:
             index=index,
             class_=regions.class_names[class_id],
             score=to_decimals(score, 4),
+            score_network=to_decimals(score, 4),
             box_px=box,
             area_px=area,
             area_um2=scale(area, um, um),
@@ -183,7 +229,9 @@ def _regions(inspection: Inspection) -> list[documents.RegionFields]:
 
 
 def _region_severity(severity: RegionSeverity) -> documents.RegionSeverityFields:
-    return documents.RegionSeverityFields(label=severity.label, confidence=to_decimals(severity.confidence, 5), weak=True)
+    return documents.RegionSeverityFields(
+        label=severity.label, confidence=to_decimals(severity.confidence, 5), weak=severity.weak, basis=severity.basis
+    )
 
 
 def _quality(quality: Quality, warnings: list[str]) -> documents.QualityFields:

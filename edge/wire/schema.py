@@ -1,6 +1,6 @@
 """The documents in, their JSON Schemas (draft 2020-12) and one AsyncAPI 3 description of all topics out.
 
-Run `python -m edge.wire.schema docs` after changing `edge.wire.documents`; a test compares.
+Run `python -m edge.wire.schema docs` after changing `edge.wire.documents` or `inspection_documents`; a test compares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from edge import __version__
-from edge.wire import documents
+from edge.wire import documents, inspection_documents
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -74,10 +74,10 @@ TOPICS: tuple[Topic, ...] = (
 """Every topic, in the order of the contract."""
 
 MESSAGES: Mapping[str, type[BaseModel]] = {
-    "inspection": documents.InspectionDocument,
+    "inspection": inspection_documents.InspectionDocument,
     "failure": documents.FailureDocument,
     "tombstone": documents.TombstoneDocument,
-    "summary": documents.SummaryDocument,
+    "summary": inspection_documents.SummaryDocument,
     "status": documents.StatusDocument,
     "health": documents.HealthDocument,
     "response": documents.ResponseDocument,
@@ -95,11 +95,23 @@ class PublishedNames(GenerateJsonSchema):
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema of one of `MESSAGES`. What we send has all its fields required, what we receive only some."""
+    """The JSON Schema of one of `MESSAGES`.
+
+    What we send has all its fields required and may get further ones within its version. What we receive has only some
+    required, and nothing else is taken.
+    """
     model = MESSAGES[name]
     received = issubclass(model, documents.Command)
     schema = model.model_json_schema(schema_generator=PublishedNames, mode="validation" if received else "serialization")
-    return {"$schema": DIALECT, "$id": f"urn:edge:schema:{name}", **schema}
+    return {"$schema": DIALECT, "$id": f"urn:edge:schema:{name}", **(schema if received else _opened(schema))}
+
+
+def _opened(schema: Any) -> Any:
+    """The same without its ban on fields that it does not name."""
+    if isinstance(schema, dict):
+        closed = schema.get("additionalProperties") is False
+        return {key: _opened(value) for key, value in schema.items() if not (closed and key == "additionalProperties")}
+    return [_opened(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def asyncapi() -> dict[str, Any]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge.commands.cli import demo
-from edge.commands.demo import Dashboard, summarise
+from edge.commands.demo import Dashboard, line, summarise
 from tests.fakes.brokers import Mosquitto, needs_mosquitto
+from tests.wire.examples import abstained, encoded, example
 
 
 def summary(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
@@ -60,10 +61,18 @@ def test_no_broker_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def verdict(name: str, identity: str) -> dict[str, object]:
-    return {"schema": "edge.inspection/1", "inspection_id": identity, "image": {"name": name}}
+    return {"schema": "edge.inspection/2", "inspection_id": identity, "image": {"name": name}}
 
 
 def test_what_never_came_counts_as_lost_and_a_second_verdict_as_a_duplicate() -> None:
     dashboard = Dashboard(verdicts=[verdict("a", "1"), verdict("a", "2")], arrived_at={"a": 10.5}, repeats=1)
     found = summarise(dashboard, {"a": 10.0, "b": 10.0})
     assert (found["lost"], found["duplicates"], found["p50_ms"]) == (1, 2, 500.0)
+
+
+def test_a_line_names_the_severity_or_says_that_there_is_none_and_why() -> None:
+    assert line(encoded(example())).startswith("moderate  AN5_24h.tif")
+    unjudged = line(encoded(abstained()))
+    assert unjudged.startswith("unjudged  AN5_24h.tif")
+    assert "review: no_contrast: " in unjudged
+    assert "moderate" not in unjudged

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from edge.commands.cli import inspect
+from edge.commands.inspect_files import describe
 from edge.samples import sample_files
 from tests.conftest import pitted
 from tests.sem.making import encoded, fei, specimen, tiff
 from tests.service.running_daemon import valid
+from tests.wire.examples import abstained, example, tilted
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +49,23 @@ def test_json_is_one_valid_line_for_each_image(tmp_path: Path, capsys: pytest.Ca
     assert len(found[2]["image"]["sha256"]) == 64
     assert found[0]["corrosion"]["area_um2"] is None
     assert found[1]["image"]["pixel_size_source"] == "metadata"
+
+
+def test_an_abstained_inspection_is_told_as_such_and_its_guess_as_no_verdict() -> None:
+    lines = describe(abstained()).splitlines()
+    assert "  severity   not judged (no_contrast); a guess, not to act on: moderate 71%" in lines
+    assert "  review     no_contrast: there is nothing to judge" in lines
+    assert any(line.startswith("  corrosion  2 regions") for line in lines)
+    assert "  severity   moderate 71%, prediction set: low, moderate" in describe(example()).splitlines()
+
+
+def test_what_is_cut_or_too_small_or_tilted_is_told() -> None:
+    measures = replace(example().measures, touches_edge=np.array([True, False]))
+    regions = replace(example().regions, below=3)
+    text = describe(replace(example(), measures=measures, regions=regions))
+    assert "2 regions, 1.03% of the area, 3 too small to count" in text
+    assert "µm across, cut by the edge" in text
+    assert "µm²" not in describe(tilted())
 
 
 def test_a_good_image_ends_with_status_0_and_reads_well(capsys: pytest.CaptureFixture[str]) -> None:

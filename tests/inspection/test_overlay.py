@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from edge.inspection import overlay
+from edge.records import SEVERITIES
 from tests.inspection.conftest import inspected, sample
+from tests.wire.examples import abstained, example, tilted
 
 
 def test_the_overlay_has_the_colour_of_the_regions_severity(tmp_path: Path) -> None:
@@ -20,6 +23,22 @@ def test_the_overlay_has_the_colour_of_the_regions_severity(tmp_path: Path) -> N
     decoded = cv2.imdecode(np.frombuffer(overlay.encode(overlay.draw(inspection), "webp"), np.uint8), cv2.IMREAD_COLOR)
     assert decoded is not None
     assert decoded.shape == picture.shape
+
+
+def test_the_strip_of_an_abstained_inspection_names_no_severity() -> None:
+    texts = [text for text, _ in overlay._verdict(abstained())]
+    assert texts[0] == "NOT JUDGED (NO_CONTRAST)"
+    assert overlay._verdict(example())[0] == ("MODERATE 71%", overlay.SEVERITY_BGR["moderate"])
+    assert not any(word in text.lower() for word in SEVERITIES for text in texts)
+    severe = overlay._verdict(abstained())[0][1]
+    assert severe not in overlay.SEVERITY_BGR.values()
+    assert overlay.draw(abstained()).shape[1] == overlay.NARROWEST_PX
+
+
+def test_a_largest_region_that_an_edge_cuts_is_said_and_a_tilted_image_has_no_um2() -> None:
+    cut = replace(example(), measures=replace(example().measures, touches_edge=np.array([True, False])))
+    assert any("(cut by the edge)" in text for text, _ in overlay._verdict(cut))
+    assert not any("um2" in text for text, _ in overlay._verdict(tilted()))
 
 
 @pytest.mark.parametrize(("nm", "width"), [(0.5, 640), (3.7, 640), (100.0, 1600), (100.0, 4096), (5e5, 500)])

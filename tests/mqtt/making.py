@@ -28,7 +28,7 @@ def conclude(journal: Journal, name: str, *, filler: int = 0, picture: bytes | N
     identity = verdict_id(journal.epoch, name, 1, 1)
 
     def make(seq: int) -> list[Verdict]:
-        body = {"schema": "edge.inspection/1", "inspection_id": identity, "epoch": journal.epoch, "seq": seq}
+        body = {"schema": "edge.inspection/2", "inspection_id": identity, "epoch": journal.epoch, "seq": seq}
         messages = [Message("verdict", "inspection", json.dumps({**body, "filler": "x" * filler}).encode())]
         if picture is not None:
             journal.pictures.write(f"{identity}.png", picture)

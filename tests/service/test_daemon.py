@@ -83,7 +83,7 @@ def test_a_daemon_killed_in_the_middle_of_images_gives_each_one_verdict_on_the_e
         eventually(lambda: by_name(dashboard).keys() == images.keys(), 90, "all verdicts")
         found = verdicts(dashboard)
         assert Counter(verdict["image"]["name"] for verdict in found) == Counter([*images])
-        assert all(verdict["schema"] == "edge.inspection/1" and valid(verdict) for verdict in found)
+        assert all(verdict["schema"] == "edge.inspection/2" and valid(verdict) for verdict in found)
         assert sorted(verdict["seq"] for verdict in found) == list(range(1, len(images) + 1))
         assert len({verdict["epoch"] for verdict in found}) == 1
         assert service.stop() == 0

@@ -63,7 +63,7 @@ def test_each_bad_file_gets_its_failure_and_the_daemon_goes_on(tmp_path: Path, b
         eventually(lambda: by_name(dashboard).keys() >= expected.keys() | inspected, 90, "all verdicts")
         found = by_name(dashboard)
         assert {name: found[name]["error"]["code"] for name in expected} == expected
-        assert all(found[name]["schema"] == "edge.inspection/1" for name in inspected)
+        assert all(found[name]["schema"] == "edge.inspection/2" for name in inspected)
         for name in ("float.tif", "black.png", "dot.png"):
             assert found[name]["quality"]["warnings"], name
         assert any(warning.startswith("zero") for warning in found["zeros.tif"]["quality"]["warnings"])
@@ -79,7 +79,7 @@ def test_a_file_without_permission_fails_and_is_inspected_once_it_may_be_read(tm
         (service.folder / "secret.png").chmod(0)
         eventually(lambda: [one for one in verdicts(dashboard) if one["schema"] == "edge.failure/1"], 60)
         (service.folder / "secret.png").chmod(0o644)
-        eventually(lambda: [one for one in verdicts(dashboard) if one["schema"] == "edge.inspection/1"], 60)
+        eventually(lambda: [one for one in verdicts(dashboard) if one["schema"] == "edge.inspection/2"], 60)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

@@ -39,7 +39,7 @@ def test_an_image_that_a_kill_interrupted_is_inspected_last_in_a_child(tmp_path:
     service.put("other.png", png(2))
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
         eventually(lambda: by_name(dashboard).keys() == {"interrupted.png", "other.png"}, 90)
-        assert by_name(dashboard)["interrupted.png"]["schema"] == "edge.inspection/1"
+        assert by_name(dashboard)["interrupted.png"]["schema"] == "edge.inspection/2"
         assert "interrupted.png was begun and not finished" in service.log_text()
 
 
@@ -73,7 +73,7 @@ def test_an_image_is_not_given_up_for_any_number_of_kills_from_outside(tmp_path:
     begun_but_not_finished(service, "good.png", 1000)
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
         (verdict,) = eventually(lambda: verdicts(dashboard), 60)
-        assert verdict["schema"] == "edge.inspection/1"
+        assert verdict["schema"] == "edge.inspection/2"
 
 
 def test_an_image_that_is_given_up_does_not_wait_again_in_between(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from edge.records import Inspection
@@ -14,13 +15,14 @@ from edge.service.decoder import Decoder
 from edge.service.inspector import Inspector
 from edge.service.recorder import Recorder
 from tests.fakes.brokers import Listener, Mosquitto, eventually
-from tests.service.one_image import recorded
+from tests.service.one_image import begun, recorded
 from tests.service.running_daemon import (
     PREFIX,
     Service,
     png,
     verdicts,
 )
+from tests.wire.examples import abstained, example
 
 
 def test_the_picture_of_an_inspection_is_sent_under_its_id(tmp_path: Path, broker: Mosquitto) -> None:
@@ -47,5 +49,18 @@ def test_the_verdict_does_not_wait_for_its_picture(decoder: Decoder, inspector: 
 def test_a_defect_in_drawing_costs_that_picture_alone(decoder: Decoder, inspector: Inspector, recorder: Recorder) -> None:
     recorded(decoder, inspector, recorder, lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
     verdict, overlay_row = recorder.journal.outbox.unsent()
-    assert json.loads(verdict.payload or b"")["schema"] == "edge.inspection/1"
+    assert json.loads(verdict.payload or b"")["schema"] == "edge.inspection/2"
     assert overlay_row.picture not in recorder.shared.being_drawn
+
+
+def test_the_log_says_a_severity_or_why_there_is_none(
+    decoder: Decoder, inspector: Inspector, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = begun(recorder.journal, "a.png")
+    with caplog.at_level("INFO"):
+        recorder._record(entry, example().source, [example()])
+        again = begun(recorder.journal, "b.png")
+        recorder._record(again, abstained().source, [abstained()])
+    said = [record.getMessage() for record in caplog.records]
+    assert any("moderate 71%, 2 regions" in line for line in said)
+    assert any("not judged (no_contrast), 2 regions" in line for line in said)

@@ -53,7 +53,7 @@ def test_a_file_that_is_written_slowly_is_inspected_once_and_whole(tmp_path: Pat
         service.put("after.png", png(1))
         eventually(lambda: len(verdicts(dashboard)) == 2, 60)
         (slow,) = [verdict for verdict in verdicts(dashboard) if verdict["image"]["name"] == "slow.tif"]
-        assert slow["schema"] == "edge.inspection/1"
+        assert slow["schema"] == "edge.inspection/2"
         assert slow["image"]["sha256"] == hashlib.sha256(data).hexdigest()
 
 

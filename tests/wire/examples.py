@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from edge.config import DeviceSettings
 from edge.records import (
+    REASONS,
     Acquisition,
+    ClassMeasures,
     Failure,
     Inspection,
     Measures,
@@ -78,6 +80,10 @@ def example() -> Inspection:
             union_px=205,
             area_fraction=205 / 20_000,
             field_px=20_000,
+            in_frame=np.array([True, True]),
+            by_class={"corrosion": ClassMeasures(205 / 20_000, 2, 2, 196)},
+            counted_from_px=2.0,
+            counted_from_um=0.5,
         ),
         severity=Severity(
             "moderate",
@@ -85,7 +91,7 @@ def example() -> Inspection:
             {"low": 0.2, "moderate": 0.712345678, "severe": 0.087654322},
             ("low", "moderate"),
             True,
-            ("two classes are plausible",),
+            ("ambiguous: two classes are plausible",),
             True,
             np.array([[0, 0.5], [0.33333334, 1]], np.float32),
         ),
@@ -111,7 +117,17 @@ def classified_only() -> Inspection:
     whole = example()
     nothing = Regions(np.zeros((0, 4), np.int32), np.zeros(0, np.float32), np.zeros(0, np.int32), (), ())
     unmeasured = Measures(
-        np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0, bool), (), (), union_px=0, area_fraction=0, field_px=20_000
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        np.zeros(0),
+        np.zeros(0, bool),
+        (),
+        (),
+        union_px=0,
+        area_fraction=0,
+        field_px=20_000,
+        in_frame=np.zeros(0, bool),
+        by_class={},
     )
     models = dataclasses.replace(whole.models, segmenter=None)
     return dataclasses.replace(whole, regions=nothing, measures=unmeasured, region_severities=(), models=models)
@@ -121,6 +137,20 @@ def segmented_only() -> Inspection:
     whole = example()
     models = dataclasses.replace(whole.models, classifier=None)
     return dataclasses.replace(whole, severity=None, region_severities=(None, None), models=models)
+
+
+def abstained() -> Inspection:
+    whole = example()
+    assert whole.severity is not None
+    severity = whole.severity.doubted(["no_contrast: there is nothing to judge"])
+    return dataclasses.replace(whole, severity=severity, region_severities=(None, None))
+
+
+def tilted(**changed: Any) -> Inspection:
+    """Taken at 52°, which nothing corrected."""
+    whole = example()
+    taken = dataclasses.replace(whole.micrograph.acquisition, **{"tilt_deg": 52.0, "tilt_corrected": False, **changed})
+    return dataclasses.replace(whole, micrograph=dataclasses.replace(whole.micrograph, acquisition=taken))
 
 
 def failure(**changed: Any) -> Failure:
@@ -191,17 +221,19 @@ def messages() -> dict[str, bytes]:
 any_text = st.text(alphabet=st.characters(), max_size=20) | st.text(alphabet=st.characters(categories=["Cs", "Cc"]), max_size=5)
 any_float = st.floats(allow_nan=True, allow_infinity=True)
 share = st.floats(0, 1)
-severities = st.builds(
+reasons = st.builds("{}: {}".format, st.sampled_from(REASONS), any_text)
+judged = st.builds(
     Severity,
     st.sampled_from(["low", "moderate", "severe"]),
     share,
     st.dictionaries(st.sampled_from(["low", "moderate", "severe"]), share),
     st.none() | st.just(("low",)),
     st.booleans(),
-    st.tuples(any_text),
+    st.tuples(reasons),
     st.booleans(),
     st.just(np.ones((2, 2), np.float32)),
 )
+severities = judged | st.builds(Severity.doubted, judged, st.lists(reasons, max_size=3))
 
 
 @st.composite
@@ -217,6 +249,10 @@ def measures(draw: st.DrawFn, n: int) -> Measures:
         union_px=draw(st.integers(0, 20)),
         area_fraction=draw(share),
         field_px=20,
+        in_frame=np.ones(n, bool),
+        by_class={draw(any_text): ClassMeasures(draw(share), n, draw(st.integers(0, n)), draw(st.none() | st.integers(1, 9)))},
+        counted_from_px=draw(st.floats(0, 1e6)),
+        counted_from_um=draw(st.none() | st.floats(0, 1e6)),
     )
 
 
@@ -241,8 +277,13 @@ def inspections(draw: st.DrawFn) -> Inspection:
                 None,
                 draw(maybe),
                 draw(maybe),
+                draw(st.none() | any_text),
+                draw(maybe),
+                draw(maybe),
+                draw(st.none() | st.booleans()),
             ),
             warnings=(draw(any_text),),
+            scale_uncertainty=draw(st.none() | st.floats(0, 1)),
         ),
         sample=draw(st.dictionaries(st.sampled_from(["annealing_min", "exposure_h", "who"]), any_text | any_float | st.none())),
         regions=Regions(

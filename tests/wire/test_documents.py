@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from edge.wire import documents
+from edge.wire import documents, inspection_documents
 from tests import ROOT
 
 MISUSED = """
 from edge.wire import documents
+from edge.wire.inspection_documents import RegionSeverityFields, SampleFields
 
 documents.DeviceFields(site="a", area="b", id="c")
 documents.DeviceFields(site="a", area="b", id="c", ident="c")  # call-arg: Unexpected keyword argument "ident"
 documents.DeviceFields(site="a", area="b")  # call-arg: Missing named argument "id"
 documents.DeviceFields(site="a", area="b", id=1)  # arg-type: incompatible type "int"; expected "str"
-documents.RegionSeverityFields(label="odd", confidence=1.0, weak=True)  # arg-type: expected "Literal['low',
-documents.SampleFields(annealing_min=None, exposure_hours=None)  # call-arg: Missing named argument "exposure_h"
-documents.SampleFields(annealing_min=None, exposure_h=None, operator="ab")
+RegionSeverityFields(label="odd", confidence=1.0, weak=True, basis="exposure")  # arg-type: expected "Literal['low',
+SampleFields(annealing_min=None, exposure_hours=None)  # call-arg: Missing named argument "exposure_h"
+SampleFields(annealing_min=None, exposure_h=None, operator="ab")
 """
 
 
@@ -44,7 +45,8 @@ def test_mypy_refuses_what_is_no_field(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def sent() -> list[type[BaseModel]]:
-    return [kind for kind in vars(documents).values() if isinstance(kind, type) and issubclass(kind, documents.Document)]
+    kinds = (*vars(documents).values(), *vars(inspection_documents).values())
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, documents.Document)]
 
 
 def test_no_field_has_a_default() -> None:
@@ -56,7 +58,7 @@ def test_no_field_has_a_default() -> None:
 def test_no_document_is_named_as_a_record_or_a_setting() -> None:
     names = {kind.__name__ for kind in sent()} - {"Document"}
     assert all(name.endswith(("Document", "Fields")) for name in names)
-    assert documents.SeverityFields.model_json_schema()["title"] == "Severity"
+    assert inspection_documents.SeverityFields.model_json_schema()["title"] == "Severity"
 
 
 def test_the_examples_of_the_docstrings_are_true() -> None:

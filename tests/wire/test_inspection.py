@@ -5,13 +5,24 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
-from edge.records import Inspection
+from edge.records import ClassMeasures, Inspection
 from edge.wire import schema
-from tests.wire.examples import classified_only, encoded, example, inspections, segmented_only, summarised, uncalibrated
+from tests.wire.examples import (
+    abstained,
+    classified_only,
+    encoded,
+    example,
+    inspections,
+    segmented_only,
+    summarised,
+    tilted,
+    uncalibrated,
+)
 
 
 def test_measures_are_in_the_units_that_their_names_say() -> None:
@@ -36,6 +47,77 @@ def test_an_uncalibrated_image_gives_nulls_and_keeps_its_pixels() -> None:
     assert message["image"]["field_um2"] is message["image"]["smallest_region_um"] is None
     assert message["regions"][0]["area_um2"] is message["regions"][0]["equivalent_diameter_um"] is None
     assert message["regions"][0]["area_px"] == 196
+
+
+def test_a_density_counts_no_region_that_touches_the_left_or_upper_edge() -> None:
+    measures = dataclasses.replace(example().measures, in_frame=np.array([True, False]))
+    corrosion = encoded(dataclasses.replace(example(), measures=measures))["corrosion"]
+    assert corrosion["density_per_mm2"] == pytest.approx(1 / (50 * 25 / 1e6), rel=1e-5)
+    assert corrosion["region_count"] == 2
+
+
+def test_each_class_has_measures_of_its_own() -> None:
+    by_class = {"pit": ClassMeasures(0.01, 3, 2, 196), "attack": ClassMeasures(0.0, 0, 0, None)}
+    measures = dataclasses.replace(example().measures, by_class=by_class)
+    found = encoded(dataclasses.replace(example(), measures=measures))["corrosion"]["by_class"]
+    assert found["pit"] == {"area_fraction": 0.01, "count": 3, "density_per_mm2": 1600.0, "largest_um2": 12.25}
+    assert found["attack"] == {"area_fraction": 0.0, "count": 0, "density_per_mm2": 0.0, "largest_um2": None}
+
+
+def test_sizes_are_those_of_whole_regions_and_a_cut_largest_one_is_said() -> None:
+    cut = dataclasses.replace(example().measures, touches_edge=np.array([True, False]))
+    corrosion = encoded(dataclasses.replace(example(), measures=cut))["corrosion"]
+    assert corrosion["equivalent_diameter_um"]["max"] == pytest.approx(3.385 * 0.25, rel=1e-5)
+    assert corrosion["largest_um2"] == pytest.approx(196 * 0.25**2, rel=1e-5)
+    assert corrosion["largest_touches_edge"] is True
+    all_cut = dataclasses.replace(cut, touches_edge=np.array([True, True]))
+    assert encoded(dataclasses.replace(example(), measures=all_cut))["corrosion"]["equivalent_diameter_um"] is None
+
+
+def test_what_counts_and_how_much_does_not_is_said() -> None:
+    regions = dataclasses.replace(example().regions, below=7)
+    corrosion = encoded(dataclasses.replace(example(), regions=regions))["corrosion"]
+    assert (corrosion["counted_from"], corrosion["regions_below"]) == ({"px": 2.0, "um": 0.5}, 7)
+
+
+def test_an_uncorrected_tilt_above_five_degrees_gives_no_um2_and_keeps_the_length_of_a_pixel() -> None:
+    message = encoded(tilted())
+    assert {message["corrosion"][name] for name in ("area_um2", "density_per_mm2", "largest_um2")} == {None}
+    assert message["corrosion"]["equivalent_diameter_um"] is message["image"]["field_um2"] is None
+    assert message["regions"][0]["area_um2"] is message["regions"][0]["equivalent_diameter_um"] is None
+    assert message["corrosion"]["by_class"]["corrosion"]["density_per_mm2"] is None
+    assert (message["image"]["tilt_deg"], message["image"]["pixel_size_nm"]) == (52.0, 250.0)
+
+
+@pytest.mark.parametrize("changed", [{"tilt_corrected": True}, {"tilt_deg": 5.0}, {"tilt_deg": -4.0}, {"tilt_deg": None}])
+def test_a_small_or_corrected_tilt_changes_nothing(changed: dict[str, object]) -> None:
+    assert encoded(tilted(**changed))["corrosion"]["area_um2"] is not None
+
+
+def test_an_abstained_severity_has_no_label_and_a_guess_with_its_reason() -> None:
+    judged, message = encoded(example()), encoded(abstained())
+    severity = message["severity"]
+    assert {severity[name] for name in ("label", "confidence", "probabilities", "prediction_set", "class")} == {None}
+    assert severity["guess"] == {name: judged["severity"][name] for name in ("label", "confidence", "probabilities")}
+    assert (severity["abstained"], severity["needs_review"]) == (True, True)
+    assert [reason.partition(":")[0] for reason in severity["reasons"]] == ["no_contrast"]
+    assert message["corrosion"] == judged["corrosion"]
+    assert [region["outline_px"] for region in message["regions"]] == [one["outline_px"] for one in judged["regions"]]
+    assert {region["severity"] for region in message["regions"]} == {None}
+
+
+def test_a_judged_severity_has_no_guess_and_says_where_it_comes_from() -> None:
+    severity = encoded(example())["severity"]
+    assert (severity["abstained"], severity["guess"], severity["source"]) == (False, None, "model")
+    region = encoded(example())["regions"][0]
+    assert region["severity"] == {"label": "severe", "confidence": 0.6, "weak": True, "basis": "exposure"}
+    assert region["score"] == region["score_network"] == 0.91
+
+
+def test_a_reason_whose_code_is_not_in_the_list_is_refused() -> None:
+    odd = dataclasses.replace(example().severity, reasons=("whatever: it is",))  # type: ignore[type-var]
+    with pytest.raises(ValueError, match="reasons"):
+        encoded(dataclasses.replace(example(), severity=odd))
 
 
 def test_without_the_first_stage_there_is_no_corrosion_and_no_region() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,18 @@ from jsonschema import Draft202012Validator
 from edge.records import Inspection
 from edge.wire import schema
 from tests import ROOT
-from tests.wire.examples import classified_only, encoded, example, messages, segmented_only, strict, summarised, uncalibrated
+from tests.wire.examples import (
+    abstained,
+    classified_only,
+    encoded,
+    example,
+    messages,
+    segmented_only,
+    strict,
+    summarised,
+    tilted,
+    uncalibrated,
+)
 
 DOCS = ROOT / "docs"
 
@@ -34,17 +46,23 @@ def test_real_messages_satisfy_their_schema(name: str) -> None:
     Draft202012Validator(schema.json_schema(name)).validate(strict(messages()[name]))
 
 
-@pytest.mark.parametrize("inspection", [uncalibrated(), classified_only(), segmented_only()])
+@pytest.mark.parametrize("inspection", [uncalibrated(), classified_only(), segmented_only(), abstained(), tilted()])
 def test_partial_inspections_satisfy_the_schema(inspection: Inspection) -> None:
     Draft202012Validator(schema.json_schema("inspection")).validate(encoded(inspection))
     Draft202012Validator(schema.json_schema("summary")).validate(summarised(inspection))
 
 
-def test_the_schema_refuses_a_missing_or_an_unknown_field() -> None:
+def test_the_schema_refuses_a_missing_field_and_allows_one_that_a_later_release_adds() -> None:
     check = Draft202012Validator(schema.json_schema("inspection"))
     whole = encoded(example())
     assert not check.is_valid({key: value for key, value in whole.items() if key != "quality"})
-    assert not check.is_valid({**whole, "extra": 1})
+    assert check.is_valid({**whole, "extra": 1, "corrosion": {**whole["corrosion"], "more": {"extra": 1}}})
+
+
+@pytest.mark.parametrize("name", list(schema.MESSAGES))
+def test_what_is_sent_may_grow_and_what_is_received_may_not(name: str) -> None:
+    closed = '"additionalProperties": false' in json.dumps(schema.json_schema(name))
+    assert closed == name.startswith("command-")
 
 
 def test_every_message_is_described_on_some_topic() -> None:

@@ -116,7 +116,7 @@ def _deliver(path: Path, watched: Path, mark: str, received: _Received, process:
     _wait(received, lambda: name in received.verdicts, process)
     arrived, verdict = received.verdicts.pop(name)
     (watched / name).unlink()  # thousands of files would make the daemon's looks at the folder slow
-    if verdict["schema"] != "edge.inspection/1":
+    if verdict["schema"] != "edge.inspection/2":
         raise BrokerError(f"{path.name} failed in the daemon: {verdict['error']['message']}")
     timing_ms = {stage: verdict["timing_ms"][stage] for stage in TOTAL_STAGES}
     ran_on = f"{verdict['model']['backend']} {verdict['model']['precision']}"

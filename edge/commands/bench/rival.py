@@ -305,7 +305,7 @@ def require_checkpoints(segmenter: Path | None, classifier: Path | None) -> tupl
 def _same_severity(found: Sequence[Sequence[Inspection]], theirs: Sequence[Mapping[str, Any]]) -> float:
     """Part of the images with a severity from both for which it is the same; 1 when there is none."""
     labels = [
-        inspections[0].severity.label == one["severity"]
+        inspections[0].severity.answer.label == one["severity"]
         for inspections, one in zip(found, theirs, strict=True)
         if inspections[0].severity and one["severity"]
     ]
