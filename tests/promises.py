@@ -32,6 +32,8 @@ ABSENCES: Final = (
     Absence("beside this checkout", "further files of real microscopes", "they are not part of the project", True),
     Absence("this processor has no", "the quantised copy on this kind of processor", "another processor", True),
     Absence("root reads everything", "files that the service's user may not read", "run the tests as a user too", True),
+    Absence("systemd in a namespace", "the hardened units, run by a real systemd",
+            "run the tests as root, on a machine or with the rights to make namespaces", True),
     Absence("needs root|as root|small disk", "a full disk", "run the tests as root too"),
     Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),
     Absence("systemd", "the service's units", "apt-get install systemd"),
