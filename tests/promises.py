@@ -36,6 +36,7 @@ ABSENCES: Final = (
             "run the tests as root, on a machine or with the rights to make namespaces", True),
     Absence("needs root|as root|small disk", "a full disk", "run the tests as root too"),
     Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),
+    Absence("minisign", "models that the real minisign signed", "apt-get install minisign"),
     Absence("systemd", "the service's units", "apt-get install systemd"),
     Absence("folder events", "files are seen at once", "a file system with inotify"),
     Absence("C\\+\\+ compiler", "the arithmetic of the GPU's kernels", "apt-get install g++"),

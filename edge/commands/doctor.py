@@ -26,6 +26,7 @@ from edge.inspection.pipeline import Pipeline
 from edge.journal import Journal
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
+from edge.models.signature import PublicKey
 from edge.mqtt.connection import probe
 from edge.samples import sample_micrographs
 
@@ -187,13 +188,14 @@ def _models(settings: InspectionSettings) -> Iterator[Finding]:
     if stages != "segment":
         tasks.append(("classify", settings.models.classifier))
     for task, name in tasks:
-        yield from _tried("models", lambda task=task, name=name: _described_model(name, task))  # type: ignore[misc]
+        yield from _tried("models", lambda task=task, name=name: _described_model(name, task, settings.models.public_key))  # type: ignore[misc]
 
 
-def _described_model(name: str, task: Literal["segment", "classify"]) -> str:
+def _described_model(name: str, task: Literal["segment", "classify"], public_key: str) -> str:
     path = resolve_model(name, task)
-    card = load_card(path, task)
-    return f"{card.name} {card.version} ({path.name}) to {task}: {', '.join(card.classes)}; its hash matches its card"
+    card = load_card(path, task, public_key)
+    signed = f", which {PublicKey.parse(public_key).name} signed" if public_key else ""
+    return f"{card.name} {card.version} ({path.name}) to {task}: {', '.join(card.classes)}; its hash matches its card{signed}"
 
 
 def _state(settings: Settings) -> Iterator[Finding]:

@@ -181,11 +181,11 @@ def _key(settings: InspectionSettings, backend: Backend, precision: str) -> list
     """Everything that the outcome depends on."""
     wanted = settings.inspect
     stages = wanted.stages
-    models = []
+    models, signer = [], settings.models.public_key
     if stages != "classify":
-        models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment").sha256)
+        models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment", signer).sha256)
     if stages != "segment":
-        models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify").sha256)
+        models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify", signer).sha256)
     thresholds = f"{stages} {wanted.confidence} {wanted.iou} {wanted.tile} {wanted.max_regions}"
     library = backend.fingerprint(models_of(settings), precision)
     return [*models, backend.name, precision, thresholds, __version__, *library, processor()]
