@@ -15,7 +15,7 @@ from typing import Literal
 
 from edge import __version__
 from edge.backends import table
-from edge.backends.tensorrt import passport
+from edge.backends.tensorrt import device, passport
 from edge.cache import cache_folder
 from edge.config import InspectionSettings, Settings
 from edge.errors import EdgeError, ModelError, StateError
@@ -144,9 +144,10 @@ def _tried_pipeline(settings: InspectionSettings, memory: Path) -> str:
 def _gpu(settings: InspectionSettings) -> Iterator[Finding]:
     gpu = passport.this_gpu()
     if gpu is None:
-        if shutil.which("nvidia-smi") or Path("/etc/nv_tegra_release").exists():
+        found, hardware = device.first_gpu(), device.hardware()
+        if isinstance(found, device.NoGpu) and (hardware or shutil.which("nvidia-smi")):
             yield Finding(
-                "gpu", "problem", "an NVIDIA GPU seems to be here, but its driver does not answer", "nvidia-smi says why"
+                "gpu", "problem", f"{hardware or 'nvidia-smi'} is here and cannot be used: {found.why}", "docs/use/gpu.md"
             )
         else:
             yield Finding("gpu", "ok", "no NVIDIA GPU: models run on the processor")

@@ -270,7 +270,7 @@ def test_a_machine_without_a_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) 
     def no_library(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(passports.ctypes, "CDLL", no_library)
+    monkeypatch.setattr(passports.device.ctypes, "CDLL", no_library)
     assert this_gpu() is None
 
 
@@ -279,7 +279,7 @@ def test_a_driver_without_a_gpu_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> No
         def __getattr__(self, name: str) -> Any:
             return lambda *_: 100
 
-    monkeypatch.setattr(passports.ctypes, "CDLL", lambda name: NoDevice())
+    monkeypatch.setattr(passports.device.ctypes, "CDLL", lambda name: NoDevice())
     assert this_gpu() is None
 
 
@@ -295,7 +295,7 @@ def test_the_gpu_is_what_the_driver_says(monkeypatch: pytest.MonkeyPatch) -> Non
     driver = SimpleNamespace(
         cuInit=lambda *_: 0, cuDeviceGet=lambda *_: 0, cuDeviceGetName=name_it, cuDeviceGetAttribute=attribute_of
     )
-    monkeypatch.setattr(passports.ctypes, "CDLL", lambda name: driver)
+    monkeypatch.setattr(passports.device.ctypes, "CDLL", lambda name: driver)
     found = this_gpu()
     assert found is not None
     assert (found.name, found.compute_capability) == ("Orin", "8.7")
