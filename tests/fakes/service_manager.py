@@ -35,7 +35,7 @@ MASKED = [
 ]
 
 BOOT = r"""
-set -e
+set -e; umask 022
 mount --make-rprivate /
 mount -t tmpfs -o size=1g tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/root"

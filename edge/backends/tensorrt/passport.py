@@ -215,14 +215,15 @@ def install_engine(engine: Path, data: bytes, passport: Passport) -> None:
     text = passport.model_dump_json(by_alias=True, indent=1) + "\n"
     targets = {engine: data, passport_path(engine): text.encode()}
     try:
-        engine.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(engine.parent) as folder:
+        for folder in [one for one in (*reversed(engine.parent.parents), engine.parent) if not one.exists()]:
+            folder.mkdir(mode=0o755, exist_ok=True)  # whoever may write there could put another engine in its place
+        with _locked(engine.parent) as descriptor:
             try:
                 for target, content in targets.items():
                     _write(_fresh(target), content)
                 for target in targets:
                     _fresh(target).replace(target)
-                os.fsync(folder)
+                os.fsync(descriptor)
             finally:
                 for target in targets:
                     _fresh(target).unlink(missing_ok=True)

@@ -254,13 +254,15 @@ def test_a_passport_of_another_engine_or_without_proof_is_not_installed(tmp_path
     assert not names(tmp_path)
 
 
-def test_others_may_read_an_engine_and_not_write_it(tmp_path: Path) -> None:
+def test_others_may_read_an_engine_and_not_write_it_nor_its_folders(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        install_engine(tmp_path / "a.engine", DATA, passport())
+        install_engine(tmp_path / "new" / "engines" / "a.engine", DATA, passport())
     finally:
         os.umask(before)
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+    folders = [tmp_path / "new", tmp_path / "new" / "engines"]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o755}
+    assert {path.stat().st_mode & 0o777 for path in folders[1].iterdir()} == {0o644}
 
 
 # --- the machine -----------------------------------------------------------------------------------------------------
