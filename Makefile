@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+COMMA := ,
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check gpu-check bench training models docs clean
+.PHONY: demo test check gpu-check bench training models docs sbom clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-demo $(DEMO)
@@ -34,6 +35,10 @@ models: $(VENV)/.training
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m edge.wire.schema docs
+
+sbom: | $(BIN)/python  # CycloneDX of what runs on the edge, the shipped models included; EXTRAS=openvino,signed as installed there
+	$(PIP) install --constraint constraints.txt --editable '.[sbom$(if $(EXTRAS),$(COMMA)$(EXTRAS))]'
+	$(BIN)/python -m export.sbom $(foreach extra,$(subst $(COMMA), ,$(EXTRAS)),--extra $(extra)) --out sbom.cdx.json
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

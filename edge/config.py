@@ -142,6 +142,14 @@ class ModelSettings(_Section):
     segmenter: str = "builtin"
     classifier: str = "builtin"
     backend: str = table.AUTO
+    public_key: str = ""
+
+    @field_validator("public_key")
+    @classmethod
+    def _minisign_key(cls, text: str) -> str:
+        if text and not re.fullmatch(r"RW[Q-T][A-Za-z0-9+/]{53}", text):  # "Ed", 8 bytes, 32 bytes
+            raise ValueError("give the second line of minisign.pub, 56 characters that begin with RW")
+        return text
 
     @field_validator("backend")
     @classmethod
@@ -253,6 +261,7 @@ class InspectionSettings(_Section):
     def inspection_sha256(self) -> str:
         """Hash of the settings that can change a verdict, so that two inspections can be compared."""
         relevant = self.model_dump(mode="json", include={"inspect", "models", "sample"})
+        del relevant["models"]["public_key"]  # says who may make models, not what they answer
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +18,7 @@ DESCRIPTION = """\
 Turn the models into FP16 engines of TensorRT for the GPU of this machine, where nothing fitting is there already.
 An engine that is not FP16, or whose answers differ from float32, is refused; what was there before stays.
 Where nvcc is there, the CUDA kernels that draw the networks' input are compiled as well.
-Without an NVIDIA GPU or TensorRT there is nothing to do, which is no failure.
+On a machine without an NVIDIA GPU there is nothing to do, which is no failure; one that is there and cannot be used is one.
 """
 
 
@@ -41,7 +42,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what the arguments say: 0 done or nothing to do, 1 an engine was refused or not built. Raises ConfigError."""
+    """Do what the arguments say: 0 done or nothing to do, 1 an engine was refused or not built, or the GPU cannot be used.
+
+    Raises ConfigError.
+    """
     settings = _settings(arguments)
     models = settings.models
     if models.backend not in ("auto", "tensorrt"):
@@ -82,9 +86,21 @@ def run(arguments: argparse.Namespace) -> int:
             else:
                 print(f"{made.engine} {'built' if made.built else 'is there already'}")
     except NoTensorRtError as error:
-        say(f"nothing to build: {error}")
-        return 0
+        return _nothing_to_build_with(str(error), say)
     return 1 if failed else 0
+
+
+def _nothing_to_build_with(why: str, say: Callable[[str], None]) -> int:
+    """Exit status without TensorRT or a GPU: no failure, unless the kernel sees NVIDIA hardware that cannot be used."""
+    from edge.backends.tensorrt import device
+
+    hardware = device.hardware()
+    if hardware is None:
+        say(f"nothing to build: {why}")
+        return 0
+    found = device.first_gpu()
+    say(f"{hardware} cannot be used: {found.why if isinstance(found, device.NoGpu) else why}")
+    return 1
 
 
 def _settings(arguments: argparse.Namespace) -> InspectionSettings:

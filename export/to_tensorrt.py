@@ -86,7 +86,7 @@ def make_engine(model: Path, task: Task, settings: InspectionSettings, options: 
     Raises NoTensorRtError, BackendError when TensorRT fails, ModelError when the model or the engine is refused.
     """
     machine = this_machine()
-    card = load_card(model, task)
+    card = load_card(model, task, settings.models.public_key)
     profile = profile_for(card)
     if not options.again:
         try:

@@ -21,6 +21,9 @@ def refused(raw: dict[str, object], environment: dict[str, str] | None = None) -
     return str(caught.value)
 
 
+KEY = "RWTilbA9I/VygqDQE/dfcFgeZJT1dj2M/xf0BYRUyVIGsjtH9c2FtxXj"
+
+
 def test_the_shipped_example_is_valid() -> None:
     assert load(EXAMPLE, {}).topic_prefix == "plant-1/lab/sem/sem-01"
 
@@ -150,6 +153,15 @@ def test_settings_that_can_change_a_verdict_change_its_hash(tmp_path: Path) -> N
 
     assert hashed() != hashed(inspect={"confidence": 0.4})
     assert hashed() == hashed(mqtt={"port": 1999})
+    assert hashed() == hashed(models={"public_key": KEY})
+
+
+@pytest.mark.parametrize(
+    "text", ["abc", KEY[:-1], KEY + "A", "untrusted comment: minisign public key", KEY.replace("RW", "RX")]
+)
+def test_what_is_no_public_key_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"models\.public_key: give the second line of minisign\.pub"):
+        parse({"watch": {"folder": "/a"}, "models": {"public_key": text}}, {})
 
 
 @pytest.mark.parametrize("key", ["min_diameter_px", "min_diameter_um"])

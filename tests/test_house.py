@@ -54,6 +54,8 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "ultralytics": ("training", "export.checkpoint"),
     "torch": ("training", "export.checkpoint", "export.graphs", "export.trained", "export.to_onnx"),
     "timm": ("export.checkpoint",),
+    "cryptography": ("edge.models.signature",),
+    "cyclonedx": ("export.sbom",),
 }
 
 LONGEST_MODULE, LONGEST_CLASS, LONGEST_FUNCTION, LONGEST_SENTENCE = 500, 300, 60, 30

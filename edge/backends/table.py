@@ -108,6 +108,16 @@ class Backend:
         found: str | None = self._file.device() if self.gate == "passport" else None
         return found
 
+    def lost(self, models: Sequence[Path], *, expected: bool) -> str | None:
+        """Why the device that it ran these models on is gone, in words; None when it is there, or never was.
+
+        expected: it ought to be there. Asks `lost(models, …)` of its file, if it has that, where the gate is a passport.
+        """
+        if self.gate != "passport" or not hasattr(self._file, "lost"):
+            return None
+        why: str | None = self._file.lost(models, expected=expected, installed=self.is_installed)
+        return why
+
     @property
     def _file(self) -> Any:
         return importlib.import_module(self.module)

@@ -16,7 +16,7 @@ from typing import Literal
 
 from edge import __version__
 from edge.backends import table
-from edge.backends.tensorrt import passport
+from edge.backends.tensorrt import device, passport
 from edge.cache import cache_folder
 from edge.commands.doctor_state import look_at_state
 from edge.commands.finding import Finding, Level
@@ -29,6 +29,7 @@ from edge.inspection import parity
 from edge.inspection.pipeline import Pipeline
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
+from edge.models.signature import PublicKey
 from edge.mqtt.connection import probe
 from edge.samples import sample_micrographs
 from edge.service.cures import cure_of
@@ -136,9 +137,10 @@ def _tried_pipeline(settings: InspectionSettings, memory: Path) -> str:
 def _gpu(settings: InspectionSettings) -> Iterator[Finding]:
     gpu = passport.this_gpu()
     if gpu is None:
-        if shutil.which("nvidia-smi") or Path("/etc/nv_tegra_release").exists():
+        found, hardware = device.first_gpu(), device.hardware()
+        if isinstance(found, device.NoGpu) and (hardware or shutil.which("nvidia-smi")):
             yield Finding(
-                "gpu", "problem", "an NVIDIA GPU seems to be here, but its driver does not answer", "nvidia-smi says why"
+                "gpu", "problem", f"{hardware or 'nvidia-smi'} is here and cannot be used: {found.why}", "docs/use/gpu.md"
             )
         else:
             yield Finding("gpu", "ok", "no NVIDIA GPU: models run on the processor")
@@ -188,13 +190,14 @@ def _models(settings: InspectionSettings) -> Iterator[Finding]:
     if stages != "segment":
         tasks.append(("classify", settings.models.classifier))
     for task, name in tasks:
-        yield from _tried("models", lambda task=task, name=name: _described_model(name, task))  # type: ignore[misc]
+        yield from _tried("models", lambda task=task, name=name: _described_model(name, task, settings.models.public_key))  # type: ignore[misc]
 
 
-def _described_model(name: str, task: Literal["segment", "classify"]) -> str:
+def _described_model(name: str, task: Literal["segment", "classify"], public_key: str) -> str:
     path = resolve_model(name, task)
-    card = load_card(path, task)
-    return f"{card.name} {card.version} ({path.name}) to {task}: {', '.join(card.classes)}; its hash matches its card"
+    card = load_card(path, task, public_key)
+    signed = f", which {PublicKey.parse(public_key).name} signed" if public_key else ""
+    return f"{card.name} {card.version} ({path.name}) to {task}: {', '.join(card.classes)}; its hash matches its card{signed}"
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

@@ -182,11 +182,11 @@ def _key(settings: InspectionSettings, backend: Backend, precision: str) -> list
     """Everything that the outcome depends on."""
     wanted = settings.inspect
     stages = wanted.stages
-    models = []
+    models, signer = [], settings.models.public_key
     if stages != "classify":
-        models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment").sha256)
+        models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment", signer).sha256)
     if stages != "segment":
-        models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify").sha256)
+        models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify", signer).sha256)
     counted = f"{wanted.min_diameter_px} {wanted.min_diameter_um}"
     thresholds = f"{stages} {wanted.confidence} {wanted.iou} {wanted.tile} {wanted.max_regions} {counted}"
     library = backend.fingerprint(models_of(settings), precision)
@@ -231,8 +231,10 @@ def _remember(path: Path, key: list[str], parity: Parity) -> None:
     """Best effort: an outcome that cannot be stored is found again at the next start."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps({"key": key, "parity": asdict(parity)}, indent=1), encoding="utf-8")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            json.dump({"key": key, "parity": asdict(parity)}, stream, indent=1)
         fresh.replace(path)
     except OSError as error:
         log.warning("cannot remember in %s that a lower precision was checked: %s", path, error)

@@ -71,7 +71,7 @@ class Pipeline:
         with ExitStack() as opened:
             if wanted.stages != "classify":
                 path = resolve_model(settings.models.segmenter, "segment")
-                card = load_card(path, "segment")
+                card = load_card(path, "segment", settings.models.public_key)
                 networks.append(opened.enter_context(open_network(backend, path, precision)))
                 self._segmenter = Segmenter(
                     networks[-1],
@@ -83,7 +83,7 @@ class Pipeline:
                 )
             if wanted.stages != "segment":
                 path = resolve_model(settings.models.classifier, "classify")
-                card = load_card(path, "classify")
+                card = load_card(path, "classify", settings.models.public_key)
                 networks.append(opened.enter_context(open_network(backend, path, precision)))
                 network, copy = networks[-1], None
                 if for_regions:

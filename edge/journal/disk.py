@@ -42,6 +42,16 @@ def free_bytes(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder for this user alone where there is none; others may not write to those above it that are made for it.
+
+    Whoever may write there could put another folder in its place.
+    """
+    for missing in [parent for parent in reversed(folder.absolute().parents) if not parent.exists()]:
+        missing.mkdir(mode=0o755, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make names that were created or renamed in it outlive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

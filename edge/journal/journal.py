@@ -70,8 +70,8 @@ class Journal:
         cannot be written.
         """
         with disk.translated_os_errors(folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (folder / "pictures").mkdir(mode=0o700, exist_ok=True)
+            disk.make_private_folder(folder)
+            disk.make_private_folder(folder / "pictures")
             lock = FolderLock(folder)
         try:
             try:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import ModelError
+from edge.models.signature import require_signed, require_signed_companions
 
 BUILTIN_FOLDER = Path(__file__).parent / "files"
 GREY_WINDOW_RULE = "declared-8bit-or-percentile-0.1-99.9/1"
@@ -95,13 +96,22 @@ def resolve(name: str, task: Literal["segment", "classify"]) -> Path:
     return path
 
 
-def load_card(model: Path, task: Literal["segment", "classify"]) -> ModelCard:
-    """The card beside `model`, checked against the file's hash. Raises ModelError."""
+def load_card(model: Path, task: Literal["segment", "classify"], public_key: str = "") -> ModelCard:
+    """The card beside `model`, checked against the file's hash. Raises ModelError.
+
+    public_key: minisign's; then the card, which holds the model's hash, must be signed by it, and what may run beside it, too.
+    """
     path = card_path(model)
     try:
-        card = ModelCard.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{model} has no readable card {path.name} beside it: {error.strerror or error}") from error
+    if public_key:
+        require_signed(path, text, public_key)
+        require_signed_companions(model, public_key)
+        file_sha256.cache_clear()  # size and time can be set by whoever changes a file
+    try:
+        card = ModelCard.model_validate_json(text)
     except ValidationError as error:
         raise ModelError(f"the card {path} is not valid: {error}") from error
     if card.task != task:

@@ -30,6 +30,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.config import MqttSettings
 from edge.errors import BrokerError, ConfigError
+from edge.mqtt import tls
 from edge.wire.channel import Publication
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ KEEPALIVE_S: Final = 60
 LOST_S: Final = 20
 """What the other side's network does not confirm for so long ends the connection (where the kernel can do that)."""
 CONNECT_S: Final = 3.0
-"""Longest wait for the network connection, and again for the TLS handshake."""
+"""Longest wait for the network connection."""
 ANSWER_S: Final = 10.0
 """Longest wait for the broker's answer to CONNECT."""
 LARGEST_PACKET: Final = 268_435_455
@@ -110,18 +111,6 @@ class Closed:
 Event = Accepted | Acknowledged | Subscribed | Received | Closed
 
 
-class _PromptHandshake(ssl.SSLSocket):
-    """A TLS socket that gives up on a silent peer after CONNECT_S; paho would wait as long as the keepalive."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        self.settimeout(CONNECT_S)
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()  # paho forgets it
-            raise
-
-
 class Connection:
     """One MQTT connection from CONNECT to its end: a paho client that is never used twice.
 
@@ -139,7 +128,7 @@ class Connection:
         self._send_connect(settings, keepalive_s)
         self._answer_by: float | None = time.monotonic() + ANSWER_S
         self._selector = selectors.DefaultSelector()
-        peer = self._client.socket()
+        self._peer = peer = self._client.socket()
         if isinstance(peer, socket.socket):
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -174,7 +163,7 @@ class Connection:
             if settings.username:
                 client.username_pw_set(settings.username, settings.password())
             if settings.tls:
-                client.tls_set_context(_tls(settings))
+                client.tls_set_context(tls.context_of(settings))
             client.connect(
                 settings.host,
                 settings.port,
@@ -185,8 +174,7 @@ class Connection:
         except ConfigError as error:
             raise BrokerError(str(error)) from error
         except ssl.SSLCertVerificationError as error:
-            why = f"the certificate of {where} is not trusted ({error.verify_message}): see mqtt.ca_file and mqtt.host"
-            raise BrokerError(why) from error
+            raise BrokerError(tls.untrusted(error, where)) from error
         except ssl.SSLError as error:
             raise BrokerError(f"no TLS with {where} ({error}): see mqtt.tls, mqtt.port and mqtt.cert_file") from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no DNS label can hold
@@ -210,7 +198,7 @@ class Connection:
                 self._client.loop_write()
             self._client.loop_misc()
         elif not self._events:
-            self._events.append(Closed("the connection was lost", by_peer=True))
+            self._events.append(self._lost())
         if self._answer_by is not None and time.monotonic() > self._answer_by:
             self._events.append(Closed(_NO_ANSWER, by_peer=False))
         events, self._events = self._events, []
@@ -304,9 +292,15 @@ class Connection:
         elif reason.value == _KEEPALIVE_TIMEOUT:
             self._events.append(Closed("the broker does not answer any more", by_peer=False))
         elif reason.is_failure:
-            self._events.append(Closed("the connection was lost", by_peer=True))
+            self._events.append(self._lost())
         else:
             self._events.append(Closed("disconnected", by_peer=False))
+
+    def _lost(self) -> Closed:
+        """The other side is gone. Before its answer to CONNECT a certificate may be the reason, which only TLS itself tells."""
+        if self._answer_by is not None and isinstance(self._peer, tls.Socket):
+            return Closed(tls.ended_before_answer(self._peer.alert), by_peer=True)
+        return Closed("the connection was lost", by_peer=True)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         self._events.append(Acknowledged(mid, reason.value, str(reason)))
@@ -339,19 +333,6 @@ def is_topic(topic: str) -> bool:
 def matches(topic: str, topics: str) -> bool:
     """Whether a subscription to the filter `topics` gets what is published to `topic`. Raises ValueError for no filter."""
     return bool(mqtt.topic_matches_sub(topics, topic))
-
-
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
-    """Read the certificates now, so that renewed ones are taken at the next connect."""
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
-        if settings.cert_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as error:
-        names = ", ".join(filter(None, (settings.ca_file, settings.cert_file, settings.key_file)))
-        raise BrokerError(f"mqtt certificates ({names}) cannot be used: {error}") from error
-    context.sslsocket_class = _PromptHandshake
-    return context
 
 
 def probe(settings: MqttSettings, prefix: str) -> None:

@@ -68,6 +68,7 @@ def run(settings: Settings) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    os.umask(0o077)  # whatever the one was that it was started with, and for files of libraries, too
     with Journal.open(settings.state.folder) as journal:
         daemon = Daemon(settings, journal)
         daemon.start()

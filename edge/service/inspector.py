@@ -10,13 +10,14 @@ from typing import Final
 
 import numpy as np
 
+from edge.backends import table
 from edge.errors import BackendError, ImageError
 from edge.inspection import parity
 from edge.inspection.pipeline import Pipeline
 from edge.journal import Entry
 from edge.records import Inspection, Micrograph, Source, Timing
 from edge.samples import sample_micrographs
-from edge.service import isolated, patience
+from edge.service import gpu, isolated, patience
 from edge.service.pictures import draw_missing
 from edge.service.shared import Decoded, Inspected
 from edge.service.worker import Worker, printable
@@ -56,18 +57,31 @@ class Inspector(Worker):
 
     def _working_pipeline(self) -> Pipeline:
         """The pipeline in the precision that passed its gate, or in float32 where that no longer runs. Raises BackendError."""
+        if lost := gpu.lost(self.settings, self.journal.folder):
+            self._go_on_without_gpu(lost)
         precision, why = parity.gated_precision(self.settings, self.journal.folder)
         try:
             pipeline = self._tried_pipeline(precision)
         except BackendError as error:
-            if precision == "float32":
+            if lost := gpu.lost(self.settings, self.journal.folder):
+                self._go_on_without_gpu(lost)
+            elif precision == "float32":
                 raise
+            elif precision == "float16":  # an engine's
+                self.shared.status.report("gpu", f"gpu_lost: {error}")
             log.warning("%s does not run, so float32 does: %s", precision, error)
             pipeline, why = self._tried_pipeline("float32"), f"{precision} did not run"
         models = pipeline.models
+        gpu.remember(models.backend, self.journal.folder)
         self.shared.figures.runs_on = (models.backend, models.precision)
         log.info("models run on %s in %s: %s", models.backend, models.precision, why)
         return pipeline
+
+    def _go_on_without_gpu(self, why: str) -> None:
+        """Rather slowly than not at all: on the next backend, and degraded until a restart finds the GPU."""
+        self.shared.status.report("gpu", f"gpu_lost: {why}")
+        models = self.settings.models.model_copy(update={"backend": table.AUTO})
+        self.settings = self.settings.model_copy(update={"models": models})
 
     def _tried_pipeline(self, precision: str) -> Pipeline:
         """One that has inspected a blank image and a shipped one.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from edge.commands.cli import daemon, doctor
+from edge.commands.cli import daemon, doctor, inspect
 from edge.journal import Journal
+from edge.models.card import BUILTIN_FOLDER
+from edge.models.signature import PublicKey
 from edge.records import Fingerprint
 from tests.fakes.brokers import Mosquitto, free_port, needs_mosquitto
+from tests.models.test_signature import Signer, change_a_bit_and_rewrite_the_card
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +69,23 @@ def test_check_names_a_missing_model(tmp_path: Path, capsys: pytest.CaptureFixtu
     config = configured(tmp_path, free_port(), "[models]\nsegmenter = '/nowhere/s.onnx'\n")
     assert daemon(["--config", str(config), "--check"]) == 1
     assert "no model at /nowhere/s.onnx" in capsys.readouterr().out
+
+
+def test_check_tells_who_signed_the_models_and_what_was_changed_since(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, signer = tmp_path / "models", Signer()
+    shutil.copytree(BUILTIN_FOLDER, folder)
+    signer.sign_folder(folder)
+    paths = "".join(f"{task} = '{folder / task}.onnx'\n" for task in ("segmenter", "classifier"))
+    config = configured(tmp_path, free_port(), f"[models]\n{paths}public_key = '{signer.public_key}'\n")
+    daemon(["--config", str(config), "--check"])
+    assert capsys.readouterr().out.count(f"which {PublicKey.parse(signer.public_key).name} signed") == 2
+    change_a_bit_and_rewrite_the_card(folder / "segmenter.onnx")
+    daemon(["--config", str(config), "--check"])
+    assert "segmenter.json was changed since" in capsys.readouterr().out
+    assert daemon(["--config", str(config)]) == 2
+    assert inspect([str(tmp_path), "--config", str(config)]) == 2
 
 
 def test_the_state_of_a_daemon_that_ran_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

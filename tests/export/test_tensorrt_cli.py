@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edge.backends.tensorrt import device
 from edge.errors import ConfigError
 from export import to_tensorrt
 from tests.export.engines import command
@@ -21,8 +22,20 @@ def test_without_a_gpu_or_tensorrt_there_is_nothing_to_do(
     monkeypatch: pytest.MonkeyPatch, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(to_tensorrt, "this_gpu", lambda: None)
+    monkeypatch.setattr(device, "hardware", lambda: None)
     assert command("--config", config) == 0
     assert capsys.readouterr().err.startswith("nothing to build: ")
+
+
+def test_a_gpu_that_is_seen_and_cannot_be_used_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(to_tensorrt, "this_gpu", lambda: None)
+    monkeypatch.setattr(device, "hardware", lambda: "an NVIDIA GPU (PCI 0000:01:00.0)")
+    monkeypatch.setattr(device, "first_gpu", lambda: device.NoGpu(999, "cuInit says CUDA_ERROR_UNKNOWN (999)"))
+    assert command("--config", config) == 1
+    said = capsys.readouterr().err
+    assert said == "an NVIDIA GPU (PCI 0000:01:00.0) cannot be used: cuInit says CUDA_ERROR_UNKNOWN (999)\n"
 
 
 def test_a_configuration_that_asks_for_another_backend_has_nothing_to_build(

@@ -236,6 +236,6 @@ def test_the_unit_has_no_error_that_systemd_knows_and_is_hardened(tmp_path: Path
     verified = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     assert verified.returncode == 0, verified.stderr
     assert unit.name not in verified.stderr
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=30", str(unit)]
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=18", str(unit)]
     secure = subprocess.run(command, capture_output=True, text=True, check=False)
     assert secure.returncode == 0, secure.stdout[-600:]

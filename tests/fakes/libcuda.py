@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from tests.fakes.pycuda import STREAM
 
@@ -71,6 +76,25 @@ class LibCuda:
     def _status(self, event: str) -> int:
         self._gpu.did(event)
         return int(self._gpu.fail.get(event, 0))
+
+
+def compiled(folder: Path, result: int) -> dict[str, str]:
+    """A libcuda.so.1 whose cuInit says `result`, with one GPU where that is 0; the environment that puts it in place."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("g++")
+    if compiler is None:
+        pytest.skip("there is no C++ compiler")
+    folder.mkdir(parents=True, exist_ok=True)
+    code = """
+    #include <string.h>
+    int cuInit(unsigned flags) { return RESULT; }
+    int cuDeviceGet(int *device, int ordinal) { *device = 0; return 0; }
+    int cuDeviceGetName(char *name, int length, int device) { strncpy(name, "A played GPU", length); return 0; }
+    int cuDeviceGetAttribute(int *value, int attribute, int device) { *value = attribute == 75 ? 8 : 7; return 0; }
+    """
+    (folder / "cuda.c").write_text(code.replace("RESULT", str(result)))
+    command = [compiler, "-x", "c", "-shared", "-fPIC", "-o", str(folder / "libcuda.so.1"), str(folder / "cuda.c")]
+    subprocess.run(command, check=True, capture_output=True)
+    return {"LD_LIBRARY_PATH": str(folder)}
 
 
 def _value_of(handle: Any) -> int:

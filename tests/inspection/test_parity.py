@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -314,3 +315,12 @@ def test_the_largest_difference_of_a_probability_is_told(inspection: Inspection)
     first = rated(inspection, low=0.6, moderate=0.3, severe=0.1)
     second = rated(inspection, low=0.5, moderate=0.3, severe=0.2)
     assert np.isclose(compared(first, second).largest_probability_difference, 0.1)
+
+
+def test_what_is_remembered_is_closed_to_others_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        parity._remember(tmp_path / "cache" / "parity-int8.json", ["key"], parity.Parity(1, 1.0, 1.0, 0, 0, 0.0))
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "cache", *(tmp_path / "cache").iterdir())] == [0o700, 0o600]

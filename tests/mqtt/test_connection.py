@@ -136,7 +136,7 @@ def test_a_silent_peer_is_given_up_on(publish: Publish, monkeypatch: pytest.Monk
 
 
 def test_a_peer_silent_in_the_tls_handshake_is_given_up_on(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.mqtt.connection.CONNECT_S", 0.2)
+    monkeypatch.setattr("edge.mqtt.tls.HANDSHAKE_S", 0.2)
     with silent_server() as port:
         publisher = publish(port, tls=True)
         assert "cannot reach" in eventually(lambda: publisher.last_error or "")

@@ -29,11 +29,33 @@ def test_the_unit_has_no_error_that_systemd_knows(tmp_path: Path) -> None:
     assert unit.name not in done.stderr
 
 
-@needs_systemd
-def test_the_unit_is_hardened() -> None:
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(UNIT)]
+def exposure(folder: Path, unit: str, drop_in: str | None, threshold: int) -> str | None:
+    """What `systemd-analyze security` says of a unit above the threshold (13 is 1.3), None below it."""
+    shutil.copy(SYSTEMD / unit, folder / unit)
+    if drop_in:
+        (folder / f"{unit}.d").mkdir()
+        shutil.copy(SYSTEMD / drop_in, folder / f"{unit}.d" / "gpu.conf")
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={threshold}", str(folder / unit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout[-400:]
+    return None if done.returncode == 0 else done.stdout[-400:] + done.stderr
+
+
+@needs_systemd
+def test_the_unit_is_hardened(tmp_path: Path) -> None:
+    assert exposure(tmp_path, UNIT.name, None, 13) is None
+
+
+@needs_systemd
+@pytest.mark.parametrize("drop_in", [None, "gpu-pc.conf", "gpu-jetson.conf"])
+@pytest.mark.parametrize("unit", ["sem-corrosion-edge.service", "sem-corrosion-engine.service"])
+def test_a_unit_with_a_gpu_is_hardened_too(unit: str, drop_in: str | None, tmp_path: Path) -> None:
+    assert exposure(tmp_path, unit, drop_in, 18) is None
+
+
+def test_no_unit_protects_the_clock_which_would_shut_the_gpu_out() -> None:
+    """systemd.exec(5): ProtectClock= implies DeviceAllow=, and thereby that no other device may be opened."""
+    files = [*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.conf")]
+    assert not [path.name for path in files if re.search(r"^ProtectClock=", path.read_text(), re.MULTILINE)]
 
 
 @needs_systemd

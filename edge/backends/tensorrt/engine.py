@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from edge.backends.crop import Crop, canvases
 from edge.backends.network import Arrays
 from edge.backends.tensorrt import LIBRARIES, passport
+from edge.backends.tensorrt import device as cuda_device
 from edge.backends.tensorrt.cuda import MOST_CROPS, Cuda, cuda_here, find_kernels, kernels_name
 from edge.backends.tensorrt.graph import CudaGraph, load_driver
 from edge.errors import BackendError, ModelError
@@ -73,7 +74,7 @@ def find_engine(model: Path) -> tuple[passport.Engine, Any]:
     """
     gpu = passport.this_gpu()
     if gpu is None:
-        raise BackendError("there is no NVIDIA GPU with a driver here: choose another backend, or look at nvidia-smi")
+        raise BackendError(f"there is no NVIDIA GPU that can be used: {_why_none()}")
     library = load_library()
     known = passport.Library(name=library.__name__, version=str(library.__version__))
     try:
@@ -111,6 +112,23 @@ def device() -> str | None:
     """The name of the GPU that CUDA shows first; None where there is none."""
     gpu = passport.this_gpu()
     return None if gpu is None else gpu.name
+
+
+def lost(models: Sequence[Path], *, expected: bool, installed: bool) -> str | None:
+    """Why the GPU that these models ran on cannot be used any more, in CUDA's words; None when it can, or there was none.
+
+    expected: the GPU ought to be there. Else an engine of one of the models says so, which was built on this machine, or the
+    kernel, where it sees NVIDIA's hardware and the libraries are installed.
+    """
+    was_there = expected or any(passport.has_engine(model) for model in models) or (installed and cuda_device.hardware())
+    if not was_there or passport.this_gpu() is not None:
+        return None
+    return _why_none()
+
+
+def _why_none() -> str:
+    found = cuda_device.first_gpu()
+    return found.why if isinstance(found, cuda_device.NoGpu) else "CUDA shows one by now: restart the service"
 
 
 def kernels_for(model: Path) -> Path | None:

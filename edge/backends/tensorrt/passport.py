@@ -7,19 +7,19 @@ builder installs both; the runtime loads only what the passport vouches for. Nei
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.backends.tensorrt import device
 from edge.errors import ModelError
 
 RECIPE = 1
@@ -139,6 +139,11 @@ def engine_folders(model: Path) -> tuple[Path, Path]:
     return model.absolute().parent, cache / "engines"
 
 
+def has_engine(model: Path) -> bool:
+    """Whether an engine of a model of this name was built on this machine, fitting or not."""
+    return any(any(folder.glob(f"{model.stem}-*.engine.json")) for folder in engine_folders(model))
+
+
 def read_passport(engine: Path) -> Passport:
     """The passport beside `engine`. Raises ModelError."""
     path = passport_path(engine)
@@ -210,14 +215,15 @@ def install_engine(engine: Path, data: bytes, passport: Passport) -> None:
     text = passport.model_dump_json(by_alias=True, indent=1) + "\n"
     targets = {engine: data, passport_path(engine): text.encode()}
     try:
-        engine.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(engine.parent) as folder:
+        for folder in [one for one in (*reversed(engine.parent.parents), engine.parent) if not one.exists()]:
+            folder.mkdir(mode=0o755, exist_ok=True)  # whoever may write there could put another engine in its place
+        with _locked(engine.parent) as descriptor:
             try:
                 for target, content in targets.items():
                     _write(_fresh(target), content)
                 for target in targets:
                     _fresh(target).replace(target)
-                os.fsync(folder)
+                os.fsync(descriptor)
             finally:
                 for target in targets:
                     _fresh(target).unlink(missing_ok=True)
@@ -251,32 +257,15 @@ def _locked(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
-"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the CUDA driver API."""
-
-
 def this_gpu() -> Gpu | None:
     """The first GPU that CUDA shows, asked of the driver itself; None where there is no driver or no GPU.
 
     Makes no context, so it takes no memory of the GPU.
     """
-    try:
-        driver: Any = ctypes.CDLL("libcuda.so.1")
-    except OSError:
+    found = device.first_gpu()
+    if isinstance(found, device.NoGpu):
         return None
-    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    name = ctypes.create_string_buffer(256)
-    calls: tuple[Callable[[], int], ...] = (
-        lambda: driver.cuInit(0),
-        lambda: driver.cuDeviceGet(ctypes.byref(device), 0),
-        lambda: driver.cuDeviceGetName(name, len(name), device),
-        lambda: driver.cuDeviceGetAttribute(ctypes.byref(major), _COMPUTE_CAPABILITY_MAJOR, device),
-        lambda: driver.cuDeviceGetAttribute(ctypes.byref(minor), _COMPUTE_CAPABILITY_MINOR, device),
-    )
-    if any(call() for call in calls):
-        return None
-    capability = f"{major.value}.{minor.value}"
-    return Gpu(name=name.value.decode(errors="replace"), compute_capability=capability, driver=_driver_version())
+    return Gpu(name=found.name, compute_capability=found.compute_capability, driver=_driver_version())
 
 
 def _driver_version() -> str:

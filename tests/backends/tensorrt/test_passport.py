@@ -254,13 +254,15 @@ def test_a_passport_of_another_engine_or_without_proof_is_not_installed(tmp_path
     assert not names(tmp_path)
 
 
-def test_others_may_read_an_engine_and_not_write_it(tmp_path: Path) -> None:
+def test_others_may_read_an_engine_and_not_write_it_nor_its_folders(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        install_engine(tmp_path / "a.engine", DATA, passport())
+        install_engine(tmp_path / "new" / "engines" / "a.engine", DATA, passport())
     finally:
         os.umask(before)
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+    folders = [tmp_path / "new", tmp_path / "new" / "engines"]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o755}
+    assert {path.stat().st_mode & 0o777 for path in folders[1].iterdir()} == {0o644}
 
 
 # --- the machine -----------------------------------------------------------------------------------------------------
@@ -270,7 +272,7 @@ def test_a_machine_without_a_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) 
     def no_library(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(passports.ctypes, "CDLL", no_library)
+    monkeypatch.setattr(passports.device.ctypes, "CDLL", no_library)
     assert this_gpu() is None
 
 
@@ -279,7 +281,7 @@ def test_a_driver_without_a_gpu_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> No
         def __getattr__(self, name: str) -> Any:
             return lambda *_: 100
 
-    monkeypatch.setattr(passports.ctypes, "CDLL", lambda name: NoDevice())
+    monkeypatch.setattr(passports.device.ctypes, "CDLL", lambda name: NoDevice())
     assert this_gpu() is None
 
 
@@ -295,7 +297,7 @@ def test_the_gpu_is_what_the_driver_says(monkeypatch: pytest.MonkeyPatch) -> Non
     driver = SimpleNamespace(
         cuInit=lambda *_: 0, cuDeviceGet=lambda *_: 0, cuDeviceGetName=name_it, cuDeviceGetAttribute=attribute_of
     )
-    monkeypatch.setattr(passports.ctypes, "CDLL", lambda name: driver)
+    monkeypatch.setattr(passports.device.ctypes, "CDLL", lambda name: driver)
     found = this_gpu()
     assert found is not None
     assert (found.name, found.compute_capability) == ("Orin", "8.7")

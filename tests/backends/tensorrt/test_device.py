@@ -1,0 +1,126 @@
+"""The driver's answers in words, and what hardware the kernel lists; driver, sysfs and device tree are played."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge.backends.tensorrt import device
+from edge.backends.tensorrt.device import NoGpu, closed_nodes, first_gpu, hardware
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without NVIDIA hardware."""
+    monkeypatch.setattr(device, "PCI", tmp_path / "pci")
+    monkeypatch.setattr(device, "DEVICE_TREE", tmp_path / "compatible")
+
+
+def plug_in(tmp_path: Path, vendor: str, kind: str | None, slot: str = "0000:01:00.0") -> None:
+    folder = tmp_path / "pci" / slot
+    folder.mkdir(parents=True)
+    (folder / "vendor").write_text(vendor + "\n")
+    if kind is not None:
+        (folder / "class").write_text(kind + "\n")
+
+
+def play(monkeypatch: pytest.MonkeyPatch, **results: int) -> None:
+    calls = ("cuInit", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute")
+    driver = {call: (lambda *_, call=call: results.get(call, 0)) for call in calls}
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace(**driver))
+
+
+@pytest.mark.parametrize(
+    ("result", "name", "cure"),
+    [
+        (100, "CUDA_ERROR_NO_DEVICE", "groups"),
+        (803, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "restart the machine"),
+        (804, "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE", "cuda-compat"),
+        (999, "CUDA_ERROR_UNKNOWN", "nvidia-modprobe"),
+        (46, "CUDA_ERROR_DEVICE_UNAVAILABLE", "nvidia-smi"),
+        (34567, "an error of CUDA", "nvidia-smi"),
+    ],
+)
+def test_each_of_cudas_codes_is_told_with_its_name_and_its_cure(
+    result: int, name: str, cure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(monkeypatch, cuInit=result)
+    found = first_gpu()
+    assert isinstance(found, NoGpu)
+    assert found.code == result
+    assert found.why.startswith(f"cuInit says {name} ({result})")
+    assert cure in found.why
+
+
+@pytest.mark.parametrize("call", ["cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute"])
+def test_the_call_that_fails_is_named(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    play(monkeypatch, **{call: 999})
+    found = first_gpu()
+    assert isinstance(found, NoGpu)
+    assert found.why.startswith(f"{call} says")
+
+
+def test_a_driver_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(name: str) -> Any:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(device.ctypes, "CDLL", gone)
+    found = first_gpu()
+    assert isinstance(found, NoGpu)
+    assert found.code is None
+    assert "libcuda.so.1: cannot open" in found.why
+
+
+@pytest.mark.parametrize(
+    ("vendor", "kind", "seen"),
+    [
+        ("0x10de", "0x030000", True),
+        ("0x10de", "0x030200", True),
+        ("0x10de", "0x120000", True),
+        ("0x10de", None, True),
+        ("0x10de", "0x040300", False),  # the sound of a graphics card
+        ("0x10de", "0x068000", False),  # a bridge
+        ("0x8086", "0x030000", False),
+    ],
+)
+def test_hardware_is_what_pci_lists_as_a_gpu_of_nvidia(vendor: str, kind: str | None, seen: bool, tmp_path: Path) -> None:
+    plug_in(tmp_path, vendor, kind)
+    assert (hardware() is not None) is seen
+    assert not seen or "0000:01:00.0" in str(hardware())
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"), [(b"nvidia,p3767\0nvidia,tegra234\0", True), (b"raspberrypi,5\0", False), (b"", False)]
+)
+def test_a_jetson_is_known_by_its_device_tree(text: bytes, seen: bool, tmp_path: Path) -> None:
+    (tmp_path / "compatible").write_bytes(text)
+    assert (hardware() is not None) is seen
+
+
+def test_device_files_that_are_missing_or_closed_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plug_in(tmp_path, "0x10de", "0x030000")
+    (tmp_path / "there").touch()
+    answers = {
+        "/there": None,
+        "/gone": FileNotFoundError(2, ""),
+        "/group": PermissionError(13, ""),
+        "/unit": PermissionError(1, ""),
+    }
+
+    def played(node: str, *_: Any) -> int:
+        error = answers[node]
+        if error is not None:
+            raise error
+        return real(tmp_path / "there", 0)
+
+    real = device.os.open
+    monkeypatch.setattr(device.os, "open", played)
+    monkeypatch.setattr(device, "NODES_OF_A_PC", tuple(answers))
+    assert closed_nodes() == "; /gone is missing, /group is closed to this user, /unit is closed by the unit"
+
+
+def test_without_hardware_no_device_file_is_missed() -> None:
+    assert closed_nodes() == ""

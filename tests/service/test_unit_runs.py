@@ -1,0 +1,114 @@
+"""The hardened units, run by a real systemd: what they may do is enough, and they keep what they promise."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.brokers import Listener, Mosquitto, eventually, needs_mosquitto
+from tests.fakes.service_manager import ServiceManager, needs_service_manager
+from tests.service.running_daemon import png
+from tests.service.test_units import SYSTEMD
+
+pytestmark = [pytest.mark.slow, pytest.mark.broker, needs_mosquitto, needs_service_manager]
+
+CONFIG = """
+[watch]
+folder = "/srv/sem/export"
+rescan_s = 1
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+"""
+DAEMON = "sem-corrosion-edge.service"
+ENGINE = "sem-corrosion-engine.service"
+
+# Nodes without a driver behind them: who may open one hears ENXIO or ENODEV, who may not EPERM.
+PLAYED_GPU = r"""
+printf 'Character devices:\n 10 misc\n195 nvidia\n195 nvidiactl\n226 drm\n\nBlock devices:\n' > run/devices
+mount --bind run/devices proc/devices
+mknod -m 666 dev/nvidia0 c 195 0
+mknod -m 666 dev/nvmap c 10 250
+mknod -m 666 dev/elsewhere c 10 251
+printf '#!/bin/sh\n[ -e /dev/nvidiactl ] || mknod -m 666 /dev/nvidiactl c 195 255\n' > usr/bin/nvidia-modprobe
+chmod 755 usr/bin/nvidia-modprobe
+chroot . groupadd --system --force render
+"""
+PROBE = r"""
+import errno, os, sys
+for name in ("nvidia0", "nvidiactl", "nvmap", "elsewhere"):
+    try:
+        os.close(os.open(f"/dev/{name}", os.O_RDWR))
+    except OSError as error:
+        print(name, errno.errorcode[error.errno])
+"""
+
+
+def test_the_hardened_daemon_inspects_what_its_group_may_read_and_keeps_its_state_to_itself(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path / "broker")
+    with (
+        broker,
+        Listener(broker.port) as dashboard,
+        ServiceManager(tmp_path / "systemd", CONFIG.format(port=broker.port)) as manager,
+    ):
+        manager.run("systemctl", "start", DAEMON)  # Type=notify: it returns when the daemon has said READY=1
+        folder = manager.root / "srv/sem/export"
+        put(folder / "first.png", 1)
+        eventually(lambda: inspected(dashboard, "first.png"), 60, "first.png")
+
+        manager.run("mkdir", "/srv/sem/export/late")
+        options = f"mode=2750,gid={folder.stat().st_gid}"
+        manager.run("mount", "-t", "tmpfs", "-o", options, "late", "/srv/sem/export/late")
+        put(folder / "late" / "second.png", 2)
+        eventually(lambda: inspected(dashboard, "second.png"), 60, "an image on a share that was mounted after the start")
+
+        state = manager.root / "var/lib/sem-corrosion-edge"
+        open_to_others = [str(path) for path in (state, *state.rglob("*")) if stat.S_IMODE(path.stat().st_mode) & 0o077]
+        assert not open_to_others
+        manager.run("systemctl", "stop", DAEMON)
+        assert "Result=success" in manager.run("systemctl", "show", "-p", "Result", DAEMON)
+        assert manager.journal(DAEMON).count("Traceback") == 0
+
+
+def opened(manager: ServiceManager, unit: str, drop_in: str, more: str = "") -> dict[str, str]:
+    """What opening each device says in `unit` with a drop-in of ours."""
+    folder = manager.root / f"etc/systemd/system/{unit}.d"
+    folder.mkdir(exist_ok=True)
+    (folder / "gpu.conf").write_text((SYSTEMD / drop_in).read_text())
+    command = f"ExecStart=\nExecStart={sys.executable} /opt/probe.py"
+    (folder / "probe.conf").write_text(
+        f"[Service]\nType=oneshot\nRestart=no\nStandardOutput=truncate:/run/said\n{command}\n{more}\n"
+    )
+    (manager.root / "opt/probe.py").write_text(PROBE)
+    manager.run("systemctl", "daemon-reload")
+    manager.run("systemctl", "start", unit)
+    return dict(line.split() for line in (manager.root / "run/said").read_text().splitlines())
+
+
+def test_each_gpu_drop_in_opens_its_devices_in_both_units_and_no_others(tmp_path: Path) -> None:
+    with ServiceManager(tmp_path / "systemd", CONFIG.format(port=1883), PLAYED_GPU) as manager:
+        shut = opened(manager, DAEMON, "gpu-pc.conf", "ProtectClock=yes\nDeviceAllow=")
+        if shut["nvidia0"] != "EPERM":
+            pytest.skip("systemd cannot restrict devices in a namespace of this machine: it needs root with BPF")
+        for unit in (DAEMON, ENGINE):
+            assert opened(manager, unit, "gpu-pc.conf") == {
+                "nvidia0": "ENXIO", "nvidiactl": "ENXIO", "nvmap": "EPERM", "elsewhere": "EPERM"
+            }  # fmt: skip
+            on_jetson = opened(manager, unit, "gpu-jetson.conf")
+            assert on_jetson["nvmap"] in ("ENXIO", "ENODEV")
+            assert on_jetson["elsewhere"] == "EPERM"
+
+
+def put(path: Path, seed: int) -> None:
+    """A file that its owner and the folder's group may read."""
+    path.write_bytes(png(seed))
+    path.chmod(0o640)
+    os.chown(path, 65534, path.parent.stat().st_gid)
+
+
+def inspected(listener: Listener, name: str) -> bool:
+    return any(message.body["image"]["name"] == name for message in listener.on("/inspection"))
