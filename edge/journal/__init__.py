@@ -6,11 +6,13 @@ from edge.journal.records import (
     DeadLetter,
     Entry,
     ImageState,
+    Kept,
     Message,
     Outgoing,
     PruneReport,
     RetainedSummary,
     Undrawn,
+    Unsent,
     Verdict,
 )
 
@@ -19,11 +21,13 @@ __all__ = [
     "Entry",
     "ImageState",
     "Journal",
+    "Kept",
     "Message",
     "Outbox",
     "Outgoing",
     "PruneReport",
     "RetainedSummary",
     "Undrawn",
+    "Unsent",
     "Verdict",
 ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,7 +27,8 @@ from edge.journal.lock import FolderLock
 from edge.journal.numbering import Numbering
 from edge.journal.outbox import Outbox
 from edge.journal.pictures import Pictures
-from edge.journal.records import PruneReport
+from edge.journal.records import Kept, PruneReport, Unsent, Verdict
+from edge.journal.renewal import renew
 from edge.journal.retention import Pruning
 
 
@@ -39,7 +40,6 @@ class Journal:
 
     folder: where it lives.
     ledger, outbox, pictures: its parts.
-    epoch: random name of this run of `seq`, renewed when older state came back.
     renewed: this opening began a new epoch in an existing database.
     """
 
@@ -48,13 +48,19 @@ class Journal:
     ) -> None:
         """Use `open` or `view`."""
         self.folder = database.folder
-        self.epoch, self.renewed = numbering.epoch, numbering.renewed
+        self.renewed = numbering.renewed
         self.outbox = Outbox(database, numbering, clock)
         self.ledger = Ledger(database, numbering, self.outbox, clock)
         self.pictures = Pictures(database)
         self._database = database
         self._numbering = numbering
+        self._clock = clock
         self._lock = lock
+
+    @property
+    def epoch(self) -> str:
+        """The epoch that numbers are given from. It changes while the journal is open when `renew` is called."""
+        return self._numbering.epoch
 
     @classmethod
     def open(cls, folder: Path, *, clock: Callable[[], float] = time.time) -> Journal:
@@ -119,6 +125,25 @@ class Journal:
         """Put the lock file back if somebody removed it. Raises StateError when the folder is no longer this journal's."""
         if self._lock is not None:
             self._lock.keep()
+
+    def contradiction(self, kept: Iterable[Kept]) -> str | None:
+        """Why the broker's retained messages show that this state is older than what was sent, None when they do not."""
+        return self._numbering.contradiction(kept)
+
+    def connecting(self, at: str) -> None:
+        """Remember a connection before anything is said on it. at: as the status and the last will say it."""
+        self._numbering.connecting(at)
+
+    def compared(self, kept: Iterable[Kept]) -> None:
+        """Remember that what the broker keeps was no `contradiction`."""
+        self._numbering.compared(kept)
+
+    def renew(self, rewrite: Callable[[Unsent], Verdict]) -> int:
+        """Begin a new epoch and give every verdict that was not sent a number in it; return how many.
+
+        rewrite: the same verdict under its new number; see `edge.journal.renewal`.
+        """
+        return renew(self._database, self._numbering, self._clock(), rewrite)
 
     def prune(self, keep_days: float, max_bytes: int, now: float) -> PruneReport:
         """Forget what may be forgotten; unsent messages and the ledger's own rows never.

@@ -44,27 +44,33 @@ class Outbox:
 
     # What waits
 
-    def unsent(self, limit: int = 100, channel: str = "") -> list[Outgoing]:
+    def unsent(self, limit: int = 100, channel: str = "", without: Collection[str] = ()) -> list[Outgoing]:
         """The first messages of one channel that the broker has not acknowledged, in order of id.
 
         channel: empty for the contract's JSON. A replay puts rows back there, below ids that were read before.
+        without: topics, and first levels of topics, that are left out.
         """
         if channel or not self._fresh_from:
-            return self._unsent(limit, channel, 0, _ENDLESS)
-        fresh = self._unsent(limit, channel, self._fresh_from, _ENDLESS)
-        again = self._unsent(limit - len(fresh), channel, 0, self._fresh_from - 1)
-        if not again and len(fresh) < limit:
+            return self._unsent(limit, channel, 0, _ENDLESS, without)
+        fresh = self._unsent(limit, channel, self._fresh_from, _ENDLESS, without)
+        again = self._unsent(limit - len(fresh), channel, 0, self._fresh_from - 1, without)
+        if not again and len(fresh) < limit and not without:
             self._fresh_from = 0
         return fresh + again
 
-    def _unsent(self, limit: int, channel: str, lowest_id: int, highest_id: int) -> list[Outgoing]:
+    def _unsent(self, limit: int, channel: str, lowest_id: int, highest_id: int, without: Collection[str]) -> list[Outgoing]:
+        marks = ", ".join("?" * len(without))
+        first_level = "CASE INSTR(topic, '/') WHEN 0 THEN topic ELSE SUBSTR(topic, 1, INSTR(topic, '/') - 1) END"
+        wanted = f" AND topic NOT IN ({marks}) AND {first_level} NOT IN ({marks})" if without else ""
         rows = self._database.read(
             "SELECT outbox.id, seq, verdict_id, role, topic, payload, picture, suspect, epoch.name, channel, retain FROM outbox"
             " JOIN verdict USING (epoch, seq) JOIN epoch ON epoch.id = outbox.epoch"
-            " WHERE state = 'unsent' AND channel = ? AND outbox.id BETWEEN ? AND ? ORDER BY outbox.id LIMIT ?",
+            f" WHERE state = 'unsent' AND channel = ? AND outbox.id BETWEEN ? AND ?{wanted} ORDER BY outbox.id LIMIT ?",
             channel,
             lowest_id,
             highest_id,
+            *without,
+            *without,
             limit,
         )
         return [_outgoing(row) for row in rows]
