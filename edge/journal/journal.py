@@ -30,6 +30,7 @@ from edge.journal.pictures import Pictures
 from edge.journal.records import Kept, PruneReport, Unsent, Verdict
 from edge.journal.renewal import renew
 from edge.journal.retention import Pruning
+from edge.journal.trusted_clock import TrustedClock
 
 
 class Journal:
@@ -40,6 +41,7 @@ class Journal:
 
     folder: where it lives.
     ledger, outbox, pictures: its parts.
+    clock: whether an age can be told now.
     renewed: this opening began a new epoch in an existing database.
     """
 
@@ -49,7 +51,8 @@ class Journal:
         """Use `open` or `view`."""
         self.folder = database.folder
         self.renewed = numbering.renewed
-        self.outbox = Outbox(database, numbering, clock)
+        self.clock = TrustedClock(database, clock)
+        self.outbox = Outbox(database, numbering, clock, self.clock.least)
         self.ledger = Ledger(database, numbering, self.outbox, clock)
         self.pictures = Pictures(database)
         self._database = database
@@ -145,15 +148,17 @@ class Journal:
         """
         return renew(self._database, self._numbering, self._clock(), rewrite)
 
-    def prune(self, keep_days: float, max_bytes: int, now: float) -> PruneReport:
+    def prune(self, keep_days: float, max_bytes: int, now: float | None) -> PruneReport:
         """Forget what may be forgotten; unsent messages and the ledger's own rows never.
 
         First acknowledged messages and their pictures older than `keep_days`. Then, while messages and pictures use more
         than `max_bytes`, acknowledged ones by age: those of other channels, then overlays, then verdicts.
-        now: seconds since 1970. Also refills the reserve when there is room again.
+        now: seconds since 1970, None when ages cannot be told: then nothing goes by its age.
+        Also refills the reserve when there is room again.
         """
         pruning = Pruning(self._database, self.pictures)
-        pruning.older_than(now - keep_days * 86400)
+        if now is not None:
+            pruning.older_than(now - keep_days * 86400)
         pruning.down_to(max_bytes)
         return pruning.finish(max_bytes)
 

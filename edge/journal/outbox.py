@@ -15,15 +15,25 @@ _ENDLESS: Final = 2**63 - 1
 class Outbox:
     """What is to be sent, what was sent and may be sent again, and what was given up. Errors and threads: see `Journal`."""
 
-    def __init__(self, database: Database, numbering: Numbering, clock: Callable[[], float]) -> None:
-        """Touches nothing. clock: seconds since 1970."""
+    def __init__(
+        self,
+        database: Database,
+        numbering: Numbering,
+        clock: Callable[[], float],
+        least: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Touches nothing. clock: seconds since 1970.  least: a moment that is certainly over, also where the clock is behind.
+
+        What is queued is never older than that, or it would be forgotten as soon as the clock is set right.
+        """
         self._database = database
         self._numbering = numbering
-        self._clock = clock
+        self._clock, self._least = clock, least
         self._fresh_from = 0  # rows below this id wait because of a replay; used in the publisher's thread alone
 
     def insert(self, seq: int, messages: Iterable[Message], now: float) -> None:
         """Queue the messages of one verdict. Only inside the transaction that stores the verdict: see `Ledger.conclude`."""
+        queued_at = max(now, self._least())
         for message in messages:
             if message.role == "summary":
                 self._database.execute("INSERT OR REPLACE INTO summary VALUES (1, ?, 0, ?)", seq, message.payload)
@@ -35,7 +45,7 @@ class Outbox:
                     seq,
                     message.role,
                     message.topic,
-                    now,
+                    queued_at,
                     message.channel,
                     message.retain,
                     message.picture,
@@ -187,7 +197,7 @@ class Outbox:
             return self._database.execute(
                 "UPDATE outbox SET state = 'unsent', queued_at = ?, suspect = 0"
                 " WHERE epoch = ? AND seq BETWEEN ? AND ? AND role = 'verdict' AND state = 'acked'",
-                self._clock(),
+                max(self._clock(), self._least()),
                 self._numbering.epoch_id,
                 first_seq,
                 last_seq,
