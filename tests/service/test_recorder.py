@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from edge.records import Inspection
@@ -49,3 +51,24 @@ def test_a_defect_in_drawing_costs_that_picture_alone(decoder: Decoder, inspecto
     verdict, overlay_row = recorder.journal.outbox.unsent()
     assert json.loads(verdict.payload or b"")["schema"] == "edge.inspection/1"
     assert overlay_row.picture not in recorder.shared.being_drawn
+
+
+def test_an_epoch_that_begins_while_a_verdict_is_stored_gives_it_its_name_and_its_picture(
+    decoder: Decoder, inspector: Inspector, recorder: Recorder
+) -> None:
+    journal, conclude, renewed = recorder.journal, recorder.journal.ledger.conclude, []
+
+    def conclude_late(path: str, make: Any) -> list[int]:
+        if not renewed:
+            renewed.append(journal.renew(lambda _: pytest.fail("nothing waits")))
+        return conclude(path, make)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal.ledger, "conclude", conclude_late)
+        recorded(decoder, inspector, recorder)
+    verdict, overlay_row = journal.outbox.unsent()
+    body = json.loads(verdict.payload or b"")
+    assert (verdict.epoch, body["epoch"], body["seq"]) == (journal.epoch, journal.epoch, 1)
+    assert overlay_row.topic == f"overlay/{body['inspection_id']}"
+    assert [path.name for path in journal.pictures.folder.iterdir()] == [f"{body['inspection_id']}.webp"]
+    assert recorder.shared.being_drawn.all() == ()
