@@ -170,6 +170,16 @@ class Outbox:
 
         self._database.write(work, reserve=True)
 
+    def verdict(self, seq: int) -> tuple[str, bytes | None] | None:
+        """The id of a verdict of this epoch, and its message while that is kept; None when the number was not given."""
+        rows = self._database.read(
+            "SELECT verdict_id, (SELECT payload FROM outbox WHERE outbox.epoch = verdict.epoch AND outbox.seq = verdict.seq"
+            " AND role = 'verdict' LIMIT 1) FROM verdict WHERE epoch = ? AND seq = ?",
+            self._numbering.epoch_id,
+            seq,
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
+
     def dead_letters(self) -> list[DeadLetter]:
         """Messages that were given up, oldest first."""
         rows = self._database.read(

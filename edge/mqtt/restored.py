@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from edge.journal import Journal, Kept, Message, Unsent, Verdict
+from edge.wire.failure import is_tombstone
 from edge.wire.renumber import renumbered, renumbered_id
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,10 @@ def look_back(journal: Journal, *, status: bytes | None, summary: bytes | None) 
     status, summary: our own retained messages, as far as there are any. Anybody may have written them: what makes no
     sense says nothing. Raises StateError when the journal cannot be used.
     """
+    status, summary = _not_too_long(status), _not_too_long(summary)
     kept = [*_kept(status, "last_seq"), *_kept(summary, "seq")]
-    if (why := journal.contradiction(kept)) is not None:
+    why = journal.contradiction(kept) or _other_content(journal, _fields(summary))
+    if why is not None:
         moved = journal.renew(_rewritten)
         return f"the state was restored from a copy: {why}; epoch {journal.epoch} begins, with {moved} verdicts not yet sent"
     journal.compared(kept)
@@ -33,8 +36,29 @@ def look_back(journal: Journal, *, status: bytes | None, summary: bytes | None) 
     return None
 
 
+def _other_content(journal: Journal, summary: dict[str, Any]) -> str | None:
+    """Whether the broker's summary tells of another inspection under a number that was given here too, in words."""
+    seq = summary.get("seq")
+    if summary.get("epoch") != journal.epoch or not isinstance(seq, int) or not 0 < seq < 2**63:
+        return None
+    ours = journal.outbox.verdict(seq)
+    if ours is None:
+        return None
+    verdict_id, payload = ours
+    made_at = _fields(payload).get("ts_ms")  # None as well where it was pruned, or became a tombstone
+    if summary.get("inspection_id", verdict_id) == verdict_id and (
+        is_tombstone(payload or b"") or made_at is None or summary.get("ts_ms", made_at) == made_at
+    ):
+        return None
+    return f"the broker has another inspection under seq {seq} of this epoch"
+
+
+def _not_too_long(payload: bytes | None) -> bytes | None:
+    return None if payload is None or len(payload) > _LONGEST_KEPT else payload
+
+
 def _fields(payload: bytes | None) -> dict[str, Any]:
-    if payload is None or len(payload) > _LONGEST_KEPT:
+    if payload is None:
         return {}
     try:
         body = json.loads(payload)

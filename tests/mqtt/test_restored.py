@@ -45,6 +45,17 @@ def sent(journal: Journal, port: int, protocol: int, *names: str) -> None:
     publisher.stop(5.0)
 
 
+def told(journal: Journal, name: str = "v") -> None:
+    """An inspection that was made at 50 ms."""
+
+    def make(seq: int) -> list[Verdict]:
+        body = json.dumps({"epoch": journal.epoch, "seq": seq, "ts_ms": 50}).encode()
+        return [Verdict(name, "inspection", (Message("verdict", "inspection", body), Message("summary", "summary", body)))]
+
+    journal.ledger.admit(name, Fingerprint(1, 1))
+    journal.ledger.conclude(name, make)
+
+
 def contents(listener: Listener) -> dict[tuple[str, int], set[bytes]]:
     """Of each number, what was said under it."""
     found: dict[tuple[str, int], set[bytes]] = {}
@@ -168,14 +179,22 @@ def test_a_forged_number_costs_an_epoch_and_nothing_else(journal: Journal) -> No
     assert look_back(journal, status=forged, summary=None) is None
 
 
+@pytest.mark.parametrize(
+    ("inspection_id", "ts_ms", "other"), [("v", 50, False), ("w", 50, True), ("v", 51, True), ("v", None, False)]
+)
+def test_another_inspection_under_a_number_of_ours_is_noticed(
+    inspection_id: str, ts_ms: int | None, other: bool, journal: Journal
+) -> None:
+    told(journal)
+    told(journal, "later")  # so that the broker's number is not ahead
+    summary = {"epoch": journal.epoch, "seq": 1, "inspection_id": inspection_id, "ts_ms": ts_ms}
+    kept = json.dumps({name: value for name, value in summary.items() if value is not None}).encode()
+    assert (look_back(journal, status=None, summary=kept) is not None) is other
+
+
 @pytest.mark.parametrize(("kept_ms", "dropped"), [(5, False), (99, True)])
 def test_a_summary_older_than_the_one_that_the_broker_keeps_is_not_sent(kept_ms: int, dropped: bool, journal: Journal) -> None:
-    def make(seq: int) -> list[Verdict]:
-        body = json.dumps({"epoch": journal.epoch, "seq": seq, "ts_ms": 50}).encode()
-        return [Verdict("v", "inspection", (Message("verdict", "inspection", body), Message("summary", "summary", body)))]
-
-    journal.ledger.admit("a.tif", Fingerprint(1, 1))
-    journal.ledger.conclude("a.tif", make)
+    told(journal)
     kept = json.dumps({"epoch": EPOCH, "seq": 3, "ts_ms": kept_ms}).encode()
     assert look_back(journal, status=None, summary=kept) is None
     newest = journal.outbox.summary()
