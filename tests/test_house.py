@@ -63,6 +63,7 @@ LONG_BECAUSE = "# long because "
 
 # Modules without a test file of their name, and where they are tested.
 TESTED_ELSEWHERE: Final[dict[str, str]] = {
+    "edge.mqtt.content": "mqtt/test_session.py",  # an interface and its values
     "training.cli.__main__": "training/learn/test_segmenter.py",  # run as `python -m training.cli`
     "training.learn.classifier_recipe": "training/learn/test_classifier.py",
     "training.score.evaluation_html": "training/score/test_evaluation_page.py",

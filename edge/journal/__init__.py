@@ -7,6 +7,7 @@ from edge.journal.records import (
     DeadLetter,
     Entry,
     ImageState,
+    Kept,
     Message,
     Outgoing,
     PruneReport,
@@ -14,6 +15,7 @@ from edge.journal.records import (
     RetainedSummary,
     Suspect,
     Undrawn,
+    Unsent,
     Verdict,
 )
 
@@ -23,6 +25,7 @@ __all__ = [
     "Entry",
     "ImageState",
     "Journal",
+    "Kept",
     "Message",
     "Outbox",
     "Outgoing",
@@ -31,5 +34,6 @@ __all__ = [
     "RetainedSummary",
     "Suspect",
     "Undrawn",
+    "Unsent",
     "Verdict",
 ]

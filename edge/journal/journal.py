@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,9 +30,11 @@ from edge.journal.numbering import Numbering
 from edge.journal.outbox import Outbox
 from edge.journal.pictures import Pictures
 from edge.journal.quarantine import Quarantine
-from edge.journal.records import PruneReport
+from edge.journal.records import Kept, PruneReport, Unsent, Verdict
+from edge.journal.renewal import renew
 from edge.journal.retention import Pruning
 from edge.journal.tally import Tally
+from edge.journal.trusted_clock import TrustedClock
 
 
 class Journal:
@@ -43,7 +45,7 @@ class Journal:
 
     folder: where it lives.
     ledger, outbox, pictures, quarantine, tally: its parts.
-    epoch: random name of this run of `seq`, renewed when older state came back.
+    clock: whether an age can be told now.
     renewed: this opening began a new epoch in an existing database.
     """
 
@@ -52,15 +54,22 @@ class Journal:
     ) -> None:
         """Use `open` or `view`."""
         self.folder = database.folder
-        self.epoch, self.renewed = numbering.epoch, numbering.renewed
-        self.outbox = Outbox(database, numbering, clock)
+        self.renewed = numbering.renewed
+        self.clock = TrustedClock(database, clock)
+        self.outbox = Outbox(database, numbering, clock, self.clock.least)
         self.ledger = Ledger(database, numbering, self.outbox, clock)
         self.pictures = Pictures(database)
         self.quarantine = Quarantine(database)
         self.tally = Tally(database)
         self._database = database
         self._numbering = numbering
+        self._clock = clock
         self._lock = lock
+
+    @property
+    def epoch(self) -> str:
+        """The epoch that numbers are given from. It changes while the journal is open when `renew` is called."""
+        return self._numbering.epoch
 
     @classmethod
     def open(cls, folder: Path, *, clock: Callable[[], float] = time.time) -> Journal:
@@ -126,15 +135,36 @@ class Journal:
         if self._lock is not None:
             self._lock.keep()
 
-    def prune(self, keep_days: float, max_bytes: int, now: float) -> PruneReport:
+    def contradiction(self, kept: Iterable[Kept]) -> str | None:
+        """Why the broker's retained messages show that this state is older than what was sent, None when they do not."""
+        return self._numbering.contradiction(kept)
+
+    def connecting(self, at: str) -> None:
+        """Remember a connection before anything is said on it. at: as the status and the last will say it."""
+        self._numbering.connecting(at)
+
+    def compared(self, kept: Iterable[Kept]) -> None:
+        """Remember that what the broker keeps was no `contradiction`."""
+        self._numbering.compared(kept)
+
+    def renew(self, rewrite: Callable[[Unsent], Verdict]) -> int:
+        """Begin a new epoch and give every verdict that was not sent a number in it; return how many.
+
+        rewrite: the same verdict under its new number; see `edge.journal.renewal`.
+        """
+        return renew(self._database, self._numbering, self._clock(), rewrite)
+
+    def prune(self, keep_days: float, max_bytes: int, now: float | None) -> PruneReport:
         """Forget what may be forgotten; unsent messages and the ledger's own rows never.
 
         First acknowledged messages and their pictures older than `keep_days`. Then, while messages and pictures use more
         than `max_bytes`, acknowledged ones by age: those of other channels, then overlays, then verdicts.
-        now: seconds since 1970. Also refills the reserve when there is room again.
+        now: seconds since 1970, None when ages cannot be told: then nothing goes by its age.
+        Also refills the reserve when there is room again.
         """
         pruning = Pruning(self._database, self.pictures)
-        pruning.older_than(now - keep_days * 86400)
+        if now is not None:
+            pruning.older_than(now - keep_days * 86400)
         pruning.down_to(max_bytes)
         return pruning.finish(max_bytes)
 

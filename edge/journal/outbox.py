@@ -15,15 +15,25 @@ _ENDLESS: Final = 2**63 - 1
 class Outbox:
     """What is to be sent, what was sent and may be sent again, and what was given up. Errors and threads: see `Journal`."""
 
-    def __init__(self, database: Database, numbering: Numbering, clock: Callable[[], float]) -> None:
-        """Touches nothing. clock: seconds since 1970."""
+    def __init__(
+        self,
+        database: Database,
+        numbering: Numbering,
+        clock: Callable[[], float],
+        least: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Touches nothing. clock: seconds since 1970.  least: a moment that is certainly over, also where the clock is behind.
+
+        What is queued is never older than that, or it would be forgotten as soon as the clock is set right.
+        """
         self._database = database
         self._numbering = numbering
-        self._clock = clock
+        self._clock, self._least = clock, least
         self._fresh_from = 0  # rows below this id wait because of a replay; used in the publisher's thread alone
 
     def insert(self, seq: int, messages: Iterable[Message], now: float) -> None:
         """Queue the messages of one verdict. Only inside the transaction that stores the verdict: see `Ledger.conclude`."""
+        queued_at = max(now, self._least())
         for message in messages:
             if message.role == "summary":
                 self._database.execute("INSERT OR REPLACE INTO summary VALUES (1, ?, 0, ?)", seq, message.payload)
@@ -35,7 +45,7 @@ class Outbox:
                     seq,
                     message.role,
                     message.topic,
-                    now,
+                    queued_at,
                     message.channel,
                     message.retain,
                     message.picture,
@@ -44,27 +54,33 @@ class Outbox:
 
     # What waits
 
-    def unsent(self, limit: int = 100, channel: str = "") -> list[Outgoing]:
+    def unsent(self, limit: int = 100, channel: str = "", without: Collection[str] = ()) -> list[Outgoing]:
         """The first messages of one channel that the broker has not acknowledged, in order of id.
 
         channel: empty for the contract's JSON. A replay puts rows back there, below ids that were read before.
+        without: topics, and first levels of topics, that are left out.
         """
         if channel or not self._fresh_from:
-            return self._unsent(limit, channel, 0, _ENDLESS)
-        fresh = self._unsent(limit, channel, self._fresh_from, _ENDLESS)
-        again = self._unsent(limit - len(fresh), channel, 0, self._fresh_from - 1)
-        if not again and len(fresh) < limit:
+            return self._unsent(limit, channel, 0, _ENDLESS, without)
+        fresh = self._unsent(limit, channel, self._fresh_from, _ENDLESS, without)
+        again = self._unsent(limit - len(fresh), channel, 0, self._fresh_from - 1, without)
+        if not again and len(fresh) < limit and not without:
             self._fresh_from = 0
         return fresh + again
 
-    def _unsent(self, limit: int, channel: str, lowest_id: int, highest_id: int) -> list[Outgoing]:
+    def _unsent(self, limit: int, channel: str, lowest_id: int, highest_id: int, without: Collection[str]) -> list[Outgoing]:
+        marks = ", ".join("?" * len(without))
+        first_level = "CASE INSTR(topic, '/') WHEN 0 THEN topic ELSE SUBSTR(topic, 1, INSTR(topic, '/') - 1) END"
+        wanted = f" AND topic NOT IN ({marks}) AND {first_level} NOT IN ({marks})" if without else ""
         rows = self._database.read(
             "SELECT outbox.id, seq, verdict_id, role, topic, payload, picture, suspect, epoch.name, channel, retain FROM outbox"
             " JOIN verdict USING (epoch, seq) JOIN epoch ON epoch.id = outbox.epoch"
-            " WHERE state = 'unsent' AND channel = ? AND outbox.id BETWEEN ? AND ? ORDER BY outbox.id LIMIT ?",
+            f" WHERE state = 'unsent' AND channel = ? AND outbox.id BETWEEN ? AND ?{wanted} ORDER BY outbox.id LIMIT ?",
             channel,
             lowest_id,
             highest_id,
+            *without,
+            *without,
             limit,
         )
         return [_outgoing(row) for row in rows]
@@ -154,6 +170,16 @@ class Outbox:
 
         self._database.write(work, reserve=True)
 
+    def verdict(self, seq: int) -> tuple[str, bytes | None] | None:
+        """The id of a verdict of this epoch, and its message while that is kept; None when the number was not given."""
+        rows = self._database.read(
+            "SELECT verdict_id, (SELECT payload FROM outbox WHERE outbox.epoch = verdict.epoch AND outbox.seq = verdict.seq"
+            " AND role = 'verdict' LIMIT 1) FROM verdict WHERE epoch = ? AND seq = ?",
+            self._numbering.epoch_id,
+            seq,
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
+
     def dead_letters(self) -> list[DeadLetter]:
         """Messages that were given up, oldest first."""
         rows = self._database.read(
@@ -189,7 +215,7 @@ class Outbox:
             return self._database.execute(
                 "UPDATE outbox SET state = 'unsent', queued_at = ?, suspect = 0"
                 " WHERE epoch = ? AND seq BETWEEN ? AND ? AND role = 'verdict' AND state = 'acked'",
-                self._clock(),
+                max(self._clock(), self._least()),
                 self._numbering.epoch_id,
                 first_seq,
                 last_seq,

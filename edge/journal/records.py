@@ -122,6 +122,38 @@ class Undrawn(NamedTuple):
     verdict: bytes
 
 
+class Kept(NamedTuple):
+    """What the broker keeps of a device under our prefix, in one of its messages.
+
+    last_seq: the highest that it speaks of, None where it says none.
+    connected_at: since when its sender was connected, as the message says it; None where it does not.
+    """
+
+    epoch: str
+    last_seq: int | None
+    connected_at: str | None
+
+
+class Unsent(NamedTuple):
+    """A verdict that was not sent and is to be numbered anew.
+
+    old_epoch: the one of `verdict_id` and of `messages`.
+    epoch, seq: its place from now on.
+    path, revision, run: what it was about.
+    messages: those of it that were not sent, in their order.
+    """
+
+    old_epoch: str
+    epoch: str
+    seq: int
+    verdict_id: str
+    kind: Kind
+    path: str
+    revision: int
+    run: int
+    messages: tuple[Message, ...]
+
+
 class DeadLetter(NamedTuple):
     """A message that the broker can never take. ts: when it was given up, seconds since 1970."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from edge.config import MqttSettings
 from edge.journal import Message, Outbox, Outgoing
 from edge.mqtt.connection import LARGEST_COMMAND, LONGEST_TOPIC, Received, is_topic
-from edge.mqtt.session import Absent, Transient
+from edge.mqtt.content import Absent, Transient
 from edge.mqtt.standing import StandingConnection
 from edge.mqtt.threads import Connectivity
 from edge.wire.channel import Channel, Publication
@@ -50,8 +50,9 @@ class ChannelPublisher(StandingConnection):
         """
         if not channel.name:
             raise ValueError(f"{channel!r} needs a name: rows without one are the contract's own")
-        self._name, self._on_trouble = channel.name, on_trouble
+        self._name, self._on_channel_trouble = channel.name, on_trouble
         self._trouble: str | None = None
+        self._wrong: dict[str, str | None] = {}
         content = _ChannelContent(channel, self._report_trouble)
         self._defects = content.defects
         super().__init__(
@@ -63,15 +64,20 @@ class ChannelPublisher(StandingConnection):
             shortest_wait_s=shortest_wait_s,
             longest_wait_s=longest_wait_s,
             thread_name=f"publisher {channel.name}",
+            on_trouble=self._held,
         )
+
+    def _held(self, name: str, problem: str | None) -> None:
+        self._wrong[name] = problem
+        self._report_trouble()
 
     def _report_trouble(self) -> None:
         """In this publisher's thread. A defect is told before a lost connection, which may end by itself."""
-        wrong = [*list(self._defects.values())[:1], *filter(None, [self.last_error])]
+        wrong = [*list(self._defects.values())[:1], *filter(None, [*self._wrong.values(), self.last_error])]
         trouble = f"channel {self._name}: {'; '.join(wrong)}" if wrong else None
         if trouble != self._trouble:
             self._trouble = trouble
-            self._on_trouble(trouble)
+            self._on_channel_trouble(trouble)
 
 
 class _ChannelContent:
@@ -92,6 +98,12 @@ class _ChannelContent:
 
     def subscriptions(self) -> Sequence[str]:
         return self._asked("subscriptions", lambda: tuple(map(_checked_filter, self._channel.subscriptions())), ())
+
+    def kept(self) -> Sequence[str]:
+        return ()
+
+    def recalled(self, kept: Mapping[str, bytes]) -> str | None:
+        return None
 
     def opening(self) -> Sequence[Transient]:
         return self._transients("announce", self._channel.announce)

@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from edge.config import DeviceSettings
 from edge.errors import EdgeError
+from edge.mqtt.bucket import Bucket
 from edge.mqtt.connection import LARGEST_COMMAND, Received, is_topic, matches
-from edge.mqtt.replays import Replays
-from edge.mqtt.session import Transient
+from edge.mqtt.content import Transient
+from edge.mqtt.replays import TOO_MANY, Replays
 from edge.wire.channel import Publication
 from edge.wire.command import decode_command, encode_response
 from edge.wire.encode import shorten
@@ -28,6 +29,10 @@ LONGEST_NAME: Final = 64
 """What has a longer name is no command of any version, and gets no answer: its topic would grow with the name."""
 LONGEST_ERROR: Final = 500
 """Characters of an answer's `error`, which may repeat what was sent."""
+AT_ONCE, PER_S = 50, 5.0
+"""So many commands are taken at once, and so many a second after; replays have a bound of their own."""
+REFUSALS_AT_ONCE, REFUSALS_PER_S = 20, 1.0
+"""So many are told that they came too fast. What comes faster still gets no answer and no line of the log."""
 _LONGEST_LOGGED: Final = 200
 _SPOKEN: Final = frozenset(topic.address.partition("/")[0] for topic in TOPICS)
 
@@ -40,6 +45,7 @@ class Commands:
         that it raises is the answer's `error`.
     response_topics: filters of the topics outside the prefix that answers may go to.
     replays: those that wait for their turn.
+    rate, refusals: how fast commands are taken, and how fast the others are refused in words.
     """
 
     prefix: str
@@ -47,6 +53,8 @@ class Commands:
     carry_out: Callable[[str, dict[str, Any]], Mapping[str, Any] | None]
     response_topics: tuple[str, ...] = ()
     replays: Replays[tuple[Received, str | None]] = field(default_factory=Replays)
+    rate: Bucket = field(default_factory=lambda: Bucket(AT_ONCE, PER_S))
+    refusals: Bucket = field(default_factory=lambda: Bucket(REFUSALS_AT_ONCE, REFUSALS_PER_S))
 
     @property
     def topics(self) -> str:
@@ -60,19 +68,28 @@ class Commands:
         if not asked.topic.startswith(below) or not name or "/" in name:
             return []
         if (why := _unanswered(name, asked)) is not None:
-            log.warning("command %s refused without an answer: %s", _quoted(name), why)
+            if self.refusals.take():
+                log.warning("command %s refused without an answer: %s", _quoted(name), why)
             return []
+        if name != "replay" and not self.rate.take():
+            return self._too_fast(name, asked, f"commands come too fast: {AT_ONCE} at once and {PER_S:g} a second are taken")
         request_id: str | None = None
         try:
             if len(asked.payload) > LARGEST_COMMAND:
                 raise ValueError(f"{len(asked.payload)} bytes are no command: at most {LARGEST_COMMAND} are read")
             request_id, fields = decode_command(name, asked.payload)
             if name == "replay":
+                if self.replays.full:
+                    return self._too_fast(name, asked, TOO_MANY, request_id)
                 self.replays.add(fields, (asked, request_id))
                 return self.due()
         except ValueError as problem:
             return [self._answer(name, asked, request_id, None, str(problem))]
         return [self._answer(name, asked, request_id, *self._carried_out(name, fields))]
+
+    def _too_fast(self, name: str, asked: Received, why: str, request_id: str | None = None) -> list[Transient]:
+        """A refusal in words, as long as those are not too many themselves. The payload need not have been read."""
+        return [self._answer(name, asked, request_id, None, why)] if self.refusals.take() else []
 
     def due(self) -> list[Transient]:
         """Carry out the replay that has waited for its turn, and answer all who asked for a part of it."""

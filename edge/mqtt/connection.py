@@ -50,9 +50,13 @@ LARGEST_COMMAND: Final = 64 * 1024
 LONGEST_TOPIC: Final = 65_535
 """MQTT 5.0, 1.5.4: bytes of a UTF-8 string."""
 
+UNREADABLE: Final = "the broker gave an answer that cannot be read"
 NO_QOS_1: Final = "the broker offers QoS 0 only, which may lose verdicts: use another"
 _NO_ANSWER: Final = "the broker accepted the connection but does not answer: is it MQTT, and mqtt.tls right?"
 _KEEPALIVE_TIMEOUT: Final = 0x8D
+_TAKEN_OVER: Final = 0x8E
+_UNPARSED: Final = 0x82
+"""MQTT 5.0, 3.14.2.1: the reasons for an end that we know; paho makes up the first and the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +106,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The connection ended. by_peer: the other side closed it, as far as can be told from here."""
+    """The connection ended. by_peer: the other side closed it, as far as can be told from here.
+
+    taken_over: the broker says that another client came with our id (MQTT 5 alone).
+    """
 
     why: str
     by_peer: bool
+    taken_over: bool = False
 
 
 Event = Accepted | Acknowledged | Subscribed | Received | Closed
@@ -229,6 +237,10 @@ class Connection:
         if mid is not None:
             self._asked[mid] = topics
 
+    def unsubscribe(self, topics: str) -> None:
+        """Hear no more of it."""
+        self._client.unsubscribe(topics)
+
     def check(self) -> int:
         """Ask for a sign that the broker works; the id that its `Acknowledged` will bear.
 
@@ -260,7 +272,7 @@ class Connection:
             # paho raises on what it cannot parse. mosquitto 2.0 answers a message beyond its message_size_limit with a
             # PUBACK "packet too large", which is no reason that MQTT 5.0, 3.4.2.1 lists, so paho has no name for it.
             log.warning("the broker's answer cannot be read", exc_info=error)
-            self._events.append(Closed(f"the broker gave an answer that cannot be read ({error})", by_peer=True))
+            self._events.append(Closed(f"{UNREADABLE} ({error})", by_peer=True))
 
     def _watch(self, what: Any, wanted: int) -> None:
         known = self._selector.get_map().get(what)
@@ -288,9 +300,12 @@ class Connection:
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
             detail = f" ({reason})" if reason.is_failure else ""
-            self._events.append(Closed(f"the broker closed the connection{detail}", by_peer=True))
+            taken_over = reason.value == _TAKEN_OVER
+            self._events.append(Closed(f"the broker closed the connection{detail}", by_peer=True, taken_over=taken_over))
         elif reason.value == _KEEPALIVE_TIMEOUT:
             self._events.append(Closed("the broker does not answer any more", by_peer=False))
+        elif reason.value == _UNPARSED:  # newer releases of paho notice for themselves
+            self._events.append(Closed(UNREADABLE, by_peer=True))
         elif reason.is_failure:
             self._events.append(self._lost())
         else:

@@ -6,18 +6,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final, Literal
 
 from edge.config import DeviceSettings, MqttSettings
+from edge.errors import StateFullError
 from edge.journal import Journal, Message, Outgoing
 from edge.mqtt.commands import Commands
 from edge.mqtt.connection import Received
-from edge.mqtt.session import Absent, Transient
+from edge.mqtt.content import Absent, Transient
+from edge.mqtt.restored import look_back
 from edge.mqtt.standing import StandingConnection
 from edge.mqtt.threads import Connectivity
 from edge.wire.channel import Publication
+from edge.wire.encode import timestamp
 from edge.wire.failure import encode_tombstone, is_tombstone
 from edge.wire.status import encode_status
 
@@ -52,6 +56,7 @@ class Publisher(StandingConnection):
         being_drawn: Callable[[str], bool] = lambda _: False,
         shortest_wait_s: float = 1.0,
         longest_wait_s: float = 30.0,
+        on_trouble: Callable[[str, str | None], None] = lambda _name, _problem: None,
     ) -> None:
         """Prepare; nothing is done before `start`.
 
@@ -60,19 +65,21 @@ class Publisher(StandingConnection):
             What it returns is the answer's `result`; an `EdgeError` or ValueError that it raises is the answer's `error`.
         being_drawn: whether the picture of this name will come, followed by a `wake`. An overlay whose picture is neither
             there nor drawn is not sent.
+        on_trouble: gets what the broker or another client does to us, for the status: see `StandingConnection`.
         """
         self.being_drawn = being_drawn
         commands = Commands(prefix, device, on_command, settings.response_topics)
         self._contract = _Contract(prefix, journal, device, status, health, commands, being_drawn)
         super().__init__(
             settings,
-            client_id(journal.epoch),
+            lambda: client_id(journal.epoch),
             self._contract,
             journal.outbox,
             connectivity=Connectivity("MQTT"),
             shortest_wait_s=shortest_wait_s,
             longest_wait_s=longest_wait_s,
             thread_name="publisher",
+            on_trouble=on_trouble,
         )
 
     def refresh_status(self) -> None:
@@ -110,10 +117,19 @@ class _Contract:
         self._connected_at = _now()
         self._health_at = 0.0
         self._summary_refused = 0
+        with suppress(StateFullError):  # verdicts that wait can be sent all the same
+            self._journal.connecting(timestamp(self._connected_at))
         return self._status_now("connection lost")
 
     def subscriptions(self) -> Sequence[str]:
         return (self._commands.topics,)
+
+    def kept(self) -> Sequence[str]:
+        return (f"{self._prefix}/status", f"{self._prefix}/summary")
+
+    def recalled(self, kept: Mapping[str, bytes]) -> str | None:
+        status, summary = (kept.get(topic) for topic in self.kept())
+        return look_back(self._journal, status=status, summary=summary)
 
     def opening(self) -> Sequence[Transient]:
         self.status_stale.set()

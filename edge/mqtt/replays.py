@@ -13,6 +13,7 @@ BETWEEN_S: Final = 1.0
 """Each replay is a transaction of the journal and traffic of the broker's."""
 MOST_WAITING: Final = 100
 """More commands than these are refused: whoever asks so often does not wait for the answers."""
+TOO_MANY: Final = f"{MOST_WAITING} replays wait already: wait for their answers, or ask for one longer range"
 
 
 @dataclass(slots=True)
@@ -26,10 +27,15 @@ class Replays(Generic[Asker]):
     _waiting: list[tuple[dict[str, Any], Asker]] = field(default_factory=list)
     _next_at: float = 0.0
 
+    @property
+    def full(self) -> bool:
+        """Whether another one is refused."""
+        return len(self._waiting) >= MOST_WAITING
+
     def add(self, fields: dict[str, Any], asker: Asker) -> None:
         """Keep a command's fields: epoch, first, last. Raises ValueError with a sentence for the sender when too many wait."""
-        if len(self._waiting) >= MOST_WAITING:
-            raise ValueError(f"{MOST_WAITING} replays wait already: wait for their answers, or ask for one longer range")
+        if self.full:
+            raise ValueError(TOO_MANY)
         self._waiting.append((fields, asker))
 
     def take(self) -> tuple[dict[str, Any], list[Asker]] | None:

@@ -6,11 +6,14 @@ is lost right after may take it along, and it is not sent again. A kill before t
 
 What a broker refuses for good becomes a dead letter, in one of three ways:
 
-1. MQTT 5 says so in the PUBACK (not authorized, topic name invalid, payload format invalid, packet too large), or gave
-   its maximum packet size when we connected. "Quota exceeded" and the like are tried again later instead.
+1. MQTT 5 says so in the PUBACK (topic name invalid, payload format invalid, packet too large), or gave its maximum packet
+   size when we connected. "Quota exceeded" and the like are tried again later instead.
 2. The broker drops the connection on receiving a poison message, as MQTT 3.1.1 brokers do; see below.
 3. MQTT 3.1.1 cannot report a denied topic, and mosquitto acknowledges and drops what exceeds its
    `message_size_limit`: that loss cannot be seen from here. Use protocol 5.
+
+What it denies (not authorized) is no fault of the message, and may be allowed tomorrow: its kind waits, see
+`edge.mqtt.holding`. Brokers that drop the connection for it are found out by the second loss, where the kind was never taken.
 
 A lost connection counts against a message only if all of this holds, so that no outage can bury a good one:
 
@@ -18,6 +21,7 @@ A lost connection counts against a message only if all of this holds, so that no
 * The message was the only one in flight.
 * It was the broker who closed, or it acknowledged nothing for `STALLED_S` (but our keepalive had not run out).
 * The very next attempt to connect succeeded, and was proven too.
+* No other client seems to use our id.
 
 After a loss with several in flight they are sent one by one. Three losses that count, kept in the journal, and the
 message is buried.
@@ -28,148 +32,26 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final
 
-from edge.errors import BrokerError, StateError
-from edge.journal import Message, Outbox, Outgoing
-from edge.mqtt.backoff import Backoff
-from edge.mqtt.connection import KEEPALIVE_S, NO_QOS_1, Accepted, Acknowledged, Closed, Connection, Event, Received, Subscribed
+from edge.errors import BrokerError
+from edge.journal import Outbox, Outgoing
+from edge.mqtt.connection import NO_QOS_1, Accepted, Acknowledged, Closed, Connection, Event, Received, Subscribed
+from edge.mqtt.content import Absent, Content, Transient
+from edge.mqtt.fates import DENIED, STALLED, Fates, denied
+from edge.mqtt.holding import kind_of
+from edge.mqtt.memory import MOST_ANSWERS, Memory
+from edge.mqtt.recall import Recall
+from edge.mqtt.rows import WINDOW, Rows
 from edge.mqtt.threads import Connectivity, ThreadSignals
 from edge.wire.channel import Publication
 
 log = logging.getLogger(__name__)
 
+__all__ = ["STALLED_S", "Absent", "Content", "Memory", "Session", "Transient"]
+
 STALLED_S: Final = 90.0
 """A broker that took a message whole and acknowledges nothing for so long is connected to anew."""
-WINDOW: Final = 20
-"""Most messages on the way without acknowledgement."""
-LOST_BEFORE_BURIAL: Final = 3
-"""So many connections must be lost with a message before it is buried."""
-MOST_ANSWERS: Final = 100
-"""What is heard is dropped while more answers than this wait to be sent."""
-
-_REFUSED_FOR_GOOD: Final = frozenset({0x87, 0x90, 0x95, 0x99})
-"""PUBACK reasons (MQTT 5.0, 3.4.2.1) that another try cannot change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transient:
-    """A message that the outbox does not hold: it overtakes the rows and is not kept for a next connection.
-
-    what: how the log calls it.  correlation: of the request that it answers.  seq: of the verdict that it is about, or 0.
-    proves: its acknowledgement shows that the broker works, so that rows may follow.
-    yields: rows and messages of its kind take turns, so that a flood of them holds no row up.
-    """
-
-    what: str
-    message: Publication
-    correlation: bytes | None = None
-    seq: int = 0
-    proves: bool = False
-    yields: bool = False
-
-
-class Absent(Enum):
-    """Why a row's payload is not there."""
-
-    SO_FAR = auto()
-    FOR_GOOD = auto()
-
-
-class Content(Protocol):
-    """What is said on a connection beside the rows, how the rows are said, and what is done with what is heard.
-
-    Called in the session's thread alone. Every method answers at once.
-
-    channel: whose rows these are; empty for the contract's own.
-    live_only: what the broker keeps is of no use to this listener.
-    """
-
-    channel: str
-    live_only: bool
-
-    def connecting(self) -> Publication | None:
-        """Begin a new connection. What the broker is to publish when it dies, None for nothing."""
-        ...
-
-    def subscriptions(self) -> Sequence[str]:
-        """The topics to listen to."""
-        ...
-
-    def opening(self) -> Sequence[Transient]:
-        """What is said first. Without one that `proves`, the broker is asked for another sign that it works."""
-        ...
-
-    def changes(self) -> Sequence[Transient]:
-        """What of the opening is out of date and to be said anew; asked at every round."""
-        ...
-
-    def latest(self) -> Sequence[Transient]:
-        """What is said beside new rows; asked whenever the outbox is looked at."""
-        ...
-
-    def periodic(self) -> Sequence[Publication]:
-        """What is due by the clock, of QoS 0; asked at every round with an idle network."""
-        ...
-
-    def topic(self, row: Outgoing) -> str:
-        """The whole topic of a row."""
-        ...
-
-    def payload(self, row: Outgoing) -> bytes | Absent:
-        """What is sent for a row. One that is absent so far comes with a wake-up; one that is absent for good is passed."""
-        ...
-
-    def waits(self) -> bool:
-        """Whether rows stay in the outbox for now; asked before each, and at every round."""
-        ...
-
-    def on_send(self, publication: Publication) -> Publication:
-        """The last look at each message, in the order of the connection. Not called for what `closing` gives."""
-        ...
-
-    def acknowledged(self, item: Transient) -> None:
-        """The broker has it."""
-        ...
-
-    def refused(self, item: Transient) -> None:
-        """The broker does not take it."""
-        ...
-
-    def bury(self, row: Outgoing, reason: str) -> Message | None:
-        """A row becomes a dead letter. What is to be sent in its place, None for nothing."""
-        ...
-
-    def on_message(self, received: Received) -> Sequence[Transient]:
-        """What is said in answer to a message on one of the subscriptions."""
-        ...
-
-    def closing(self) -> Sequence[Transient]:
-        """What is said before we disconnect."""
-        ...
-
-
-@dataclass(slots=True)
-class Memory:
-    """What outlives a connection. It belongs to the publisher's thread.
-
-    backoff: between connections.
-    unrecorded: ids of rows that need not be sent again, which the journal does not know yet: acknowledged, written out
-        with QoS 0, or without a picture for good. They are kept here so that no later connection sends them.
-    keepalive_s: what we offer at the next connect.
-    one_by_one_to: up to this id rows are sent singly, because some of them were in flight when a connection was lost.
-    possible_poison: the row that was alone in flight when the last connection was lost, and why it was lost. The next
-        connection confirms or clears it.
-    """
-
-    backoff: Backoff
-    unrecorded: list[int] = field(default_factory=list)
-    keepalive_s: int = KEEPALIVE_S
-    one_by_one_to: int = 0
-    possible_poison: tuple[Outgoing, str] | None = None
 
 
 class Session:
@@ -190,7 +72,7 @@ class Session:
 
         possible_poison: what `memory` held of it before this connection was tried.
         """
-        self._connection, self._content, self._outbox, self._memory = connection, content, outbox, memory
+        self._connection, self._content, self._memory = connection, content, memory
         self._signals, self._connectivity = signals, connectivity
         self._possible_poison = possible_poison
         self._limits: Accepted | None = None
@@ -198,13 +80,12 @@ class Session:
         self._proof_asked = False  # something that proves it is on its way
         self._row_is_due = False  # what was sent last was no row
         self._first_topic = ""
-        self._rows: deque[Outgoing] = deque()
-        self._look = True  # the outbox may hold rows that we have not seen
+        self._recall: Recall | None = None  # what the broker keeps is being asked for; until then nothing is said
+        self._rows = Rows(outbox, content.channel, memory.holding)
+        self._fates = Fates(content, outbox, memory, self._rows, connectivity)
+        self._look = True  # what is said beside rows may have changed
         self._sent: dict[int, Outgoing | Transient] = {}  # by mid, in the order they were sent
         self._transients: deque[Transient] = deque()
-        self._pause_until = 0.0  # the broker wants no more for now
-        self._record_at = 0.0  # when the journal may be written to again
-        self._quota = Backoff(1.0, 30.0)
         self._progress_at = time.monotonic()
         self._closed: Closed | None = None
 
@@ -216,7 +97,7 @@ class Session:
                 if self._connection.busy:
                     self._progress_at = time.monotonic()
                 elif self._sent and time.monotonic() > self._progress_at + STALLED_S:
-                    self._closed = Closed(f"the broker acknowledged nothing for {STALLED_S:.0f} s", by_peer=True)
+                    self._closed = Closed(f"{STALLED} {STALLED_S:.0f} s", by_peer=True)
                 if self._closed is not None:
                     raise BrokerError(self._closed.why + self._hint(self._closed))
             self._say_goodbye()
@@ -230,14 +111,35 @@ class Session:
 
     def _step(self, patience_s: float) -> None:
         """One round: send what may be sent, wait, act upon what happened."""
-        if self._limits is not None:
+        if self._limits is not None and self._recalled():
             self._fill()
-        events = self._connection.pump(self._signals.receiver, patience_s)
+        events = self._connection.pump(self._signals.receiver, patience_s if self._recall is None else 0.05)
         if self._signals.take_wake() or not events:
-            self._look = True
+            self._look_again()
         for event in events:
             self._act(event)
-        self._record()
+        self._fates.record()
+        self._memory.rivals.stands()
+        self._memory.tell_all()
+
+    def _look_again(self) -> None:
+        self._look = True
+        self._rows.look()
+
+    def _recalled(self) -> bool:
+        """Whether all is known that must be known before anything is said."""
+        if self._recall is None:
+            return True
+        if not self._recall.over():
+            return False
+        recall, self._recall = self._recall, None
+        for topic, why in recall.refused.items():
+            log.warning("the broker does not let us read %s (%s): whether this state is an old copy is not seen", topic, why)
+        if (why_anew := self._content.recalled(recall.found)) is not None:
+            self._closed = Closed(why_anew, by_peer=False)
+            return False
+        self._open()
+        return True
 
     # Sending
 
@@ -267,8 +169,10 @@ class Session:
         if not self._proven or self._memory.one_by_one_to:
             return  # nothing else may be in flight beside a row that may be a poison message
         if self._look:
-            waiting = (*self._sent.values(), *self._transients)
-            self._transients.extend(item for item in self._content.latest() if item not in waiting)
+            self._look = False
+            shut, waiting = self._memory.holding.shut(), (*self._sent.values(), *self._transients)
+            latest = (item for item in self._content.latest() if item.what not in shut)
+            self._transients.extend(item for item in latest if item not in waiting)
         if not self._connection.busy:
             for message in self._content.periodic():
                 self._connection.publish(self._content.on_send(message))
@@ -285,32 +189,30 @@ class Session:
 
     def _next_row(self) -> Outgoing | None:
         """The next row to send, None when there is none or it is not time."""
-        if time.monotonic() < max(self._pause_until, self._record_at):
+        if self._fates.paused or self._content.waits():
             return None
-        if not self._rows and self._look:
-            taken = {item.id for item in self._sent.values() if isinstance(item, Outgoing)} | {*self._memory.unrecorded}
-            found = self._outbox.unsent(limit=WINDOW + len(taken), channel=self._content.channel)
-            self._rows.extend(row for row in found if row.id not in taken)
-            self._look = len(found) == WINDOW + len(taken)
-            if not found:
-                self._memory.one_by_one_to = 0
-        return None if not self._rows or self._content.waits() else self._rows.popleft()
+        sent = [item for item in self._sent.values() if isinstance(item, Outgoing)]
+        row = self._rows.next({*(row.id for row in sent), *self._memory.unrecorded}, {kind_of(row) for row in sent})
+        if self._rows.ended:
+            self._memory.one_by_one_to = 0
+        return row
 
     def _send_row(self, row: Outgoing) -> None:
         payload = self._content.payload(row)
         if payload is Absent.SO_FAR:
-            return  # the outbox is looked at again when it is there
+            self._rows.pass_over(row)  # the outbox is looked at again when it is there
+            return
         if payload is Absent.FOR_GOOD:
             self._memory.unrecorded.append(row.id)
             return
         message = self._last_look(Publication(self._content.topic(row), payload, retain=row.retain))
         if message is None:
-            self._bury(row, f"{len(payload)} bytes are more than the broker takes")
+            self._fates.bury(row, f"{len(payload)} bytes are more than the broker takes")
             return
         try:
             mid = self._connection.publish(message)
         except ValueError as error:
-            self._bury(row, f"MQTT has no such message: {error}")
+            self._fates.bury(row, f"MQTT has no such message: {error}")
         else:
             self._mark_sent(mid, row)  # with QoS 0 too: `Acknowledged` comes when it is written
 
@@ -344,8 +246,12 @@ class Session:
                 self._accepted(event)
             case Acknowledged():
                 self._acknowledged(event)
+            case Subscribed() if self._recall is not None and self._recall.answered(event):
+                pass
             case Subscribed(topics, refused) if refused:
                 self._connectivity.report(error=f"the broker refuses our subscription to {topics} ({refused})")
+            case Received() if self._recall is not None and self._recall.takes(event):
+                pass
             case Received():
                 self._received(event)
             case Closed():
@@ -353,9 +259,17 @@ class Session:
 
     def _accepted(self, limits: Accepted) -> None:
         self._limits = limits
-        self._connectivity.report(connected=True)
         for topics in self._content.subscriptions():
             self._connection.subscribe(topics, live_only=self._content.live_only)
+        self._memory.rivals.accepted()
+        kept = self._content.kept()
+        if kept:
+            self._recall = Recall(self._connection, kept)
+        else:
+            self._open()
+
+    def _open(self) -> None:
+        self._connectivity.report(connected=True)
         opening = self._content.opening()
         self._proof_asked = any(item.proves for item in opening)
         self._transients.extend(opening)
@@ -366,78 +280,39 @@ class Session:
         if isinstance(item, Transient):
             if item.proves:
                 self._prove()
-            if puback.reason >= 0x80:
+            if puback.reason in DENIED and not item.yields and not item.proves:
+                self._memory.holding.refused(item.what, denied(item.message.topic, puback.text))
+            elif puback.reason >= 0x80:
                 self._refused(item, puback.text)
             else:
+                self._memory.holding.taken(item.what)
                 self._content.acknowledged(item)
         elif item is not None:
-            self._row_acknowledged(item, puback)
-
-    def _row_acknowledged(self, row: Outgoing, puback: Acknowledged) -> None:
-        if puback.reason < 0x80:
-            self._memory.unrecorded.append(row.id)
-            if time.monotonic() >= self._pause_until:
-                self._quota.reset()
-        elif puback.reason in _REFUSED_FOR_GOOD:
-            self._bury(row, f"the broker refused it: {puback.text}")
-        else:
-            wait_s = self._quota.next_s()
-            self._connectivity.report(error=f"the broker puts off {row.topic} ({puback.text}); next try in {wait_s:.0f} s")
-            self._pause_until = time.monotonic() + wait_s
-            self._start_over()
-        if row.id >= self._memory.one_by_one_to:
-            self._memory.one_by_one_to = 0
+            self._fates.acknowledged(item, puback)
 
     def _prove(self) -> None:
         """The broker acknowledges: only now is it sure that the last connection was not lost in an outage."""
         if self._proven:
             return
         self._proven = True
+        if self._memory.rivals.suspected:
+            return  # neither come back at once, nor blame what was in flight
         self._memory.backoff.reset()
         if self._possible_poison is not None:
-            row, why = self._possible_poison
-            if self._outbox.count_lost_connection(row.id) >= LOST_BEFORE_BURIAL:
-                self._bury(row, f"{LOST_BEFORE_BURIAL} connections died of it; the last time {why}")
+            self._fates.judge(*self._possible_poison)
 
     def _refused(self, item: Transient, why: str) -> None:
         self._connectivity.report(error=f"the broker refuses our {item.what}: {why}")
         self._content.refused(item)
 
-    def _bury(self, row: Outgoing, reason: str) -> None:
-        """Make a dead letter of a row; what takes its place may be refused too."""
-        self._outbox.bury(row.id, reason, self._content.bury(row, reason))
-        # After it is one: what shows the error counts the dead letters, in another thread perhaps.
-        self._connectivity.report(error=f"seq {row.seq} ({row.topic}, {row.verdict_id}) is a dead letter: {reason}")
-        self._start_over()
-
-    def _start_over(self) -> None:
-        """Look at the outbox from its beginning; rows in flight are passed over."""
-        self._rows.clear()
-        self._look = True
-
-    def _record(self) -> None:
-        """Write down what the broker has. When that is impossible (full disk), nothing more is sent meanwhile."""
-        if not self._memory.unrecorded or time.monotonic() < self._record_at:
-            return
-        try:
-            self._outbox.acknowledge(self._memory.unrecorded)
-        except StateError as error:
-            self._connectivity.report(error=str(error))
-            self._record_at = time.monotonic() + 1.0
-        else:
-            self._memory.unrecorded.clear()
-            self._all_well()
-
-    def _all_well(self) -> None:
-        if self._connectivity.last_error is not None and time.monotonic() >= self._pause_until:
-            self._connectivity.report()
-
     def _received(self, received: Received) -> None:
         if len(self._transients) > MOST_ANSWERS:
-            log.warning("a message on %s is dropped: more than %d answers are waiting", received.topic, MOST_ANSWERS)
+            if self._memory.flooded_at is None:  # one line for a flood
+                log.warning("a message on %s is dropped: more than %d answers are waiting", received.topic, MOST_ANSWERS)
+            self._memory.flooded_at = time.monotonic()
             return
         self._transients.extend(self._content.on_message(received))
-        self._look = True  # a replay, for one, puts rows back, and a channel may wait no longer
+        self._look_again()  # a replay, for one, puts rows back, and a channel may wait no longer
 
     # Leaving
 
@@ -460,14 +335,20 @@ class Session:
         for event in self._connection.pump(self._signals.receiver, 0.05):
             self._act(event)
         self._signals.take_wake()
-        self._record()
+        self._fates.record()
 
     def _leave(self) -> None:
         """Remember what the next connection must know."""
         self._connectivity.report(connected=False, error=self._connectivity.last_error)
         rows = [item for item in self._sent.values() if isinstance(item, Outgoing)]
-        if not self._proven or not rows:
+        closed, alone = self._closed, bool(rows) and len(self._sent) == 1
+        taken_over = closed is not None and closed.taken_over
+        answered = self._proven or not self._first_topic  # else it may not take our first message
+        by_broker = answered and closed is not None and closed.by_peer and not alone
+        self._memory.rivals.ended(taken_over=taken_over, closed_by_broker=by_broker)
+        self._memory.tell_all()
+        if not self._proven or not rows or taken_over:
             return
         self._memory.one_by_one_to = max(self._memory.one_by_one_to, *(row.id for row in rows))
-        if len(self._sent) == 1 and self._closed is not None and self._closed.by_peer:
-            self._memory.possible_poison = rows[0], self._closed.why
+        if alone and closed is not None and closed.by_peer:
+            self._memory.possible_poison = rows[0], closed.why

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from edge.config import MqttSettings
@@ -12,7 +13,10 @@ from edge.errors import BrokerError, StateError
 from edge.journal import Outbox
 from edge.mqtt.backoff import Backoff
 from edge.mqtt.connection import Connection
-from edge.mqtt.session import Content, Memory, Session
+from edge.mqtt.content import Content
+from edge.mqtt.memory import Memory
+from edge.mqtt.rivals import Rivals
+from edge.mqtt.session import Session
 from edge.mqtt.threads import Connectivity, ThreadSignals
 
 log = logging.getLogger(__name__)
@@ -28,7 +32,7 @@ class StandingConnection:
     def __init__(
         self,
         settings: MqttSettings,
-        client_id: str,
+        client_id: str | Callable[[], str],
         content: Content,
         outbox: Outbox,
         *,
@@ -36,16 +40,24 @@ class StandingConnection:
         shortest_wait_s: float,
         longest_wait_s: float,
         thread_name: str,
+        on_trouble: Callable[[str, str | None], None] = lambda _name, _problem: None,
     ) -> None:
         """Prepare; nothing is done before `start`.
 
         client_id: the same at every connect, so that the broker ends a half-open older connection (and publishes its last
-            will) before it takes the new one in.
+            will) before it takes the new one in. Asked for at each connect where it is a function.
+        on_trouble: gets what is wrong beside the connection, under a name for each kind of trouble, and None when it is over.
+            Called in the publisher's thread at every change; it must neither block nor raise.
         """
-        self._settings, self._client_id, self._content, self._outbox = settings, client_id, content, outbox
+        self._settings, self._content, self._outbox = settings, content, outbox
+        self._client_id = client_id if callable(client_id) else lambda: client_id
         self._connectivity = connectivity
         self._signals = ThreadSignals()
-        self._memory = Memory(Backoff(shortest_wait_s, longest_wait_s))
+        self._told: dict[str, str | None] = {}
+        self._on_trouble = on_trouble
+        self._memory = Memory(
+            Backoff(shortest_wait_s, longest_wait_s), rivals=Rivals(lambda: self._client_id()), tell=self._tell
+        )
         self._thread = threading.Thread(target=self._run, name=thread_name, daemon=True)
 
     def start(self) -> None:
@@ -94,6 +106,13 @@ class StandingConnection:
         """Why there is no connection, or what the broker refused last; None when all is well."""
         return self._connectivity.last_error
 
+    def _tell(self, name: str, problem: str | None) -> None:
+        if self._told.get(name) != problem:
+            self._told[name] = problem
+            if problem is not None:
+                log.warning("MQTT: %s", problem)
+            self._on_trouble(name, problem)
+
     def _run(self) -> None:
         stopping = self._signals.stopping
         while not stopping.is_set():
@@ -111,7 +130,7 @@ class StandingConnection:
         # Taken before the attempt: when that fails, there is an outage, and the message was not to blame.
         possible_poison, self._memory.possible_poison = self._memory.possible_poison, None
         will = self._content.connecting()
-        connection = Connection(self._settings, self._client_id, will, self._memory.keepalive_s)
+        connection = Connection(self._settings, self._client_id(), will, self._memory.keepalive_s)
         try:
             Session(
                 connection,

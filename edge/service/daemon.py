@@ -113,6 +113,7 @@ class Daemon:
             health=reports.health,
             on_command=Commands(settings, journal, shared).carry_out,
             being_drawn=shared.being_drawn.__contains__,
+            on_trouble=lambda name, problem: shared.status.report(f"mqtt {name}", problem),
         )
         further, broken = open_channels(settings, journal, shared)
         self._publishers: tuple[StandingConnection, ...] = (self._publisher, *(publisher for _, publisher in further))

@@ -18,12 +18,14 @@ from edge.journal import Entry
 from edge.records import Inspection, Micrograph, Source, Timing
 from edge.samples import sample_micrographs
 from edge.service import gpu, isolated, patience
-from edge.service.pictures import draw_missing
+from edge.service.pictures import MissingPictures
 from edge.service.shared import Decoded, Inspected
 from edge.service.worker import Worker, printable
 
 log = logging.getLogger(__name__)
 
+IN_A_ROW: Final = 8
+"""So many new images are inspected before one missing picture is drawn, which takes as long as one of them."""
 BLANK: Final = Micrograph(np.zeros((64, 64), np.uint8), 64, 64)
 
 
@@ -33,24 +35,30 @@ class Inspector(Worker):
     name = "inspector"
 
     def run(self) -> None:
-        """Load the models, draw what an earlier life left undrawn, inspect until stopped."""
+        """Load the models, then inspect until stopped; in between, draw what an earlier life left undrawn."""
         try:
             with self._working_pipeline() as pipeline:
                 self.shared.models_loaded.set()
                 self.shared.status.report("start", None)
-                draw_missing(self, pipeline)
                 self.shared.new_work.set()
-                self._inspect_until_stopped(pipeline)
+                self._inspect_until_stopped(pipeline, MissingPictures(self, pipeline))
         finally:
             self.shared.inspector_ended.set()
 
-    def _inspect_until_stopped(self, pipeline: Pipeline) -> None:
+    def _inspect_until_stopped(self, pipeline: Pipeline, missing: MissingPictures) -> None:
+        """New images first. A missing picture is drawn when none waits, and after every few, so that none waits for ever."""
+        in_a_row = 0
         while not self.shared.stopping.is_set():
             self.beat()
+            if missing and in_a_row >= IN_A_ROW:
+                in_a_row = 0
+                missing.draw_next()
             try:
-                decoded = self.shared.decoded.get(timeout=0.2)
+                decoded = self.shared.decoded.get(timeout=0.05 if missing else 0.2)
             except queue.Empty:
+                in_a_row = IN_A_ROW
                 continue
+            in_a_row += 1
             inspected = self._inspect(pipeline, decoded)
             if inspected is not None:
                 self.hand_over(self.shared.inspected, inspected, self.shared.failed.is_set)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 
 from edge import sem
 from edge.errors import BackendError, ImageError, StateError
@@ -33,19 +34,33 @@ def draw(worker: Worker, name: str, inspection: Inspection) -> None:
         worker.shared.wake_publishers()
 
 
-def draw_missing(worker: Worker, pipeline: Pipeline) -> None:
-    """Inspect anew what has a verdict from before the process ended, but no picture; only the pictures are kept."""
-    for undrawn in worker.journal.pictures.undrawn():
-        if worker.shared.stopping.is_set():
-            return
+class MissingPictures:
+    """Pictures that an earlier life left undrawn, drawn one by one, in the order of the outbox. Used in the inspector's thread.
+
+    What has a verdict from before the process ended, but no picture, is inspected anew; only the picture is kept.
+    """
+
+    def __init__(self, worker: Worker, pipeline: Pipeline) -> None:
+        """Looks at what is missing; draws nothing."""
+        self._worker, self._pipeline = worker, pipeline
+        self._undrawn = deque(worker.journal.pictures.undrawn())
+
+    def __len__(self) -> int:
+        """How many are still to be drawn."""
+        return len(self._undrawn)
+
+    def draw_next(self) -> None:
+        """Draw the next one, or give it up. Raises BackendError when the network is broken."""
+        worker, undrawn = self._worker, self._undrawn.popleft()
         worker.beat()
         try:
-            inspection = _inspected_again(worker, pipeline, undrawn)
+            inspection = _inspected_again(worker, self._pipeline, undrawn)
         except BackendError:
             raise
         except Exception as error:  # the image is gone or another one; or a defect of ours, which costs this picture alone
             log.warning("%s: its picture cannot be drawn any more: %s", printable(undrawn.path), error)
             worker.shared.being_drawn.discard([undrawn.picture])
+            worker.shared.wake_publishers()
         else:
             draw(worker, undrawn.picture, inspection)
 

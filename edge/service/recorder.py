@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from edge.config import Settings
 from edge.errors import ImageError, StateError
-from edge.journal import Entry, Journal
+from edge.journal import Entry, Journal, Verdict
 from edge.records import Inspection, Source
 from edge.service.messages import VerdictEncoder
 from edge.service.pictures import draw
@@ -34,7 +34,7 @@ class Recorder(Worker):
 
     def __init__(self, settings: Settings, journal: Journal, shared: Shared, channels: Sequence[Channel] = ()) -> None:
         super().__init__(settings, journal, shared)
-        self._encoder = VerdictEncoder(settings, journal.epoch, channels)
+        self._channels = tuple(channels)
 
     def run(self) -> None:
         """Record until the inspector has ended and nothing of it is left."""
@@ -52,16 +52,28 @@ class Recorder(Worker):
 
     def _record(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError, content: str | None = None) -> None:
         """Store the verdict with its messages; then draw its pictures, which nobody who waits for the verdict waits for."""
+        epoch = self.journal.epoch
+        encoder = VerdictEncoder(self.settings, epoch, self._channels)
         inspections = outcome if self.settings.mqtt.overlay and not isinstance(outcome, ImageError) else []
-        pictures = {self._encoder.picture_name(entry, inspection): inspection for inspection in inspections}
+        pictures = {encoder.picture_name(entry, inspection): inspection for inspection in inspections}
+        make = encoder.verdicts(entry, source, outcome)
+
+        def make_in_this_epoch(seq: int) -> Sequence[Verdict]:
+            if self.journal.epoch != epoch:  # the broker showed meanwhile that the state is an old copy
+                raise _RenewedError
+            return make(seq)
+
         # Before the outbox names them: an overlay whose picture is neither there nor drawn is not sent.
         self.shared.being_drawn.add(pictures)
         try:
-            make = self._encoder.verdicts(entry, source, outcome)
             seen = None if isinstance(outcome, ImageError) else content
-            seqs = self.store(lambda: self.journal.ledger.conclude(entry.path, make, seen))
+            seqs = self.store(lambda: self.journal.ledger.conclude(entry.path, make_in_this_epoch, seen))
         except StateError:
             raise
+        except _RenewedError:
+            self.shared.being_drawn.discard(pictures)
+            self._record(entry, source, outcome, content)
+            return
         except Exception as error:  # a defect in encoding must cost this image alone
             if isinstance(outcome, ImageError):
                 raise
@@ -76,6 +88,10 @@ class Recorder(Worker):
         _log_verdict(entry, outcome, seqs[0])
         for name, inspection in pictures.items():
             draw(self, name, inspection)
+
+
+class _RenewedError(Exception):
+    """A new epoch began between naming a verdict and storing it: it is named anew."""
 
 
 def _log_verdict(entry: Entry, outcome: list[Inspection] | ImageError, seq: int) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Final
 
 from edge.errors import StateError
+from edge.service import health
 from edge.service.worker import Worker
 
 log = logging.getLogger(__name__)
 
 UPKEEP_S: Final = 300.0
+TOLD_JUMP_S: Final = 86400.0
+"""A clock that is so far off is told in the status; whether it is synchronised stands in health."""
 FULL_UPKEEP_S: Final = 5.0
 """While the state folder is full, it is looked at so often."""
 
@@ -34,7 +36,7 @@ class Upkeep(Worker):
         """Why there is no room for anything new, None when there is."""
         keep = self.settings.state
         try:
-            report = self.journal.prune(keep.keep_days, int(keep.max_gib * 2**30), time.time())
+            report = self.journal.prune(keep.keep_days, int(keep.max_gib * 2**30), self._now())
         except StateError as error:
             return str(error)
         self.shared.figures.state_bytes = report.used_bytes
@@ -43,3 +45,10 @@ class Upkeep(Worker):
         if not report.full:
             return None
         return f"{report.used_bytes / 2**30:.1f} GiB of unsent messages fill state.max_gib: is the broker reachable?"
+
+    def _now(self) -> float | None:
+        """Seconds since 1970, None while the clock is not to be believed. Raises StateError."""
+        judgement = self.journal.clock.judge(health.clock_synced())
+        told = judgement.why if abs(judgement.jump_s) >= TOLD_JUMP_S else None
+        self.shared.status.report("clock", told)
+        return judgement.now

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -93,6 +94,11 @@ class Mosquitto:
     def stop(self) -> None:
         """As a service manager would end it."""
         self._end(lambda process: process.terminate())
+
+    def reload(self) -> None:
+        """Have it read its access control anew, as a service manager would."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def log(self) -> str:
         """What it wrote so far."""
@@ -261,7 +267,11 @@ class Proxy:
                 self.refusals += 1
                 near.close()
                 continue
-            far = socket.create_connection(("127.0.0.1", self._broker_port))
+            try:
+                far = socket.create_connection(("127.0.0.1", self._broker_port))
+            except OSError:  # the broker is being restarted: whoever connects now tries again, and must find us listening
+                near.close()
+                continue
             self._pairs.append((near, far))
             for source, sink, downwards in ((near, far, False), (far, near, True)):
                 thread = threading.Thread(target=self._copy, args=(source, sink, downwards))
@@ -292,9 +302,12 @@ class FakeBroker:
 
     reasons: given to the first inspections, success afterwards; None is silence.
     limits: properties of the CONNACK, as they are sent.
+    drops: on a message to a topic with this in it the connection is ended, as some brokers do that deny it.
     """
 
-    def __init__(self, *, reasons: list[int | None] | None = None, limits: bytes = b"") -> None:
+    def __init__(self, *, reasons: list[int | None] | None = None, limits: bytes = b"", drops: str = "") -> None:
+        self.drops = drops
+        self.connections = 0
         self._reasons = list(reasons or [])
         self._limits = limits
         self.seqs: list[int] = []
@@ -316,6 +329,13 @@ class FakeBroker:
         for end in (self._server, *self._ends):
             end.close()
 
+    def take_over(self) -> None:
+        """Say to every client that another one came with its id (MQTT 5.0, 3.14.2.1), as real brokers do before they close."""
+        for end in self._ends:
+            with suppress(OSError):
+                end.sendall(bytes([0xE0, 2, 0x8E, 0]))
+            _hang_up(end)
+
     def _accept(self) -> None:
         while True:
             try:
@@ -334,9 +354,12 @@ class FakeBroker:
             for packet in _packets(end):
                 kind = packet[0] >> 4 if packet else 0
                 if kind == 1:
+                    self.connections += 1
                     end.sendall(bytes([0x20, 3 + len(self._limits), 0, 0, len(self._limits)]) + self._limits)
                 elif kind == 8:
                     end.sendall(bytes([0x90, 4]) + _packet_id(packet) + bytes([0, 1]))
+                elif kind == 3 and self.drops and self.drops in _topic(packet):
+                    _hang_up(end)
                 elif kind == 3 and packet[0] & 6:
                     waiting.extend(self._puback(packet))
                     self.most_in_flight = max(self.most_in_flight, len(waiting))
@@ -363,6 +386,12 @@ def _header_length(packet: bytes) -> int:
     while packet[length - 1] & 0x80:
         length += 1
     return length
+
+
+def _topic(packet: bytes) -> str:
+    """Of a PUBLISH."""
+    body = packet[_header_length(packet) :]
+    return body[2 : 2 + int.from_bytes(body[:2], "big")].decode()
 
 
 def _packet_id(packet: bytes) -> bytes:

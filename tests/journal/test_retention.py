@@ -89,3 +89,20 @@ def test_prune_forgets_what_other_channels_said_by_age_and_nothing_unsent(journa
     journal.outbox.acknowledge([1])
     assert journal.prune(keep_days=90, max_bytes=1 << 30, now=clock.now + 91 * DAY_S).messages == 1
     assert [row.seq for row in journal.outbox.unsent(channel="a")] == [2]
+
+
+def test_while_ages_cannot_be_told_nothing_goes_by_its_age_and_the_limit_holds(journal: Journal) -> None:
+    for number in (1, 2):
+        inspected(journal, f"{number}.tif", one(payload=b"x" * 1_000_000))
+    journal.outbox.acknowledge([row.id for row in journal.outbox.unsent()])
+    assert journal.prune(keep_days=0, max_bytes=1 << 30, now=None).messages == 0
+    assert journal.prune(keep_days=0, max_bytes=journal.info()["database_bytes"] - 500_000, now=None).messages > 0
+
+
+def test_what_is_queued_while_the_clock_is_behind_is_not_forgotten_when_it_is_set_right(journal: Journal, clock: Clock) -> None:
+    right = clock.now
+    assert journal.clock.judge(True).now == right
+    clock.now -= 1000 * DAY_S
+    inspected(journal)
+    journal.outbox.acknowledge([row.id for row in journal.outbox.unsent()])
+    assert journal.prune(keep_days=90, max_bytes=1 << 30, now=right).messages == 0

@@ -36,6 +36,7 @@ def publish(journal: Journal) -> Iterator[Publish]:
 
     def start(port: int, on_command: Any = lambda name, body: {}, status: Any = None, **settings: Any) -> Publisher:
         being_drawn = settings.pop("being_drawn", lambda _: False)
+        on_trouble = settings.pop("on_trouble", lambda name, problem: None)
         publisher = Publisher(
             MqttSettings(host=settings.pop("host", "127.0.0.1"), port=port, **settings),
             PREFIX,
@@ -45,6 +46,7 @@ def publish(journal: Journal) -> Iterator[Publish]:
             health=lambda: b'{"schema":"edge.health/1"}',
             on_command=on_command,
             being_drawn=being_drawn,
+            on_trouble=on_trouble,
             shortest_wait_s=0.05,
             longest_wait_s=0.2,
         )
@@ -79,3 +81,11 @@ def open_channel() -> Iterator[Open]:
     yield start
     for publisher in started:
         publisher.stop(5.0)
+
+
+@pytest.fixture
+def quick_holding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the broker denies is tried again after a tenth of a second, and then after half of one."""
+    monkeypatch.setattr("edge.mqtt.holding.FIRST_S", 0.1)
+    monkeypatch.setattr("edge.mqtt.holding.SHORTEST_S", 0.5)
+    monkeypatch.setattr("edge.mqtt.holding.LONGEST_S", 0.5)

@@ -47,6 +47,14 @@ def drained(journal: Journal) -> Callable[[], bool]:
     return lambda: journal.outbox.unsent_count() == 0
 
 
+def deny(folder: Path, *denied: str) -> None:
+    """Write what user `edge` may do at the broker of `denying`, for its start or its `reload`."""
+    topics = ["status", "inspection", "failure", "summary", "health", "overlay/+"]
+    allowed = "\n".join(f"topic write {PREFIX}/{topic}" for topic in topics if topic not in denied)
+    read = "\n".join(f"topic read {PREFIX}/{topic}" for topic in ("command/+", "status", "summary"))
+    (folder / "rights").write_text(f"user edge\n{allowed}\n{read}\nuser dashboard\ntopic readwrite #\n")
+
+
 def denying(folder: Path, *denied: str) -> tuple[Mosquitto, dict[str, str]]:
     """A broker whose user `edge` may not write to some topics, and how to log in to it as everyone else."""
     folder.mkdir()
@@ -55,9 +63,7 @@ def denying(folder: Path, *denied: str) -> tuple[Mosquitto, dict[str, str]]:
         options = ["-b", *(["-c"] if number == 0 else [])]
         subprocess.run(["mosquitto_passwd", *options, str(users), name, "secret"], check=True, capture_output=True)
     users.chmod(0o644)
-    topics = ["status", "inspection", "failure", "summary", "health", "overlay/+"]
-    allowed = "\n".join(f"topic write {PREFIX}/{topic}" for topic in topics if topic not in denied)
-    rights.write_text(f"user edge\n{allowed}\ntopic read {PREFIX}/command/+\nuser dashboard\ntopic readwrite #\n")
+    deny(folder, *denied)
     (folder / "secret").write_text("secret")
     lines = ("allow_anonymous false", f"password_file {users}", f"acl_file {rights}")
     return Mosquitto(folder / "broker", *lines), {"username": "edge", "password_file": str(folder / "secret")}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from edge.journal import Journal
-from edge.mqtt.commands import Commands, may_answer_to
+from edge.mqtt.bucket import Bucket
+from edge.mqtt.commands import AT_ONCE, PER_S, REFUSALS_AT_ONCE, REFUSALS_PER_S, Commands, may_answer_to
 from edge.mqtt.connection import LARGEST_COMMAND, Received
 from edge.mqtt.replays import MOST_WAITING
 from edge.wire.schema import TOPICS
@@ -245,3 +247,28 @@ def test_too_many_replays_that_wait_are_refused_in_words() -> None:
     asked = Received(f"{PREFIX}/command/replay", replay, False, None, None)
     answers = [answer for _ in range(MOST_WAITING + 2) for answer in commands.answers(asked)]
     assert [json.loads(answer.message.payload)["ok"] for answer in answers] == [True, False]
+
+
+@pytest.mark.parametrize("payload", [b"{}", b"not json"])
+def test_commands_that_come_too_fast_are_refused_in_words_and_those_refusals_are_bounded(payload: bytes) -> None:
+    now, taken = [0.0], []
+    commands = Commands(PREFIX, DEVICE, lambda name, body: taken.append(name))
+    commands = replace(
+        commands,
+        rate=Bucket(AT_ONCE, PER_S, lambda: now[0]),
+        refusals=Bucket(REFUSALS_AT_ONCE, REFUSALS_PER_S, lambda: now[0]),
+    )
+    asked = Received(f"{PREFIX}/command/pause", payload, False, None, None)
+    answers = [json.loads(answer.message.payload) for _ in range(1000) for answer in commands.answers(asked)]
+    assert len(taken) <= AT_ONCE
+    refused = [answer for answer in answers if "too fast" in (answer["error"] or "")]
+    assert (len(answers), len(refused)) == (AT_ONCE + REFUSALS_AT_ONCE, REFUSALS_AT_ONCE)
+    now[0] += 1.0
+    assert len([answer for _ in range(1000) for answer in commands.answers(asked)]) == PER_S + REFUSALS_PER_S
+
+
+def test_a_flood_of_replays_is_refused_in_words_as_often_as_any_other() -> None:
+    commands = Commands(PREFIX, DEVICE, lambda name, body: {})
+    replay = json.dumps({"epoch": EPOCH, "first": 1, "last": 2}).encode()
+    asked = Received(f"{PREFIX}/command/replay", replay, False, None, None)
+    assert len([answer for _ in range(5_000) for answer in commands.answers(asked)]) < 1 + REFUSALS_AT_ONCE + 60

@@ -13,7 +13,7 @@ from edge.config import MqttSettings
 from edge.journal import Journal
 from edge.mqtt.publisher import Publisher, StatusText
 from tests.fakes.brokers import Listener, Mosquitto, eventually, needs_mosquitto
-from tests.mqtt.making import DEVICE, PREFIX, Publish, conclude, denying, drained, seqs
+from tests.mqtt.making import DEVICE, PREFIX, Publish, conclude, deny, denying, drained, seqs
 
 pytestmark = [pytest.mark.broker, needs_mosquitto]
 
@@ -165,41 +165,64 @@ def test_the_broker_says_offline_when_the_daemon_is_killed(broker: Mosquitto, tm
         process.wait()
 
 
-def test_a_denied_topic_becomes_a_dead_letter_with_a_tombstone(journal: Journal, tmp_path: Path, publish: Publish) -> None:
+def test_a_denied_verdict_waits_and_is_no_dead_letter_while_all_else_flows(
+    journal: Journal, tmp_path: Path, publish: Publish, quick_holding: None
+) -> None:
+    told: dict[str, str | None] = {}
     broker, login = denying(tmp_path / "acl", "inspection")
-    seq = conclude(journal, "a.tif")
+    for n in range(3):
+        conclude(journal, f"{n}.tif", picture=b"drawn")
     with broker, Listener(broker.port, username="dashboard", password="secret") as dashboard:
-        publish(broker.port, **login)
+        publisher = publish(broker.port, on_trouble=told.__setitem__, **login)
+        eventually(lambda: f"{PREFIX}/inspection" in (told.get("denied") or ""))
+        assert "ACL" in (told["denied"] or "")
+        eventually(lambda: len([m for m in dashboard.heard if "/overlay/" in m.topic]) == 3)
+        eventually(lambda: dashboard.on("/summary"))
+        since = publisher.since
+        assert [row.topic for row in journal.outbox.unsent()] == ["inspection"] * 3
+        deny(tmp_path / "acl")
+        broker.reload()
         eventually(drained(journal))
-        grave = eventually(lambda: dashboard.on("/failure"))[0].body
-        assert grave["schema"] == "edge.tombstone/1"
-        assert (grave["seq"], grave["epoch"], grave["kind"]) == (seq, journal.epoch, "inspection")
-        assert "Not authorized" in grave["reason"]
-        assert [letter[0] for letter in journal.outbox.dead_letters()] == [seq]
-        eventually(lambda: dashboard.on("/status")[-1].body["dead_letters"] == 1)
+        eventually(lambda: seqs(dashboard) == [1, 2, 3])
+        eventually(lambda: told["denied"] is None)
+        assert not journal.outbox.dead_letters()
+        assert publisher.since == since, "the connection stood all the time"
 
 
-def test_a_tombstone_that_is_denied_too_is_let_go(journal: Journal, tmp_path: Path, publish: Publish) -> None:
-    broker, login = denying(tmp_path / "acl", "inspection", "failure")
-    conclude(journal, "a.tif")
-    conclude(journal, "b.tif")
-    with broker:
-        publisher = publish(broker.port, **login)
+def test_denied_overlays_hold_nothing_up_and_come_when_they_may(
+    journal: Journal, tmp_path: Path, publish: Publish, quick_holding: None
+) -> None:
+    told: dict[str, str | None] = {}
+    broker, login = denying(tmp_path / "acl", "overlay/+")
+    for n in range(50):
+        conclude(journal, f"{n}.tif", picture=b"drawn")
+    with broker, Listener(broker.port, username="dashboard", password="secret") as dashboard:
+        publisher = publish(broker.port, on_trouble=told.__setitem__, **login)
+        eventually(lambda: seqs(dashboard) == list(range(1, 51)))
+        eventually(lambda: f"{PREFIX}/overlay/+" in (told.get("denied") or ""))
+        conclude(journal, "late.tif")
+        publisher.wake()
+        eventually(lambda: 51 in seqs(dashboard))
+        assert len(dashboard.on("/status")) == 1, "the status does not flap"
+        deny(tmp_path / "acl")
+        broker.reload()
         eventually(drained(journal))
-        assert len(journal.outbox.dead_letters()) == 2
-        assert publisher.connected
+        eventually(lambda: len([m for m in dashboard.heard if "/overlay/" in m.topic]) == 50)
+        assert not journal.outbox.dead_letters()
 
 
-def test_a_denied_summary_is_told_and_not_tried_endlessly(journal: Journal, tmp_path: Path, publish: Publish) -> None:
+def test_a_denied_summary_waits_too(journal: Journal, tmp_path: Path, publish: Publish, quick_holding: None) -> None:
+    told: dict[str, str | None] = {}
     broker, login = denying(tmp_path / "acl", "summary")
     conclude(journal, "a.tif")
-    with broker:
-        publisher = publish(broker.port, **login)
+    with broker, Listener(broker.port, username="dashboard", password="secret") as dashboard:
+        publish(broker.port, on_trouble=told.__setitem__, **login)
         eventually(drained(journal))
-        eventually(lambda: "summary" in broker.log() or "summary" in (publisher.last_error or ""))
-        conclude(journal, "b.tif")
-        publisher.wake()
-        eventually(drained(journal))
+        eventually(lambda: f"{PREFIX}/summary" in (told.get("denied") or ""))
+        deny(tmp_path / "acl")
+        broker.reload()
+        eventually(lambda: dashboard.on("/summary"))
+        eventually(lambda: told["denied"] is None)
 
 
 def test_an_oversize_picture_dies_without_a_tombstone(journal: Journal, tmp_path: Path, publish: Publish) -> None:
@@ -210,3 +233,19 @@ def test_an_oversize_picture_dies_without_a_tombstone(journal: Journal, tmp_path
         eventually(lambda: seqs(dashboard) == [1, 2])
         eventually(drained(journal))
         assert len(journal.outbox.dead_letters()) == 1
+
+
+def test_any_number_of_overlays_whose_pictures_are_being_drawn_holds_no_verdict_up(
+    journal: Journal, broker: Mosquitto, publish: Publish
+) -> None:
+    for n in range(60):
+        conclude(journal, f"{n}.tif", picture=b"lost")
+    journal.outbox.acknowledge([row.id for row in journal.outbox.unsent(1000) if row.role == "verdict"])
+    for picture in journal.pictures.folder.iterdir():
+        picture.unlink()
+    with Listener(broker.port) as dashboard:
+        publisher = publish(broker.port, being_drawn=lambda name: True)
+        conclude(journal, "new.tif")
+        publisher.wake()
+        eventually(lambda: seqs(dashboard) == [61])
+        assert journal.outbox.unsent_count() == 60

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,12 @@ class Bare:
 
     def subscriptions(self) -> Sequence[str]:
         return ()
+
+    def kept(self) -> Sequence[str]:
+        return ()
+
+    def recalled(self, kept: Mapping[str, bytes]) -> str | None:
+        return None
 
     def opening(self) -> Sequence[Transient]:
         return (Transient("greeting", Publication("greeting", b""), proves=True),)

@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.config import MqttSettings
 from edge.journal import Journal
-from edge.mqtt.publisher import Publisher, StatusText
+from edge.mqtt.publisher import Publisher, StatusText, client_id
 from tests.fakes.brokers import FakeBroker, Listener, Mosquitto, Proxy, eventually, free_port, needs_mosquitto
 from tests.mqtt.making import DEVICE, PREFIX, Publish, conclude, drained, seqs
 
@@ -102,3 +104,46 @@ def test_waking_a_publisher_that_is_stopped_or_not_started_is_harmless(journal: 
         publisher.wake()
     assert publisher.stop(0.1)
     publisher.wake()
+
+
+def rival(port: int, protocol: int, client_id: str) -> mqtt.Client:
+    """Another client with our id, that comes back whenever it is replaced."""
+    version = mqtt.MQTTv5 if protocol == 5 else mqtt.MQTTv311
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=version)
+    client.reconnect_delay_set(1, 1)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    return client
+
+
+@pytest.mark.parametrize("protocol", [5, 311])
+def test_another_client_with_our_id_is_named_and_blames_no_message(
+    protocol: int, journal: Journal, broker: Mosquitto, publish: Publish
+) -> None:
+    told: dict[str, str | None] = {}
+    publisher = publish(broker.port, protocol=protocol, on_trouble=told.__setitem__)
+    eventually(lambda: publisher.connected)
+    other = rival(broker.port, protocol, client_id(journal.epoch))
+    try:
+        assert client_id(journal.epoch) in eventually(lambda: told.get("rival"), 60)
+        assert "cloned disk" in (told["rival"] or "")
+        conclude(journal, "a.tif")
+        publisher.wake()
+        eventually(drained(journal), 60)
+        assert not journal.outbox.dead_letters()
+    finally:
+        other.disconnect()
+        other.loop_stop()
+
+
+def test_a_broker_that_says_another_client_took_our_place_is_believed_at_once(journal: Journal, publish: Publish) -> None:
+    told: dict[str, str | None] = {}
+    conclude(journal, "a.tif")
+    with FakeBroker(reasons=[None]) as broker:
+        publisher = publish(broker.port, on_trouble=told.__setitem__)
+        eventually(lambda: broker.seqs == [1])
+        broker.take_over()
+        assert client_id(journal.epoch) in eventually(lambda: told.get("rival"))
+        eventually(lambda: "taken over" in (publisher.last_error or ""))
+        eventually(drained(journal))
+        assert not journal.outbox.dead_letters()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import queue
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from edge import config
 from edge.errors import BackendError
+from edge.inspection.pipeline import Pipeline
 from edge.journal import Journal
 from edge.records import ModelsUsed, Source, Timing
 from edge.service import isolated
 from edge.service.decoder import Decoder
-from edge.service.inspector import Inspector
+from edge.service.inspector import IN_A_ROW, Inspector
+from edge.service.pictures import MissingPictures
 from edge.service.recorder import Recorder
 from edge.service.shared import Arrival, Decoded
 from edge.wire.failure import encode_failure
@@ -41,6 +44,48 @@ def test_an_image_that_a_kill_interrupted_is_inspected_last_in_a_child(tmp_path:
         eventually(lambda: by_name(dashboard).keys() == {"interrupted.png", "other.png"}, 90)
         assert by_name(dashboard)["interrupted.png"]["schema"] == "edge.inspection/2"
         assert "interrupted.png was begun and not finished" in service.log_text()
+
+
+class Missing:
+    """Pictures that are to be drawn: each leaves a word in `order`."""
+
+    def __init__(self, number: int, order: list[str]) -> None:
+        self._left, self._order = number, order
+
+    def __len__(self) -> int:
+        return self._left
+
+    def draw_next(self) -> None:
+        self._left -= 1
+        self._order.append("missing")
+
+
+@pytest.mark.parametrize(("new", "missing"), [(1, 60), (20, 60), (20, 0)])
+def test_new_images_go_before_missing_pictures_which_are_drawn_in_between(
+    new: int, missing: int, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    decoded = queue.Queue[Decoded]()
+    for _ in range(new):
+        decoded.put(
+            Decoded(begun(inspector.journal, f"{decoded.qsize()}.png"), Source("a.png", "a.png", None), (), Timing(), 0.0)
+        )
+
+    def inspect(*_: Any) -> None:
+        order.append("new")
+        if order.count("new") == new and not missing:
+            inspector.shared.stopping.set()
+
+    pictures = Missing(missing, order)
+    monkeypatch.setattr(inspector.shared, "decoded", decoded)
+    monkeypatch.setattr(inspector, "_inspect", inspect)
+    monkeypatch.setattr(inspector, "beat", lambda: pictures or not decoded.empty() or inspector.shared.stopping.set())
+    inspector._inspect_until_stopped(cast(Pipeline, None), cast(MissingPictures, pictures))
+    assert order.count("new") == new
+    assert order.count("missing") == missing
+    between = order[: len(order) - order[::-1].index("new")]
+    assert between[:IN_A_ROW] == ["new"] * min(new, IN_A_ROW)
+    assert between.count("missing") <= new // IN_A_ROW
 
 
 def test_an_image_whose_child_dies_twice_is_given_up_and_the_daemon_goes_on(tmp_path: Path, broker: Mosquitto) -> None:

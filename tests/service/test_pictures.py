@@ -11,7 +11,7 @@ from edge.inspection.pipeline import Pipeline
 from edge.records import Inspection
 from edge.service.decoder import Decoder
 from edge.service.inspector import Inspector
-from edge.service.pictures import draw_missing
+from edge.service.pictures import MissingPictures
 from edge.service.recorder import Recorder
 from tests.service.one_image import recorded
 from tests.service.running_daemon import (
@@ -29,7 +29,9 @@ def killed(_: Inspection) -> NDArray[np.uint8]:
 
 def drawn_at_the_next_start(inspector: Inspector) -> list[str]:
     with Pipeline(inspector.settings) as pipeline:
-        draw_missing(inspector, pipeline)
+        missing = MissingPictures(inspector, pipeline)
+        while missing:
+            missing.draw_next()
     return [path.name for path in inspector.journal.pictures.folder.iterdir()]
 
 

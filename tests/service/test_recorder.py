@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,3 +65,24 @@ def test_the_log_says_a_severity_or_why_there_is_none(
     said = [record.getMessage() for record in caplog.records]
     assert any("moderate 71%, 2 regions" in line for line in said)
     assert any("not judged (no_contrast), 2 regions" in line for line in said)
+
+
+def test_an_epoch_that_begins_while_a_verdict_is_stored_gives_it_its_name_and_its_picture(
+    decoder: Decoder, inspector: Inspector, recorder: Recorder
+) -> None:
+    journal, conclude, renewed = recorder.journal, recorder.journal.ledger.conclude, []
+
+    def conclude_late(path: str, make: Any, content: str | None) -> list[int]:
+        if not renewed:
+            renewed.append(journal.renew(lambda _: pytest.fail("nothing waits")))
+        return conclude(path, make, content)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal.ledger, "conclude", conclude_late)
+        recorded(decoder, inspector, recorder)
+    verdict, overlay_row = journal.outbox.unsent()
+    body = json.loads(verdict.payload or b"")
+    assert (verdict.epoch, body["epoch"], body["seq"]) == (journal.epoch, journal.epoch, 1)
+    assert overlay_row.topic == f"overlay/{body['inspection_id']}"
+    assert [path.name for path in journal.pictures.folder.iterdir()] == [f"{body['inspection_id']}.webp"]
+    assert recorder.shared.being_drawn.all() == ()

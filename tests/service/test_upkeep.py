@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
 from edge import config
 from edge.config import Settings
 from edge.journal import Journal, Message, Verdict
+from edge.service import health
 from edge.service.decoder import Decoder
 from edge.service.shared import Shared
 from edge.service.upkeep import Upkeep
@@ -58,3 +62,27 @@ def test_what_the_state_folder_holds_is_counted(
 ) -> None:
     one_turn(Upkeep(settings, journal, shared), monkeypatch)
     assert shared.figures.state_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("synced", "ahead_s", "told"),
+    [(True, 0, False), (None, 91 * 86400, True), (True, 91 * 86400, True), (False, 91 * 86400, False)],
+)
+def test_a_clock_that_jumps_ahead_makes_nothing_forgotten(
+    synced: bool | None, ahead_s: float, told: bool, settings: Settings, tmp_path: Path, shared: Shared,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    now = [time.time()]
+    monkeypatch.setattr(health, "clock_synced", lambda: synced)
+    with Journal.open(tmp_path / "other", clock=lambda: now[0]) as journal:
+        upkeep = Upkeep(settings, journal, shared)
+        begun(journal, "a.png")
+        journal.ledger.conclude("a.png", lambda seq: [Verdict("v", "failure", (Message("verdict", "failure", b"x"),))])
+        journal.outbox.acknowledge([row.id for row in journal.outbox.unsent()])
+        monkeypatch.setattr(health, "clock_synced", lambda: True)
+        one_turn(upkeep, monkeypatch)
+        monkeypatch.setattr(health, "clock_synced", lambda: synced)
+        now[0] += ahead_s
+        one_turn(upkeep, monkeypatch)
+        assert journal.outbox.replay(journal.epoch, 1, 1) == 1
+        assert any("days ahead" in problem for problem in shared.status.problems()) is told
