@@ -106,8 +106,8 @@ class SampleSettings(_Section):
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{pattern[:200]!r} is no regular expression: {error}") from error
 
 
 def _number(text: str | None) -> float | None:
@@ -300,7 +300,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib lets those of endless digits and of nested brackets through
         raise ConfigError(f"{path} is no valid TOML: {error}") from error
     return raw
 
@@ -331,7 +331,7 @@ def _environment_value(text: str) -> Any:
     """TOML value if it parses as one (true, 5, 1.5, ["a"]), else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
