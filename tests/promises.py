@@ -33,6 +33,7 @@ ABSENCES: Final = (
     Absence("this processor has no", "the quantised copy on this kind of processor", "another processor", True),
     Absence("root reads everything", "files that the service's user may not read", "run the tests as a user too", True),
     Absence("needs root|as root|small disk", "a full disk", "run the tests as root too"),
+    Absence("strace", "errors of the disk in the middle of work", "apt-get install strace"),
     Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),
     Absence("systemd", "the service's units", "apt-get install systemd"),
     Absence("folder events", "files are seen at once", "a file system with inotify"),

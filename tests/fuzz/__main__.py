@@ -29,10 +29,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0, help="0: a new one, which is printed")
     parser.add_argument("--corpus", type=Path, help="where inputs that reached something new are kept, and begun with")
+    parser.add_argument("--once", type=Path, help="try this one input")
     parser.add_argument("--led", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if asked.led:
         return _led(asked.reader, asked.minutes, asked.seed, asked.corpus)
+    if asked.once:
+        return _once(asked.reader, asked.once)
     from tests.fuzz.readers import BY_NAME
 
     names = list(BY_NAME) if asked.reader == "all" else [asked.reader]
@@ -53,16 +56,34 @@ def main(arguments: list[str]) -> int:
 
 
 def _in_a_process(name: str, minutes: float, seed: int, corpus: Path) -> int:
-    """One reader, to be killed by the operating system alone; its exit status, 0 or 1."""
-    options = ["--led", "--minutes", str(minutes), "--seed", str(seed), "--corpus", str(corpus)]
-    done = subprocess.run([sys.executable, "-m", "tests.fuzz", name, *options], check=False)
-    crash = corpus.parent / f"{name}-input"
-    if done.returncode and crash.exists():
-        kept = FOUND / name / hashlib.sha256(crash.read_bytes()).hexdigest()[:12]
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(crash.read_bytes())
-        print(f"{name}: exit status {done.returncode}: {kept}", flush=True)
-    return min(1, abs(done.returncode))
+    """One reader, begun again where only the sum of many inputs took too much memory; 1 when an input breaks it."""
+    until = time.monotonic() + 60 * minutes
+    under_way = corpus.parent / f"{name}-input"
+    while (left := until - time.monotonic()) > 1:
+        options = ["--led", "--minutes", str(left / 60), "--seed", str(seed), "--corpus", str(corpus)]
+        done = subprocess.run([sys.executable, "-m", "tests.fuzz", name, *options], check=False)
+        if not done.returncode:
+            return 0
+        alone = subprocess.run([sys.executable, "-m", "tests.fuzz", name, "--once", str(under_way)], check=False)
+        if alone.returncode:
+            data = under_way.read_bytes()
+            kept = FOUND / name / hashlib.sha256(data).hexdigest()[:12]
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(data)
+            print(f"{name}: exit status {done.returncode}: {kept}", flush=True)
+            return 1
+        print(f"{name}: exit status {done.returncode}, but not by this input alone: begun again", flush=True)
+        seed += 1
+    return 0
+
+
+def _once(name: str, path: Path) -> int:
+    """One input, without being led; whatever it raises ends the process."""
+    from tests.fuzz.limits import bounded
+    from tests.fuzz.readers import BY_NAME
+
+    bounded(BY_NAME[name].run, BY_NAME[name].allowed, path.read_bytes())
+    return 0
 
 
 def _led(name: str, minutes: float, seed: int, corpus: Path) -> int:
