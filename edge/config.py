@@ -33,6 +33,14 @@ EXPOSURE_HOURS = {"h": 1.0, "hr": 1.0, "hrs": 1.0, "hour": 1.0, "hours": 1.0, "d
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        """No path, name or topic can hold it; who opened such a path would get a ValueError far from here."""
+        if any("\0" in text for text in (value if isinstance(value, list | tuple) else (value,)) if isinstance(text, str)):
+            raise ValueError("the character U+0000 cannot stand here")
+        return value
+
 
 class DeviceSettings(_Section):
     """Names used in topics and messages; none may hold `/`, `+`, `#` or control characters."""

@@ -76,9 +76,9 @@ class Chaos:
                 near.close()
                 continue
             far.settimeout(None)
-            self.connections += 1
             with self._mutex:
                 self._near.add(near)
+            self.connections += 1
             threading.Thread(target=self._serve, args=(near, far), daemon=True).start()
 
     def _serve(self, near: socket.socket, far: socket.socket) -> None:

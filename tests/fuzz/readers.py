@@ -135,6 +135,7 @@ def toml(data: bytes) -> None:
         settings = config.load(Path(file.name), {})
     settings.inspection_sha256()
     assert not set("+#\0") & set(settings.device.id)
+    assert "\0" not in f"{settings.watch.folder}{settings.state.folder}{settings.models.segmenter}{settings.mqtt.ca_file}"
     settings.sample.fields("AN_90_7days_003.tif")
 
 
