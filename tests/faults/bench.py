@@ -48,6 +48,7 @@ class Bench:
         Raises Unavailable.
         """
         self.chance = random.Random(seed)
+        self._arrivals = random.Random(seed + 1)  # of its own: how many arrive depends on the machine, the faults do not
         self.book = Book()
         self.faults: Counter[str] = Counter()
         self.restarts = self.replays = 0
@@ -134,7 +135,7 @@ class Bench:
     def arrive(self, number: int = 1) -> None:
         """So many images, each written and closed."""
         for _ in range(number):
-            name, data = self.book.new_image(self.chance.choice(FORMATS))
+            name, data = self.book.new_image(self._arrivals.choice(FORMATS))
             self.book.whole(name, data)
             (self.folder / name).write_bytes(data)
 
@@ -145,7 +146,7 @@ class Bench:
             self.supervise()
             if images_s:
                 self.arrive()
-            time.sleep(min(left, self.chance.expovariate(images_s) if images_s else 0.1))
+            time.sleep(min(left, self._arrivals.expovariate(images_s) if images_s else 0.1))
 
     def judged(self) -> Judgement:
         """Everything that was received so far, compared with everything that was written."""

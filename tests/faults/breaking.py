@@ -34,11 +34,11 @@ class SmallDisk:
             raise Unavailable("a small disk can only be mounted with unshare and nsenter")
         script = f"mount -t tmpfs -o size={mib}m tmpfs '{folder}' && echo mounted && exec sleep infinity"
         self._holder = subprocess.Popen(
-            ["unshare", *rights, "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ["unshare", *rights, "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         assert self._holder.stdout is not None
         if self._holder.stdout.readline().strip() != "mounted":
-            self._holder.kill()
+            self.close()
             raise Unavailable("a small disk can only be mounted as root")
         self.inside = Path(f"/proc/{self._holder.pid}/root{folder}")
 
@@ -76,6 +76,8 @@ class SmallDisk:
         """The namespace ends with its last process."""
         self._holder.kill()
         self._holder.wait()
+        if self._holder.stdout is not None:
+            self._holder.stdout.close()
 
 
 class Injection:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -202,8 +203,8 @@ def replayed_whole(bench: Bench) -> list[str]:
     return [f"forgotten: {missing} of {last} verdicts could not be replayed"] if missing > 0 else []
 
 
-def restore(bench: Bench, seconds: float) -> None:
-    """The whole state folder comes back as it was a while ago, with its witness."""
+def restore(bench: Bench, seconds: float, *, in_place: bool) -> None:
+    """The whole state folder comes back as it was a while ago, with its witness: as new files, or within the old ones."""
     copy = bench.base / "copy"
     bench.work(seconds / 3)
     bench.until(lambda: bench.judged().settled, "all verdicts before the copy")
@@ -213,13 +214,13 @@ def restore(bench: Bench, seconds: float) -> None:
     bench.work(seconds / 3)
     bench.until(lambda: bench.judged().settled, "all verdicts after the copy")
     bench.service.kill()
-    if bench.chance.random() < 0.5:
+    if in_place:
+        bench.do("state restored in place, as a snapshot does")
+        _put_back(copy, bench.service.state)
+    else:
         bench.do("state restored as new files")
         shutil.rmtree(bench.service.state)
         copy.rename(bench.service.state)
-    else:
-        bench.do("state restored in place, as a snapshot does")
-        _put_back(copy, bench.service.state)
     bench.start()
     bench.work(seconds / 3)
 
@@ -264,7 +265,8 @@ SCENARIOS: Final = (
     Scenario("full-folder", full_folder, 6, {"folder_mib": 6}, not_yet=frozenset({"stale"})),
     Scenario("errors", errors, 14),
     Scenario("clock", clock, 8, {"clock": True}, replayed_whole, not_yet=frozenset({"forgotten"})),
-    Scenario("restore", restore, 3, not_yet=frozenset({"two contents", "two verdicts"})),
+    Scenario("restore", partial(restore, in_place=False), 3),
+    Scenario("snapshot", partial(restore, in_place=True), 3, not_yet=frozenset({"two contents", "two verdicts"})),
 )
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
 
