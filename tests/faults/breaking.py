@@ -96,9 +96,9 @@ class Injection:
         assert self._strace.stderr is not None
         told = self._strace.stderr.readline()
         if "attached" not in told:
-            gone = not Path(f"/proc/{pid}").exists()
+            ended = _has_ended(pid)
             self.stop()
-            if not gone:
+            if not ended:  # else there is nothing to break: whoever supervises the process starts it again
                 raise Unavailable(f"strace may not attach, run the tests as root: {told}")
 
     def stop(self) -> None:
@@ -112,6 +112,14 @@ class Injection:
             self._strace.wait()
         if self._strace.stderr is not None:
             self._strace.stderr.close()
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is gone, or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 class Clock:

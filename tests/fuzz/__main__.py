@@ -90,7 +90,7 @@ def _led(name: str, minutes: float, seed: int, corpus: Path) -> int:
     """In the child: libFuzzer chooses the inputs; each is left in a file while it runs, for a death without a word."""
     import atheris
 
-    with atheris.instrument_imports(include=["edge"]):
+    with atheris.instrument_imports(include=["edge", "tomllib"]):
         import tests.fuzz.readers as table
 
     from tests.fuzz.limits import bounded
