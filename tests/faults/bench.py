@@ -29,7 +29,7 @@ class Bench:
     """Everything that runs, for one scenario.
 
     faults: how often each was done.  restarts: of the daemon after it ended by itself, as systemd would.
-    replays: gaps that had to be asked for.
+    replays: gaps that had to be asked for.  figures: what a scenario measured.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Bench:
         self.book = Book()
         self.faults: Counter[str] = Counter()
         self.restarts = self.replays = 0
+        self.figures: dict[str, float] = {}
         self.odd_ends: list[str] = []
         self._log_began = 0
         self.base = base
@@ -132,12 +133,19 @@ class Bench:
         time.sleep(0.2)
         self.start()
 
-    def arrive(self, number: int = 1) -> None:
-        """So many images, each written and closed."""
+    def arrive(self, number: int = 1) -> list[str]:
+        """So many images, each written and closed; their paths."""
+        paths = []
         for _ in range(number):
             name, data = self.book.new_image(self._arrivals.choice(FORMATS))
             self.book.whole(name, data)
             (self.folder / name).write_bytes(data)
+            paths.append(name)
+        return paths
+
+    def heard_of(self, path: str) -> bool:
+        """Whether a verdict on `path` has been received."""
+        return any(f'"{path}"'.encode() in one.payload for one in list(self.listener.heard) if one.topic in VERDICT_TOPICS)
 
     def work(self, seconds: float, images_s: float = 3.0) -> None:
         """Let time pass, images arrive at random and systemd watch."""

@@ -78,7 +78,11 @@ def crowd(bench: Bench, seconds: float) -> None:
         bench.book.whole(name, data)
         (bench.folder / name).write_bytes(data)
     bench.arrive(50)
-    bench.work(seconds, 0.5)
+    bench.work(seconds, 0)
+    began = time.monotonic()
+    (path,) = bench.arrive()
+    bench.until(lambda: bench.heard_of(path), "a verdict on the picture that was taken then")
+    bench.figures["seconds until the verdict on a new image behind a thousand files"] = round(time.monotonic() - began, 2)
 
 
 def full_state(bench: Bench, seconds: float) -> None:
@@ -291,6 +295,7 @@ def run(scenario: Scenario, base: Path, seed: int, seconds: float | None = None)
         "seed": seed,
         "seconds": round(time.monotonic() - began, 1),
         "faults": dict(bench.faults),
+        "figures": bench.figures,
         "restarts": bench.restarts,
         "replays": bench.replays,
         "connections": bench.chaos.connections,

@@ -20,6 +20,8 @@ from pathlib import Path
 
 FOUND = Path(__file__).parent / "found"
 RAM_MIB = 2048
+"""Atheris 3.0.0 keeps the result of each comparison of arrays for ever, so a reader of pixels reaches this in minutes and is
+begun again with what it has found."""
 
 
 def main(arguments: list[str]) -> int:
