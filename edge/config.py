@@ -48,6 +48,14 @@ EXPOSURE_HOURS = {"h": 1.0, "hr": 1.0, "hrs": 1.0, "hour": 1.0, "hours": 1.0, "d
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        """No path, name or topic can hold it; who opened such a path would get a ValueError far from here."""
+        if any("\0" in text for text in (value if isinstance(value, list | tuple) else (value,)) if isinstance(text, str)):
+            raise ValueError("the character U+0000 cannot stand here")
+        return value
+
 
 class DeviceSettings(_Section):
     """Names used in topics and messages; none may hold `/`, `+`, `#` or control characters."""
@@ -125,8 +133,8 @@ class SampleSettings(_Section):
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{pattern[:200]!r} is no regular expression: {error}") from error
 
 
 def _number(text: str | None) -> float | None:
@@ -330,7 +338,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib lets those of endless digits and of nested brackets through
         raise ConfigError(f"{path} is no valid TOML: {error}") from error
     return raw
 
@@ -361,7 +369,7 @@ def _environment_value(text: str) -> Any:
     """TOML value if it parses as one (true, 5, 1.5, ["a"]), else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -35,6 +35,7 @@ ABSENCES: Final = (
     Absence("systemd in a namespace", "the hardened units, run by a real systemd",
             "run the tests as root, on a machine or with the rights to make namespaces", True),
     Absence("needs root|as root|small disk", "a full disk", "run the tests as root too"),
+    Absence("strace", "errors of the disk in the middle of work", "apt-get install strace"),
     Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),
     Absence("minisign", "models that the real minisign signed", "apt-get install minisign"),
     Absence("systemd", "the service's units", "apt-get install systemd"),

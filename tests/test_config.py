@@ -200,3 +200,36 @@ def test_changed_settings_are_checked_and_none_changes_nothing() -> None:
     )
     with pytest.raises(ConfigError, match=r"inspect\.stages"):
         change(settings, {"inspect": {"stages": "none"}})
+
+
+@pytest.mark.parametrize("key", ["watch.folder", "state.folder", "models.segmenter", "mqtt.ca_file", "mqtt.host", "device.id"])
+def test_a_nul_is_refused_wherever_a_path_or_a_name_stands(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "config.toml"
+    lines = {"watch.folder": '"export"', key: r'"a\u0000b"'}
+    file.write_text("".join(f"{name} = {value}\n" for name, value in lines.items()))
+    with pytest.raises(ConfigError, match=key):
+        load(file, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 5000,
+        "a = " + "{a=" * 5000,
+        "watch.folder = 'x'\nmqtt.port = " + "9" * 5000,
+        "watch.folder = 'x'\nsample.patterns = ['a{99999999999999999999}']",
+        "watch.folder = 'x'\nsample.patterns = ['" + "(" * 5000 + ")" * 5000 + "']",
+    ],
+    ids=["arrays", "tables", "digits", "repetition", "groups"],
+)
+def test_what_nests_or_counts_without_end_is_a_configuration_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError):
+        load(file, {})
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 5000])
+def test_what_the_environment_nests_or_counts_without_end_is_a_configuration_error(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"mqtt\.port"):
+        parse({"watch": {"folder": "x"}}, {"EDGE_MQTT__PORT": text})

@@ -1,0 +1,144 @@
+"""A process or a folder in; a small disk, an injected error or another time for it out.
+
+Each needs something of the machine: `Unavailable` says what, in the words that `tests.promises` knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests import ROOT
+
+
+class Unavailable(Exception):  # noqa: N818 - an absence, not an error
+    """What this machine lacks."""
+
+
+class SmallDisk:
+    """A disk of a few MiB over a folder, in a namespace of its own: it is gone when the bench is, even after kill -9."""
+
+    def __init__(self, folder: Path, mib: int) -> None:
+        """folder: covered within the namespace alone."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        rights = ["--mount"] if os.geteuid() == 0 else ["--mount", "--map-root-user"]
+        self._enter_flags = ["--mount"] if os.geteuid() == 0 else ["--mount", "--user", "--preserve-credentials"]
+        if shutil.which("unshare") is None or shutil.which("nsenter") is None:
+            raise Unavailable("a small disk can only be mounted with unshare and nsenter")
+        script = f"mount -t tmpfs -o size={mib}m tmpfs '{folder}' && echo mounted && exec sleep infinity"
+        self._holder = subprocess.Popen(
+            ["unshare", *rights, "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline().strip() != "mounted":
+            self.close()
+            raise Unavailable("a small disk can only be mounted as root")
+        self.inside = Path(f"/proc/{self._holder.pid}/root{folder}")
+
+    @property
+    def enter(self) -> list[str]:
+        """What stands before a command that is to see the disk."""
+        return ["nsenter", f"--target={self._holder.pid}", *self._enter_flags, "--"]
+
+    def run(self, *command: str) -> None:
+        """Run something that sees the disk. Raises CalledProcessError."""
+        subprocess.run([*self.enter, *command], check=True, capture_output=True)
+
+    def grow(self, mib: int) -> None:
+        """Another size."""
+        self.run("mount", "-o", f"remount,size={mib}m", str(self.folder))
+
+    def cover(self) -> None:
+        """An empty disk over it, as when a share is not mounted."""
+        self.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(self.folder))
+
+    def uncover(self) -> None:
+        """The disk is back, with all that was in it."""
+        self.run("umount", "-l", str(self.folder))
+
+    def fill(self, leave_mib: float = 0.0) -> Path:
+        """Something else takes the space, but for `leave_mib`. Its file."""
+        filler = self.inside / "foreign"
+        with filler.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+            while os.statvfs(self.inside).f_bavail * os.statvfs(self.inside).f_frsize > leave_mib * (1 << 20):
+                if not stream.write(bytes(65536)):
+                    break
+        return filler
+
+    def close(self) -> None:
+        """The namespace ends with its last process."""
+        self._holder.kill()
+        self._holder.wait()
+        if self._holder.stdout is not None:
+            self._holder.stdout.close()
+
+
+class Injection:
+    """System calls of a running process fail, some of them, until it is told to stop."""
+
+    def __init__(
+        self, pid: int, calls: str, error: str, *, first: int = 1, step: int = 1, paths: tuple[Path, ...] = ()
+    ) -> None:
+        """calls: names, with commas.  error: such as EIO.  first, step: which of them.  paths: only calls that touch these."""
+        if shutil.which("strace") is None:
+            raise Unavailable("strace is not installed (apt-get install strace)")
+        only = [word for path in paths for word in ("-P", str(path))]
+        inject = f"inject={calls}:error={error}:when={first}+{step}"
+        command = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject, *only, "-p", str(pid)]
+        self._strace = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert self._strace.stderr is not None
+        told = self._strace.stderr.readline()
+        if "attached" not in told:
+            ended = _has_ended(pid)
+            self.stop()
+            if not ended:  # else there is nothing to break: whoever supervises the process starts it again
+                raise Unavailable(f"strace may not attach, run the tests as root: {told}")
+
+    def stop(self) -> None:
+        """Let the process go on as before."""
+        if self._strace.poll() is None:
+            self._strace.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._strace.wait(10)
+        if self._strace.poll() is None:
+            self._strace.kill()
+            self._strace.wait()
+        if self._strace.stderr is not None:
+            self._strace.stderr.close()
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is gone, or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+class Clock:
+    """Another time for one process; its monotonic clock and the times of files stay as they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "clock"
+        self.jump(0)
+        self.command = [sys.executable, str(ROOT / "tests" / "faults" / "clocked.py"), str(self._file)]
+
+    def jump(self, seconds: float) -> None:
+        """The clock shows the true time and `seconds`."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{seconds:.0f}")
+        new.replace(self._file)
+
+
+def paused(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Stop a process for a while, as a debugger or an overloaded machine would."""
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGCONT)
