@@ -33,7 +33,7 @@ def test_the_names_of_inspecting_load_numpy_but_not_pandas() -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        *(("edge.commands.cli", name) for name in ("daemon", "inspect", "demo", "doctor", "bench")),
+        *(("edge.commands.cli", name) for name in ("daemon", "inspect", "demo", "doctor", "review", "bench")),
         ("training.cli", "main"),
         ("export.cli", "main"),
     ],

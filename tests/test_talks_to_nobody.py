@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.backends.table import BACKENDS
+from edge.journal import Journal
 from edge.samples import sample_files
 from tests.fakes.brokers import Listener, Mosquitto, eventually, needs_mosquitto
 from tests.fakes.tap import COMPILER, Tap, Told, command
@@ -63,6 +64,12 @@ def test_what_quantises_calls_nobody_when_it_is_imported(tap: Tap) -> None:
     pytest.importorskip("nncf")
     quietly = "from edge.backends.quiet import without_openvino_telemetry\nwith without_openvino_telemetry():\n    import "
     assert not strangers(tap.run(f"import export\n{quietly}nncf"))
+
+
+def test_a_look_at_the_quarantine_calls_nobody(tmp_path: Path, tap: Tap) -> None:
+    Journal.open(tmp_path / "state").close()
+    for arguments in (["list"], ["retry", "--all"]):
+        assert not strangers(tap.run(edge("review"), *arguments, "--state", str(tmp_path / "state")))
 
 
 def test_the_doctor_calls_nobody_but_the_broker(tmp_path: Path, tap: Tap) -> None:

@@ -166,6 +166,16 @@ def test_a_subfolder_without_permission_is_warned_of_once_and_the_rest_is_seen()
         assert "cannot look at 'closed'" in warnings[0]
 
 
+def test_a_folder_that_may_be_listed_but_not_entered_tells_of_each_file_and_folder_in_it() -> None:
+    with open_to_all() as folder:
+        (folder / "x/y").mkdir(parents=True)
+        (folder / "x/a.tif").touch(mode=0o644)
+        (folder / "x").chmod(0o744)
+        seen, warnings = seen_by_nobody(folder)
+        assert seen == ["unreadable x/a.tif False"]
+        assert sorted(warning.split("'")[1] for warning in warnings) == ["x/a.tif", "x/y"]
+
+
 def test_who_cannot_be_looked_at_is_kept_with_the_reason_until_it_can(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "x").mkdir()
     (folder / "x/a.tif").touch()
