@@ -103,6 +103,7 @@ class Scanner(Worker):
 
     def _look_at_everything(self, closed: Mapping[str, Stamp]) -> None:
         """All of the folder. What is there at the first look, and was not closed since listening began, is backlog."""
+        self._present()
         sightings = self._sightings()
         if self._first_look and self.journal.ledger.first_start and self._ignore_existing(sightings):
             self._first_look = False
