@@ -46,6 +46,10 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         "Free some space on the disk of state.folder, or lower state.max_gib. Images wait meanwhile, and nothing is lost.",
     ),
     (
+        r"^the clock is .* days",
+        "Have a time service set the clock (`timedatectl status` shows it). Images are inspected meanwhile; nothing is forgotten.",
+    ),
+    (
         r"fill state\.max_gib",
         "Bring the broker back (`edge-doctor --config FILE` says what is wrong with it), or raise state.max_gib. Images wait.",
     ),
