@@ -19,8 +19,8 @@ SATURATED_ABOVE = 0.05
 NO_PICTURE = (4, 0.995)
 """So few grey values in this part of the pixels are a mask or a drawing, whatever they show."""
 FEW_GREYS = (12, 0.95)
-"""So few grey values in this part of the pixels are noise alone, where nothing stands out of it. Of 73 real micrographs the one
-with the least has 0.70."""
+"""So few grey values in this part of the pixels are noise alone, where nothing stands out of it. In 73 real micrographs so few
+have 0.70 at most."""
 STANDS_OUT_BY = 10
 STANDS_OUT_SHARE = 0.002
 """Something stands out when this part of the image differs by more than so many greys; single pixels are noise."""
