@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from edge.inspector import Inspector, draw, inspect, inspect_pages, label_image, to_dict
     from edge.records import (
         Acquisition,
+        ClassMeasures,
+        Guess,
         Inspection,
         Measures,
         Micrograph,
@@ -33,8 +35,10 @@ __version__ = "0.4.0"
 __all__ = [
     "Acquisition",
     "BackendError",
+    "ClassMeasures",
     "ConfigError",
     "EdgeError",
+    "Guess",
     "ImageError",
     "InspectSettings",
     "Inspection",

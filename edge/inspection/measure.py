@@ -16,16 +16,21 @@ BLURRED_BELOW = 0.001
 FLAT_BELOW = 0.02
 SATURATED_ABOVE = 0.05
 
-FEW_GREYS = 12
-FEW_GREYS_SHARE = 0.95
-"""An image is empty when this part of its pixels share so few grey values. Of 73 real micrographs the emptiest has 0.70."""
+NO_PICTURE = (4, 0.995)
+"""So few grey values in this part of the pixels are a mask or a drawing, whatever they show."""
+FEW_GREYS = (12, 0.95)
+"""So few grey values in this part of the pixels are noise alone, where nothing stands out of it. In 73 real micrographs so few
+have 0.70 at most."""
+STANDS_OUT_BY = 10
+STANDS_OUT_SHARE = 0.002
+"""Something stands out when this part of the image differs by more than so many greys; single pixels are noise."""
 STILL_BELOW = 0.75
 STILL_SHARE = 0.9
 STILL_PX = 16
 STILL_LONGEST_PX = 512
-"""Or when in this part of all squares of so many pixels the fine detail stays below so many grey levels (standard deviation),
-every n-th pixel being looked at. Of the same micrographs the smoothest has 0.07; noise-free gradients have over 0.9, also as a
-JPEG of quality 50."""
+"""An image is empty as well when in this part of all squares of so many pixels the fine detail stays below so many grey levels
+(standard deviation), every n-th pixel being looked at. Of the same micrographs the smoothest has 0.07; noise-free gradients
+have over 0.9, also as a JPEG of quality 50."""
 
 
 def counted_regions(regions: Regions, least_px: float) -> Regions:
@@ -139,14 +144,17 @@ def quality(grey: Grey, saturated_fraction: float, in_domain: bool | None, warni
 def _emptiness(grey: Grey) -> str | None:
     """Why there is nothing to see in a uint8 [H, W] image, in words; None where there is something.
 
-    Constants, images of one or two greys, saturated and nearly empty ones have few grey values. Gradients without noise have
-    many, and no fine detail; what is left of a blurred copy's difference is rounding.
+    Constants, masks, saturated and nearly empty images have few grey values. Gradients without noise have many, and no fine
+    detail; what is left of a blurred copy's difference is rounding.
     """
     counts = np.bincount(grey.ravel(), minlength=256)
-    few = float(np.sort(counts)[-FEW_GREYS:].sum()) / grey.size
-    if few >= FEW_GREYS_SHARE:
-        different = min(FEW_GREYS, int(np.count_nonzero(counts)))
-        return f"{few:.1%} of the pixels have {different} grey value{'s' * (different != 1)}"
+    common = np.sort(counts)[::-1].cumsum() / grey.size
+    if common[NO_PICTURE[0] - 1] >= NO_PICTURE[1]:
+        different = int(np.searchsorted(common, NO_PICTURE[1])) + 1
+        return f"{common[different - 1]:.1%} of the pixels have {different} grey value{'s' * (different != 1)}"
+    few = common[FEW_GREYS[0] - 1]
+    if few >= FEW_GREYS[1] and not _stands_out(grey):
+        return f"{few:.1%} of the pixels have {FEW_GREYS[0]} grey values, and nothing stands out of them"
     step = max(1, max(grey.shape) // STILL_LONGEST_PX)
     values = np.ascontiguousarray(grey[::step, ::step]).astype(np.float32)
     detail = values - cv2.GaussianBlur(values, (0, 0), 2.0)
@@ -156,6 +164,13 @@ def _emptiness(grey: Grey) -> str | None:
     variance = cv2.blur(detail * detail, (STILL_PX, STILL_PX)) - mean * mean
     still = float(np.count_nonzero(variance < STILL_BELOW**2)) / variance.size
     return f"{still:.1%} of the image has no fine detail, not even noise" if still >= STILL_SHARE else None
+
+
+def _stands_out(grey: Grey) -> bool:
+    """Whether there are places, not only pixels, that differ from the most of a uint8 [H, W] image."""
+    smooth = cv2.medianBlur(grey, 5).astype(np.int16)
+    outside = np.count_nonzero(np.abs(smooth - int(np.median(grey))) > STANDS_OUT_BY)
+    return bool(outside > STANDS_OUT_SHARE * grey.size)
 
 
 def _variance(values: MatLike) -> float:

@@ -257,6 +257,17 @@ def test_a_surface_of_weak_contrast_is_no_empty_image() -> None:
     assert "no_contrast" not in codes(resin)
 
 
+@pytest.mark.parametrize("sigma", [1.0, 2.0, 3.0, 6.0])
+@pytest.mark.parametrize("pits", [2, 12])
+def test_few_pits_in_smooth_metal_are_no_empty_image(sigma: float, pits: int) -> None:
+    random = np.random.default_rng(4)
+    grey = np.full((480, 640), 130.0)
+    for _ in range(pits):
+        cv2.circle(grey, (int(random.integers(40, 600)), int(random.integers(40, 440))), 14, 60.0, -1)
+    grey = cv2.GaussianBlur(grey, (0, 0), 1.0) + random.normal(0, sigma, grey.shape)
+    assert "no_contrast" not in codes(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+
+
 def test_no_shipped_micrograph_is_called_empty() -> None:
     assert [one for one in sample_micrographs() if "no_contrast" in codes(one.grey)] == []
 
