@@ -1,4 +1,4 @@
-"""The settings and what the models ran on at earlier starts in; whether a GPU was lost, in words, out."""
+"""The settings and which device earlier starts saw in; whether a GPU was lost, in words, out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edge.backends import table
 from edge.config import InspectionSettings
 from edge.inspection import parity
 
-MEMORY: Final = "ran-on"
-"""File of the state folder with the name of the backend that needed a device of its own, as long as it is wanted."""
+MEMORY: Final = "device-of"
+"""File of the state folder with the name of the backend whose device was there, as long as it is wanted."""
 
 
 def lost(settings: InspectionSettings, state_folder: Path) -> str | None:
     """Why the device that the models ran on cannot be used any more, in its library's words; None when all is well.
 
-    A device was there when it is named in the settings, when the models ran on it at an earlier start, or when an engine was
-    built for it. Settings that ask for another backend want it no more.
+    A device was there when it is named in the settings, when an earlier start saw it with its libraries, or when an engine was
+    built for it. This start notes it, too. Settings that ask for another backend want it no more.
     Raises ModelError, and ConfigError for a named backend that is not installed.
     """
     memory = state_folder / MEMORY
@@ -31,19 +31,18 @@ def lost(settings: InspectionSettings, state_folder: Path) -> str | None:
     for row in wanted:
         if chosen == row.name:
             table.resolve(chosen)
+        if row.is_installed and row.device() is not None:
+            _remember(row.name, memory)
+            continue
         expected = chosen == row.name or _remembered(memory) == row.name
         if why := row.lost(parity.models_of(settings), expected=expected):
             return why
     return None
 
 
-def remember(backend: str, state_folder: Path) -> None:
-    """Note, as well as can be, that the models run on `backend`, if that needs a device of its own."""
-    row = table.BACKENDS.get(backend)
-    if row is None or row.gate != "passport":
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(state_folder / MEMORY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+def _remember(backend: str, memory: Path) -> None:
+    with contextlib.suppress(OSError):  # as well as can be
+        descriptor = os.open(memory, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="ascii") as stream:
             stream.write(f"{backend}\n")
 

@@ -80,7 +80,6 @@ class Inspector(Worker):
             log.warning("%s does not run, so float32 does: %s", precision, error)
             pipeline, why = self._tried_pipeline("float32"), f"{precision} did not run"
         models = pipeline.models
-        gpu.remember(models.backend, self.journal.folder)
         self.shared.figures.runs_on = (models.backend, models.precision)
         log.info("models run on %s in %s: %s", models.backend, models.precision, why)
         return pipeline

@@ -34,6 +34,16 @@ MASKED = [
     "pstore",
 ]
 
+PROGRAM = """#!{python}
+import sys
+
+sys.path.insert(0, "{lib}")
+from {module} import {function}
+
+if __name__ == "__main__":
+    sys.exit({function}())
+"""
+
 BOOT = r"""
 set -e; umask 022
 mount --make-rprivate /
@@ -77,7 +87,6 @@ class ServiceManager:
 
     def _preparation(self) -> str:
         units = ROOT / "systemd"
-        command = f"import sys; sys.path.insert(0, '/{OPT}/lib'); from {{}} import {{}}; sys.exit({{}}())"
         programs = {"edge-daemon": ("edge.commands.cli", "daemon"), "edge-export": ("export.cli", "main")}
         lines = [
             "rm -rf etc/systemd/system etc/machine-id; mkdir -p etc/systemd/system",
@@ -85,9 +94,10 @@ class ServiceManager:
         ]
         lines += [f"ln -sf /dev/null etc/systemd/system/systemd-{name}.service" for name in MASKED]
         lines += [f"mkdir -p {OPT}/bin {OPT}/lib; cp -r {ROOT}/edge {ROOT}/export {OPT}/lib/"]
-        for name, (module, function) in programs.items():
-            code = command.format(module, function, function)
-            lines.append(f"printf '%s\\n' '#!{sys.executable}' \"{code}\" > {OPT}/bin/{name}; chmod 755 {OPT}/bin/{name}")
+        for name, (module, function) in programs.items():  # as pip writes them: a child of the daemon imports its program
+            text = PROGRAM.format(python=sys.executable, lib=f"/{OPT}/lib", module=module, function=function)
+            (self._folder / name).write_text(text)
+            lines.append(f"install -m 755 {self._folder / name} {OPT}/bin/{name}")
         # A Python in the home of root is one that the service's user cannot reach.
         homes = {parent for path in (Path(sys.executable), Path(sys.executable).resolve()) for parent in path.parents}
         lines += [f"chmod o+x .{home}" for home in sorted(homes)]

@@ -42,8 +42,16 @@ def test_a_machine_that_never_had_one_has_lost_none(tmp_path: Path) -> None:
     assert gpu.lost(chosen(tmp_path, "auto"), tmp_path) is None
 
 
-def test_a_gpu_that_the_models_ran_on_is_missed(tmp_path: Path) -> None:
-    gpu.remember("tensorrt", tmp_path)
+def see_a_gpu(folder: Path) -> None:
+    """An earlier start, with a GPU and its libraries."""
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr(passport, "this_gpu", lambda: passport.Gpu(name="A", compute_capability="8.7"))
+        earlier.setattr("edge.backends.table.find_spec", lambda _: object())
+        assert gpu.lost(chosen(folder, "auto"), folder) is None
+
+
+def test_a_gpu_that_an_earlier_start_saw_is_missed(tmp_path: Path) -> None:
+    see_a_gpu(tmp_path)
     assert gpu.lost(chosen(tmp_path, "auto"), tmp_path) == "cuInit says 803"
 
 
@@ -61,20 +69,22 @@ def test_a_gpu_that_the_kernel_sees_is_missed_where_its_libraries_are(tmp_path: 
 
 
 def test_a_gpu_that_answers_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu.remember("tensorrt", tmp_path)
+    see_a_gpu(tmp_path)
     monkeypatch.setattr(passport, "this_gpu", lambda: passport.Gpu(name="A", compute_capability="8.7"))
     assert gpu.lost(chosen(tmp_path, "auto"), tmp_path) is None
 
 
 def test_settings_that_want_another_backend_forget_the_gpu(tmp_path: Path) -> None:
-    gpu.remember("tensorrt", tmp_path)
+    see_a_gpu(tmp_path)
     assert gpu.lost(chosen(tmp_path, "onnxruntime"), tmp_path) is None
     assert gpu.lost(chosen(tmp_path, "auto"), tmp_path) is None
 
 
-def test_the_processor_is_nothing_to_remember(tmp_path: Path) -> None:
-    gpu.remember("openvino", tmp_path)
-    assert not list(tmp_path.iterdir())
+def test_a_gpu_whose_libraries_were_never_installed_is_not_missed(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr(passport, "this_gpu", lambda: passport.Gpu(name="A", compute_capability="8.7"))
+        assert gpu.lost(chosen(tmp_path, "auto"), tmp_path) is None
+    assert gpu.lost(chosen(tmp_path, "auto"), tmp_path) is None
 
 
 def test_a_named_backend_that_is_not_installed_is_a_wrong_configuration(

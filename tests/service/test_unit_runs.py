@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +28,13 @@ port = {port}
 DAEMON = "sem-corrosion-edge.service"
 ENGINE = "sem-corrosion-engine.service"
 
+A_CREDENTIAL = f"""
+unit=etc/systemd/system/{DAEMON}.d
+mkdir $unit
+printf '[Service]\\nLoadCredential=mqtt-password:/etc/sem-corrosion-edge/mqtt-password\\n' > $unit/password.conf
+(umask 077; echo secret > etc/sem-corrosion-edge/mqtt-password)
+"""
+
 # Nodes without a driver behind them: who may open one hears ENXIO or ENODEV, who may not EPERM.
 PLAYED_GPU = r"""
 printf 'Character devices:\n 10 misc\n195 nvidia\n195 nvidiactl\n226 drm\n\nBlock devices:\n' > run/devices
@@ -49,11 +57,15 @@ for name in ("nvidia0", "nvidiactl", "nvmap", "elsewhere"):
 
 
 def test_the_hardened_daemon_inspects_what_its_group_may_read_and_keeps_its_state_to_itself(tmp_path: Path) -> None:
-    broker = Mosquitto(tmp_path / "broker")
+    users, login = tmp_path / "users", {"username": "sem-01", "password": "secret"}
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(users), *login.values()], check=True, capture_output=True)
+    users.chmod(0o644)
+    broker = Mosquitto(tmp_path / "broker", "allow_anonymous false", f"password_file {users}")
+    config = CONFIG.format(port=broker.port) + 'username = "sem-01"\npassword_file = "mqtt-password"\n'
     with (
         broker,
-        Listener(broker.port) as dashboard,
-        ServiceManager(tmp_path / "systemd", CONFIG.format(port=broker.port)) as manager,
+        Listener(broker.port, **login) as dashboard,
+        ServiceManager(tmp_path / "systemd", config, A_CREDENTIAL) as manager,
     ):
         manager.run("systemctl", "start", DAEMON)  # Type=notify: it returns when the daemon has said READY=1
         folder = manager.root / "srv/sem/export"
@@ -65,6 +77,13 @@ def test_the_hardened_daemon_inspects_what_its_group_may_read_and_keeps_its_stat
         manager.run("mount", "-t", "tmpfs", "-o", options, "late", "/srv/sem/export/late")
         put(folder / "late" / "second.png", 2)
         eventually(lambda: inspected(dashboard, "second.png"), 60, "an image on a share that was mounted after the start")
+
+        names = [f"{number}.png" for number in range(8)]
+        for name in names:
+            put(folder / name, 3)
+        eventually(lambda: inspected(dashboard, names[0]), 60, names[0])
+        manager.run("systemctl", "kill", "-s", "KILL", DAEMON)
+        eventually(lambda: all(inspected(dashboard, name) for name in names), 120, "also what a kill interrupted, in a child")
 
         state = manager.root / "var/lib/sem-corrosion-edge"
         open_to_others = [str(path) for path in (state, *state.rglob("*")) if stat.S_IMODE(path.stat().st_mode) & 0o077]
