@@ -109,7 +109,12 @@ class Bench:
 
     def wait_until_online(self) -> None:
         """Until the models of this life of the daemon are loaded and the broker knows."""
-        self.until(lambda: "over: the models are being loaded" in self._log_of_this_life(), "the models are loaded")
+        restarts = self.restarts
+        while "over: the models are being loaded" not in self._log_of_this_life():
+            self.supervise()
+            if self.restarts > restarts + 5:
+                raise AssertionError(f"the daemon does not come up:\n{self.service.log_text()[-4000:]}")
+            time.sleep(0.05)
         self.until(lambda: any(one.body["state"] == "online" for one in self.listener.on("/status")), "the daemon is online")
 
     def _log_of_this_life(self) -> str:
