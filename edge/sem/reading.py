@@ -8,10 +8,10 @@ from typing import Final
 
 from edge.errors import ImageError
 from edge.records import Micrograph
-from edge.sem import databar, grey, pixels
+from edge.sem import databar, grey, memory, pixels
 from edge.sem.evidence import Cuts, Evidence, Parts
 from edge.sem.metadata import SQUARE_WITHIN, Metadata, Scale, scale
-from edge.sem.structure import Layout, Page, layout
+from edge.sem.structure import Format, Layout, Page, layout
 from edge.sem.vendors import describe, plain
 
 WHERE_PIXELS_LIE: Final = frozenset({273, 279, 324, 325})
@@ -20,10 +20,15 @@ WHERE_PIXELS_LIE: Final = frozenset({273, 279, 324, 325})
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused as too large, from the headers, before anything is allocated: pixels of all pages, bytes of the file."""
+    """What is refused as too large, from the headers, before anything is allocated.
+
+    max_pixels: of all pages.  max_bytes: of the file.  max_memory: bytes that reading the file may take, see
+    `edge.sem.memory`; None for no limit.
+    """
 
     max_pixels: int = 300_000_000
     max_bytes: int = 1 << 30
+    max_memory: int | None = None
 
 
 def needs_sidecar(data: bytes, name: str) -> bool:
@@ -51,16 +56,21 @@ def read(
     found = _checked(data, limits)
     assert found.format is not None
     pages, warnings = _pages(found)
+    _check_memory(len(data), found.format, pages, limits)
     sides = {key.lower(): value for key, value in (sidecars or {}).items()}
     micrographs = []
     cuts = Cuts(memoryview(data))
     told: dict[object, tuple[Metadata, tuple[str, ...]]] = {}
     for number, page in enumerate(pages):
-        values, bits = pixels.decode(data, found.format, page)
         evidence = _evidence(cuts, found, page, pages[0], name, sides)
         key = _what_is_told(page)
         described = told[key] = told.get(key) or describe(evidence)
-        micrographs.append(_micrograph(values, bits, evidence, described, number, len(pages), warnings, pixel_size_nm))
+        # In one expression, so that a page's values are given back before the next one is decoded.
+        micrographs.append(
+            _micrograph(
+                pixels.decode(data, found.format, page), evidence, described, number, len(pages), warnings, pixel_size_nm
+            )
+        )
     return tuple(micrographs)
 
 
@@ -98,6 +108,19 @@ def _checked(data: bytes, limits: Limits) -> Layout:
     return found
 
 
+def _check_memory(size: int, form: Format, pages: tuple[Page, ...], limits: Limits) -> None:
+    """Raise ImageError "too_large" when reading these pages would take more memory than it may."""
+    needed = memory.needed(size, form, pages)
+    if limits.max_memory is None or needed <= limits.max_memory:
+        return
+    kind = f"{len(pages)} pages of {pages[0].width}x{pages[0].height} pixels, {pages[0].channels} x {pages[0].bits} bits"
+    raise ImageError(
+        "too_large",
+        f"reading {kind} would take {needed >> 20} MiB of memory, {limits.max_memory >> 20} MiB may be used; export it smaller"
+        " or with 8 or 16 bits of grey, free or add memory, or raise inspect.max_memory_mib",
+    )
+
+
 def _pages(found: Layout) -> tuple[tuple[Page, ...], tuple[str, ...]]:
     """Pages to read, and warnings about the file as a whole. Raises ImageError for a page of an unsupported kind."""
     assert found.format is not None
@@ -116,8 +139,7 @@ def _pages(found: Layout) -> tuple[tuple[Page, ...], tuple[str, ...]]:
 
 
 def _micrograph(
-    values: pixels.Values,
-    bits: int,
+    decoded: tuple[pixels.Values, int, tuple[str, ...]],
     evidence: Evidence,
     described: tuple[Metadata, tuple[str, ...]],
     number: int,
@@ -125,6 +147,7 @@ def _micrograph(
     file_warnings: tuple[str, ...],
     configured_nm: float | None,
 ) -> Micrograph:
+    values, bits, doubts = decoded
     plane, colour_warnings = grey.to_plane(values)
     metadata, damage = described
     meaning = scale(metadata, evidence.width, evidence.height)
@@ -151,6 +174,7 @@ def _micrograph(
         page=number,
         pages=count,
         warnings=file_warnings
+        + doubts
         + damage
         + metadata.warnings
         + meaning.warnings

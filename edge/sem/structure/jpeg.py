@@ -37,7 +37,7 @@ def jpeg_layout(data: bytes) -> Layout:
         length = struct.unpack(">H", data[at + 2 : at + 4])[0]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 10 <= len(data):
             bits, height, width, channels = struct.unpack(">BHHB", data[at + 4 : at + 10])
-            page = Page(width, height, channels, bits)
+            page = Page(width, height, channels, bits, process=marker)
         content = Span(at + 4, length - 2)
         at += 2 + length
         if marker in METADATA and content.length > 0 and at <= len(data) and len(chunks) < MAX_CHUNKS:
