@@ -124,9 +124,8 @@ def png(data: bytes, page: Page) -> str | None:
     needed = _png_bytes(page, page.bits if palette else page.bits * page.channels, interlaced)
     stream, unpacked = zlib.decompressobj(), 0
     for start, length in _image_data(data):
-        if zlib.crc32(memoryview(data)[start - 4 : start + length]) != int.from_bytes(
-            data[start + length : start + length + 4]
-        ):
+        written = int.from_bytes(data[start + length : start + length + 4], "big")
+        if zlib.crc32(memoryview(data)[start - 4 : start + length]) != written:
             return f"the checksum of the chunk at byte {start - 8} is wrong"
         packed = data[start : start + length]
         if stream.eof and packed:

@@ -36,7 +36,7 @@ def _kept(page: Page) -> int:
 
 def _is_grey_plane(page: Page) -> bool:
     """Whether the values as they are decoded are the grey plane: nothing is left to be made of them."""
-    return page.channels == 1 and page.value_bytes == 1 and page.photometric != 3
+    return page.channels == 1 and page.value_bytes == 1 and page.photometric not in (0, 3)
 
 
 def _windowing(page: Page) -> int:
@@ -44,7 +44,7 @@ def _windowing(page: Page) -> int:
     if _is_grey_plane(page):
         return _kept(page)
     pixels, value = page.width * page.height, page.value_bytes
-    values = 0 if page.in_place else pixels * page.channels * value
+    values = 0 if page.in_place and page.photometric != 0 else pixels * page.channels * value
     if page.photometric == 3:
         values += 3 * pixels
     # Of uint8 the plane is the grey; luma of others than uint8 and uint16 is float64.

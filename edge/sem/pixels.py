@@ -27,6 +27,8 @@ COMPRESSIONS: Final = {1: "none", 5: "LZW", 6: "old JPEG", 7: "JPEG", 8: "deflat
 PHOTOMETRICS: Final = {0: "white is zero", 1: "black is zero", 2: "RGB", 3: "palette", 6: "YCbCr"}
 JPEGS: Final = (6, 7)
 LARGEST_TILE: Final = 1 << 20  # pixels of a tile that may be larger than its page
+COMMON_JPEG: Final = (0xC0, 0xC1, 0xC2)  # baseline, extended sequential, progressive
+INSTEAD: Final = "export the image as TIFF or PNG of 8 or 16 bits"
 TURNED_ROWS: Final = 64
 COMPLEX_FORMATS: Final = (5, 6)
 
@@ -55,7 +57,9 @@ def decode(data: bytes, form: Format, page: Page) -> tuple[Values, int, tuple[st
 
 
 def check_kind(page: Page, form: Format) -> None:
-    """Raise ImageError "unsupported" for a TIFF page that is no grey or colour image, before anything is decoded."""
+    """Raise ImageError "unsupported" for a page that is no grey or colour image, before anything is decoded."""
+    if form == "jpeg" and page.bits != 8:
+        raise ImageError("unsupported", f"a JPEG of {page.bits} bits is not read; {INSTEAD}")
     if form != "tiff":
         return
     compression, sample_format = page.first(259, 1), page.first(339, 1)
@@ -85,8 +89,8 @@ def _tiff(data: bytes, page: Page, doubts: list[str]) -> tuple[Values, int]:
         if tiff_page.size != expected:
             raise ImageError("damaged", f"the page's tags speak of {tiff_page.size} and of {expected} values")
         _check_segments(data, page, tiff_page, doubts)
-        if tiff_page.is_final and len(data) >= tiff_page.dataoffsets[0] + tiff_page.nbytes:
-            values = _in_place(data, tiff_page)
+        if tiff_page.is_final and len(data) >= tiff_page.dataoffsets[0] + page.behind + tiff_page.nbytes:
+            values = _in_place(data, tiff_page, page.behind)
         elif page.first(259, 1) in UNPACKED and not tiff_page.is_subsampled:
             values = _unpacked(data, page, tiff_page, doubts)
         else:
@@ -113,10 +117,10 @@ def _tiff(data: bytes, page: Page, doubts: list[str]) -> tuple[Values, int]:
     return values, bits
 
 
-def _in_place(data: bytes, tiff_page: Any) -> Values:
+def _in_place(data: bytes, tiff_page: Any, behind: int) -> Values:
     """Values that are stored one after another as they are: no copy, unless this machine stores numbers otherwise."""
     dtype = np.dtype(tiff_page.dtype).newbyteorder(tiff_page.parent.byteorder)
-    values = np.frombuffer(data, dtype, math.prod(tiff_page.shape), tiff_page.dataoffsets[0]).reshape(tiff_page.shape)
+    values = np.frombuffer(data, dtype, math.prod(tiff_page.shape), tiff_page.dataoffsets[0] + behind).reshape(tiff_page.shape)
     return np.asarray(values if values.dtype.isnative and values.flags.aligned else values.astype(dtype.newbyteorder("=")))
 
 
@@ -192,6 +196,8 @@ def _opencv(data: bytes, form: Format, page: Page, doubts: list[str]) -> tuple[V
     fault = damage.jpeg(data) if form == "jpeg" else damage.png(data, page) if form == "png" else None
     # UNCHANGED also ignores the EXIF orientation: coordinates are those of the stored pixels.
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if values is None and page.process not in (0, *COMMON_JPEG):
+        raise ImageError("unsupported", f"a JPEG of a rare kind (SOF{page.process - 0xC0}) is not read; {INSTEAD}")
     if values is None:
         raise ImageError("damaged", f"the pixels cannot be decoded ({fault or 'nobody says why'}); export the image again")
     if values.shape[:2] != (page.height, page.width):

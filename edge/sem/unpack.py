@@ -14,10 +14,9 @@ UNPACKED: Final = frozenset({NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS, ZSTD})
 """Values of the tag Compression that are unpacked here."""
 SURPLUS: Final = 1 << 20
 """Bytes that a strip may be too long by; they are not looked at, and are said."""
-_NO_PACKBITS: Final = re.compile(rb"\0{48}")
-"""Literals of one byte, one after another: an encoder writes them as one."""
-_NO_ZSTD: Final = re.compile(rb"\0{64}|\xff{64}")
-"""An encoder writes so many equal bytes as a repetition; without a checksum little else tells."""
+_NO_RUNS: Final = re.compile(rb"\0{64}|\xff{64}")
+"""PackBits' literals of one byte or pairs of 255 again and again, which an encoder writes as one run; in Zstandard's
+literals, what an encoder writes as a repetition. Neither has a checksum that is always there."""
 
 
 def unpack(packed: bytes, compression: int, needed: int, most: int) -> tuple[bytes, str | None]:
@@ -37,12 +36,12 @@ def unpack(packed: bytes, compression: int, needed: int, most: int) -> tuple[byt
         import imagecodecs
 
         unpacked = bytes(imagecodecs.packbits_decode(packed, out=most + SURPLUS))
-        fault = "runs that no encoder writes" if _NO_PACKBITS.search(packed) else None
+        fault = "runs that no encoder writes" if _NO_RUNS.search(packed) else None
     else:
         import imagecodecs
 
         unpacked = bytes(imagecodecs.zstd_decode(packed, out=most + SURPLUS))
-        fault = "runs that no encoder writes" if _NO_ZSTD.search(packed) else None
+        fault = "runs that no encoder writes" if _NO_RUNS.search(packed) else None
     if fault is None and not needed <= len(unpacked) <= most:
         fault = f"{len(unpacked)} bytes, {needed} are needed"
     return unpacked, fault

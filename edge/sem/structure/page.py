@@ -32,6 +32,7 @@ class Page:
     tags: where the text and byte tags of a TIFF page lie, by tag number.
     numbers: the first 16 values of each of its numeric tags.  offset: where its IFD begins.
     in_place: a TIFF page whose values lie one after another, as this machine stores them.
+    behind: bytes from the place that its tags name to its values: ImageJ stores a stack behind one page.
     process: a JPEG's start-of-frame marker (T.81, table B.1).
     """
 
@@ -43,6 +44,7 @@ class Page:
     tags: Mapping[int, Span] = field(default_factory=dict)
     numbers: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     in_place: bool = False
+    behind: int = 0
     process: int = 0
 
     def first(self, tag: int, default: int) -> int:
