@@ -64,7 +64,7 @@ def _no_codes(data: bytes) -> str | None:
     has block after block with the same step in each of its coefficients.
     """
     begin = data.find(b"\xff\xda")
-    if begin < 0 or not _NO_CODES.search(data, begin):
+    if begin < 0 or not _NO_CODES.search(data, begin, max(begin, data.find(b"\xff\xd9", begin))):
         return None
     for first, end, blocks_end in _scans(data):
         for found in _NO_CODES.finditer(data, first, end):

@@ -30,7 +30,7 @@ PERCENTILES: Final = (0.1, 99.9)
 COLOUR_STEP: Final = 8 / 255  # of the range: smaller differences between channels are compression, not colour
 COLOURED_SHARE: Final = 0.001
 CONSTANT: Final = "constant: every pixel has the value {:g}"
-STRIP_VALUES: Final = 1 << 20
+STRIP_VALUES: Final = 1 << 18
 """So many values are looked at at once."""
 NO_VALUE_FROM: Final = 1e19
 """No detector counts so far: a value beyond it, far from all others, stands for "no value" (-3.4e38, 1e20, 9.97e36)."""
