@@ -181,6 +181,7 @@ class InspectSettings(_Section):
     region_crops: int = Field(32, ge=0, le=1024)
     max_megapixels: float = Field(300.0, gt=0, le=4000)
     max_file_mib: float = Field(1024.0, gt=0, le=16384)
+    max_memory_mib: float | None = Field(None, ge=64)
     pixel_size_nm: float | None = Field(None, gt=0)
 
 

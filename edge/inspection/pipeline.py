@@ -15,6 +15,7 @@ from edge import sem
 from edge.backends import table
 from edge.backends.network import Network
 from edge.config import InspectionSettings
+from edge.inspection import memory
 from edge.inspection.classify import Classifier
 from edge.inspection.measure import counted_regions, measure, quality
 from edge.inspection.segment import Segmenter, no_regions
@@ -45,7 +46,9 @@ OpenNetwork = Callable[[str, Path, str], Network]
 
 def limits_of(settings: InspectionSettings) -> sem.Limits:
     """What the settings refuse before anything is read or allocated."""
-    return sem.Limits(int(settings.inspect.max_megapixels * 1e6), int(settings.inspect.max_file_mib * 2**20))
+    wanted = settings.inspect
+    most = memory.allowance() if wanted.max_memory_mib is None else int(wanted.max_memory_mib * 2**20)
+    return sem.Limits(int(wanted.max_megapixels * 1e6), int(wanted.max_file_mib * 2**20), most)
 
 
 class Pipeline:

@@ -62,11 +62,20 @@ def looks_drawn(plane: Plane, rows: int) -> bool:
 def _as_bytes(region: Plane) -> Bytes:
     if region.dtype == np.uint8:
         return np.ascontiguousarray(region)
-    values = np.nan_to_num(region.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if not 0 < high - low < np.inf:
-        return np.zeros(region.shape, np.uint8)
-    return np.asarray((values - low) * (255.0 / (high - low)), np.uint8)
+    # Row by row, or nearly: a large image has a third of its rows looked at.
+    step = max(1, (1 << 20) // region.shape[1])
+    strips = [slice(first, first + step) for first in range(0, len(region), step)]
+    ends = [(float(part.min()), float(part.max())) for part in (_finite(region[rows]) for rows in strips)]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    drawn = np.zeros(region.shape, np.uint8)
+    if 0 < high - low < np.inf:
+        for rows in strips:
+            drawn[rows] = (_finite(region[rows]) - low) * (255.0 / (high - low))
+    return drawn
+
+
+def _finite(values: Plane) -> Shares:
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _border(columns: Bytes, background: int, tolerance: int) -> int | None:

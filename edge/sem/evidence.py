@@ -8,8 +8,8 @@ from typing import Final
 
 from edge.sem.structure import Span
 
-MAX_PART: Final = 1 << 22
-"""Bytes of metadata that are taken at once. Real ones have kilobytes; a hostile file must not cost memory."""
+MAX_PART: Final = 1 << 19
+"""Bytes of metadata that are taken at once. Real ones have kilobytes; a hostile file must cost neither memory nor time."""
 LEAST_CUT: Final = 1 << 16
 
 

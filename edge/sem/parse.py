@@ -48,7 +48,8 @@ def text(raw: bytes) -> str:
 
 def normalize(string: str) -> str:
     """Full-width and compatibility characters made ordinary (NFKC), outer blanks and zero bytes removed."""
-    return unicodedata.normalize("NFKC", string).strip(" \t\r\n\0")
+    ordinary = string if string.isascii() else unicodedata.normalize("NFKC", string)
+    return ordinary.strip(" \t\r\n\0")
 
 
 def number(string: str | None) -> float | None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edge.errors import ImageError
 from edge.records import Micrograph
-from edge.sem import databar, grey, pixels
+from edge.sem import databar, grey, memory, pixels
 from edge.sem.evidence import Cuts, Evidence, Parts
 from edge.sem.metadata import SQUARE_WITHIN, Metadata, Scale, scale
-from edge.sem.structure import Layout, Page, layout
+from edge.sem.structure import Format, Layout, Page, layout
 from edge.sem.unfilled import unfilled_rows
 from edge.sem.vendors import describe, plain
 
@@ -19,13 +20,22 @@ WHERE_PIXELS_LIE: Final = frozenset({273, 279, 324, 325})
 """Numeric tags of a TIFF that differ from page to page and that no family looks at."""
 TILE_WIDTH: Final = 322
 
+STACK: Final = re.compile(rb"(?m)^images=(\d{1,9})\s*$")
+MAX_DESCRIPTION: Final = 1 << 16
+MAX_STACK: Final = 256
+
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused as too large, from the headers, before anything is allocated: pixels of all pages, bytes of the file."""
+    """What is refused as too large, from the headers, before anything is allocated.
+
+    max_pixels: of all pages.  max_bytes: of the file.  max_memory: bytes that reading the file may take, see
+    `edge.sem.memory`; None for no limit.
+    """
 
     max_pixels: int = 300_000_000
     max_bytes: int = 1 << 30
+    max_memory: int | None = None
 
 
 def needs_sidecar(data: bytes, name: str) -> bool:
@@ -33,7 +43,8 @@ def needs_sidecar(data: bytes, name: str) -> bool:
     found = layout(data)
     if not found.pages:
         return False
-    metadata, _warnings = describe(_evidence(Cuts(memoryview(data)), found, found.pages[0], found.pages[0], name, {}))
+    page = _chosen(found.pages)[0][0]
+    metadata, _warnings = describe(_evidence(Cuts(memoryview(data)), found, page, page, name, {}))
     return metadata.pixel_nm is None
 
 
@@ -44,7 +55,7 @@ def read(
     limits: Limits = Limits(),
     pixel_size_nm: float | None = None,
 ) -> tuple[Micrograph, ...]:
-    """Micrographs of one file: one a page if its pages are images of one size, else its first page.
+    """Micrographs of one file: one a page if its pages are images of one size and kind, else of its largest, deepest pages.
 
     sidecars: bytes by file name, see `sidecar_names`.  pixel_size_nm: used, as source "config", only when neither the
     file nor a sidecar says how long a pixel is.
@@ -53,17 +64,22 @@ def read(
     found = _checked(data, limits)
     assert found.format is not None
     pages, warnings = _pages(found)
+    _check_memory(len(data), found.format, pages, limits)
     sides = {key.lower(): value for key, value in (sidecars or {}).items()}
     micrographs = []
     cuts = Cuts(memoryview(data))
     told: dict[object, tuple[Metadata, tuple[str, ...]]] = {}
     for number, page in enumerate(pages):
-        values, bits = pixels.decode(data, found.format, page)
         evidence = _evidence(cuts, found, page, pages[0], name, sides)
         key = _what_is_told(page)
         described = told[key] = told.get(key) or describe(evidence)
         tile = page.first(TILE_WIDTH, 0)
-        micrographs.append(_micrograph(values, bits, evidence, described, number, len(pages), warnings, pixel_size_nm, tile))
+        # In one expression, so that a page's values are given back before the next one is decoded.
+        micrographs.append(
+            _micrograph(
+                pixels.decode(data, found.format, page), evidence, described, number, len(pages), warnings, pixel_size_nm, tile
+            )
+        )
     return tuple(micrographs)
 
 
@@ -85,7 +101,7 @@ def _checked(data: bytes, limits: Limits) -> Layout:
         raise ImageError("empty", "the file is empty; export the image again")
     if len(data) > limits.max_bytes:
         raise ImageError("too_large", f"{len(data)} bytes are more than the {limits.max_bytes} of inspect.max_file_mib")
-    found = layout(data)
+    found = _with_stack(data, layout(data))
     total = sum(page.width * page.height for page in found.pages)
     if any(page.width * page.height > limits.max_pixels for page in found.pages) or total > limits.max_pixels:
         raise ImageError("too_large", f"{total} pixels are more than the {limits.max_pixels} of inspect.max_megapixels")
@@ -101,16 +117,50 @@ def _checked(data: bytes, limits: Limits) -> Layout:
     return found
 
 
+def _with_stack(data: bytes, found: Layout) -> Layout:
+    """The layout with a page for each image of an ImageJ stack, which stand one after another behind a single page."""
+    if found.format != "tiff" or len(found.pages) != 1 or 270 not in found.pages[0].tags:
+        return found
+    page = found.pages[0]
+    start, length = page.tags[270]
+    text = data[start : start + min(length, MAX_DESCRIPTION)]
+    told = STACK.search(text) if text.startswith(b"ImageJ=") else None
+    size = page.width * page.height * page.channels * page.bits // 8
+    if told is None or int(told.group(1)) < 2 or page.first(259, 1) != 1 or not size:
+        return found
+    there = (len(data) - page.first(273, 0)) // size
+    count = max(1, min(int(told.group(1)), MAX_STACK, there))
+    if count < int(told.group(1)):
+        warning = f"stack_unseen: ImageJ speaks of {int(told.group(1))} images, the first {count} are read"
+        found = replace(found, warnings=(*found.warnings, warning))
+    return replace(found, pages=tuple(replace(page, behind=number * size) for number in range(count)))
+
+
+def _check_memory(size: int, form: Format, pages: tuple[Page, ...], limits: Limits) -> None:
+    """Raise ImageError "too_large" when reading these pages would take more memory than it may."""
+    needed = memory.needed(size, form, pages)
+    if limits.max_memory is None or needed <= limits.max_memory:
+        return
+    kind = f"{len(pages)} pages of {pages[0].width}x{pages[0].height} pixels, {pages[0].channels} x {pages[0].bits} bits"
+    raise ImageError(
+        "too_large",
+        f"reading {kind} would take {needed >> 20} MiB of memory, {limits.max_memory >> 20} MiB may be used; export it smaller"
+        " or with 8 or 16 bits of grey, free or add memory, or raise inspect.max_memory_mib",
+    )
+
+
 def _pages(found: Layout) -> tuple[tuple[Page, ...], tuple[str, ...]]:
     """Pages to read, and warnings about the file as a whole. Raises ImageError for a page of an unsupported kind."""
     assert found.format is not None
     warnings = list(found.warnings)
     if found.metadata_missing:
         warnings.append(f"metadata_cut: {found.metadata_missing}")
-    images = tuple(page for page in found.pages if page.is_full_image) or found.pages[:1]
-    if len({(page.width, page.height) for page in images}) > 1:
-        warnings.append(f"pages_differ: of {len(images)} pages of different sizes only the first is inspected")
-        images = images[:1]
+    images, unseen = _chosen(found.pages)
+    if unseen:
+        seen = f"{len(images)} of {images[0].width}x{images[0].height} pixels and {images[0].bits} bits"
+        warnings.append(
+            f"pages_differ: only the largest and deepest pages are inspected, {seen}; not seen: {', '.join(unseen)}"
+        )
     for page in images:
         pixels.check_kind(page, found.format)
     if images[0].first(274, 1) != 1:
@@ -118,9 +168,22 @@ def _pages(found: Layout) -> tuple[tuple[Page, ...], tuple[str, ...]]:
     return images, tuple(warnings)
 
 
+def _chosen(pages: tuple[Page, ...]) -> tuple[tuple[Page, ...], tuple[str, ...]]:
+    """The pages to inspect, and the others in words; copies marked as smaller ones and masks are neither.
+
+    A preview is a smaller copy, or one of fewer bits: it must not count as a field of its own.
+    """
+    images = tuple(page for page in pages if page.is_full_image) or pages[:1]
+    best = max(images, key=lambda page: (page.width * page.height, page.bits, -page.channels))
+    kind = (best.width, best.height, best.bits, best.channels)
+    chosen = tuple(page for page in images if (page.width, page.height, page.bits, page.channels) == kind)
+    others = [page for page in images if page not in chosen]
+    told = [f"{page.width}x{page.height} of {page.channels} x {page.bits} bits" for page in others[:4]]
+    return chosen, (*told, f"{len(others) - 4} more") if len(others) > 4 else tuple(told)
+
+
 def _micrograph(
-    values: pixels.Values,
-    bits: int,
+    decoded: tuple[pixels.Values, int, tuple[str, ...]],
     evidence: Evidence,
     described: tuple[Metadata, tuple[str, ...]],
     number: int,
@@ -129,6 +192,7 @@ def _micrograph(
     configured_nm: float | None,
     tile_width: int,
 ) -> Micrograph:
+    values, bits, doubts = decoded
     plane, colour_warnings = grey.to_plane(values)
     metadata, damage = described
     meaning = scale(metadata, evidence.width, evidence.height)
@@ -154,6 +218,7 @@ def _micrograph(
         page=number,
         pages=count,
         warnings=file_warnings
+        + doubts
         + damage
         + metadata.warnings
         + meaning.warnings

@@ -47,7 +47,7 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         r"^the clock is .* days",
-        "Have a time service set the clock (`timedatectl status` shows it). Images are inspected meanwhile; nothing is forgotten.",
+        "Have a time service set the clock (`timedatectl status` shows it). Images are inspected, and nothing is forgotten.",
     ),
     (
         r"fill state\.max_gib",

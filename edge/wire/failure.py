@@ -19,7 +19,7 @@ _HINTS: Final[Mapping[FailureCode, str]] = {
     "not_an_image": "Look at what writes into the folder, or narrow watch.patterns.",
     "truncated": "Export the image again; if files arrive slowly, raise watch.incomplete_s.",
     "damaged": "Open the file in the microscope's own software and export it again.",
-    "too_large": "If this size is intended, raise inspect.max_megapixels or inspect.max_file_mib.",
+    "too_large": "If this size is intended, raise the setting that the message names.",
     "unsupported": "Export the image as a grey or colour TIFF, PNG, BMP or JPEG.",
     "unreadable": "Look at the file's permissions and at the share or disk: the service's user must be able to read it.",
     "not_a_file": "Look at what lies in the folder under this name.",

@@ -71,6 +71,38 @@ def test_values_that_are_no_numbers_count_as_black_and_are_counted() -> None:
     assert windowed.warnings == ("not_finite: 3 pixels are NaN or infinite and count as black",)
 
 
+ABSENT = [("float32", (-3.4028235e38,)), ("float32", (3.4028235e38,)), ("float64", (-1.7976931348623157e308,)),
+          ("float32", (-3.4e38, 3.4e38)), ("float32", (-9999.0,)), ("float64", (1e20,)), ("int16", (-32768,)),
+          ("int32", (-2147483648,)), ("float32", (9.969209968386869e36,))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "absent"), ABSENT, ids=str)
+def test_a_value_that_stands_for_none_has_no_part_in_the_window(dtype: str, absent: tuple[float, ...]) -> None:
+    plane = np.random.default_rng(2).integers(100, 3000, (200, 300)).astype(dtype)
+    expected = grey.window(plane[20:])
+    for row, value in enumerate(absent):
+        plane[10 * row : 10 * row + 10] = value
+    windowed = grey.window(plane)
+    assert windowed.window == pytest.approx(expected.window, abs=3)
+    assert not windowed.grey[: 10 * len(absent)].any()
+    assert "which stands for no value" in windowed.warnings[0]
+
+
+@pytest.mark.parametrize("values", [(-9999, 1), (0, 65535), (-300, 0, 300), (1, 2, 3e5)])
+def test_a_value_that_may_be_measured_stays(values: tuple[float, ...]) -> None:
+    plane = np.random.default_rng(3).choice(np.array(values, np.float32), (100, 100))
+    plane[0] = values[0] + np.arange(100) / 200 if values[0] >= 0 else values[0] / 2
+    assert grey.window(plane).warnings == ()
+    assert grey.window(plane).window[1] == pytest.approx(values[-1])
+
+
+def test_of_planes_of_any_size_the_percentiles_are_those_of_all_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grey, "STRIP_VALUES", 1000)
+    rng = np.random.default_rng(4)
+    for plane in (rng.normal(0, 1e-3, (300, 70)), rng.integers(0, 3, (300, 70)).astype(np.float32) - 1):
+        assert grey.window(plane).window == pytest.approx(np.percentile(plane, [0.1, 99.9]))
+
+
 def test_a_float_image_of_nan_alone_is_black() -> None:
     assert not grey.window(np.full((4, 4), np.nan)).grey.any()
 

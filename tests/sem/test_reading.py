@@ -40,11 +40,56 @@ def several(*pages: tuple[np.ndarray, int]) -> bytes:
     return stream.getvalue()
 
 
-def test_pages_of_different_sizes_give_the_first_only() -> None:
-    micrograph = one(several((IMAGE, 0), (IMAGE[:100], 0)))
-    assert micrograph.stored_height_px == 200
-    assert micrograph.pages == 1
-    assert micrograph.warnings[0].startswith("pages_differ: ")
+def test_of_pages_of_different_sizes_the_largest_is_read_wherever_it_stands() -> None:
+    for pages in ((IMAGE, 0), (IMAGE[:100], 0)), ((IMAGE[:100], 0), (IMAGE, 0)), ((IMAGE[:9], 0), (IMAGE, 0), (IMAGE[:8], 0)):
+        micrograph = one(several(*pages))
+        np.testing.assert_array_equal(micrograph.grey, IMAGE)
+        assert (micrograph.page, micrograph.pages) == (0, 1)
+        assert micrograph.warnings[0].startswith("pages_differ: ")
+        assert f"not seen: 260x{100 if len(pages) == 2 else 9} of 1 x 8 bits" in micrograph.warnings[0]
+
+
+def test_of_two_copies_the_deeper_is_one_field() -> None:
+    deep = IMAGE.astype(np.uint16) * 200
+    for pages in ((IMAGE, 0), (deep, 0)), ((deep, 0), (IMAGE, 0)):
+        micrograph = one(several(*pages))
+        assert micrograph.grey_window[1] > 255
+        assert micrograph.warnings[0].startswith("pages_differ: ")
+
+
+def stack(images: int, told: int, byteorder: str = ">", dtype: str = "uint8") -> bytes:
+    """As ImageJ writes one: a single page, `images` images behind one another, of `told` in its description."""
+    values = np.stack([IMAGE // (number + 1) for number in range(images)]).astype(dtype)
+    data = tiff(values[0], {270: f"ImageJ=1.54f\nimages={told}\nslices={told}\nloop=false\n"}, byteorder=byteorder)
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        assert file.pages[0].dataoffsets[0] + values[0].nbytes == len(data)
+    return data + values[1:].astype(values.dtype.newbyteorder(byteorder)).tobytes()
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_every_image_of_an_imagej_stack_behind_one_page_is_read(byteorder: str, dtype: str) -> None:
+    micrographs = read(stack(4, 4, byteorder, dtype), "a.tif")
+    assert [(page.page, page.pages, page.warnings) for page in micrographs] == [(number, 4, ()) for number in range(4)]
+    for number, micrograph in enumerate(micrographs):
+        np.testing.assert_array_equal(micrograph.grey, one(tiff((IMAGE // (number + 1)).astype(dtype))).grey)
+
+
+def test_images_of_a_stack_that_are_not_there_are_said() -> None:
+    micrographs = read(stack(2, 5), "a.tif")
+    assert len(micrographs) == 2
+    assert micrographs[0].warnings == ("stack_unseen: ImageJ speaks of 5 images, the first 2 are read",)
+    assert refused(stack(3, 3), Limits(max_pixels=2 * IMAGE.size)) == "too_large"
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_a_jpeg_of_more_bits_is_unsupported_with_advice(bits: int) -> None:
+    data = bytearray(encoded(IMAGE, ".jpg"))
+    at = data.find(b"\xff\xc0")
+    data[at + 1 : at + 5] = struct.pack(">BHB", 0xC1, 11, bits)
+    with pytest.raises(ImageError, match="TIFF or PNG of 8 or 16 bits") as caught:
+        read(bytes(data), "a.jpg")
+    assert caught.value.code == "unsupported"
 
 
 SMALLER = np.ascontiguousarray(IMAGE[::4, ::4])

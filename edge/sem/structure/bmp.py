@@ -21,10 +21,17 @@ def bmp_layout(data: bytes) -> Layout:
         width, height, _planes, bits, compression = struct.unpack("<iiHHI", data[18:34])
     else:
         return Layout(None)
-    page = Page(abs(width), abs(height), 1 if bits <= 8 else 3, bits)
+    page = Page(abs(width), abs(height), 1 if bits <= 8 and _is_grey(data[14 + header : pixels_at], header) else 3, bits)
     row_bytes = (abs(width) * bits + 31) // 32 * 4
     packed = compression in (0, 3, 6)
     needed = pixels_at + row_bytes * abs(height) if packed else declared
     if needed > len(data):
         return Layout("bmp", (page,), f"{needed} bytes are needed, the file has {len(data)}")
     return Layout("bmp", (page,))
+
+
+def _is_grey(palette: bytes, header: int) -> bool:
+    """Whether all colours are greys; entries are blue, green, red and, but for the oldest header, one byte more."""
+    step = 3 if header == 12 else 4
+    colours = palette[: 256 * step]
+    return colours[0::step] == colours[1::step] == colours[2::step]

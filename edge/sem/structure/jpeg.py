@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import Final
+
+import numpy as np
 
 from edge.sem.structure.page import MAX_CHUNKS, MAX_PARTS, TRAILER, Layout, Page, Span
 
 METADATA: Final = {**{0xE0 + number: f"APP{number}" for number in range(16)}, 0xFE: "COM"}
-_AFTER_PADDING: Final = re.compile(rb"[^\xff]")
 
 
 def jpeg_layout(data: bytes) -> Layout:
@@ -24,8 +24,7 @@ def jpeg_layout(data: bytes) -> Layout:
             return Layout("jpeg", (page,) if page else (), f"no marker at byte {at}" if not data[at:].strip(b"\0") else None)
         marker = data[at + 1]
         if marker == 0xFF:  # padding
-            after = _AFTER_PADDING.search(data, at)
-            at = (len(data) if after is None else after.start()) - 1
+            at = _after_padding(data, at) - 1
             continue
         parts += 1
         if parts > MAX_PARTS:
@@ -37,7 +36,7 @@ def jpeg_layout(data: bytes) -> Layout:
         length = struct.unpack(">H", data[at + 2 : at + 4])[0]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 10 <= len(data):
             bits, height, width, channels = struct.unpack(">BHHB", data[at + 4 : at + 10])
-            page = Page(width, height, channels, bits)
+            page = Page(width, height, channels, bits, process=marker)
         content = Span(at + 4, length - 2)
         at += 2 + length
         if marker in METADATA and content.length > 0 and at <= len(data) and len(chunks) < MAX_CHUNKS:
@@ -52,3 +51,16 @@ def jpeg_layout(data: bytes) -> Layout:
                 chunks.append((TRAILER, Span(end + 2, len(data) - end - 2)))
             return Layout("jpeg", pages, chunks=tuple(chunks))
     return Layout("jpeg", (page,) if page else (), f"the JPEG header ends after {len(data)} bytes")
+
+
+def _after_padding(data: bytes, at: int) -> int:
+    """The first byte from `at` on that is not FF, or the end: in blocks that grow, for padding may be long or often short."""
+    size = 64
+    while at < len(data):
+        other = np.frombuffer(data, np.uint8, min(size, len(data) - at), at) != 0xFF
+        first = int(other.argmax())
+        if other[first]:
+            return at + first
+        at += len(other)
+        size = min(2 * size, 1 << 20)
+    return len(data)

@@ -31,6 +31,9 @@ class Page:
 
     tags: where the text and byte tags of a TIFF page lie, by tag number.
     numbers: the first 16 values of each of its numeric tags.  offset: where its IFD begins.
+    in_place: a TIFF page whose values lie one after another, as this machine stores them.
+    behind: bytes from the place that its tags name to its values: ImageJ stores a stack behind one page.
+    process: a JPEG's start-of-frame marker (T.81, table B.1).
     """
 
     width: int
@@ -40,6 +43,9 @@ class Page:
     offset: int = 0
     tags: Mapping[int, Span] = field(default_factory=dict)
     numbers: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    in_place: bool = False
+    behind: int = 0
+    process: int = 0
 
     def first(self, tag: int, default: int) -> int:
         """First value of a numeric tag as an integer."""
@@ -50,6 +56,11 @@ class Page:
     def photometric(self) -> int:
         """TIFF PhotometricInterpretation: 0 white is zero, 1 black is zero, 2 RGB, 3 palette, 6 YCbCr."""
         return self.first(262, 1)
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of one decoded value: 1, 2, 4 or 8."""
+        return next((size for size in (1, 2, 4) if self.bits <= 8 * size), 8)
 
     @property
     def is_full_image(self) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -111,7 +112,7 @@ def tiff_layout(data: bytes) -> Layout:
             break
         metadata_missing = metadata_missing or ifd.metadata_missing
         if WIDTH in ifd.numbers and LENGTH in ifd.numbers:
-            page = _page(ifd, at)
+            page = replace(_page(ifd, at), in_place=_in_place(tiff, ifd))
             pages.append(page)
             missing = ifd.missing or _segments(data, page, ifd, extents)
             if missing:
@@ -172,6 +173,24 @@ def _page(ifd: _Ifd, at: int) -> Page:
         tags=ifd.texts,
         numbers=ifd.numbers,
     )
+
+
+def _in_place(tiff: _Tiff, ifd: _Ifd) -> bool:
+    """Whether the values of a page lie one after another in the file, as this machine stores them."""
+    native = tiff.order == ("<" if sys.byteorder == "little" else ">")
+    numbers = {tag: int(values[0]) for tag, values in ifd.numbers.items() if values and np.isfinite(values[0])}
+    bits = numbers.get(BITS, 1)
+    offsets, counts = ifd.arrays.get(STRIP_OFFSETS), ifd.arrays.get(STRIP_COUNTS)
+    plain = numbers.get(COMPRESSION, 1) == numbers.get(317, 1) == 1 and numbers.get(PHOTOMETRIC, 1) != 6
+    final = bits == 8 or (native and bits in (16, 32, 64))
+    if offsets is None or TILE_OFFSETS in ifd.arrays or not plain or not final:
+        return False
+    if len(offsets) == 1:
+        return int(offsets[0]) % (bits // 8) == 0
+    if counts is None or len(counts) != len(offsets):
+        return False
+    ends = offsets.astype(np.uint64) + counts.astype(np.uint64)
+    return bool((ends[:-1] == offsets[1:]).all()) and int(offsets[0]) % (bits // 8) == 0
 
 
 def _segments(data: bytes, page: Page, ifd: _Ifd, extents: list[tuple[int, int, bool, int]]) -> str | None:
