@@ -22,6 +22,9 @@ PixelSizeSource = Literal["metadata", "sidecar", "config"]
 _HALF = 1 << 63
 """Half of what a 64-bit integer can be."""
 
+TILT_WITHOUT_EFFECT_DEG = 5.0
+"""Up to here areas are short by less than 0.4 %."""
+
 SEVERITIES: tuple[SeverityLabel, ...] = ("low", "moderate", "severe")
 
 
@@ -35,6 +38,7 @@ class Acquisition:
     """How an image was taken, as far as the microscope said so; None is "not said", never a guess.
 
     captured_at is naive when the file gives no time zone; captured_tz is then None.
+    tilt_deg: between the beam and the normal of the specimen, in degrees.  tilt_corrected: the scan was stretched for it.
     """
 
     vendor: str | None = None
@@ -45,6 +49,13 @@ class Acquisition:
     magnification: float | None = None
     detector: str | None = None
     working_distance_mm: float | None = None
+    tilt_deg: float | None = None
+    tilt_corrected: bool | None = None
+
+    @property
+    def foreshortened(self) -> bool:
+        """True where a tilt makes what lies across its axis shorter than it is, by more than the scale is worth."""
+        return self.tilt_deg is not None and abs(self.tilt_deg) > TILT_WITHOUT_EFFECT_DEG and not self.tilt_corrected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +66,8 @@ class Micrograph:
     stored_width_px, stored_height_px: size in the file, data bar included.
     databar_px: rows cut off the bottom; stored_height_px = H + databar_px.
     pixel_size_nm: edge of a (square) pixel in nanometres, None when unknown.
+    scale_uncertainty: relative, of a length, as the configuration states it; None when nobody stated any.
+    drawn_px: bool [H, W], read-only, True where letters, rulers or frames cover the specimen; None where none were found.
     grey_window: the stored values that became 0 and 255.
     saturated_fraction: part of the pixels at either end of the stored value range (not of the window).
     warnings: short sentences about what is doubtful in this file.
@@ -72,6 +85,8 @@ class Micrograph:
     page: int = 0
     pages: int = 1
     warnings: tuple[str, ...] = ()
+    drawn_px: Mask | None = None
+    scale_uncertainty: float | None = None
 
     def __post_init__(self) -> None:
         height, width = self.grey.shape
@@ -86,6 +101,11 @@ class Micrograph:
         _check((self.pixel_size_nm is None) == (self.pixel_size_source is None), "a pixel size needs a source, and only then")
         if self.pixel_size_nm is not None:
             _check(bool(np.isfinite(self.pixel_size_nm)) and self.pixel_size_nm > 0, "pixel_size_nm must be positive")
+        if self.drawn_px is not None:
+            _check(self.drawn_px.shape == self.grey.shape, f"drawn_px is {self.drawn_px.shape}, grey {self.grey.shape}")
+            covered = self.drawn_px.view()
+            covered.setflags(write=False)
+            object.__setattr__(self, "drawn_px", covered)
         # A network on a GPU keeps an image that nobody can change, and sends it once for both stages.
         read_only = self.grey.view()
         read_only.setflags(write=False)
@@ -103,8 +123,8 @@ class Micrograph:
 
     @property
     def pixel_size_um(self) -> float | None:
-        """Edge of a pixel in micrometres, None when unknown."""
-        return None if self.pixel_size_nm is None else self.pixel_size_nm / 1000.0
+        """Edge of a pixel in µm to measure the specimen with: None when unknown, or foreshortened by a tilt."""
+        return None if self.pixel_size_nm is None or self.acquisition.foreshortened else self.pixel_size_nm / 1000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

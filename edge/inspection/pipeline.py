@@ -34,6 +34,7 @@ from edge.records import (
     Source,
     Timing,
 )
+from edge.sem.calibration import calibrated
 
 REVIEW_WARNINGS = ("flat", "blurred", "zero_tail", "zero_rows", "saturated")
 """Codes of quality warnings that are a reason to have a person look."""
@@ -103,6 +104,10 @@ class Pipeline:
         spent: milliseconds that went into waiting, reading and decoding before. Raises BackendError when a network fails.
         """
         started = time.perf_counter()
+        device = self._settings.device
+        micrograph = calibrated(
+            micrograph, factor=device.scale_factor, uncertainty=device.scale_uncertainty, checked=device.scale_checked
+        )
         regions, segment_ms, masks_ms = self._segment(micrograph)
         segmented = time.perf_counter()
         measures = measure(regions, (micrograph.height_px, micrograph.width_px))

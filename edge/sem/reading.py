@@ -14,6 +14,7 @@ from edge.sem.metadata import SQUARE_WITHIN, Metadata, Scale, scale
 from edge.sem.structure import Layout, Page, layout
 from edge.sem.vendors import describe, plain
 
+TILTED: Final = "tilted: the specimen was tilted by {:.3g} degrees and the scan not corrected for it: nothing is given in µm"
 WHERE_PIXELS_LIE: Final = frozenset({273, 279, 324, 325})
 """Numeric tags of a TIFF that differ from page to page and that no family looks at."""
 
@@ -135,6 +136,8 @@ def _micrograph(
     windowed = grey.window(image)
     black = databar.black_rows(image)
     zero_warnings = (f"zero_rows: the last {black} rows are black",) if 0 < black < image.shape[0] else ()
+    taken = metadata.acquisition
+    tilted = (TILTED.format(abs(taken.tilt_deg)),) if taken.foreshortened and taken.tilt_deg is not None else ()
     size, source = meaning.pixel_size_nm, metadata.source
     if size is None and metadata.pixel_nm is None and configured_nm is not None:
         size, source = configured_nm, "config"
@@ -145,7 +148,7 @@ def _micrograph(
         databar_px=bar,
         pixel_size_nm=size,
         pixel_size_source=source if size is not None else None,
-        acquisition=metadata.acquisition,
+        acquisition=taken,
         grey_window=windowed.window,
         saturated_fraction=grey.saturated_fraction(image, bits),
         page=number,
@@ -154,6 +157,7 @@ def _micrograph(
         + damage
         + metadata.warnings
         + meaning.warnings
+        + tilted
         + colour_warnings
         + bar_warnings
         + windowed.warnings
