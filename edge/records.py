@@ -161,7 +161,7 @@ class Measures:
 
     area_px: int64 [N].  equivalent_diameter_px, circularity: float64 [N].  touches_edge: bool [N].
     outlines_px: N int32 arrays [M, 2] (x, y), closed implicitly.  holes_px: N tuples of such arrays.
-    area_fraction: the union of all masks over the image without its data bar.
+    area_fraction: the union of all masks over `field_px`: the image without its data bar and without what is drawn on it.
     """
 
     area_px: NDArray[np.int64]

@@ -16,6 +16,7 @@ from edge.backends import table
 from edge.backends.network import Network
 from edge.config import InspectionSettings
 from edge.inspection.classify import Classifier
+from edge.inspection.covered import without_drawn
 from edge.inspection.measure import measure, quality
 from edge.inspection.segment import Segmenter, no_regions
 from edge.models.card import ModelCard, load_card
@@ -110,7 +111,7 @@ class Pipeline:
         )
         regions, segment_ms, masks_ms = self._segment(micrograph)
         segmented = time.perf_counter()
-        measures = measure(regions, (micrograph.height_px, micrograph.width_px))
+        measures = measure(regions, (micrograph.height_px, micrograph.width_px), micrograph.drawn_px)
         measured = time.perf_counter()
         severity: Severity | None = None
         region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
@@ -169,6 +170,8 @@ class Pipeline:
         if not self._segmenter:
             return no_regions(), 0.0, 0.0
         regions, timing = self._segmenter.find(micrograph.grey)
+        if micrograph.drawn_px is not None:
+            regions = without_drawn(regions, micrograph.drawn_px)
         return regions, timing.network_ms, timing.masks_ms
 
     def _smallest_region_px(self, micrograph: Micrograph) -> float | None:

@@ -8,12 +8,13 @@ from typing import Final
 
 from edge.errors import ImageError
 from edge.records import Micrograph
-from edge.sem import databar, grey, pixels
+from edge.sem import databar, drawn, grey, pixels
 from edge.sem.evidence import Cuts, Evidence, Parts
 from edge.sem.metadata import SQUARE_WITHIN, Metadata, Scale, scale
 from edge.sem.structure import Layout, Page, layout
 from edge.sem.vendors import describe, plain
 
+TEXT_ON_IMAGE: Final = "text_on_image: letters or lines cover {:.1%} of the specimen: left out of regions and area"
 TILTED: Final = "tilted: the specimen was tilted by {:.3g} degrees and the scan not corrected for it: nothing is given in µm"
 WHERE_PIXELS_LIE: Final = frozenset({273, 279, 324, 325})
 """Numeric tags of a TIFF that differ from page to page and that no family looks at."""
@@ -134,6 +135,8 @@ def _micrograph(
         meaning = meaning.without_size()
     image = plane[: plane.shape[0] - bar]
     windowed = grey.window(image)
+    covered = drawn.find(windowed.grey, values)
+    drawn_warnings = () if covered is None else (TEXT_ON_IMAGE.format(covered.mean()),)
     black = databar.black_rows(image)
     zero_warnings = (f"zero_rows: the last {black} rows are black",) if 0 < black < image.shape[0] else ()
     taken = metadata.acquisition
@@ -161,7 +164,9 @@ def _micrograph(
         + colour_warnings
         + bar_warnings
         + windowed.warnings
-        + zero_warnings,
+        + zero_warnings
+        + drawn_warnings,
+        drawn_px=covered,
     )
 
 
