@@ -187,9 +187,11 @@ def _mark(grey: Grey, ink: Grey, labels: NDArray[np.int32], label: int, stats: l
     beside = values[(ring > 0) & (ink[y0:y1, x0:x1] == 0)].astype(np.float64)
     # A thin stroke is nowhere as bright as its ink, but for some pixels.
     bright = len(beside) > 0 and np.median(core) > np.median(beside)
-    level = float(np.percentile(core, 80 if bright else 20))
-    noise = float(core.std()) if own.max() >= 2 else 0.0
-    spread = abs(level - float(np.median(core)))
+    thin = own.max() < 2
+    most = 95 if thin else 80
+    level = float(np.percentile(core, most if bright else 100 - most))
+    noise = 0.0 if thin else float(core.std())
+    spread = 0.0 if thin else abs(level - float(np.median(core)))
     sharp = float(np.mean(np.abs(beside - level) >= STEP)) if len(beside) else 0.0
     if sharp < 0.6:
         return None
@@ -235,7 +237,7 @@ def _text(found: NDArray[np.uint8], grey: Grey, marks: list[_Mark], ink: _Ink) -
             (overlap >= 0.6 * np.minimum(height, high))
             & (height >= 0.45 * high) & (height <= 2.2 * high)
             & (np.abs(thick - thick[index]) <= max(1.2, 0.6 * thick[index]))
-            & (np.abs(level - level[index]) <= LEVELS_APART)
+            & (np.abs(level - level[index]) <= np.where(solid & solid[index], 1, 2) * LEVELS_APART)
         )  # fmt: skip
         if len(line) < 2:
             continue
