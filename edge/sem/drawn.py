@@ -312,8 +312,8 @@ def _pens(found: NDArray[np.uint8], grey: Grey, marks: list[_Mark], ink: _Ink) -
     """Arrows and ellipses: long for their thickness, which is the same everywhere."""
     for mark in marks:
         if (
-            mark.sharp >= 0.6 and mark.noise <= (0.5 if ink.exact else 3.5)
-            and 1.5 <= mark.thick <= 12 and mark.thickest <= 1.8 * mark.thick + 1
+            mark.sharp >= 0.6 and mark.noise <= (0.5 if ink.exact else 8)
+            and 1.5 <= mark.thick <= 12 and mark.thickest <= 2.2 * mark.thick + 2
             and mark.area >= mark.thick * max(9 * mark.thick, 36 if ink.exact else 60)
         ):  # fmt: skip
             y, x = np.nonzero(mark.pixels)
