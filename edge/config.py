@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -58,11 +59,17 @@ class _Section(BaseModel):
 
 
 class DeviceSettings(_Section):
-    """Names used in topics and messages; none may hold `/`, `+`, `#` or control characters."""
+    """Names used in topics and messages, without `/`, `+`, `#` and control characters; and how true the magnification is.
+
+    scale_factor: true length over the length that the microscope writes.  scale_uncertainty: relative, of a length.
+    """
 
     site: TopicLevel = "plant-1"
     area: TopicLevel = "lab"
     id: TopicLevel = "sem-01"
+    scale_factor: float = Field(1.0, ge=0.5, le=2.0)
+    scale_uncertainty: float | None = Field(None, ge=0, le=0.5)
+    scale_checked: date | None = None
 
 
 class ExportSettings(_Section):
@@ -263,13 +270,15 @@ class MetricsSettings(_Section):
 class InspectionSettings(_Section):
     """What an inspection depends on, and nothing else: enough for a pipeline, without a folder or a broker."""
 
+    device: DeviceSettings = DeviceSettings()
     sample: SampleSettings = SampleSettings()
     models: ModelSettings = ModelSettings()
     inspect: InspectSettings = InspectSettings()
 
     def inspection_sha256(self) -> str:
         """Hash of the settings that can change a verdict, so that two inspections can be compared."""
-        relevant = self.model_dump(mode="json", include={"inspect", "models", "sample"})
+        scale = {"scale_factor", "scale_uncertainty"}
+        relevant = self.model_dump(mode="json", include={"inspect": True, "models": True, "sample": True, "device": scale})
         del relevant["models"]["public_key"]  # says who may make models, not what they answer
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
@@ -277,7 +286,6 @@ class InspectionSettings(_Section):
 class CommandSettings(InspectionSettings):
     """All settings, for a command that is told which files to inspect: a folder to watch may be missing."""
 
-    device: DeviceSettings = DeviceSettings()
     watch: ExportSettings = ExportSettings()
     state: StateSettings = StateSettings()
     mqtt: MqttSettings = MqttSettings()

@@ -94,6 +94,7 @@ class Micrograph:
     databar_px: rows cut off the bottom; stored_height_px = H + databar_px.
     pixel_size_nm: edge of a (square) pixel in nanometres, None when unknown.
     scale_uncertainty: relative, of a length, as the configuration states it; None when nobody stated any.
+    drawn_px: bool [H, W], read-only, True where letters, rulers or frames cover the specimen; None where none were found.
     grey_window: the stored values that became 0 and 255.
     saturated_fraction: part of the pixels at either end of the stored value range (not of the window).
     warnings: what is doubtful in this file, as "code: sentence"; see `REASONS` for the codes that ask for review.
@@ -111,6 +112,7 @@ class Micrograph:
     page: int = 0
     pages: int = 1
     warnings: tuple[str, ...] = ()
+    drawn_px: Mask | None = None
     scale_uncertainty: float | None = None
 
     def __post_init__(self) -> None:
@@ -126,6 +128,11 @@ class Micrograph:
         _check((self.pixel_size_nm is None) == (self.pixel_size_source is None), "a pixel size needs a source, and only then")
         if self.pixel_size_nm is not None:
             _check(bool(np.isfinite(self.pixel_size_nm)) and self.pixel_size_nm > 0, "pixel_size_nm must be positive")
+        if self.drawn_px is not None:
+            _check(self.drawn_px.shape == self.grey.shape, f"drawn_px is {self.drawn_px.shape}, grey {self.grey.shape}")
+            covered = self.drawn_px.view()
+            covered.setflags(write=False)
+            object.__setattr__(self, "drawn_px", covered)
         # A network on a GPU keeps an image that nobody can change, and sends it once for both stages.
         read_only = self.grey.view()
         read_only.setflags(write=False)
@@ -197,7 +204,7 @@ class Measures:
 
     area_px: int64 [N].  equivalent_diameter_px, circularity: float64 [N].  touches_edge: bool [N].
     outlines_px: N int32 arrays [M, 2] (x, y), closed implicitly.  holes_px: N tuples of such arrays.
-    area_fraction: the union of all masks over the image without its data bar.
+    area_fraction: the union of all masks over `field_px`: the image without its data bar and without what is drawn on it.
     in_frame: bool [N], regions that touch neither the left nor the upper edge. Only these make a density: of a region that
     an edge cuts, half the neighbouring fields would count it too (the unbiased counting frame of Gundersen 1977).
     by_class: of every class that the model knows, found or not.

@@ -154,6 +154,8 @@ def test_settings_that_can_change_a_verdict_change_its_hash(tmp_path: Path) -> N
     assert hashed() != hashed(inspect={"confidence": 0.4})
     assert hashed() == hashed(mqtt={"port": 1999})
     assert hashed() == hashed(models={"public_key": KEY})
+    assert hashed() != hashed(device={"scale_factor": 1.03})
+    assert hashed() == hashed(mqtt={"port": 1999}, device={"id": "sem-02"})
 
 
 @pytest.mark.parametrize(
@@ -233,3 +235,16 @@ def test_what_nests_or_counts_without_end_is_a_configuration_error(tmp_path: Pat
 def test_what_the_environment_nests_or_counts_without_end_is_a_configuration_error(text: str) -> None:
     with pytest.raises(ConfigError, match=r"mqtt\.port"):
         parse({"watch": {"folder": "x"}}, {"EDGE_MQTT__PORT": text})
+
+
+@pytest.mark.parametrize("device", [{"scale_factor": 0.0}, {"scale_factor": 3.0}, {"scale_uncertainty": -0.1},
+                                    {"scale_uncertainty": 0.9}, {"scale_checked": "some day"}])  # fmt: skip
+def test_a_calibration_that_cannot_be_is_refused_by_its_key(device: dict[str, object]) -> None:
+    assert f"device.{next(iter(device))}: " in refused({"device": device, "watch": {"folder": "/srv/export"}})
+
+
+def test_a_calibration_is_read_from_toml_and_from_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text("[device]\nscale_factor = 1.03\nscale_checked = 2026-05-02\n")
+    device = load_for_command(path, {"EDGE_DEVICE__SCALE_UNCERTAINTY": "0.01"}).device
+    assert (device.scale_factor, device.scale_uncertainty, str(device.scale_checked)) == (1.03, 0.01, "2026-05-02")

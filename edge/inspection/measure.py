@@ -51,8 +51,10 @@ def counted_regions(regions: Regions, least_px: float) -> Regions:
     )
 
 
-def measure(regions: Regions, image_shape: tuple[int, int]) -> Measures:
+def measure(regions: Regions, image_shape: tuple[int, int], drawn_px: Mask | None = None) -> Measures:
     """Measures of every region and of their union over an image of `image_shape` (rows, columns; data bar not included).
+
+    drawn_px: bool [H, W], what is drawn over the specimen; it counts neither as field nor as region.
 
     Equivalent diameter: of the circle of equal area. Circularity: 4 pi A / P^2 of the region with its holes filled
     (ISO 9276-6, squared), with the outer edge of its boundary pixels as perimeter; at most 1, and little use below 20 px.
@@ -75,6 +77,9 @@ def measure(regions: Regions, image_shape: tuple[int, int]) -> Measures:
         (boxes[:, 0] <= 0) | (boxes[:, 1] <= 0) | (boxes[:, 0] + boxes[:, 2] >= width) | (boxes[:, 1] + boxes[:, 3] >= height)
     )
     field_px = height * width
+    if drawn_px is not None:
+        union &= ~drawn_px
+        field_px -= int(np.count_nonzero(drawn_px))
     union_px = int(np.count_nonzero(union))
     in_frame = (boxes[:, 0] > 0) & (boxes[:, 1] > 0)
     return Measures(
@@ -85,7 +90,7 @@ def measure(regions: Regions, image_shape: tuple[int, int]) -> Measures:
         outlines_px=tuple(outlines),
         holes_px=tuple(holes),
         union_px=union_px,
-        area_fraction=union_px / field_px,
+        area_fraction=union_px / field_px if field_px else 0.0,
         field_px=field_px,
         in_frame=in_frame,
         by_class=_by_class(regions, area, in_frame, union, field_px),

@@ -17,6 +17,7 @@ from edge.backends.network import Network
 from edge.config import InspectionSettings
 from edge.inspection import memory
 from edge.inspection.classify import Classifier
+from edge.inspection.covered import without_drawn
 from edge.inspection.measure import counted_regions, measure, quality
 from edge.inspection.segment import Segmenter, no_regions
 from edge.models.card import ModelCard, load_card
@@ -37,6 +38,7 @@ from edge.records import (
     Timing,
     code_of,
 )
+from edge.sem.calibration import calibrated
 
 MUCH_CORROSION = 0.25
 """Part of the area from which on stage 1 contradicts a severity of "low"."""
@@ -108,12 +110,16 @@ class Pipeline:
         spent: milliseconds that went into waiting, reading and decoding before. Raises BackendError when a network fails.
         """
         started = time.perf_counter()
+        device = self._settings.device
+        micrograph = calibrated(
+            micrograph, factor=device.scale_factor, uncertainty=device.scale_uncertainty, checked=device.scale_checked
+        )
         regions, segment_ms, masks_ms = self._segment(micrograph)
         segmented = time.perf_counter()
         found = len(regions)
         least_px, least_um, doubts = self._counted_from(micrograph)
         regions = counted_regions(regions, least_px)
-        measures = measure(regions, (micrograph.height_px, micrograph.width_px))
+        measures = measure(regions, (micrograph.height_px, micrograph.width_px), micrograph.drawn_px)
         measures = replace(measures, counted_from_px=least_px, counted_from_um=least_um)
         measured = time.perf_counter()
         severity: Severity | None = None
@@ -174,6 +180,8 @@ class Pipeline:
         if not self._segmenter:
             return no_regions(), 0.0, 0.0
         regions, timing = self._segmenter.find(micrograph.grey)
+        if micrograph.drawn_px is not None:
+            regions = without_drawn(regions, micrograph.drawn_px)
         return regions, timing.network_ms, timing.masks_ms
 
     def _smallest_region_px(self, micrograph: Micrograph) -> float | None:

@@ -1,7 +1,7 @@
 """What a microscope wrote, as bytes or text, in; checked values out. What cannot be read is unknown, nothing is guessed.
 
 Every family of microscopes has its own keys and its own module; here is what they share: encodings, INI and XML, the
-texts of a PNG, numbers, lengths and dates.
+texts of a PNG, numbers, lengths, angles and dates.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
+from edge.records import TILT_WITHOUT_EFFECT_DEG
 from edge.sem.evidence import Evidence
 
 NM: Final = {"pm": 1e-3, "å": 0.1, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "microns": 1e3, "mm": 1e6,
              "cm": 1e7, "m": 1e9, "angstrom": 0.1, "angstroms": 0.1}  # fmt: skip
 NM.update({prefix + ending: nm for prefix, nm in (("pico", 1e-3), ("nano", 1.0), ("micro", 1e3), ("milli", 1e6), ("centi", 1e7))
            for ending in ("meter", "meters", "metre", "metres")})  # fmt: skip
+DEGREES: Final = {"°": 1.0, "deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": math.degrees(1), "radian": math.degrees(1),
+                  "radians": math.degrees(1), "mrad": math.degrees(1e-3)}  # fmt: skip
 MAX_TEXT: Final = 1 << 24
 """Bytes of a decompressed text that are taken; a kilobyte of zlib can claim a gigabyte."""
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?")
@@ -81,6 +84,23 @@ def length_nm(string: str | None, unit: str | None = None) -> float | None:
     name = (match.group(2) or unit or "").lower()
     value = positive(match.group(1))
     return None if value is None or name not in NM else value * NM[name]
+
+
+def angle_deg(string: str | None, unit: str | None = None) -> float | None:
+    """An angle such as "0.9076 rad" or "52 °" in degrees; `unit` when the text has none. None beyond half a turn."""
+    match = re.search(rf"({_NUMBER.pattern})\s*([A-Za-z°]*)", normalize(string)) if string else None
+    value = number(match.group(1)) if match else None
+    in_degrees = DEGREES.get(((match.group(2) if match else "") or unit or "").lower())
+    if value is None or in_degrees is None or abs(value * in_degrees) > 180:
+        return None
+    return value * in_degrees
+
+
+def is_corrected(tilt_deg: float | None, correction: bool | None, correction_deg: float | None = None) -> bool | None:
+    """Whether the scan was stretched for this tilt: switched on, and, where an angle is written, by about the same one."""
+    if not correction or tilt_deg is None or correction_deg is None:
+        return correction
+    return abs(abs(tilt_deg) - abs(correction_deg)) <= TILT_WITHOUT_EFFECT_DEG
 
 
 def ini(string: str) -> dict[str, dict[str, str]]:

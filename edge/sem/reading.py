@@ -9,13 +9,15 @@ from typing import Final
 
 from edge.errors import ImageError
 from edge.records import Micrograph
-from edge.sem import databar, grey, memory, pixels
+from edge.sem import databar, drawn, grey, memory, pixels
 from edge.sem.evidence import Cuts, Evidence, Parts
 from edge.sem.metadata import SQUARE_WITHIN, Metadata, Scale, scale
 from edge.sem.structure import Format, Layout, Page, layout
 from edge.sem.unfilled import unfilled_rows
 from edge.sem.vendors import describe, plain
 
+TEXT_ON_IMAGE: Final = "text_on_image: letters or lines cover {:.1%} of the specimen: left out of regions and area"
+TILTED: Final = "tilted: the specimen was tilted by {:.3g} degrees and the scan not corrected for it: nothing is given in µm"
 WHERE_PIXELS_LIE: Final = frozenset({273, 279, 324, 325})
 """Numeric tags of a TIFF that differ from page to page and that no family looks at."""
 TILE_WIDTH: Final = 322
@@ -201,7 +203,11 @@ def _micrograph(
         meaning = meaning.without_size()
     image = plane[: plane.shape[0] - bar]
     windowed = grey.window(image)
+    covered = drawn.find(windowed.grey, values)
+    drawn_warnings = () if covered is None else (TEXT_ON_IMAGE.format(covered.mean()),)
     empty = unfilled_rows(image, tile_width)
+    taken = metadata.acquisition
+    tilted = (TILTED.format(abs(taken.tilt_deg)),) if taken.foreshortened and taken.tilt_deg is not None else ()
     size, source = meaning.pixel_size_nm, metadata.source
     if size is None and metadata.pixel_nm is None and configured_nm is not None:
         size, source = configured_nm, "config"
@@ -212,7 +218,7 @@ def _micrograph(
         databar_px=bar,
         pixel_size_nm=size,
         pixel_size_source=source if size is not None else None,
-        acquisition=metadata.acquisition,
+        acquisition=taken,
         grey_window=windowed.window,
         saturated_fraction=grey.saturated_fraction(image, bits),
         page=number,
@@ -222,10 +228,13 @@ def _micrograph(
         + damage
         + metadata.warnings
         + meaning.warnings
+        + tilted
         + colour_warnings
         + bar_warnings
         + windowed.warnings
-        + _told_unfilled(empty),
+        + _told_unfilled(empty)
+        + drawn_warnings,
+        drawn_px=covered,
     )
 
 

@@ -64,7 +64,7 @@ def encode_summary(
             exposure_h=sample.exposure_h,
             pixel_size_nm=image.pixel_size_nm,
             field_um2=image.field_um2,
-            calibrated=_flag(inspection.micrograph.pixel_size_nm is not None),
+            calibrated=_flag(inspection.micrograph.pixel_size_um is not None),
             in_domain=None if inspection.quality.in_domain is None else _flag(inspection.quality.in_domain),
             sharpness=to_significant_or_none(inspection.quality.sharpness),
             total_ms=to_decimals(inspection.timing.total, 3),

@@ -41,10 +41,9 @@ def add_the_row(checkout: Path) -> None:
     table = checkout / "edge/sem/vendors/__init__.py"
     before = table.read_text(encoding="utf-8")
     row, neighbour = (line[1:] for line in CHANGE.splitlines(keepends=True))
-    assert before.count(neighbour) == before.count("from edge.sem.vendors import ") == 1
-    after = before.replace(neighbour, row + neighbour).replace(
-        "from edge.sem.vendors import ", "from edge.sem.vendors import example, "
-    )
+    modules = "from edge.sem.vendors import (\n"
+    assert before.count(neighbour) == before.count(modules) == 1
+    after = before.replace(neighbour, row + neighbour).replace(modules, modules + "    example,\n")
     table.write_text(after, encoding="utf-8")
 
 

@@ -11,7 +11,20 @@ from typing import Final
 
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.vendors import fibics, hitachi, jeol, memento, phenom, plain, tescan, thermofisher, zeiss
+from edge.sem.vendors import (
+    fibics,
+    gatan,
+    hitachi,
+    jeol,
+    memento,
+    olympus,
+    openfibsem,
+    phenom,
+    plain,
+    tescan,
+    thermofisher,
+    zeiss,
+)
 
 __all__ = ["FAMILIES", "Family", "describe", "sidecar_names"]
 
@@ -39,6 +52,10 @@ FAMILIES: Final = (
     Family("thermofisher", thermofisher.recognises, thermofisher.read),
     Family("zeiss", zeiss.recognises, zeiss.read),
     Family("fibics", fibics.recognises, fibics.read),
+    Family("gatan", gatan.recognises, gatan.read),
+    Family("olympus", olympus.recognises, olympus.read),
+    # The description of any TIFF, in a dialect of its own.
+    Family("openfibsem", openfibsem.recognises, openfibsem.read),
     # Sidecars: after the tags, for a file beside the image may be a stranger's, what is inside the image is its own.
     Family("tescan", tescan.recognises, tescan.read, tescan.sidecar_names),
     Family("jeol", jeol.recognises, jeol.read, jeol.sidecar_names),

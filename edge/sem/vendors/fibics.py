@@ -12,7 +12,7 @@ from typing import Final
 from edge.records import Acquisition
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.parse import length_nm, number, text, whole, words, xml_attribute, xml_text
+from edge.sem.parse import angle_deg, length_nm, number, text, whole, words, xml_attribute, xml_text
 
 TAG: Final = 51023
 VENDOR: Final = "Fibics"
@@ -33,6 +33,7 @@ def read(evidence: Evidence) -> Metadata:
     width, height = (whole(xml_text(xml, "Image", name)) for name in ("Width", "Height"))
     steps, field = _by_steps(xml), _by_field(xml, width, height)
     pixel_nm = steps or field
+    tilt_deg = next((angle for name in ("Tilt", "T") if (angle := _stage_angle(xml, name)) is not None), None)
     warnings: tuple[str, ...] = ()
     if steps and field and not all(_close(one, other) for one, other in zip(steps, field, strict=True)):
         doubt = f"the steps say {steps[0]:.6g} x {steps[1]:.6g} nm, the field of view {field[0]:.6g} x {field[1]:.6g} nm"
@@ -43,7 +44,8 @@ def read(evidence: Evidence) -> Metadata:
         acquisition=Acquisition(
             vendor=VENDOR,
             model=words(xml_text(xml, "Image", "Machine")),
-            detector=words(xml_text(xml, "Image", "Detector")),
+            detector=words(xml_text(xml, "Image", "Detector")) or words(xml_text(xml, "Detector")),
+            tilt_deg=tilt_deg,
         ),
         pixel_nm=pixel_nm,
         image_width=width,
@@ -66,6 +68,10 @@ def _by_field(xml: str, width: int | None, height: int | None) -> Pixel | None:
         length_nm(xml_text(xml, "Scan", name), xml_attribute(xml, "units", "Scan", name)) for name in ("FOV_X", "FOV_Y")
     )
     return (wide / width, high / height) if wide and high and width and height else None
+
+
+def _stage_angle(xml: str, name: str) -> float | None:
+    return angle_deg(xml_text(xml, "Stage", name), xml_attribute(xml, "units", "Stage", name))
 
 
 def _close(one: float, other: float) -> bool:

@@ -11,7 +11,7 @@ import re
 from edge.records import Acquisition
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.parse import ini, kilovolts, length_nm, local_moment, normalize, positive, stem, text, words
+from edge.sem.parse import angle_deg, ini, kilovolts, length_nm, local_moment, normalize, positive, stem, text, words
 
 VENDOR = "Hitachi"
 
@@ -38,6 +38,10 @@ def read(evidence: Evidence) -> Metadata:
     size = re.match(r"(\d{1,7})\s*[xX*]\s*(\d{1,7})", values.get("DataSize", ""))
     distance_nm = length_nm(values.get("WorkingDistance"), unit="um")
     taken, warnings = local_moment(values.get("Date", ""), values.get("Time", ""))
+    tilt_deg = angle_deg(values.get("StagePositionT"), "deg")
+    if values.get("StagePositionT") and (tilt_deg is None or abs(tilt_deg) > 90):
+        tilt_deg = None
+        warnings += (f"tilt_unsure: StagePositionT is {values['StagePositionT']}: the tilt is unknown",)
     return Metadata(
         acquisition=Acquisition(
             vendor=VENDOR,
@@ -47,6 +51,7 @@ def read(evidence: Evidence) -> Metadata:
             magnification=positive(values.get("Magnification")),
             detector=words(values.get("SignalName")),
             working_distance_mm=distance_nm / 1e6 if distance_nm else None,
+            tilt_deg=tilt_deg,
         ),
         pixel_nm=(pixel_nm, pixel_nm) if pixel_nm else None,
         source="sidecar",

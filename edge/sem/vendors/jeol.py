@@ -14,7 +14,7 @@ from typing import Final
 from edge.records import Acquisition
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.parse import length_nm, moment, normalize, positive, stem, text, words
+from edge.sem.parse import angle_deg, length_nm, moment, normalize, positive, stem, text, words
 
 VENDOR = "JEOL"
 CLOSE_WITHIN: Final = 0.01
@@ -39,6 +39,7 @@ def read(evidence: Evidence) -> Metadata:
             values.setdefault(match.group(1), match.group(2).strip())
     size = _size(values, "CM_IMAGE_SIZE") or _size(values, "CM_FULL_SIZE")
     pixel_nm, warnings = _pixel(values)
+    tilt_deg, doubts = _tilt(values.get("CM_STAGE_POSITION") or values.get("CM_STAGE_POS") or "")
     return Metadata(
         acquisition=Acquisition(
             vendor=VENDOR,
@@ -50,13 +51,28 @@ def read(evidence: Evidence) -> Metadata:
             magnification=positive(values.get("CM_MAG")),
             detector=words(values.get("CM_SIGNAL")) or words(values.get("CM_DETECTOR")) or words(values.get("SM_DETECTOR")),
             working_distance_mm=positive(values.get("SM_WD")),
+            tilt_deg=tilt_deg,
         ),
         pixel_nm=pixel_nm,
         source="sidecar",
         image_width=size[0] if size else None,
         image_height=size[1] if size else None,
-        warnings=warnings,
+        warnings=warnings + doubts,
     )
+
+
+def _tilt(position: str) -> tuple[float | None, tuple[str, ...]]:
+    """Tilt of the stage in degrees, from "X=… T=…", or from x, y, z and two angles.
+
+    Which of the two is the tilt and which the rotation is not documented. A stage tilts by no more than a right angle.
+    """
+    if named := re.search(r"\bT\s*=\s*([-+]?[\d.,]+)", position):
+        return angle_deg(named.group(1), "deg"), ()
+    angles = [angle_deg(part, "deg") for part in position.split()[3:5]]
+    possible = {angle for angle in angles if angle is not None and abs(angle) <= 90} if len(angles) == 2 else set()
+    if len(possible) == 2:
+        return None, (f"tilt_unsure: of the stage's angles {angles[0]} and {angles[1]} one is the tilt: it is unknown",)
+    return next(iter(possible), None), ()
 
 
 def _size(values: Mapping[str, str], key: str) -> tuple[int, int] | None:

@@ -12,10 +12,11 @@ from typing import Final
 from edge.records import Acquisition
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.parse import positive, text, words
+from edge.sem.parse import angle_deg, positive, text, words
 from edge.sem.vendors.thermofisher import INI_TAGS, VENDOR
 
 METRE: Final = "MementoItemUnitMeter"
+ANGLES: Final = {"MementoItemUnitRadian": "rad", "MementoItemUnitDegree": "deg"}
 SAME_WITHIN: Final = 0.01
 MAX_SECTION: Final = 1 << 16
 """Characters of a section that are looked at; a leaf has some hundreds."""
@@ -44,10 +45,22 @@ def read(evidence: Evidence) -> Metadata:
         warnings = (f"pixel_size_conflict: {len(pixels)} pixel sizes differ: pixel size unknown",)
     models = (words(_value(section, "Type")) for section in _sections(xml, "System"))
     return Metadata(
-        acquisition=Acquisition(vendor=VENDOR, model=next(models, None)),
+        acquisition=Acquisition(vendor=VENDOR, model=next(models, None), tilt_deg=_tilt(xml)),
         pixel_nm=pixels[0] if pixels and agree else None,
         warnings=warnings,
     )
+
+
+def _tilt(xml: str) -> float | None:
+    """Tilt of the stage in degrees, of whichever name, where its unit is an angle's; several that differ are none."""
+    found = {
+        round(angle, 2)
+        for section in _sections(xml, "Stage")
+        for name in ("Tilt", "TiltAlpha", "Alpha", "T")
+        for unit, short in ANGLES.items()
+        if (angle := angle_deg(_value(section, name, unit), short)) is not None
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def _sections(xml: str, name: str) -> list[str]:

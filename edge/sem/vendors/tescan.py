@@ -1,7 +1,8 @@
 """TESCAN's TIFF tag 50431 or the .hdr file beside the image in, `Metadata` out.
 
 Both hold the same Key=Value lines, the file in [MAIN] and [SEM] sections, the tag in length-prefixed ones after a
-JPEG 2000 preview. Lengths are in metres, voltages in volts. ImageStripSize rows at the bottom are the data bar.
+JPEG 2000 preview. Lengths are in metres, voltages in volts, angles in degrees.
+ImageStripSize rows at the bottom are the data bar.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from edge.records import Acquisition
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.parse import ini, moment, positive, stem, text, whole, words
+from edge.sem.parse import angle_deg, ini, is_corrected, moment, positive, stem, text, whole, words
 
 TAG: Final = 50431
 VENDOR: Final = "TESCAN"
@@ -38,6 +39,8 @@ def read(evidence: Evidence) -> Metadata:
     across, down = positive(values.get("PixelSizeX")), positive(values.get("PixelSizeY"))
     volts = positive(values.get("HV")) or positive(values.get("AcceleratorVoltage"))
     distance_m = positive(values.get("WD"))
+    tilt_deg, correction_deg = (angle_deg(values.get(key), "deg") for key in ("StageTilt", "TiltCorrection"))
+    correction = None if correction_deg is None else correction_deg != 0
     from_tag = positive(tag.get("PixelSizeX")) is not None
     return Metadata(
         acquisition=Acquisition(
@@ -48,6 +51,8 @@ def read(evidence: Evidence) -> Metadata:
             magnification=positive(values.get("Magnification")),
             detector=words(values.get("Detector")) or words(values.get("Detector0")),
             working_distance_mm=distance_m * 1000 if distance_m else None,
+            tilt_deg=tilt_deg,
+            tilt_corrected=is_corrected(tilt_deg, correction, correction_deg),
         ),
         pixel_nm=(across * 1e9, (down or across) * 1e9) if across else None,
         source="metadata" if from_tag else "sidecar",

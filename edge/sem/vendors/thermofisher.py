@@ -1,11 +1,12 @@
 """Thermo Fisher (FEI) TIFF tags in, `Metadata` out: INI text in tag 34682 or 34680, newer files also XML in 34683.
 
-Lengths are in metres, voltages in volts. [Image] ResolutionX and ResolutionY are the scanned image; a data bar is added
-below it, whatever DatabarHeight says (0 is written over real bars).
+Lengths are in metres, voltages in volts, angles in radians. [Image] ResolutionX and ResolutionY are the scanned image; a
+data bar is added below it, whatever DatabarHeight says (0 is written over real bars).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -13,12 +14,14 @@ from typing import Final
 from edge.records import Acquisition
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.parse import ini, local_moment, moment, positive, text, whole, words, xml_text
+from edge.sem.parse import angle_deg, ini, is_corrected, local_moment, moment, positive, text, whole, words, xml_text
 
 INI_TAGS: Final = (34682, 34680)
 XML_TAG: Final = 34683
 VENDOR: Final = "Thermo Fisher (FEI)"
 DAY_S: Final = 86400
+ION_COLUMN_DEG: Final = 52.0
+"""Between the electron and the ion column of all microscopes of this house that have both."""
 
 Sections = Mapping[str, Mapping[str, str]]
 
@@ -46,6 +49,7 @@ def read(evidence: Evidence) -> Metadata:
     canvas_m = positive(image.get("MagCanvasRealWidth"))
     distance_m = positive(column.get("WD")) or positive(xml_text(xml, "WorkingDistance"))
     taken, warnings = _taken(sections, xml)
+    tilt_deg, tilt_corrected = _tilt(sections, column, xml)
     pixel_m = _pixel_m(scan, column, xml, width, height)
     # Philips' XL series, of the same house, has [DatabarData] and no [Scan]: no pixel, but nothing is damaged.
     if not sections.get("Scan") and not sections.get("DatabarData") and not xml:
@@ -60,6 +64,8 @@ def read(evidence: Evidence) -> Metadata:
             magnification=float(f"{canvas_m / field_m:.5g}") if canvas_m and field_m else None,
             detector=words(sections.get("Detectors", {}).get("Name")) or words(xml_text(xml, "DetectorName")),
             working_distance_mm=distance_m * 1000 if distance_m else None,
+            tilt_deg=tilt_deg,
+            tilt_corrected=tilt_corrected,
         ),
         pixel_nm=(pixel_m[0] * 1e9, pixel_m[1] * 1e9) if pixel_m else None,
         image_width=width,
@@ -81,6 +87,35 @@ def _pixel_m(
         across = field / width if field else None
         down = vertical / height if vertical and height else None
     return (across, down or across) if across else None
+
+
+def _tilt(sections: Sections, column: Mapping[str, str], xml: str) -> tuple[float | None, bool | None]:
+    """Degrees between the beam that scanned and the specimen's normal, and whether the scan was stretched for it.
+
+    A holder that is tilted in itself adds to the stage. The correction has an angle of its own: that of a cross-section's
+    face, for instance, is none of the surface.
+    """
+    stage = sections.get("Stage", {})
+    alpha = _angle(
+        stage.get("StageT"), stage.get("StageTa"), column.get("StageTa"), xml_text(xml, "StagePosition", "Tilt", "Alpha")
+    )
+    beta = _angle(stage.get("StageTb"), column.get("StageTb"), xml_text(xml, "StagePosition", "Tilt", "Beta")) or 0.0
+    holder = _angle(column.get("PreTilt"), stage.get("SpecTilt")) or 0.0
+    on = words(column.get("TiltCorrectionIsOn")) or words(xml_text(xml, "SampleTiltCorrectionOn"))
+    correction = None if on is None else on.lower() in ("yes", "on", "true", "1")
+    if alpha is None:
+        return None, correction
+    alpha += holder
+    ion = sections.get("Beam", {}).get("Beam", "").startswith("IBeam") or xml_text(xml, "BeamType") == "Ion"
+    if ion:
+        alpha = ION_COLUMN_DEG - alpha
+    tilt = math.degrees(math.acos(math.cos(math.radians(alpha)) * math.cos(math.radians(beta)))) if beta else alpha
+    return tilt, is_corrected(tilt, correction, _angle(column.get("TiltCorrectionAngle")))
+
+
+def _angle(*radians: str | None) -> float | None:
+    """Degrees of the first that is an angle."""
+    return next((angle for text in radians if (angle := angle_deg(text, "rad")) is not None), None)
 
 
 def _taken(sections: Sections, xml: str) -> tuple[datetime | None, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from typing import Final
 from edge.records import Acquisition
 from edge.sem.evidence import Evidence
 from edge.sem.metadata import Metadata
-from edge.sem.parse import kilovolts, length_nm, moment, normalize, positive, words
+from edge.sem.parse import angle_deg, is_corrected, kilovolts, length_nm, moment, normalize, positive, words
 
 TAG: Final = 34118
 VENDOR: Final = "Zeiss"
@@ -43,6 +43,9 @@ def read(evidence: Evidence) -> Metadata:
     kv = kilovolts(values.get("AP_ACTUALKV") or values.get("AP_MANUALKV") or values.get("EHT"))
     stamp = f"{values.get('AP_DATE', '')} {values.get('AP_TIME', '')}"
     distance_nm = length_nm(values.get("AP_WD"))
+    tilt_deg = angle_deg(values.get("AP_STAGE_AT_T"), "deg")
+    switch = next((value for key, value in values.items() if "TILT_CORR" in key), None)
+    correction = None if switch is None else switch.lower() in ("on", "yes")
     return Metadata(
         acquisition=Acquisition(
             vendor=VENDOR,
@@ -52,6 +55,8 @@ def read(evidence: Evidence) -> Metadata:
             magnification=_magnification(values.get("AP_MAG")),
             detector=words(values.get("DP_DETECTOR_CHANNEL")) or words(values.get("DP_DETECTOR_TYPE")),
             working_distance_mm=distance_nm / 1e6 if distance_nm else None,
+            tilt_deg=tilt_deg,
+            tilt_corrected=is_corrected(tilt_deg, correction, angle_deg(values.get("AP_TILT_ANGLE"), "deg")),
         ),
         pixel_nm=(pixel_nm, pixel_nm) if pixel_nm else None,
         image_width=_stored_width(values),
