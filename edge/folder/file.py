@@ -16,12 +16,16 @@ SIDECAR_LIMIT_BYTES = 4 << 20
 NOT_A_FILE = "it is a folder, pipe, socket or device: export images as plain files"
 
 
+class FileGoneError(ImageError):
+    """A file is not there any more: moved, deleted, or away with the share that holds it. It may come back as it was."""
+
+
 def read_file(path: Path, max_bytes: int, within: Path | None = None) -> FileBytes:
     """Everything that an inspection needs to know from disk.
 
     within: a folder that the file, symbolic links resolved, must lie in.
-    Raises ImageError: `outside_folder`, `too_large` (before reading), `unreadable`, `not_a_file`, or `still_changing` when
-    size or time of modification differ after reading.
+    Raises ImageError: `outside_folder`, `too_large` (before reading), `unreadable` (FileGoneError where it is not there),
+    `not_a_file`, or `still_changing` when size or time of modification differ after reading.
     """
     try:
         outside = within is not None and not path.resolve().is_relative_to(within.resolve())
@@ -84,5 +88,5 @@ def _unreadable(error: OSError) -> ImageError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return ImageError("unreadable", f"no permission to read it: give the service's user read access ({error.strerror})")
     if error.errno == errno.ENOENT:
-        return ImageError("unreadable", "it is not there (any more): was it moved, renamed or deleted before it was read?")
+        return FileGoneError("unreadable", "it is not there (any more): was it moved, renamed or deleted before it was read?")
     return ImageError("unreadable", f"it cannot be read: {error.strerror or error}")

@@ -39,6 +39,16 @@ def require(folder: Path, marker: str = "", must_be_mount: bool = False, mounts:
             ) from error
 
 
+def is_there(folder: Path, marker: str = "", must_be_mount: bool = False) -> bool:
+    """Whether the folder can be listed and is the wanted one."""
+    try:
+        with os.scandir(folder):
+            require(folder, marker, must_be_mount)
+    except (OSError, FolderGone):
+        return False
+    return True
+
+
 def unreached(denied: Mapping[str, str]) -> str | None:
     """What to tell of the paths that a scan could not look at: how many, the first names, why. None where there are none.
 

@@ -168,13 +168,16 @@ class Ledger(Admission):
 
         return self._database.write(work, reserve=True)
 
-    def conclude(self, path: str, make: Callable[[int], Sequence[Verdict]], content: str | None = None) -> list[int]:
+    def conclude(
+        self, path: str, make: Callable[[int], Sequence[Verdict]], content: str | None = None, *, gone: bool = False
+    ) -> list[int]:
         """Store the verdicts on an image that runs or waits, and their messages, in one transaction; return their `seq`s.
 
         make: gets the first free `seq` and returns at least one verdict; the second takes the next `seq`, and so on. It
         must not write to this journal. When it or the storing fails, no `seq` is consumed and the image stays as it was.
         The verdicts are about the revision and run that were begun; when the image was admitted anew since, it waits.
         content: sha256 of what was inspected; None where that failed.
+        gone: it failed because the file was not there; if it comes back as it was, it is new.
         """
 
         def work() -> list[int]:
@@ -205,7 +208,11 @@ class Ledger(Admission):
             state = "done" if (revision, run) == (entry.revision, entry.run) else "waiting"
             self._set(path, f"state = '{state}', held = 0, begun_revision = NULL, begun_run = NULL")
             self._database.execute(
-                "UPDATE image SET judged = MAX(judged, ?), content = ? WHERE id = ?", revision, content, image
+                "UPDATE image SET judged = MAX(judged, ?), content = ?, readable = readable AND NOT ? WHERE id = ?",
+                revision,
+                content,
+                gone and state == "done",
+                image,
             )
             return list(range(first, first + len(verdicts)))
 

@@ -98,6 +98,8 @@ class Decoder(Worker):
         except Exception as error:  # a defect in a reader must cost this image alone
             log.exception("%s: reading it failed", printable(entry.path))
             outcome = ImageError("internal", f"reading it failed: {error!r}")
+        if self._awaits_folder(entry, arrival, outcome):
+            return None
         if self._hold(entry, arrival, patience.after_decoding(self.settings.watch, arrival, outcome, data or b"")):
             return None
         return Decoded(entry, source, outcome, spent, arrival, content)
@@ -107,9 +109,15 @@ class Decoder(Worker):
         if until is None or until <= time.monotonic() or entry.run > 1:
             return False
         log.debug("%s: it may still grow: waiting for up to %.1f s", printable(entry.path), until - time.monotonic())
-        self.shared.arrivals.hold(entry.path, arrival, until)
-        self.store(lambda: self.journal.ledger.hold(entry.path))
-        self.shared.begun.discard([entry.path])
+        self.hold(entry.path, arrival, until)
+        return True
+
+    def _awaits_folder(self, entry: Entry, arrival: Arrival, outcome: object) -> bool:
+        """Whether it cannot be read because the whole folder is away, as when a share is unmounted; then it is held."""
+        unread = isinstance(outcome, ImageError) and outcome.code == "unreadable"
+        if not unread or self.folder_is_there():
+            return False
+        self.hold(entry.path, arrival, time.monotonic() + RETRY_S)
         return True
 
     def _pass_over(self, entry: Entry) -> None:

@@ -20,7 +20,7 @@ from edge.samples import sample_micrographs
 from edge.service import gpu, isolated, patience
 from edge.service.pictures import MissingPictures
 from edge.service.shared import Decoded, Inspected
-from edge.service.worker import Worker, printable
+from edge.service.worker import RETRY_S, Worker, printable
 
 log = logging.getLogger(__name__)
 
@@ -121,14 +121,12 @@ class Inspector(Worker):
 
     def _hold(self, suspect: Decoded, outcome: list[Inspection] | ImageError) -> bool:
         """Whether what came of a suspect is better waited for, as the decoder waits for others; then it is held."""
-        path, arrival = suspect.entry.path, suspect.arrival
-        until = patience.after_decoding(self.settings.watch, arrival, outcome)
-        if until is None or until <= time.monotonic() or suspect.entry.run > 1:
+        until = patience.after_decoding(self.settings.watch, suspect.arrival, outcome)
+        if isinstance(outcome, ImageError) and outcome.code == "unreadable" and not self.folder_is_there():
+            until = time.monotonic() + RETRY_S
+        elif until is None or until <= time.monotonic() or suspect.entry.run > 1:
             return False
-        self.shared.arrivals.hold(path, arrival, until)
-        self.store(lambda: self.journal.ledger.hold(path))
-        self.shared.begun.discard([path])
-        self.shared.new_work.set()
+        self.hold(suspect.entry.path, suspect.arrival, until)
         return True
 
     def _inspect_suspect(self, entry: Entry, source: Source) -> tuple[list[Inspection] | ImageError | None, Source]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from edge.config import Settings
 from edge.errors import ImageError, StateError
+from edge.folder.file import FileGoneError
 from edge.journal import Entry, Journal, Verdict
 from edge.records import Inspection, Source
 from edge.service.messages import VerdictEncoder
@@ -63,11 +64,12 @@ class Recorder(Worker):
                 raise _RenewedError
             return make(seq)
 
+        gone = isinstance(outcome, FileGoneError)
         # Before the outbox names them: an overlay whose picture is neither there nor drawn is not sent.
         self.shared.being_drawn.add(pictures)
         try:
             seen = None if isinstance(outcome, ImageError) else content
-            seqs = self.store(lambda: self.journal.ledger.conclude(entry.path, make_in_this_epoch, seen))
+            seqs = self.store(lambda: self.journal.ledger.conclude(entry.path, make_in_this_epoch, seen, gone=gone))
         except StateError:
             raise
         except _RenewedError:
@@ -83,6 +85,8 @@ class Recorder(Worker):
             return
         if seqs is None:
             return
+        if gone:
+            self.shared.gone.add([entry.path])
         self.shared.begun.discard([entry.path])
         self.shared.wake_publishers()
         _log_verdict(entry, outcome, seqs[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -33,6 +34,8 @@ ADMIT_S: Final = 0.5
 """What is finished is admitted at least so often while many are looked at; each time costs a write to the disk."""
 SILENT_S: Final = 180.0
 """A look at the folder that takes so long is a reason to doubt the share behind it."""
+RETURNS: Final = 3
+"""So often a file that was not there when it was to be read is taken for new in the life of a daemon."""
 STAND_IN: Final = Fingerprint(0, 0, readable=False)
 """In the ledger for a fingerprint that it cannot hold."""
 
@@ -54,6 +57,7 @@ class Scanner(Worker):
         self._first_look = True
         self._finished: list[Finished] = []
         self._adopted: dict[str, Fingerprint] = {}
+        self._gone: Counter[str] = Counter()
         self._next_admission = 0.0
         self._next_full = 0.0
 
@@ -154,6 +158,7 @@ class Scanner(Worker):
         """What is finished of some sightings waits to be admitted, for no longer than `ADMIT_S`."""
         self.beat()
         now = time.monotonic()
+        self._forget_gone()
         for sighting in part:
             self._compare_marks(sighting)
         if not self._finished:
@@ -161,6 +166,15 @@ class Scanner(Worker):
         self._finished += self._settler.observe(part, now, closed, self._events.opened())
         if now >= self._next_admission:
             self._admit()
+
+    def _forget_gone(self) -> None:
+        """What was not there when it was to be read is new if it is seen again, a few times: some names never open."""
+        gone = self.shared.gone.all()
+        self.shared.gone.discard(gone)
+        for path in gone:
+            self._gone[path] += 1
+            if self._gone[path] <= RETURNS:
+                self._known.pop(path, None)
 
     def _compare_marks(self, sighting: Sighting) -> None:
         """Have the content compared where fingerprint and content need not agree: see `Fingerprint.marks`."""

@@ -13,6 +13,7 @@
     being_drawn     main, inspector, recorder         publisher                a lock in `Names`
     arrivals        scanner, decoder, inspector       decoder                  a lock in `Arrivals`
     suspected       scanner                           decoder                  a lock in `Suspected`
+    gone            recorder                          scanner                  a lock in `Names`
     figures         see `Figures`                     publisher                one writer each, which replaces it whole
     failure         the thread that fails             main                     replaced whole, before `failed` is set
 
@@ -262,6 +263,7 @@ class Shared:
         self.being_drawn = Names()
         self.arrivals = Arrivals()
         self.suspected = Suspected()
+        self.gone = Names()
         self.figures = Figures()
         self.failure: Exception | None = None
         self.wake_publishers = wake_publishers

@@ -9,8 +9,9 @@ from typing import ClassVar, Final, TypeVar
 
 from edge.config import Settings
 from edge.errors import StateFullError
+from edge.folder.reach import is_there
 from edge.journal import Journal
-from edge.service.shared import Shared
+from edge.service.shared import Arrival, Shared
 from edge.wire.encode import display_path
 
 T = TypeVar("T")
@@ -57,6 +58,18 @@ class Worker(ABC):
             else:
                 self.report(None)
                 return result
+
+    def folder_is_there(self) -> bool:
+        """Whether the watched folder can be listed and is the wanted one: a file that is missing may be away with it."""
+        watch = self.settings.watch
+        return is_there(self.folder, watch.marker, watch.must_be_mount)
+
+    def hold(self, path: str, arrival: Arrival, until: float) -> None:
+        """Give an image back that was begun; it is not begun again before `until`, monotonic seconds, unless it changes."""
+        self.shared.arrivals.hold(path, arrival, until)
+        self.store(lambda: self.journal.ledger.hold(path))
+        self.shared.begun.discard([path])
+        self.shared.new_work.set()
 
     def hand_over(self, to: queue.Queue[T], item: T, given_up: Callable[[], bool]) -> None:
         """Put `item` into a bounded queue, waiting for room in it until `given_up`."""

@@ -20,8 +20,6 @@ from tests.service.running_daemon import PREFIX
 
 DAY_S: Final = 86400.0
 TINY_MIB, ENOUGH_MIB = 4, 112
-BRIEF_S: Final = 15.0
-"""For what is known not to arrive."""
 
 
 def broker_chaos(bench: Bench, seconds: float) -> None:
@@ -248,7 +246,7 @@ class Scenario:
     """One row.
 
     run: does the faults.  afterwards: further checks, before the daemon is stopped.  needs: arguments of `Bench`.
-    seconds: in the tests.  not_yet: kinds of problems that are known, and no failure of the tests.
+    seconds: in the tests.
     """
 
     name: str
@@ -256,21 +254,20 @@ class Scenario:
     seconds: float
     needs: Mapping[str, Any] = field(default_factory=dict)
     afterwards: Callable[[Bench], list[str]] = lambda bench: []
-    not_yet: frozenset[str] = frozenset()
 
 
 SCENARIOS: Final = (
     Scenario("broker", broker_chaos, 12),
     Scenario("kills", kills, 14),
-    Scenario("slow", slow_writers, 8, not_yet=frozenset({"partial"})),
-    Scenario("writers", writers, 8, not_yet=frozenset({"partial", "stale"})),
+    Scenario("slow", slow_writers, 8),
+    Scenario("writers", writers, 8),
     Scenario("crowd", crowd, 2),
     Scenario("full-state", full_state, 10, {"state_mib": TINY_MIB}),
-    Scenario("full-folder", full_folder, 6, {"folder_mib": 6}, not_yet=frozenset({"stale"})),
+    Scenario("full-folder", full_folder, 6, {"folder_mib": 6}),
     Scenario("errors", errors, 14),
-    Scenario("clock", clock, 8, {"clock": True}, replayed_whole, not_yet=frozenset({"forgotten"})),
+    Scenario("clock", clock, 8, {"clock": True}, replayed_whole),
     Scenario("restore", partial(restore, in_place=False), 3),
-    Scenario("snapshot", partial(restore, in_place=True), 3, not_yet=frozenset({"two contents", "two verdicts"})),
+    Scenario("snapshot", partial(restore, in_place=True), 3),
 )
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
 
@@ -286,7 +283,7 @@ def run(scenario: Scenario, base: Path, seed: int, seconds: float | None = None)
         scenario.run(bench, lasting)
         bench.chaos.calm()
         further = scenario.afterwards(bench)
-        found = bench.settle(SETTLE_S if not scenario.not_yet else BRIEF_S)
+        found = bench.settle(SETTLE_S)
         found.problems += further
         log = bench.service.log_text()
     result = found.to_dict()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.folder.reach import require, unreached
+from edge.folder.reach import is_there, require, unreached
 from edge.folder.scan import FolderGone
 
 LOCAL = "/dev/sda1 / ext4 rw 0 0\n"
@@ -78,3 +78,11 @@ def test_of_many_paths_the_first_three_are_named_and_all_counted() -> None:
     assert text.isprintable()
     assert len(text) < 300
     assert all(f"/{number}\\n" in text for number in range(3))
+
+
+def test_a_folder_is_there_when_it_can_be_listed_and_is_the_wanted_one(folder: Path) -> None:
+    assert is_there(folder)
+    assert not is_there(folder / "gone")
+    assert not is_there(folder, marker="mounted")
+    (folder / "mounted").touch()
+    assert is_there(folder, marker="mounted")

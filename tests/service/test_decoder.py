@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ImageError
+from edge.folder.file import FileGoneError
 from edge.folder.scan import Sighting, scan
 from edge.journal import Journal
 from edge.records import FileBytes, Fingerprint
@@ -208,3 +209,16 @@ def test_black_rows_are_waited_for_where_nobody_saw_the_file_closed_and_judged_a
     waited = decoder._read(journal.ledger.begin("quiet.tif"))
     assert waited is not None
     assert waited.spent.wait >= 3_600_000
+
+
+def test_a_file_that_is_away_with_its_folder_is_held_and_one_that_is_gone_alone_is_a_failure(
+    decoder: Decoder, journal: Journal
+) -> None:
+    journal.ledger.admit("a.png", Fingerprint(1, 1))
+    away = decoder.folder.rename(decoder.folder.with_name("away"))
+    assert decoder._read(journal.ledger.begin("a.png")) is None
+    away.rename(decoder.folder)
+    journal.ledger.resume(["a.png"])
+    decoded = decoder._read(journal.ledger.begin("a.png"))
+    assert decoded is not None
+    assert isinstance(decoded.outcome, FileGoneError)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.records import Inspection
+from edge.folder.file import FileGoneError
+from edge.records import Inspection, Source
 from edge.service.decoder import Decoder
 from edge.service.inspector import Inspector
 from edge.service.recorder import Recorder
@@ -86,3 +87,13 @@ def test_an_epoch_that_begins_while_a_verdict_is_stored_gives_it_its_name_and_it
     assert overlay_row.topic == f"overlay/{body['inspection_id']}"
     assert [path.name for path in journal.pictures.folder.iterdir()] == [f"{body['inspection_id']}.webp"]
     assert recorder.shared.being_drawn.all() == ()
+
+
+def test_a_file_that_was_gone_is_new_when_it_comes_back_as_it_was(recorder: Recorder) -> None:
+    ledger = recorder.journal.ledger
+    entry = begun(recorder.journal, "a.png")
+    recorder._record(entry, Source("a.png", "a.png", None), FileGoneError("unreadable", "it is not there"))
+    assert recorder.shared.gone.all() == ("a.png",)
+    returned = ledger.admit("a.png", entry.fingerprint)
+    assert returned is not None
+    assert returned.revision == 2

@@ -16,10 +16,10 @@ from edge.folder.scan import Sighting, Stamp, scan
 from edge.journal import Entry, Journal
 from edge.records import Fingerprint
 from edge.service import scanner as scanner_module
-from edge.service.scanner import STAND_IN, Scanner
+from edge.service.scanner import RETURNS, STAND_IN, Scanner
 from edge.service.shared import Shared
 from tests.fakes.brokers import Listener, Mosquitto, eventually
-from tests.journal.examples import one
+from tests.journal.examples import failure, one
 from tests.sem.making import fei, jeol, specimen, tiff
 from tests.service.running_daemon import (
     PREFIX,
@@ -251,3 +251,14 @@ def test_a_full_disk_is_no_fault_of_the_files(scanner: Scanner, three: list[Sigh
     with pytest.raises(StateFullError):
         look(scanner)
     assert scanner._known == {}
+
+
+def test_a_file_that_was_gone_is_seen_anew_a_few_times(scanner: Scanner, three: list[Sighting]) -> None:
+    for returned in range(RETURNS + 2):
+        look(scanner)
+        revision = scanner.journal.ledger.entries()["1.png"].revision
+        assert revision == min(returned, RETURNS) + 1
+        scanner.journal.ledger.begin("1.png") if returned <= RETURNS else None
+        if returned <= RETURNS:
+            scanner.journal.ledger.conclude("1.png", failure("gone"), gone=True)
+        scanner.shared.gone.add(["1.png"])
