@@ -11,6 +11,7 @@ from edge.sem.structure.page import MAX_CHUNKS, MAX_PARTS, TRAILER, Layout, Page
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 SMALL: Final = 256  # bytes; writers fill chunks of 8 KiB
 CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+IEND_CRC: Final = b"\xaeB`\x82"  # of a chunk without content
 
 
 def png_layout(data: bytes) -> Layout:
@@ -34,6 +35,8 @@ def png_layout(data: bytes) -> Layout:
         if name == b"IEND":
             if at > len(data):
                 return replace(layout, missing="the IEND chunk is cut off", chunks=tuple(chunks))
+            if data[at - 4 : at] != IEND_CRC:
+                return replace(layout, metadata_missing="the IEND chunk has no check sum yet", chunks=tuple(chunks))
             trailer = ((TRAILER, Span(at, len(data) - at)),) if at < len(data) else ()
             return replace(layout, chunks=(*chunks, *trailer))
         if name[:1].islower() and at <= len(data) and len(chunks) < MAX_CHUNKS:  # lower case: not needed for the pixels

@@ -75,6 +75,8 @@ ROWS_PER_STRIP, STRIP_COUNTS, PLANAR, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TIL
 PIXEL_TAGS: Final = frozenset({WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP,
                                STRIP_COUNTS, PLANAR, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS, 320, 347})  # fmt: skip
 
+ZEROS, UNWRITTEN = bytes(64), b"\xff" * 64
+"""What no text holds: so much of nothing, before more text or, as some file systems have it, at all."""
 POINTERS: Final = (330, 34665)  # SubIFDs, EXIF
 
 
@@ -145,6 +147,8 @@ def _ifd(tiff: _Tiff, at: int) -> _Ifd:
             continue
         if kind in (1, 2, 7) and tag not in PIXEL_TAGS:
             ifd.texts.setdefault(tag, Span(where, count))
+            if ifd.metadata_missing is None and tiff.take(count):
+                ifd.metadata_missing = _hole(tiff.data, tag, where, where + count)
         elif kind in (5, 10):
             pairs = np.frombuffer(tiff.data, np.dtype(tiff.order + ("u4" if kind == 5 else "i4")), 2 * min(count, 4), where)
             ratios = [float(top) / float(low) if low else 0.0 for top, low in pairs.reshape(-1, 2)]
@@ -160,6 +164,28 @@ def _ifd(tiff: _Tiff, at: int) -> _Ifd:
             if tag in POINTERS and int(values.max()) >= size:
                 ifd.metadata_missing = ifd.metadata_missing or f"tag {tag} points to byte {int(values.max())} of {size}"
     return ifd
+
+
+def _hole(data: bytes, tag: int, start: int, end: int) -> str | None:
+    """Why a text is not written to its end yet, None where it is: a long stretch of it is empty, and it goes on behind.
+
+    Tags of bytes hold texts too; what does not begin as one has zeros of its own.
+    """
+    if (
+        not data[start : min(end, start + 16)]
+        .decode("latin-1")
+        .replace("\r", "")
+        .replace("\n", "")
+        .replace("\t", "")
+        .isprintable()
+    ):
+        return None
+    if data.find(UNWRITTEN, start, end) >= 0:
+        return f"the text of tag {tag} has a hole"
+    zeros = data.find(ZEROS, start, end)
+    if zeros >= 0 and data[zeros:end].strip(b"\0"):
+        return f"the text of tag {tag} has a hole at byte {zeros}"
+    return None
 
 
 def _page(ifd: _Ifd, at: int) -> Page:

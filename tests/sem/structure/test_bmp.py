@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from edge.sem.structure.bmp import bmp_layout
+from edge.sem.structure.bmp import HOLE, SHORTEST_TAIL, bmp_layout
 from tests.sem.making import encoded, specimen
 
 IMAGE = specimen(50, 61)  # an odd width, so that rows are padded
@@ -43,3 +43,43 @@ def test_a_header_that_is_cut_says_where(length: int) -> None:
 
 def test_a_header_of_no_known_length_is_no_bmp() -> None:
     assert bmp_layout(GREY[:14] + struct.pack("<I", 13) + GREY[18:]).format is None
+
+
+def with_palette(blues: list[int]) -> bytes:
+    """A BMP of greys by a table."""
+    palette = bytes(byte for blue in blues for byte in (blue, blue, blue, 0))
+    at = 54 + len(palette)
+    header = struct.pack("<IHHIIiiHHIIiiII", at + 64, 0, 0, at, 40, 8, 8, 1, 8, 0, 64, 0, 0, len(blues), 0)
+    return b"BM" + header + palette + bytes(range(64))
+
+
+RAMP = list(range(256))
+
+
+@pytest.mark.parametrize("value", [0, 255])
+@pytest.mark.parametrize(("first", "after"), [(0, 100), (40, 60), (100, 200)])
+def test_a_hole_in_the_table_of_greys_is_damage(first: int, after: int, value: int) -> None:
+    assert bmp_layout(with_palette([*RAMP[:first], *[value] * (after - first), *RAMP[after:]])).warnings == (HOLE,)
+
+
+@pytest.mark.parametrize(
+    "palette",
+    [
+        RAMP,
+        RAMP[::-1],
+        [min(255, max(0, 2 * grey - 100)) for grey in RAMP],
+        [0] * 128 + [255] * 128,
+        [*range(0, 256, 17), *[0] * 240],
+        [0, 255],
+        [],
+    ],
+    ids=["ramp", "inverted", "stretched", "threshold", "sixteen and padding", "two", "none"],
+)
+def test_tables_that_real_programs_write_have_no_hole(palette: list[int]) -> None:
+    assert bmp_layout(with_palette(palette)).warnings == ()
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_picture_whose_last_bytes_are_empty_may_still_be_written(value: int) -> None:
+    assert bmp_layout(GREY[:-SHORTEST_TAIL] + bytes([value]) * SHORTEST_TAIL).zero_tail == SHORTEST_TAIL
+    assert bmp_layout(GREY).zero_tail == 0

@@ -53,3 +53,10 @@ def test_a_length_of_gigabytes_is_missing_not_followed() -> None:
     data = PNG[:33] + struct.pack(">I", 0xFFFFFFFF) + b"tEXt" + zlib.compress(b"x")
     assert layout(data).missing
     assert layout(data).chunks == ()
+
+
+@pytest.mark.parametrize("crc", [bytes(4), b"\xff" * 4, b"\xae\0\0\0"])
+def test_an_end_without_its_check_sum_is_not_written_yet(crc: bytes) -> None:
+    data = encoded(specimen(64, 64), ".png")
+    assert layout(data).metadata_missing is None
+    assert layout(data[:-4] + crc).metadata_missing == "the IEND chunk has no check sum yet"

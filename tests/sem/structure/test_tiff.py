@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+import pytest
 
+from edge.sem import FileState, completeness
 from tests.sem.making import (
     specimen,
     tiff,
@@ -38,3 +40,21 @@ def test_a_loop_of_pages_is_cut() -> None:
     micrograph = one(bytes(data))
     np.testing.assert_array_equal(micrograph.grey, IMAGE)
     assert micrograph.warnings[0].startswith("ifd_loop: ")
+
+
+TEXT = b"[User]\r\n" + b"Name=value\r\n" * 100
+
+
+@pytest.mark.parametrize("hole", [bytes(64), b"\xff" * 64], ids=["zeros", "ones"])
+def test_a_hole_in_a_text_says_that_it_is_not_written_to_its_end(hole: bytes) -> None:
+    whole = tiff(IMAGE, {34682: TEXT})
+    at = whole.find(b"Name=value") + 300
+    data = whole[:at] + hole + whole[at + 64 :]
+    assert completeness(whole).state is FileState.COMPLETE
+    assert completeness(data).state is FileState.INCOMPLETE
+    assert one(data).warnings[0].startswith("metadata_cut: the text of tag 34682 has a hole")
+
+
+@pytest.mark.parametrize("value", [TEXT + bytes(400), b"\0\1\2\3" + bytes(200) + TEXT], ids=["padding", "no text"])
+def test_zeros_at_the_end_of_a_text_and_in_binary_tags_are_no_hole(value: bytes) -> None:
+    assert completeness(tiff(IMAGE, {65000: value})).state is FileState.COMPLETE
