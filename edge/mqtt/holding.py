@@ -16,6 +16,8 @@ from edge.journal import Outgoing
 
 FIRST_S: float = 1.0
 SHORTEST_S: float = 60.0
+BY_LOSS_S: float = 10.0
+"""The first wait where connections were lost and nothing was said: a broker that restarts twice looks like that, too."""
 LONGEST_S: float = 3600.0
 _MOST_PROVEN: Final = 1000
 """A channel may have a topic for each message; what is forgotten here costs nothing but a try."""
@@ -60,7 +62,8 @@ class Holding:
         if self._clock() < trouble.until:
             return
         trouble.refusals += 1
-        wait_s = FIRST_S if trouble.refusals == 1 else min(LONGEST_S, SHORTEST_S * 2.0 ** min(trouble.refusals - 2, 20))
+        longer_s = SHORTEST_S if victim is None else min(SHORTEST_S, BY_LOSS_S)
+        wait_s = FIRST_S if trouble.refusals == 1 else min(LONGEST_S, longer_s * 2.0 ** min(trouble.refusals - 2, 20))
         trouble.until = self._clock() + wait_s
 
     def taken(self, kind: str) -> None:

@@ -88,4 +88,5 @@ def quick_holding(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the broker denies is tried again after a tenth of a second, and then after half of one."""
     monkeypatch.setattr("edge.mqtt.holding.FIRST_S", 0.1)
     monkeypatch.setattr("edge.mqtt.holding.SHORTEST_S", 0.5)
+    monkeypatch.setattr("edge.mqtt.holding.BY_LOSS_S", 0.5)
     monkeypatch.setattr("edge.mqtt.holding.LONGEST_S", 0.5)
