@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.labels.image_labels import Finding, ImageLabels, lines_of, LabelledRegion
+from training.labels.image_labels import Finding, ImageLabels, LabelledRegion, lines_of
 
 
 def test_covered_is_the_union_of_all_regions_where_they_lie() -> None:
