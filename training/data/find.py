@@ -17,6 +17,8 @@ from training.labels.image_labels import Finding
 
 IMAGE_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 LABEL_FOLDERS: Final = ("labels", "masks", "annotations")
+MASK_ENDING: Final = "_mask"
+"""NAME_mask.png beside NAME.png or NAME.jpg, or in a folder of masks, is the mask of NAME."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,22 @@ class LabelFiles:
 
 
 def find_images(data: Path) -> tuple[ImageFile, ...]:
-    """All images below images/, or those directly in the folder when it has no images/."""
+    """All images below images/, or those directly in the folder when it has no images/; masks beside them are none."""
     root = data / "images"
     paths = root.rglob("*") if root.is_dir() else data.glob("*")
-    found = sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and _is_file(path))
+    pictures = sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and _is_file(path))
+    there = {path.with_suffix("") for path in pictures}
+    found = [path for path in pictures if _masked(path.with_suffix("")) not in there]
     if not found:
         raise ConfigError(f"no images in {root if root.is_dir() else data}: put them into {root} ({', '.join(IMAGE_SUFFIXES)})")
     base = root if root.is_dir() else data
     return tuple(ImageFile(path, path.relative_to(base).with_suffix("").as_posix()) for path in found)
+
+
+def _masked(stem: Path) -> Path | None:
+    """What the mask of this path without suffix belongs to; None where its name is not that of a mask."""
+    name = stem.name.removesuffix(MASK_ENDING)
+    return stem.with_name(name) if name and name != stem.name else None
 
 
 def _is_file(path: Path) -> bool:
@@ -96,11 +106,12 @@ def find_labels(data: Path, files: Sequence[ImageFile], options: Options, findin
     for root in (*roots, beside, data):
         paths = root.glob("*") if root == data else root.rglob("*")
         for path in sorted(path for path in paths if _is_file(path) and path not in images):
-            kind, content = _kind_of(path, inside=root in roots, keys=keys, root=root)
+            key = _label_key(path, root, keys)
+            kind, content = _kind_of(path, key, inside=root in roots, keys=keys, root=root)
             if kind == "coco":
                 coco[path.name] = content
             elif kind is not None:
-                found.setdefault(kind, {}).setdefault(path.relative_to(root).with_suffix("").as_posix(), path)
+                found.setdefault(kind, {}).setdefault(key, path)
     shown = {kind: f"{kind} ({len(paths)} files)" for kind, paths in found.items()}
     if coco:
         shown["coco"] = f"coco ({', '.join(coco)})"
@@ -117,16 +128,25 @@ def find_labels(data: Path, files: Sequence[ImageFile], options: Options, findin
     return LabelFiles(kind, found[kind])
 
 
-def _kind_of(path: Path, inside: bool, keys: set[str], root: Path) -> tuple[LabelKind | None, Any]:
+def _label_key(path: Path, root: Path, keys: set[str]) -> str:
+    """The path below `root` without suffix, and without the ending of a mask where that names an image."""
+    stem = path.relative_to(root).with_suffix("")
+    image = _masked(stem)
+    if stem.as_posix() not in keys and image is not None and (image.as_posix() in keys or image.name in keys):
+        return image.as_posix()
+    return stem.as_posix()
+
+
+def _kind_of(path: Path, key: str, inside: bool, keys: set[str], root: Path) -> tuple[LabelKind | None, Any]:
     """Kind of a label file, and COCO's content. inside: it lies in a folder of labels, so it must be one."""
     suffix = path.suffix.lower()
-    key = path.relative_to(root).with_suffix("").as_posix()
     named = inside or key in keys or key.rpartition("_page")[0] in keys
     if suffix in FORMATS["yolo"].suffixes and named and path.name not in ("classes.txt", "README.txt") and root.name != "masks":
         return "yolo", None
     if suffix in FORMATS["npy"].suffixes and named:
         return "npy", None
-    if inside and root.name == "masks" and suffix in FORMATS["png"].suffixes:
+    ended = key != path.relative_to(root).with_suffix("").as_posix()
+    if suffix in FORMATS["png"].suffixes and ((inside and root.name == "masks") or ended):
         return "png", None
     if suffix in FORMATS["coco"].suffixes and (named or "coco" in path.name.lower() or "annotation" in path.name.lower()):
         try:

@@ -18,6 +18,7 @@ class Options:
     labels_from: folder of the labels and their classes.txt, where they are not with the images.
     augment: images made of each image that is learnt from, itself included; 1 for no varied copies.
     classes: names in the order of their numbers; empty for what the labels, classes.txt or COCO's categories say.
+    class_blind: classes are not compared, so numbers need no names, and masks that may be read in two ways are classes.
     classes_by: "annealing" names every region by the annealing of its image, AN_60 …, as the paper does (section 3.2).
     """
 
@@ -31,6 +32,7 @@ class Options:
     classes: tuple[str, ...] = ()
     mask_rule: MaskRule | Literal["auto"] = "auto"
     classes_by: Literal["labels", "annealing"] = "labels"
+    class_blind: bool = False
 
 
 def check_options(data: Path, out: Path, options: Options) -> None:

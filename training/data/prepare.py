@@ -6,10 +6,10 @@ images, and varied copies are made after that, of images that are learnt from an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from edge.errors import ConfigError, EdgeError
 from training.data.check import check_classes, check_pages
@@ -19,9 +19,7 @@ from training.data.read_images import read_pages
 from training.data.read_labels import classes_by_annealing, read_labels
 from training.data.split import split
 from training.data.write import Plan, write
-from training.labels.image_labels import Finding
-
-SHOWN: Final = 5  # names in a message
+from training.labels.image_labels import Finding, lines_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ def prepare(data: Path, out: Path, options: Options, command: str) -> Prepared:
     parts, folds = split(pages, options, findings)
     if regions:
         findings += check_classes(regions, classes, parts)
-    fatal, warnings = _lines(findings, fatal=True), _lines(findings, fatal=False)
+    fatal, warnings = lines_of(findings, fatal=True), lines_of(findings, fatal=False)
     if fatal:
         raise ConfigError("\n".join([f"{data} cannot be prepared:", *(f"  {line}" for line in fatal), *_indent(warnings)]))
     plan = Plan(pages, regions, classes, labels.kind, rule, parts, folds, tuple(warnings))
@@ -78,18 +76,3 @@ def prepare(data: Path, out: Path, options: Options, command: str) -> Prepared:
 
 def _indent(warnings: Sequence[str]) -> list[str]:
     return ["besides, to be known:", *(f"  {line}" for line in warnings)] if warnings else []
-
-
-def _lines(findings: Iterable[Finding], fatal: bool) -> list[str]:
-    """One line for each kind of finding, with how often and where."""
-    kinds: dict[str, list[str]] = {}
-    for finding in findings:
-        if finding.fatal == fatal:
-            kinds.setdefault(finding.what, []).append(finding.where)
-    lines = []
-    for what, places in kinds.items():
-        distinct = [place for place in dict.fromkeys(places) if place]
-        shown = ", ".join(distinct[:SHOWN]) + (f", and {len(distinct) - SHOWN} more" if len(distinct) > SHOWN else "")
-        count = f" ({len(places)} times)" if len(places) > 1 else ""
-        lines.append(f"{what}{count}: {shown}" if shown else what)
-    return lines

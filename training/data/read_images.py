@@ -20,6 +20,7 @@ from training.data.find import ImageFile
 from training.labels.image_labels import Finding
 
 THUMBNAIL_PX: Final = 48
+UNREADABLE: Final = "image cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def read_pages(files: Sequence[ImageFile], rows: Mapping[str, dict[str, str]], f
             data = file.path.read_bytes()
             micrographs = sem.read(data, file.path.name)
         except (ImageError, OSError) as error:
-            findings.append(Finding(f"image cannot be read ({error})", file.relative))
+            findings.append(Finding(f"{UNREADABLE} ({error})", file.relative))
             continue
         digest = hashlib.sha256(data).hexdigest()
         specimen = _specimen(file, rows.get(file.relative) or rows.get(file.path.name) or {}, findings)

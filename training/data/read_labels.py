@@ -33,7 +33,7 @@ def read_labels(
     if labels.kind is None:
         return options.classes or ("corrosion",), (), None
     named = options.classes or _class_names(data)
-    rule = _rule(labels, named, options) if labels.kind in ("png", "npy") else None
+    rule = _rule(labels, named, options, findings) if labels.kind in ("png", "npy") else None
     used: tuple[str, ...] = ()
     read_file = FORMATS[labels.kind].read
     if read_file is None:
@@ -51,7 +51,7 @@ def read_labels(
             findings.append(Finding("no regions: counts as free of corrosion", page.name, fatal=False))
     findings += [finding for found in labelled if found is not None for finding in found.findings]
     used_labels = {one.label for found in labelled if found is not None for one in found.regions}
-    classes = named or used or _names_in_labels(used_labels, findings)
+    classes = named or used or _names_in_labels(used_labels, [] if options.class_blind else findings)
     regions = []
     for page, found in zip(pages, labelled, strict=True):
         made, noted = make_regions(found.regions if found else (), classes, page.width_px, page.height_px, page.name)
@@ -171,7 +171,7 @@ def _file_reader(files: Mapping[str, Path], read_file: ReadFile, rule: MaskRule 
     return read
 
 
-def _rule(labels: LabelFiles, named: tuple[str, ...], options: Options) -> MaskRule:
+def _rule(labels: LabelFiles, named: tuple[str, ...], options: Options, findings: list[Finding]) -> MaskRule:
     """What the values of the masks mean. Raises ConfigError when it does not fit the classes."""
     if options.mask_rule != "auto":
         if options.mask_rule != "class" and len(named) > 1:
@@ -188,4 +188,10 @@ def _rule(labels: LabelFiles, named: tuple[str, ...], options: Options) -> MaskR
             except ConfigError:  # reported when it is read for its regions
                 continue
 
-    return mask_rule(readable(), len(named))
+    try:
+        return mask_rule(readable(), len(named))
+    except ConfigError:
+        if not options.class_blind:
+            raise
+        findings.append(Finding("masks of several values: each connected part of one value is a region", "", fatal=False))
+        return "class"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.records import Mask
 
+SHOWN: Final = 5
+"""Places that one line names."""
 LabelImage = NDArray[np.int32]
 """[H, W]: 0 is ground, every other value one region."""
 
@@ -49,3 +53,18 @@ class ImageLabels:
             rows, columns = one.mask.shape
             canvas[one.y_px : one.y_px + rows, one.x_px : one.x_px + columns] |= one.mask
         return canvas
+
+
+def lines_of(findings: Iterable[Finding], fatal: bool) -> list[str]:
+    """One line for each kind of finding, with how often and where."""
+    kinds: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.fatal == fatal:
+            kinds.setdefault(finding.what, []).append(finding.where)
+    lines = []
+    for what, places in kinds.items():
+        distinct = [place for place in dict.fromkeys(places) if place]
+        shown = ", ".join(distinct[:SHOWN]) + (f", and {len(distinct) - SHOWN} more" if len(distinct) > SHOWN else "")
+        count = f" ({len(places)} times)" if len(places) > 1 else ""
+        lines.append(f"{what}{count}: {shown}" if shown else what)
+    return lines

@@ -82,7 +82,15 @@ def score_regions(segmenter: Segmenter, scenes: Iterable[Scene]) -> RegionScores
 
 def match(truth: Regions, found: Regions) -> NDArray[np.bool_]:
     """bool [T]: whether each true region has a found one of its own with enough overlap, the best pairs first."""
-    pairs = sorted(
+    matched = np.zeros(len(truth), np.bool_)
+    for t, _ in pairs(truth, found):
+        matched[t] = True
+    return matched
+
+
+def pairs(truth: Regions, found: Regions) -> list[tuple[int, int]]:
+    """Indices of true and found regions that are the same one: IoU of at least `LEAST_IOU`, one to one, best first."""
+    close = sorted(
         (
             (iou, t, f)
             for t in range(len(truth))
@@ -91,13 +99,15 @@ def match(truth: Regions, found: Regions) -> NDArray[np.bool_]:
         ),
         reverse=True,
     )
-    matched = np.zeros(len(truth), np.bool_)
+    chosen: list[tuple[int, int]] = []
+    taken: set[int] = set()
     used: set[int] = set()
-    for _, t, f in pairs:
-        if not matched[t] and f not in used:
-            matched[t] = True
+    for _, t, f in close:
+        if t not in taken and f not in used:
+            taken.add(t)
             used.add(f)
-    return matched
+            chosen.append((t, f))
+    return chosen
 
 
 def _touching(box: NDArray[np.int32], boxes: NDArray[np.int32]) -> list[int]:

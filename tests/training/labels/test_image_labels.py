@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.labels.image_labels import Finding, ImageLabels, LabelledRegion
+from training.labels.image_labels import Finding, ImageLabels, LabelledRegion, lines_of
 
 
 def test_covered_is_the_union_of_all_regions_where_they_lie() -> None:
@@ -23,3 +23,9 @@ def test_an_image_without_regions_is_covered_nowhere() -> None:
 def test_a_finding_is_fatal_unless_it_says_otherwise() -> None:
     assert Finding("no labels", "a.txt").fatal
     assert not Finding("cut off", "a.txt", fatal=False).fatal
+
+
+def test_findings_of_a_kind_are_one_line_with_their_places() -> None:
+    findings = [Finding("no labels", name) for name in "abcdefg"] + [Finding("cut off", "a", fatal=False)]
+    assert lines_of(findings, fatal=True) == ["no labels (7 times): a, b, c, d, e, and 2 more"]
+    assert lines_of(findings, fatal=False) == ["cut off: a"]
