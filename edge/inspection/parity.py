@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge import __version__
 from edge.backends import table
 from edge.backends.table import Backend
-from edge.config import InspectionSettings
+from edge.config import InspectionSettings, SeveritySettings
 from edge.errors import BackendError
 from edge.inspection.pipeline import Pipeline
 from edge.models.card import load_card
@@ -137,6 +137,8 @@ def _agreement(
     if remembered is None:
         if not may_run:
             return False, f"{precision} has not been checked on this machine yet: edge-doctor does it"
+        # Networks are compared, not what a plant's limits make of them.
+        settings = settings.model_copy(update={"severity": SeveritySettings()})
         with Pipeline(settings) as reference:
             try:
                 with Pipeline(settings, precision=precision) as candidate:
