@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge.config import InspectionSettings, InspectSettings, ModelSettings, SampleSettings
+    from edge.config import InspectionSettings, InspectSettings, LimitSettings, ModelSettings, SampleSettings, SeveritySettings
     from edge.errors import BackendError, ConfigError, EdgeError, ImageError, ModelError
     from edge.inspector import Inspector, draw, inspect, inspect_pages, label_image, to_dict
     from edge.records import (
@@ -44,6 +44,7 @@ __all__ = [
     "Inspection",
     "InspectionSettings",
     "Inspector",
+    "LimitSettings",
     "Measures",
     "Micrograph",
     "ModelError",
@@ -55,6 +56,7 @@ __all__ = [
     "Regions",
     "SampleSettings",
     "Severity",
+    "SeveritySettings",
     "Source",
     "Timing",
     "__version__",

@@ -192,6 +192,50 @@ class InspectSettings(_Section):
     pixel_size_nm: float | None = Field(None, gt=0)
 
 
+class LimitSettings(_Section):
+    """From which measures on a field of view has a severity; any one is enough, and 0 is not looked at.
+
+    area_fraction: of the image.  density_per_mm2: regions per mm², by the counting frame.  largest_um: equivalent diameter of
+    the largest region, in µm.  class_ (`class` in the file): only this class is measured; empty for all together.
+    """
+
+    area_fraction: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
+    density_per_mm2: float = Field(0.0, ge=0, le=1e15, allow_inf_nan=False)
+    largest_um: float = Field(0.0, ge=0, le=1e9, allow_inf_nan=False)
+    class_: str = Field("", alias="class", max_length=200)
+
+    def given(self) -> dict[str, float]:
+        """The limits that are looked at, by the name of their measure."""
+        return {name: limit for name in LIMITED if (limit := getattr(self, name))}
+
+
+LIMITED: Final = ("area_fraction", "density_per_mm2", "largest_um")
+"""What a limit can be set for."""
+
+
+class SeveritySettings(_Section):
+    """What a field's severity follows from: the network, or the plant's own limits on what is measured."""
+
+    rule: Literal["model", "limits"] = "model"
+    moderate: LimitSettings = LimitSettings()
+    severe: LimitSettings = LimitSettings()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> SeveritySettings:
+        moderate, severe = self.moderate.given(), self.severe.given()
+        if self.rule == "limits" and not moderate and not severe:
+            raise ValueError('rule = "limits" needs a limit above 0 in moderate or severe, such as { area_fraction = 0.02 }')
+        if self.severe.class_ not in ("", self.moderate.class_):
+            return self  # of two classes, one may be worse than the other; all together are at least what one of them is
+        for name, limit in severe.items():
+            if limit < moderate.get(name, 0.0):
+                raise ValueError(
+                    f"severe.{name} {limit:g} is below moderate.{name} {moderate[name]:g}, so nothing could be moderate: "
+                    f"raise it, or lower the other"
+                )
+        return self
+
+
 class StateSettings(_Section):
     """Where the journal and the pictures live and how long."""
 
@@ -274,11 +318,22 @@ class InspectionSettings(_Section):
     sample: SampleSettings = SampleSettings()
     models: ModelSettings = ModelSettings()
     inspect: InspectSettings = InspectSettings()
+    severity: SeveritySettings = SeveritySettings()
+
+    @model_validator(mode="after")
+    def _measured(self) -> InspectionSettings:
+        if self.severity.rule == "limits" and self.inspect.stages == "classify":
+            raise ValueError(
+                'severity.rule = "limits" follows from what stage 1 measures, and inspect.stages = "classify" leaves it out: '
+                'take "both" or "segment"'
+            )
+        return self
 
     def inspection_sha256(self) -> str:
         """Hash of the settings that can change a verdict, so that two inspections can be compared."""
         scale = {"scale_factor", "scale_uncertainty"}
-        relevant = self.model_dump(mode="json", include={"inspect": True, "models": True, "sample": True, "device": scale})
+        whole = dict.fromkeys(("inspect", "models", "sample", "severity"), True)
+        relevant = self.model_dump(mode="json", include={**whole, "device": scale})
         del relevant["models"]["public_key"]  # says who may make models, not what they answer
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
@@ -336,7 +391,7 @@ def parse(raw: Mapping[str, Any], environment: Mapping[str, str] = os.environ, o
 
 def change(settings: AnySettings, sections: Mapping[str, Mapping[str, Any]]) -> AnySettings:
     """The settings with other values, by section and key; None changes nothing. Raises ConfigError."""
-    raw = settings.model_dump()
+    raw = settings.model_dump(by_alias=True)
     for section, values in sections.items():
         raw[section].update({key: value for key, value in values.items() if value is not None})
     return _validate(type(settings), raw, "arguments")
@@ -396,8 +451,10 @@ def _describe(problem: Mapping[str, Any]) -> str:
 
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    if len(location) == 1:
-        return sorted(Settings.model_fields)
-    section = Settings.model_fields.get(str(location[0]))
-    annotation = section.annotation if section else None
-    return sorted(annotation.model_fields) if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+    form: Any = Settings
+    for key in location[:-1]:
+        field = form.model_fields.get(str(key))
+        form = field.annotation if field else None
+        if not (isinstance(form, type) and issubclass(form, BaseModel)):
+            return []
+    return sorted(field.alias or name for name, field in form.model_fields.items())

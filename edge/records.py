@@ -19,6 +19,7 @@ Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 SeverityLabel = Literal["low", "moderate", "severe"]
 PixelSizeSource = Literal["metadata", "sidecar", "config"]
+Interval = tuple[float, float]
 SeveritySource = Literal["model", "limits", "taught"]
 SeverityBasis = Literal["exposure", "degree", "taught"]
 
@@ -30,11 +31,12 @@ TILT_WITHOUT_EFFECT_DEG = 5.0
 
 SEVERITIES: tuple[SeverityLabel, ...] = ("low", "moderate", "severe")
 
-ABSTAINING = ("no_contrast", "out_of_domain", "text_on_image", "stages_conflict")
+ABSTAINING = ("no_contrast", "out_of_domain", "text_on_image", "stages_conflict", "limit_unmeasured")
 """Codes of the reasons for which no severity is given, only a guess."""
 
 REVIEWED = (
     "ambiguous",
+    "limit_straddled",
     "damaged",
     "zero_rows",
     "zero_tail",
@@ -209,6 +211,7 @@ class Measures:
     an edge cuts, half the neighbouring fields would count it too (the unbiased counting frame of Gundersen 1977).
     by_class: of every class that the model knows, found or not.
     counted_from_px: least diameter of a region that counts, 0 where all do.  counted_from_um: the same, None without a scale.
+    …_interval: 90 % of this area fraction, of the regions in the frame, of the largest area; None where nothing is promised.
     """
 
     area_px: NDArray[np.int64]
@@ -224,6 +227,9 @@ class Measures:
     by_class: Mapping[str, ClassMeasures]
     counted_from_px: float = 0.0
     counted_from_um: float | None = None
+    area_fraction_interval: Interval | None = None
+    counted_interval: Interval | None = None
+    largest_px_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,26 +248,28 @@ class RegionSeverity:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What the network answered. probabilities: one per class, adding up to 1, after temperature scaling."""
+    """What the network answered, or what limits give, then without numbers. probabilities: by class, calibrated, sum 1."""
 
     label: SeverityLabel
-    confidence: float
-    probabilities: Mapping[str, float]
+    confidence: float | None = None
+    probabilities: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Severity:
-    """What stage 2 says of the whole field of view, or that it says nothing.
+    """How severe the whole field of view is, by the network or by the plant's own limits; or that this cannot be said.
 
     label, confidence, probabilities: the verdict, or None where it abstains; `guess` is then what they would have been.
     abstained: True for at least one reason whose code is in `ABSTAINING`; `answer` is there in either case.
     prediction_set: classes that the split-conformal quantile keeps (never empty), None out of the model's domain and where it
     abstains.
     reasons: why a person should look, each "code: sentence" with a code of `REASONS`, those for abstaining first.
-    cam: float32 [h, w], 0…1, where the image speaks for the label or the guess (exact Grad-CAM of the last convolution).
+    cam: float32 [h, w], 0…1, where the image speaks for the network's answer (exact Grad-CAM of the last convolution); empty,
+    [0, 0], where no network was asked, and in_domain is then None.
     domain_ratio: distance from the training images over the model's limit, above 1 out of its domain; None where the model
     knows no domain.
-    source: what the label follows from.  own_class: of a plant that taught classes of its own, else None.
+    source: what the label follows from; limits give a label alone.  own_class: of a plant that taught classes of its own.
+    network: what the network answered, where the label is not its and it was asked.
     """
 
     label: SeverityLabel | None
@@ -270,17 +278,19 @@ class Severity:
     prediction_set: tuple[str, ...] | None
     needs_review: bool
     reasons: tuple[str, ...]
-    in_domain: bool
+    in_domain: bool | None
     cam: NDArray[np.float32]
     domain_ratio: float | None = None
     guess: Guess | None = None
     source: SeveritySource = "model"
     own_class: str | None = None
+    network: Guess | None = None
 
     def __post_init__(self) -> None:
-        verdict = (self.label, self.confidence, self.probabilities)
-        _check((self.guess is not None) == all(one is None for one in verdict), "a guess stands for a verdict, not beside one")
-        _check(self.guess is not None or None not in verdict, "a verdict needs label, confidence and probabilities")
+        numbers = (self.confidence, self.probabilities)
+        _check((self.guess is not None) == (self.label is None), "a guess stands for a verdict, not beside one")
+        bare = self.guess is not None or self.source == "limits"
+        _check(numbers == (None, None) if bare else None not in numbers, "a verdict by a network, and no other, has numbers")
         _check(self.guess is None or (self.needs_review and bool(self.reasons)), "abstaining needs a review and its reason")
 
     @property
@@ -290,18 +300,23 @@ class Severity:
 
     @property
     def answer(self) -> Guess:
-        """What the network answered, whether it counts as a verdict or not: to compare networks, not to decide by."""
-        if self.label is None or self.confidence is None or self.probabilities is None:
+        """What the network answered, verdict or not, to compare networks. Without a network, what the limits say."""
+        return self.network or self._verdict
+
+    @property
+    def _verdict(self) -> Guess:
+        """As it is, or as it would have been."""
+        if self.label is None:
             assert self.guess is not None
             return self.guess
         return Guess(self.label, self.confidence, self.probabilities)
 
     @property
     def said(self) -> str:
-        """In words for people: the label with its confidence, or why there is none. The guess is not in them."""
-        if self.label is None or self.confidence is None:
+        """In words for people: the label with what it rests on, or why there is none. The guess is not in them."""
+        if self.label is None:
             return f"not judged ({code_of(self.reasons[0])})"
-        return f"{self.label} {self.confidence:.0%}"
+        return f"{self.label} {self.confidence:.0%}" if self.confidence is not None else f"{self.label} ({self.source})"
 
     def doubted(self, reasons: Iterable[str]) -> Severity:
         """With these further reasons to have a person look, and without a label where one of all is in `ABSTAINING`.
@@ -316,7 +331,7 @@ class Severity:
         if self.abstained or not abstains:
             return one
         nothing: dict[str, Any] = {"label": None, "confidence": None, "probabilities": None, "prediction_set": None}
-        return replace(one, guess=self.answer, **nothing)
+        return replace(one, guess=self._verdict, **nothing)
 
 
 def _rank(reason: str) -> int:

@@ -248,3 +248,73 @@ def test_a_calibration_is_read_from_toml_and_from_the_environment(tmp_path: Path
     path.write_text("[device]\nscale_factor = 1.03\nscale_checked = 2026-05-02\n")
     device = load_for_command(path, {"EDGE_DEVICE__SCALE_UNCERTAINTY": "0.01"}).device
     assert (device.scale_factor, device.scale_uncertainty, str(device.scale_checked)) == (1.03, 0.01, "2026-05-02")
+
+
+@pytest.mark.parametrize("severity", ["moderate", "severe"])
+@pytest.mark.parametrize("key", ["area_fraction", "density_per_mm2", "largest_um"])
+@pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf"), "much"])
+def test_a_limit_that_is_no_measure_is_refused_by_name(tmp_path: Path, severity: str, key: str, wrong: object) -> None:
+    with pytest.raises(ConfigError, match=rf"severity\.{severity}\.{key}: "):
+        settings_for(tmp_path / "x", severity={"rule": "limits", severity: {key: wrong}})
+
+
+@pytest.mark.parametrize(
+    ("severity", "said"),
+    [
+        ({"rule": "limit"}, "severity.rule"),
+        ({"rule": "limits"}, 'severity: rule = "limits" needs a limit above 0'),
+        ({"rule": "limits", "severe": {"area_fraction": 0, "class": "pit"}}, "needs a limit above 0"),
+        ({"severe": {"area_fraction": 2}}, "severity.severe.area_fraction"),
+        (
+            {"moderate": {"area": 0.1}},
+            "severity.moderate.area: unknown key; known here: area_fraction, class, density_per_mm2, largest",
+        ),
+        ({"low": {"area_fraction": 0.1}}, "severity.low: unknown key; known here: moderate, rule, severe"),
+        ({"severe": {"class": 3}}, "severity.severe.class"),
+        ({"severe": {"class": "a\0b"}}, "severity.severe.class"),
+        ({"severe": 0.1}, "severity.severe"),
+    ],
+)
+def test_wrong_limits_are_refused_by_name(severity: dict[str, object], said: str) -> None:
+    assert said in refused({"watch": {"folder": "/a"}, "severity": severity})
+
+
+@pytest.mark.parametrize("key", ["area_fraction", "density_per_mm2", "largest_um"])
+@pytest.mark.parametrize(("moderate_class", "severe_class"), [("", ""), ("pit", "pit"), ("pit", "")])
+def test_severe_limits_below_moderate_ones_are_refused(key: str, moderate_class: str, severe_class: str) -> None:
+    moderate, severe = {key: 0.5, "class": moderate_class}, {key: 0.25, "class": severe_class}
+    message = refused({"watch": {"folder": "/a"}, "severity": {"moderate": moderate, "severe": severe}})
+    assert f"severity: severe.{key} 0.25 is below moderate.{key} 0.5" in message
+
+
+@pytest.mark.parametrize(("moderate_class", "severe_class"), [("product", "pit"), ("", "pit")])
+def test_limits_on_different_classes_are_not_compared(tmp_path: Path, moderate_class: str, severe_class: str) -> None:
+    limits = {
+        "moderate": {"area_fraction": 0.5, "largest_um": 9, "class": moderate_class},
+        "severe": {"area_fraction": 0.25, "class": severe_class},
+    }
+    settings = settings_for(tmp_path / "x", severity={"rule": "limits", **limits})
+    assert settings.severity.severe.class_ == severe_class
+    assert change(settings, {"inspect": {"stages": "segment"}}).severity == settings.severity
+
+
+def test_limits_need_the_stage_that_measures(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path / "x", severity={"rule": "limits", "severe": {"largest_um": 20}})
+    with pytest.raises(ConfigError, match=r"inspect\.stages = \"classify\""):
+        change(settings, {"inspect": {"stages": "classify"}})
+
+
+def test_limits_change_the_hash_and_can_stand_in_the_environment(tmp_path: Path) -> None:
+    by_limits = parse(
+        {"watch": {"folder": "/a"}},
+        {"EDGE_SEVERITY__RULE": "limits", "EDGE_SEVERITY__SEVERE": '{ area_fraction = 0.1, class = "pit" }'},
+    )
+    assert (by_limits.severity.severe.area_fraction, by_limits.severity.severe.class_) == (0.1, "pit")
+    others = [
+        settings_for(tmp_path / "x"),
+        *(
+            settings_for(tmp_path / "x", severity={"rule": "limits", "severe": severe})
+            for severe in ({"area_fraction": 0.1}, {"area_fraction": 0.2, "class": "pit"})
+        ),
+    ]
+    assert len({one.inspection_sha256() for one in (by_limits, *others)}) == 4

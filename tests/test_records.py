@@ -116,6 +116,8 @@ GUESS = Guess("low", 0.5, {"low": 0.5, "severe": 0.5})
         {"confidence": None},
         {"guess": GUESS},
         {"label": None, "confidence": None, "probabilities": None},
+        {"source": "limits"},
+        {"probabilities": None},
         {"label": None, "confidence": None, "probabilities": None, "guess": GUESS},
         {"label": None, "confidence": None, "probabilities": None, "guess": GUESS, "needs_review": True},
     ],

@@ -26,6 +26,7 @@ from edge.folder.events import network_file_system
 from edge.folder.reach import require, unreached
 from edge.folder.scan import FolderGone, scan
 from edge.inspection import parity
+from edge.inspection.limits import require_known_classes
 from edge.inspection.pipeline import Pipeline
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
@@ -191,6 +192,18 @@ def _models(settings: InspectionSettings) -> Iterator[Finding]:
         tasks.append(("classify", settings.models.classifier))
     for task, name in tasks:
         yield from _tried("models", lambda task=task, name=name: _described_model(name, task, settings.models.public_key))  # type: ignore[misc]
+    if settings.severity.rule == "limits":
+        yield from _tried("severity", lambda: _described_limits(settings))
+
+
+def _described_limits(settings: InspectionSettings) -> str:
+    limits, models = settings.severity, settings.models
+    require_known_classes(limits, load_card(resolve_model(models.segmenter, "segment"), "segment", models.public_key))
+    rows = []
+    for name, limit in (("moderate", limits.moderate), ("severe", limits.severe)):
+        measures = " or ".join(f"{measure} {least:g}" for measure, least in limit.given().items()) or "never"
+        rows.append(f"{name} from {measures}" + (f" of {limit.class_}" if limit.class_ else ""))
+    return "it follows from limits: " + "; ".join(rows)
 
 
 def _described_model(name: str, task: Literal["segment", "classify"], public_key: str) -> str:

@@ -15,7 +15,7 @@ from edge.folder.scan import scan
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.inspector import NO_JOURNALS_EPOCH, encode, precision_for, source_of
-from edge.records import Failure, Inspection, Severity, Source, Timing
+from edge.records import Failure, Guess, Inspection, Severity, Source, Timing
 from edge.wire.encode import display_path, verdict_id
 from edge.wire.failure import encode_failure
 
@@ -94,9 +94,15 @@ def describe(inspection: Inspection) -> str:
 def _said(severity: Severity) -> str:
     """The verdict with its prediction set; where there is none, why, and that a guess is no verdict."""
     if severity.guess:
-        return f"{severity.said}; a guess, not to act on: {severity.guess.label} {severity.guess.confidence:.0%}"
+        return f"{severity.said}; a guess, not to act on: {_guessed(severity.guess)}"
+    if severity.source == "limits":
+        return f"{severity.said}; the network says {_guessed(severity.network)}" if severity.network else severity.said
     sure = "" if severity.prediction_set is None else f", prediction set: {', '.join(severity.prediction_set)}"
     return f"{severity.said}{sure}"
+
+
+def _guessed(guess: Guess) -> str:
+    return guess.label if guess.confidence is None else f"{guess.label} {guess.confidence:.0%}"
 
 
 def _print_failure(source: Source, error: ImageError, settings: CommandSettings, as_json: bool) -> None:

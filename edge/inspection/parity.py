@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge import __version__
 from edge.backends import table
 from edge.backends.table import Backend
-from edge.config import InspectionSettings
+from edge.config import InspectionSettings, SeveritySettings
 from edge.errors import BackendError
 from edge.inspection.pipeline import Pipeline
 from edge.models.card import load_card
@@ -75,11 +75,12 @@ def compare(reference: Pipeline, candidate: Pipeline, micrographs: Iterable[Micr
         ious.append(np.count_nonzero(first & second) / either if either else 1.0)
         if ours.severity and theirs.severity:
             first_answer, second_answer = ours.severity.answer, theirs.severity.answer
-            sure = sorted(first_answer.probabilities.values())
+            reference_says, candidate_says = first_answer.probabilities or {}, second_answer.probabilities or {}
+            sure = sorted(reference_says.values())
             margin = sure[-1] - sure[-2] if len(sure) > 1 else 1.0
             flips += first_answer.label != second_answer.label and margin > FLIP_MARGIN
             domain_flips += is_domain_flip(ours.severity.domain_ratio, theirs.severity.domain_ratio)
-            differences += [abs(p - second_answer.probabilities[name]) for name, p in first_answer.probabilities.items()]
+            differences += [abs(p - candidate_says[name]) for name, p in reference_says.items()]
     return Parity(
         images=len(ious),
         mean_mask_iou=float(np.mean(ious)) if ious else 0.0,
@@ -136,6 +137,8 @@ def _agreement(
     if remembered is None:
         if not may_run:
             return False, f"{precision} has not been checked on this machine yet: edge-doctor does it"
+        # Networks are compared, not what a plant's limits make of them.
+        settings = settings.model_copy(update={"severity": SeveritySettings()})
         with Pipeline(settings) as reference:
             try:
                 with Pipeline(settings, precision=precision) as candidate:

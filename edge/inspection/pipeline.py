@@ -18,6 +18,7 @@ from edge.config import InspectionSettings
 from edge.inspection import memory
 from edge.inspection.classify import Classifier
 from edge.inspection.covered import without_drawn
+from edge.inspection.limits import by_limits, require_known_classes
 from edge.inspection.measure import counted_regions, measure, quality
 from edge.inspection.segment import Segmenter, no_regions
 from edge.models.card import ModelCard, load_card
@@ -63,7 +64,7 @@ class Pipeline:
     def __init__(
         self, settings: InspectionSettings, *, precision: str = "float32", open_network: OpenNetwork = table.open_network
     ) -> None:
-        """Load what the settings name. Raises ModelError or BackendError."""
+        """Load what the settings name. Raises ModelError, BackendError, or ConfigError for a limit on a class unknown to it."""
         self._settings = settings
         self._settings_sha256 = settings.inspection_sha256()
         wanted = settings.inspect
@@ -77,6 +78,7 @@ class Pipeline:
             if wanted.stages != "classify":
                 path = resolve_model(settings.models.segmenter, "segment")
                 card = load_card(path, "segment", settings.models.public_key)
+                require_known_classes(settings.severity, card)
                 networks.append(opened.enter_context(open_network(backend, path, precision)))
                 self._segmenter = Segmenter(
                     networks[-1],
@@ -131,10 +133,14 @@ class Pipeline:
         classified = time.perf_counter()
         in_domain = severity.in_domain if severity else None
         trust = quality(micrograph.grey, micrograph.saturated_fraction, in_domain, micrograph.warnings + doubts)
+        doubts_of_it = self._doubts(micrograph, trust)
         if severity:
-            severity = severity.doubted(self._reasons(severity, micrograph, trust, found, measures))
-            if severity.abstained:
-                region_severities = (None,) * len(regions)
+            severity = severity.doubted(doubts_of_it + self._conflicts(severity, found, measures))
+        trusted = severity is not None and not severity.abstained
+        if self._settings.severity.rule == "limits":
+            severity = by_limits(self._settings.severity, regions, measures, micrograph, severity).doubted(doubts_of_it)
+        if severity is None or severity.abstained or not trusted:
+            region_severities = (None,) * len(regions)
         finished = time.perf_counter()
         return Inspection(
             source=source,
@@ -203,11 +209,16 @@ class Pipeline:
         doubt = f"min_diameter_px_alone: µm are unknown here, so regions count from {px:g} px and not from {um:g} µm"
         return px, None, (doubt,) if um and self._segmenter else ()
 
-    def _reasons(self, severity: Severity, micrograph: Micrograph, trust: Quality, found: int, measures: Measures) -> list[str]:
-        """Every further reason to have a person look. found: regions of stage 1, those too small to count included."""
+    def _doubts(self, micrograph: Micrograph, trust: Quality) -> list[str]:
+        """What is in the picture or its file to have a person look, whatever the severity follows from."""
         reasons = [warning for warning in trust.warnings if code_of(warning) in REASONS]
         if not self._segmenter or micrograph.pixel_size_nm is None:  # a tilt spoils µm², which are not given here anyway
             reasons = [reason for reason in reasons if code_of(reason) != "tilted"]
+        return reasons
+
+    def _conflicts(self, severity: Severity, found: int, measures: Measures) -> list[str]:
+        """Where the network's severity contradicts stage 1. found: its regions, those too small to count included."""
+        reasons = []
         label = severity.answer.label
         if self._segmenter and label == "severe" and not found:
             reasons.append("stages_conflict: stage 2 says severe, stage 1 found no corroded region")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import DeviceSettings
-from edge.records import Inspection, Measures, ModelIdentity, Quality, RegionSeverity, Severity, Timing
+from edge.records import Guess, Inspection, Interval, Measures, ModelIdentity, Quality, RegionSeverity, Severity, Timing
 from edge.wire import inspection_documents as documents
 from edge.wire.encode import (
     device_fields,
@@ -119,7 +119,7 @@ def corrosion_fields(inspection: Inspection) -> documents.CorrosionFields | None
     count = len(inspection.regions)
     return documents.CorrosionFields(
         area_fraction=to_significant(measures.area_fraction),
-        area_fraction_interval=None,
+        area_fraction_interval=_interval(measures.area_fraction_interval, 1.0),
         region_count=count,
         regions_below=inspection.regions.below,
         counted_from=documents.CountedFromFields(
@@ -127,9 +127,9 @@ def corrosion_fields(inspection: Inspection) -> documents.CorrosionFields | None
         ),
         area_um2=scale(measures.union_px, um, um),
         density_per_mm2=_density(int(np.count_nonzero(measures.in_frame)), measures, um),
-        density_per_mm2_interval=None,
+        density_per_mm2_interval=_interval(measures.counted_interval, _density(1, measures, um)),
         largest_um2=scale(int(measures.area_px.max()), um, um) if count else None,
-        largest_um2_interval=None,
+        largest_um2_interval=_interval(measures.largest_px_interval, um, um),
         largest_touches_edge=bool(measures.touches_edge[measures.area_px.argmax()]) if count else None,
         equivalent_diameter_um=_diameters(measures, um),
         by_class={
@@ -142,6 +142,12 @@ def corrosion_fields(inspection: Inspection) -> documents.CorrosionFields | None
             for name, found in measures.by_class.items()
         },
     )
+
+
+def _interval(ends: Interval | None, *factors: float | None) -> Interval | None:
+    """Both ends times each factor; None where the interval or a factor is unknown."""
+    lowest, highest = (scale(end, *factors) for end in ends or (None, None))
+    return None if lowest is None or highest is None else (lowest, highest)
 
 
 def _density(counted: int, measures: Measures, um: float | None) -> float | None:
@@ -164,21 +170,15 @@ def _diameters(measures: Measures, um: float | None) -> documents.DiametersField
 
 
 def _severity(severity: Severity) -> documents.SeverityFields:
-    guess = severity.guess
     return documents.SeverityFields(
         label=severity.label,
         class_=severity.own_class,
-        confidence=None if severity.confidence is None else to_decimals(severity.confidence, 5),
-        probabilities=None if severity.probabilities is None else _probabilities(severity.probabilities),
+        confidence=_confidence(severity.confidence),
+        probabilities=_probabilities(severity.probabilities),
         prediction_set=None if severity.prediction_set is None else list(severity.prediction_set),
         abstained=severity.abstained,
-        guess=None
-        if guess is None
-        else documents.GuessFields(
-            label=guess.label,
-            confidence=to_decimals(guess.confidence, 5),
-            probabilities=_probabilities(guess.probabilities),
-        ),
+        guess=_guess(severity.guess),
+        network=_guess(severity.network),
         source=severity.source,
         needs_review=severity.needs_review,
         reasons=list(severity.reasons),
@@ -186,8 +186,20 @@ def _severity(severity: Severity) -> documents.SeverityFields:
     )
 
 
-def _probabilities(probabilities: Mapping[str, float]) -> dict[str, float]:
-    return {name: to_decimals(value, 5) for name, value in probabilities.items()}
+def _guess(guess: Guess | None) -> documents.GuessFields | None:
+    if guess is None:
+        return None
+    return documents.GuessFields(
+        label=guess.label, confidence=_confidence(guess.confidence), probabilities=_probabilities(guess.probabilities)
+    )
+
+
+def _confidence(confidence: float | None) -> float | None:
+    return None if confidence is None else to_decimals(confidence, 5)
+
+
+def _probabilities(probabilities: Mapping[str, float] | None) -> dict[str, float] | None:
+    return None if probabilities is None else {name: to_decimals(value, 5) for name, value in probabilities.items()}
 
 
 def _regions(inspection: Inspection) -> list[documents.RegionFields]:

@@ -74,27 +74,38 @@ class SampleFields(Document):
 
 
 class GuessFields(Document):
-    """What the network answered where no severity is given: not to act on."""
+    """What the verdict would have been where none is given, or what the network answered where limits decide: not to act on.
+
+    The numbers are null where the label follows from limits.
+    """
 
     label: SeverityLabel
-    confidence: Share
-    probabilities: dict[str, Share]
+    confidence: Share | None
+    probabilities: dict[str, Share] | None
 
 
 class SeverityFields(Document):
-    """What stage 2 says of the whole field of view. Where it abstains there is no label, only a guess and its reasons."""
+    """How severe the whole field of view is. Where it abstains there is no label, only a guess and its reasons.
+
+    A verdict by the plant's own limits has neither confidence nor probabilities nor a prediction set.
+    """
 
     label: SeverityLabel | None
     class_: Text | None = Field(serialization_alias="class", description="where a plant taught classes of its own")
-    confidence: Share | None
+    confidence: Share | None = Field(description="null when it abstains or follows from limits, as are the probabilities")
     probabilities: dict[str, Share] | None
-    prediction_set: list[Text] | None = Field(description="null when the image is out of the model's domain, or it abstains")
+    prediction_set: list[Text] | None = Field(
+        description="null when the image is out of the model's domain, it abstains, or it follows from limits"
+    )
     abstained: bool
     guess: GuessFields | None = Field(description="null unless it abstains")
+    network: GuessFields | None = Field(description="what the network answered, where the label follows from limits")
     source: SeveritySource
     needs_review: bool
     reasons: list[Reason] = Field(description="those for abstaining first")
-    cam: list[list[Share]] = Field(description="rows from the top: where the image speaks for the label or the guess")
+    cam: list[list[Share]] = Field(
+        description="rows from the top: where the image speaks for the network's answer; empty where no network was asked"
+    )
 
 
 class DiametersFields(Document):
@@ -220,7 +231,10 @@ class TimingFields(Document):
 
 
 class InspectionDocument(EventDocument):
-    """A verdict on one micrograph. `severity` is null when stage 2 was not run, `corrosion` when stage 1 was not."""
+    """A verdict on one micrograph. `severity` is null when nothing judges it, `corrosion` when stage 1 was not run.
+
+    The plant's own limits judge without stage 2, too.
+    """
 
     schema_: Literal["edge.inspection/2"] = Field(serialization_alias="schema")
     inspection_id: Uuid
@@ -262,7 +276,7 @@ class SummaryDocument(Document):
     severity_index: Literal[0, 1, 2] | None
     severity_confidence: Share | None
     severity_reason: ReasonCode = Field(description="of the first reason for review, empty without one")
-    severity_source: SeveritySource | None = Field(description="null when stage 2 was not run")
+    severity_source: SeveritySource | None = Field(description="null when nothing judges")
     needs_review: Flag | None
     area_fraction: Share | None
     area_fraction_lo: Share | None

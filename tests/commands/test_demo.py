@@ -10,7 +10,7 @@ import pytest
 from edge.commands.cli import demo
 from edge.commands.demo import Dashboard, line, summarise
 from tests.fakes.brokers import Mosquitto, needs_mosquitto
-from tests.wire.examples import abstained, encoded, example
+from tests.wire.examples import abstained, encoded, example, limited
 
 
 def summary(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
@@ -72,6 +72,7 @@ def test_what_never_came_counts_as_lost_and_a_second_verdict_as_a_duplicate() ->
 
 def test_a_line_names_the_severity_or_says_that_there_is_none_and_why() -> None:
     assert line(encoded(example())).startswith("moderate  AN5_24h.tif")
+    assert line(encoded(limited())).startswith("severe    AN5_24h.tif")
     unjudged = line(encoded(abstained()))
     assert unjudged.startswith("unjudged  AN5_24h.tif")
     assert "review: no_contrast: " in unjudged

@@ -71,6 +71,21 @@ def test_check_names_a_missing_model(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "no model at /nowhere/s.onnx" in capsys.readouterr().out
 
 
+def test_check_tells_the_limits_and_names_a_class_that_the_segmenter_does_not_know(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moderate = "moderate = {{ area_fraction = 0.02, largest_um = 9 }}"
+    limits = f"[severity]\nrule = 'limits'\n{moderate}\nsevere = {{{{ density_per_mm2 = 5, class = '{{}}' }}}}\n"
+    config = configured(tmp_path, free_port(), limits.format("pit"))
+    daemon(["--config", str(config), "--check"])
+    assert "moderate from area_fraction 0.02 or largest_um 9; severe from density_per_mm2 5 of pit" in capsys.readouterr().out
+    config = configured(tmp_path, free_port(), limits.format("pitt"))
+    assert daemon(["--config", str(config), "--check"]) == 1
+    assert "severity.severe.class: the segmenter segmenter knows no class 'pitt'" in capsys.readouterr().out
+    assert daemon(["--config", str(config)]) == 2
+    assert inspect([str(tmp_path), "--config", str(config)]) == 2
+
+
 def test_check_tells_who_signed_the_models_and_what_was_changed_since(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

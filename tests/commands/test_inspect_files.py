@@ -17,7 +17,7 @@ from edge.samples import sample_files
 from tests.conftest import pitted
 from tests.sem.making import encoded, fei, specimen, tiff
 from tests.service.running_daemon import valid
-from tests.wire.examples import abstained, example, tilted
+from tests.wire.examples import abstained, example, limited, limited_alone, tilted, unmeasured
 
 
 @pytest.fixture(autouse=True)
@@ -160,3 +160,11 @@ def test_a_configuration_needs_no_watched_folder_and_its_patterns_and_names_coun
     (document,) = documents(out)
     assert document["image"]["name"] == "a.png"
     assert document["device"]["id"] == "sem-07"
+
+
+def test_a_severity_by_limits_is_told_with_what_the_network_said() -> None:
+    assert "  severity   severe (limits); the network says moderate 71%" in describe(limited()).splitlines()
+    assert "  severity   severe (limits)" in describe(limited_alone()).splitlines()
+    said = describe(unmeasured()).splitlines()
+    assert "  severity   not judged (limit_unmeasured); a guess, not to act on: severe" in said
+    assert "  review     limit_unmeasured: largest_um cannot be measured" in said

@@ -12,7 +12,7 @@ import pytest
 from edge.inspection import overlay
 from edge.records import SEVERITIES
 from tests.inspection.conftest import inspected, sample
-from tests.wire.examples import abstained, example, tilted
+from tests.wire.examples import abstained, example, limited, limited_alone, tilted
 
 
 def test_the_overlay_has_the_colour_of_the_regions_severity(tmp_path: Path) -> None:
@@ -65,3 +65,9 @@ def test_no_line_of_the_strip_is_cut_and_no_letter_lost(name: str) -> None:
 )
 def test_measures_are_written_for_people(value: float, text: str) -> None:
     assert overlay.four_figures(value) == text
+
+
+def test_a_severity_by_limits_is_drawn_as_such() -> None:
+    for inspection in (limited(), limited_alone()):
+        assert overlay._verdict(inspection)[0] == ("SEVERE (LIMITS)", overlay.SEVERITY_BGR["severe"])
+        assert overlay.draw(inspection).shape[1] == overlay.NARROWEST_PX

@@ -324,3 +324,21 @@ def test_what_is_remembered_is_closed_to_others_whatever_the_umask(tmp_path: Pat
     finally:
         os.umask(before)
     assert [path.stat().st_mode & 0o777 for path in (tmp_path / "cache", *(tmp_path / "cache").iterdir())] == [0o700, 0o600]
+
+
+def test_the_gate_compares_networks_and_not_what_limits_make_of_them(
+    tmp_path: Path, runs: list[Parity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limits that cannot judge the shipped images would leave no region's severity to compare."""
+    rules = []
+
+    class Listening(NoPipeline):
+        def __init__(self, settings: Settings, precision: str = "float32") -> None:
+            rules.append(settings.severity.rule)
+
+    monkeypatch.setattr(parity, "Pipeline", Listening)
+    runs.append(AGREES)
+    limits = {"rule": "limits", "severe": {"largest_um": 20}}
+    assert gated_precision(settings_for(tmp_path / "x", severity=limits), tmp_path)[0] == "bfloat16"
+    assert rules == ["model", "model"]
+    assert gated_precision(settings_for(tmp_path / "x"), tmp_path, may_run=False)[0] == "bfloat16"

@@ -146,6 +146,42 @@ def abstained() -> Inspection:
     return dataclasses.replace(whole, severity=severity, region_severities=(None, None))
 
 
+def limited() -> Inspection:
+    """Severe by the plant's own limits, where the network said moderate."""
+    whole = example()
+    assert whole.severity is not None
+    nothing: dict[str, Any] = {"confidence": None, "probabilities": None, "prediction_set": None}
+    severity = dataclasses.replace(
+        whole.severity,
+        label="severe",
+        reasons=(),
+        needs_review=False,
+        source="limits",
+        network=whole.severity.answer,
+        **nothing,
+    )
+    return dataclasses.replace(whole, severity=severity)
+
+
+def limited_alone() -> Inspection:
+    """The same where no network of severity is loaded."""
+    whole = segmented_only()
+    severity = limited().severity
+    assert severity is not None
+    severity = dataclasses.replace(severity, network=None, in_domain=None, cam=np.zeros((0, 0), np.float32))
+    return dataclasses.replace(whole, severity=severity)
+
+
+def unmeasured() -> Inspection:
+    """A limit in µm on an image without a scale."""
+    whole = uncalibrated()
+    severity = limited().severity
+    assert severity is not None
+    return dataclasses.replace(
+        whole, severity=severity.doubted(["limit_unmeasured: largest_um cannot be measured"]), region_severities=(None, None)
+    )
+
+
 def tilted(**changed: Any) -> Inspection:
     """Taken at 52°, which nothing corrected."""
     whole = example()
@@ -233,6 +269,19 @@ judged = st.builds(
     st.booleans(),
     st.just(np.ones((2, 2), np.float32)),
 )
+by_limits = st.builds(
+    Severity,
+    st.sampled_from(["low", "moderate", "severe"]),
+    st.none(),
+    st.none(),
+    st.none(),
+    st.just(value=True),
+    st.tuples(reasons),
+    st.none() | st.booleans(),
+    st.just(np.zeros((0, 0), np.float32)),
+    source=st.just("limits"),
+)
+judged |= by_limits
 severities = judged | st.builds(Severity.doubted, judged, st.lists(reasons, max_size=3))
 
 
@@ -253,6 +302,9 @@ def measures(draw: st.DrawFn, n: int) -> Measures:
         by_class={draw(any_text): ClassMeasures(draw(share), n, draw(st.integers(0, n)), draw(st.none() | st.integers(1, 9)))},
         counted_from_px=draw(st.floats(0, 1e6)),
         counted_from_um=draw(st.none() | st.floats(0, 1e6)),
+        area_fraction_interval=draw(st.none() | st.tuples(share, share)),
+        counted_interval=draw(st.none() | st.tuples(st.floats(0, 1e6), st.floats(0, 1e6))),
+        largest_px_interval=draw(st.none() | st.tuples(st.floats(0, 1e12), st.floats(0, 1e12))),
     )
 
 

@@ -12,7 +12,19 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from tests import ROOT
-from tests.wire.examples import abstained, encoded, example, messages, segmented_only, strict, summarised, tilted, uncalibrated
+from tests.wire.examples import (
+    abstained,
+    encoded,
+    example,
+    limited,
+    limited_alone,
+    messages,
+    segmented_only,
+    strict,
+    summarised,
+    tilted,
+    uncalibrated,
+)
 
 OF_0_4 = Path(__file__).parent / "release_0_4"
 
@@ -91,6 +103,13 @@ def test_a_tolerant_program_of_0_4_breaks_on_an_abstained_severity_at_exactly_th
     unknown, refused = wrong("inspection", encoded(abstained()), tolerant=True)
     assert (unknown, refused) == (set(), table("Null where version 1 had a value"))
     assert wrong("summary", summarised(abstained()), tolerant=True) == (set(), set())
+
+
+@pytest.mark.parametrize("inspection", [limited(), limited_alone()])
+def test_a_tolerant_program_of_0_4_misses_the_numbers_of_a_severity_by_limits_as_the_page_says(inspection: Any) -> None:
+    numbers = table("Null where version 1 had a value") - {"severity.label"}
+    assert wrong("inspection", encoded(inspection), tolerant=True) == (set(), numbers)
+    assert wrong("summary", summarised(inspection), tolerant=True) == (set(), set())
 
 
 @pytest.mark.parametrize("name", sorted(set(messages()) - {"inspection", "summary"}))

@@ -18,10 +18,13 @@ from tests.wire.examples import (
     encoded,
     example,
     inspections,
+    limited,
+    limited_alone,
     segmented_only,
     summarised,
     tilted,
     uncalibrated,
+    unmeasured,
 )
 
 
@@ -112,6 +115,42 @@ def test_a_judged_severity_has_no_guess_and_says_where_it_comes_from() -> None:
     region = encoded(example())["regions"][0]
     assert region["severity"] == {"label": "severe", "confidence": 0.6, "weak": True, "basis": "exposure"}
     assert region["score"] == region["score_network"] == 0.91
+
+
+def test_a_severity_by_limits_is_a_label_beside_what_the_network_said() -> None:
+    severity, network = encoded(limited())["severity"], encoded(example())["severity"]
+    assert (severity["label"], severity["source"], severity["abstained"], severity["guess"]) == (
+        "severe",
+        "limits",
+        False,
+        None,
+    )
+    assert (severity["confidence"], severity["probabilities"], severity["prediction_set"]) == (None, None, None)
+    assert severity["network"] == {name: network[name] for name in ("label", "confidence", "probabilities")}
+    assert severity["cam"] == network["cam"]
+    assert network["network"] is None
+
+
+def test_limits_need_no_network_and_leave_a_label_as_guess_where_they_cannot_judge() -> None:
+    alone = encoded(limited_alone())
+    assert (alone["severity"]["label"], alone["severity"]["network"], alone["severity"]["cam"]) == ("severe", None, [])
+    assert alone["model"]["classifier"] is None
+    severity = encoded(unmeasured())["severity"]
+    assert (severity["label"], severity["abstained"]) == (None, True)
+    assert severity["guess"] == {"label": "severe", "confidence": None, "probabilities": None}
+
+
+def test_intervals_are_in_the_units_of_their_measures_and_null_without_a_scale() -> None:
+    ends = {"area_fraction_interval": (0.01, 0.02), "counted_interval": (1.0, 4.0), "largest_px_interval": (160.0, 240.0)}
+    whole = example()
+    measured = dataclasses.replace(whole, measures=dataclasses.replace(whole.measures, **ends))  # type: ignore[arg-type]
+    corrosion, flat = encoded(measured)["corrosion"], summarised(measured)
+    assert corrosion["area_fraction_interval"] == [flat["area_fraction_lo"], flat["area_fraction_hi"]] == [0.01, 0.02]
+    assert corrosion["largest_um2_interval"] == [10.0, 15.0]  # 1/16 µm² a pixel
+    assert corrosion["density_per_mm2_interval"] == [800.0, 3200.0]  # of 0.00125 mm²
+    bare = encoded(dataclasses.replace(measured, micrograph=uncalibrated().micrograph))["corrosion"]
+    assert bare["area_fraction_interval"] == [0.01, 0.02]
+    assert bare["largest_um2_interval"] is bare["density_per_mm2_interval"] is None
 
 
 def test_a_reason_whose_code_is_not_in_the_list_is_refused() -> None:

@@ -27,5 +27,5 @@ def test_the_schemas_refuse_another_code() -> None:
     assert not Draft202012Validator(schema.json_schema("summary")).is_valid(summary)
 
 
-def test_the_four_reasons_for_abstaining_are_those_of_the_documentation() -> None:
-    assert ABSTAINING == ("no_contrast", "out_of_domain", "text_on_image", "stages_conflict")
+def test_the_reasons_for_abstaining_are_those_of_the_documentation() -> None:
+    assert ABSTAINING == ("no_contrast", "out_of_domain", "text_on_image", "stages_conflict", "limit_unmeasured")

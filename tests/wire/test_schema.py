@@ -16,12 +16,15 @@ from tests.wire.examples import (
     classified_only,
     encoded,
     example,
+    limited,
+    limited_alone,
     messages,
     segmented_only,
     strict,
     summarised,
     tilted,
     uncalibrated,
+    unmeasured,
 )
 
 DOCS = ROOT / "docs"
@@ -46,7 +49,10 @@ def test_real_messages_satisfy_their_schema(name: str) -> None:
     Draft202012Validator(schema.json_schema(name)).validate(strict(messages()[name]))
 
 
-@pytest.mark.parametrize("inspection", [uncalibrated(), classified_only(), segmented_only(), abstained(), tilted()])
+@pytest.mark.parametrize(
+    "inspection",
+    [uncalibrated(), classified_only(), segmented_only(), abstained(), tilted(), limited(), limited_alone(), unmeasured()],
+)
 def test_partial_inspections_satisfy_the_schema(inspection: Inspection) -> None:
     Draft202012Validator(schema.json_schema("inspection")).validate(encoded(inspection))
     Draft202012Validator(schema.json_schema("summary")).validate(summarised(inspection))

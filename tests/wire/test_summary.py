@@ -6,9 +6,30 @@ import dataclasses
 from typing import Any
 
 from edge.records import Inspection
-from tests.wire.examples import abstained, classified_only, example, segmented_only, summarised, tilted, uncalibrated
+from tests.wire.examples import (
+    abstained,
+    classified_only,
+    example,
+    limited,
+    limited_alone,
+    segmented_only,
+    summarised,
+    tilted,
+    uncalibrated,
+    unmeasured,
+)
 
-WHOLE = (example(), uncalibrated(), classified_only(), segmented_only(), abstained(), tilted())
+WHOLE = (
+    example(),
+    uncalibrated(),
+    classified_only(),
+    segmented_only(),
+    abstained(),
+    tilted(),
+    limited(),
+    limited_alone(),
+    unmeasured(),
+)
 
 
 def test_the_summary_is_flat_and_has_always_the_same_keys() -> None:
@@ -28,6 +49,8 @@ def state(inspection: Inspection) -> tuple[Any, ...]:
 def test_a_judged_severity_an_abstained_one_and_none_asked_for_can_be_told_apart() -> None:
     assert state(example()) == ("judged", 0, "moderate", 1, "ambiguous", "model", 1)
     assert state(abstained()) == ("abstained", 1, None, None, "no_contrast", "model", 1)
+    assert state(limited()) == state(limited_alone()) == ("judged", 0, "severe", 2, "", "limits", 0)
+    assert state(unmeasured()) == ("abstained", 1, None, None, "limit_unmeasured", "limits", 1)
     assert state(segmented_only()) == ("not_run", 0, None, None, "", None, None)
 
 

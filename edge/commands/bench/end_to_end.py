@@ -204,7 +204,7 @@ def _subscribed(port: int) -> Iterator[_Received]:
 
 def _for_daemon(settings: CommandSettings, folder: Path, watched: Path, port: int, protocol: int) -> Path:
     """A configuration with the same models and thresholds, on the temporary folder and the broker on loopback."""
-    sections = settings.model_dump(mode="json")
+    sections = settings.model_dump(mode="json", by_alias=True)
     sections["watch"]["folder"] = str(watched)
     sections["state"]["folder"] = str(folder / "state")
     local = {"host": "127.0.0.1", "port": port, "protocol": protocol, "prefix": PREFIX, "overlay": settings.mqtt.overlay}
@@ -212,14 +212,20 @@ def _for_daemon(settings: CommandSettings, folder: Path, watched: Path, port: in
     lines = []
     for section, values in sections.items():
         lines.append(f"[{section}]")
-        # A JSON scalar, or an array of them, is the same in TOML.
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
     (folder / "state").mkdir()
     for outcome in cache_folder().glob("parity-*.json"):  # what was compared here need not be compared again
         shutil.copy(outcome, folder / "state")
     path = folder / "config.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _toml(value: Any) -> str:
+    """A JSON scalar, or an array of them, is the same in TOML; an object is an inline table."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value)
 
 
 @contextmanager

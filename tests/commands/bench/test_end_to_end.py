@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from edge.commands.bench.end_to_end import Arrival
+from edge.commands.bench.end_to_end import Arrival, _for_daemon
 from edge.commands.cli import bench as command
+from edge.config import load
 from tests.commands.bench.conftest import SAMPLES, TINY
+from tests.conftest import settings_for
 from tests.fakes.brokers import needs_mosquitto
 
 
@@ -49,3 +51,11 @@ def test_no_broker_is_a_sentence_and_no_failure(monkeypatch: pytest.MonkeyPatch,
     arguments = [str(SAMPLES[0]), *TINY, "--scenario", "offline", "--mqtt", "--json", str(tmp_path / "run.json")]
     assert command(arguments) == 0
     assert "pip install amqtt" in json.loads((tmp_path / "run.json").read_text())["mqtt"]["reason"]
+
+
+def test_the_daemon_is_measured_with_every_setting_that_decides_verdicts(tmp_path: Path) -> None:
+    severe = {"area_fraction": 0.1, "class": 'a "pit"'}
+    settings = settings_for(tmp_path / "x", inspect={"iou": 0.5}, severity={"rule": "limits", "severe": severe})
+    configured = load(_for_daemon(settings, tmp_path, tmp_path / "watched", 1883, 5), {})
+    assert configured.severity == settings.severity
+    assert configured.inspection_sha256() == settings.inspection_sha256()
