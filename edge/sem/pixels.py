@@ -28,6 +28,8 @@ PHOTOMETRICS: Final = {0: "white is zero", 1: "black is zero", 2: "RGB", 3: "pal
 JPEGS: Final = (6, 7)
 LARGEST_TILE: Final = 1 << 20  # pixels of a tile that may be larger than its page
 COMMON_JPEG: Final = (0xC0, 0xC1, 0xC2)  # baseline, extended sequential, progressive
+MOST_SCANS: Final = 100
+"""Of a JPEG, each of which goes over all pixels: encoders write about ten, a hostile file can have a million."""
 INSTEAD: Final = "export the image as TIFF or PNG of 8 or 16 bits"
 TURNED_ROWS: Final = 64
 COMPLEX_FORMATS: Final = (5, 6)
@@ -60,6 +62,7 @@ def check_kind(page: Page, form: Format) -> None:
     """Raise ImageError "unsupported" for a page that is no grey or colour image, before anything is decoded."""
     if form == "jpeg" and page.bits != 8:
         raise ImageError("unsupported", f"a JPEG of {page.bits} bits is not read; {INSTEAD}")
+    _check_scans(page)
     if form != "tiff":
         return
     compression, sample_format = page.first(259, 1), page.first(339, 1)
@@ -75,6 +78,12 @@ def check_kind(page: Page, form: Format) -> None:
         raise ImageError("unsupported", f"{page.channels} channels are neither grey nor colour; export the image as grey")
     if page.first(32997, 1) != 1:
         raise ImageError("unsupported", "the page is a volume (ImageDepth); export single images")
+
+
+def _check_scans(page: Page) -> None:
+    """Raise ImageError "unsupported" where decoding would go over the pixels for hours."""
+    if page.scans > MOST_SCANS:
+        raise ImageError("unsupported", f"a JPEG of more than {MOST_SCANS} scans is not read; {INSTEAD}")
 
 
 def _tiff(data: bytes, page: Page, doubts: list[str]) -> tuple[Values, int]:
@@ -140,6 +149,7 @@ def _check_segments(data: bytes, page: Page, tiff_page: Any, doubts: list[str]) 
         for inner in layout(stream).pages:
             if inner.width * inner.height > 4 * page.width * page.height + LARGEST_TILE:
                 raise ImageError("damaged", f"a JPEG of {inner.width}x{inner.height} in a page of {page.width}x{page.height}")
+            _check_scans(inner)
         if stream.startswith(b"\xff\xd8") and (fault := damage.jpeg(stream, tables)):
             doubts.append(f"{_named(tiff_page, index)}: {fault}")
 

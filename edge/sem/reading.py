@@ -244,7 +244,7 @@ def _told_unfilled(rows: tuple[int, int] | None) -> tuple[str, ...]:
         return ()
     first, last = rows
     which = f"row {first} is" if first == last else f"rows {first} to {last} are"
-    return (f"zero_rows: {which} all black or all white: was the scan broken off, or the file not written to its end?",)
+    return (f"zero_rows: {which} of one grey alone: was the scan broken off, or the file not written to its end?",)
 
 
 def _bar(plane: pixels.Values, meaning: Scale) -> tuple[int, tuple[str, ...], bool]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import random
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edge import sem
 from edge.sem.unfilled import unfilled_rows
@@ -51,6 +53,29 @@ def test_black_pixels_and_nearly_black_rows_are_no_hole() -> None:
     plane[40:50, :] = 255
     plane[40:50, ::20] = 254
     assert unfilled_rows(plane) is None
+
+
+def test_a_palette_makes_any_grey_of_bytes_that_nobody_wrote() -> None:
+    plane = specimen(96, 128)
+    plane[40:50] = 77
+    assert unfilled_rows(plane) == (40, 49)
+    plane[50:60] = 78
+    plane[50:60, ::20] = 77
+    assert unfilled_rows(plane) == (40, 49)
+
+
+@pytest.mark.parametrize("fill", [b"\0", b"\xff"])
+@pytest.mark.parametrize("form", ["TIFF", "BMP"])
+def test_a_hole_in_a_file_with_a_palette_is_doubted(form: str, fill: bytes) -> None:
+    grey = specimen(96, 128)
+    image = Image.fromarray((grey.astype(int) - 90).astype(np.uint8)).convert("P")
+    image.putpalette([level for index in range(256) for level in [(index + 90) % 256] * 3])
+    image.save(stream := io.BytesIO(), form)
+    data = stream.getvalue()
+    (whole,) = sem.read(data, f"a.{form}")
+    assert not [warning for warning in whole.warnings if warning.startswith("zero_rows")]
+    (partial,) = sem.read(data[:4000] + fill * 2000 + data[6000:], f"a.{form}")
+    assert [warning for warning in partial.warnings if warning.startswith("zero_rows")]
 
 
 def test_a_tile_that_was_not_filled_is_found() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -10,6 +12,9 @@ import numpy as np
 from edge.sem.structure.page import MAX_CHUNKS, MAX_PARTS, TRAILER, Layout, Page, Span
 
 METADATA: Final = {**{0xE0 + number: f"APP{number}" for number in range(16)}, 0xFE: "COM"}
+FEW_SCANS: Final = 64
+MANY_SCANS: Final = 1000
+_AFTER_CODES: Final = re.compile(rb"\xff[^\0\x01\xd0-\xd7\xff]", re.DOTALL)
 
 
 def jpeg_layout(data: bytes) -> Layout:
@@ -42,7 +47,7 @@ def jpeg_layout(data: bytes) -> Layout:
         if marker in METADATA and content.length > 0 and at <= len(data) and len(chunks) < MAX_CHUNKS:
             chunks.append((METADATA[marker], content))
         if marker == 0xDA:
-            pages = (page,) if page else ()
+            pages = (replace(page, scans=_scans(data, at)),) if page else ()
             # Inside entropy-coded data FF is followed by 00 or RSTn, so FF D9 after the first scan is the real end.
             end = data.find(b"\xff\xd9", at)
             if end < 0:
@@ -51,6 +56,24 @@ def jpeg_layout(data: bytes) -> Layout:
                 chunks.append((TRAILER, Span(end + 2, len(data) - end - 2)))
             return Layout("jpeg", pages, chunks=tuple(chunks))
     return Layout("jpeg", (page,) if page else (), f"the JPEG header ends after {len(data)} bytes")
+
+
+def _scans(data: bytes, at: int) -> int:
+    """How many scans there are, the first of which has its codes from `at` on; no more than `MANY_SCANS` are counted.
+
+    Few are counted quickly, and with them what looks like one in other segments.
+    """
+    count = 1 + data.count(b"\xff\xda", at)
+    if count <= FEW_SCANS:
+        return count
+    count = 1
+    while count < MANY_SCANS and (found := _AFTER_CODES.search(data, at)):
+        marker, at = data[found.end() - 1], found.end()
+        if marker == 0xD9:
+            break
+        count += marker == 0xDA
+        at += int.from_bytes(data[at : at + 2], "big")
+    return count
 
 
 def _after_padding(data: bytes, at: int) -> int:

@@ -33,7 +33,7 @@ class Page:
     numbers: the first 16 values of each of its numeric tags.  offset: where its IFD begins.
     in_place: a TIFF page whose values lie one after another, as this machine stores them.
     behind: bytes from the place that its tags name to its values: ImageJ stores a stack behind one page.
-    process: a JPEG's start-of-frame marker (T.81, table B.1).
+    process: a JPEG's start-of-frame marker (T.81, table B.1).  scans: how often its pixels are gone over, 0 if not a JPEG.
     """
 
     width: int
@@ -46,6 +46,7 @@ class Page:
     in_place: bool = False
     behind: int = 0
     process: int = 0
+    scans: int = 0
 
     def first(self, tag: int, default: int) -> int:
         """First value of a numeric tag as an integer."""
