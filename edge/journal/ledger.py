@@ -35,14 +35,16 @@ class Ledger(Admission):
         """All entries by path."""
         return {entry.path: entry for entry in map(entry_of, self._database.read(f"SELECT {ENTRY} FROM image"))}
 
-    def waiting(self, limit: int | None = None) -> list[Entry]:
+    def waiting(self, limit: int | None = None, *, suspects: bool = True) -> list[Entry]:
         """What is to be inspected now: new files, then suspects (begun before), then the backlog, the newest first.
 
+        suspects: they are among them.
         What is held is left out. New files and suspects are in order of admission. What was begun more than three times is
         last: it may take the machine with it.
         """
+        fresh = "" if suspects else " AND attempts = 0"
         rows = self._database.read(
-            f"SELECT {ENTRY} FROM image WHERE {QUEUED} AND state = 'waiting' AND held = 0 ORDER BY {LANES} LIMIT ?",
+            f"SELECT {ENTRY} FROM image WHERE {QUEUED} AND state = 'waiting' AND held = 0{fresh} ORDER BY {LANES} LIMIT ?",
             -1 if limit is None else limit,
         )
         return [entry_of(row) for row in rows]

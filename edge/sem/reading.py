@@ -205,7 +205,7 @@ def _micrograph(
     windowed = grey.window(image)
     covered = drawn.find(windowed.grey, values)
     drawn_warnings = () if covered is None else (TEXT_ON_IMAGE.format(covered.mean()),)
-    empty = unfilled_rows(image, tile_width)
+    empty = unfilled_rows(image, tile_width, values.dtype.itemsize * (values.shape[2] if values.ndim == 3 else 1))
     taken = metadata.acquisition
     tilted = (TILTED.format(abs(taken.tilt_deg)),) if taken.foreshortened and taken.tilt_deg is not None else ()
     size, source = meaning.pixel_size_nm, metadata.source

@@ -20,11 +20,16 @@ BLOCK_PX: Final = 1 << 20
 """So many pixels are looked at at once: a copy of the whole image would cost as much memory again."""
 
 
-def unfilled_rows(plane: Values, tile_width: int = 0) -> tuple[int, int] | None:
+BLOCK_BYTES: Final = 4096
+"""What writers and file systems fill at once: a run of so many bytes is one also where a row is longer."""
+
+
+def unfilled_rows(plane: Values, tile_width: int = 0, pixel_bytes: int = 1) -> tuple[int, int] | None:
     """First row and last row, both included, of the longest run of pixels that all have the same bits.
 
     plane: [H, W] as stored, without the data bar.  tile_width: of a tiled file, whose tiles are filled one by one.
-    None when no such run is as long as a row (of a tile, where there are tiles).
+    pixel_bytes: of one pixel in the file.
+    None when no such run is as long as a row (of a tile, where there are tiles), or as `BLOCK_BYTES`.
     """
     width = plane.shape[1]
     step = tile_width if 0 < tile_width < width else width
@@ -33,28 +38,29 @@ def unfilled_rows(plane: Values, tile_width: int = 0) -> tuple[int, int] | None:
         band = plane[:, left : left + step]
         if band.shape[1] < PARTS:
             continue
-        found = _longest_run(*_constant_parts(band))
+        part = min(band.shape[1], max(PARTS, BLOCK_BYTES // max(1, pixel_bytes))) // PARTS
+        found = _longest_run(*_constant_parts(band, part), band.shape[1] // part)
         if found is not None and (longest is None or found[1] - found[0] > longest[1] - longest[0]):
             longest = found
     return longest
 
 
-def _constant_parts(band: Values) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+def _constant_parts(band: Values, part: int) -> tuple[NDArray[np.bool_], NDArray[Any]]:
     """For each part of each row, in their order in the file, whether all its pixels have the same bits, and its first's."""
     height, width = band.shape
-    part = width // PARTS
+    parts = width // part
     kind = np.dtype(f"u{band.dtype.itemsize}")
-    constant, first = np.empty((height, PARTS), bool), np.empty((height, PARTS), kind)
+    constant, first = np.empty((height, parts), bool), np.empty((height, parts), kind)
     rows = max(1, BLOCK_PX // width)
     for top in range(0, height, rows):
-        block = np.ascontiguousarray(band[top : top + rows, : part * PARTS])
-        bits = block.view(kind).reshape(len(block), PARTS, part)
+        block = np.ascontiguousarray(band[top : top + rows, : part * parts])
+        bits = block.view(kind).reshape(len(block), parts, part)
         constant[top : top + rows] = bits.min(axis=2) == bits.max(axis=2)
         first[top : top + rows] = bits[:, :, 0]
     return constant.ravel(), first.ravel()
 
 
-def _longest_run(constant: NDArray[np.bool_], first: NDArray[Any]) -> tuple[int, int] | None:
+def _longest_run(constant: NDArray[np.bool_], first: NDArray[Any], parts: int) -> tuple[int, int] | None:
     """First and last row of the longest run of at least `PARTS` parts that are constant and alike."""
     alike = constant[1:] & constant[:-1] & (first[1:] == first[:-1])
     edges = np.flatnonzero(np.diff(alike.astype(np.int8), prepend=0, append=0))
@@ -64,4 +70,4 @@ def _longest_run(constant: NDArray[np.bool_], first: NDArray[Any]) -> tuple[int,
     longest = int((ends - starts).argmax())
     if ends[longest] - starts[longest] < PARTS - 1:
         return None
-    return int(starts[longest]) // PARTS, int(ends[longest]) // PARTS
+    return int(starts[longest]) // parts, int(ends[longest]) // parts

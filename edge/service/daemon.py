@@ -6,6 +6,7 @@
     scanner     folder → the journal's ledger, once a file is finished                    an event, the next look
     decoder     the ledger's next image → pixels, at most two images ahead                new work
     inspector   pixels → inspections; owns the models                                     a decoded image
+    suspects    images that were begun and not finished → a child process → inspections   such an image
     recorder    inspections → verdicts and messages, in one transaction; then → pictures  an inspected image
     publisher   the journal's outbox → the broker (`edge.mqtt.publisher`)                 new messages
     publisher … the same for each further channel, on a connection of its own             new messages
@@ -13,7 +14,7 @@
     attendant   requests that people left → work; is the microscope silent; problems.json its next turn
 
 Each thread is a class in a module of its name. Threads meet in what `edge.service.shared` lists, and nowhere else: above
-all in the journal and in two bounded queues, so that a kill at any moment leaves nothing but rows to take up again.
+all in the journal and in bounded queues, so that a kill at any moment leaves nothing but rows to take up again.
 What can break for good (a network, our own defects in a loop) ends the process; systemd starts it anew.
 """
 
@@ -43,6 +44,7 @@ from edge.service.recorder import Recorder
 from edge.service.reports import Reports
 from edge.service.scanner import SILENT_S, Scanner
 from edge.service.shared import Shared
+from edge.service.suspects import Suspects
 from edge.service.upkeep import Upkeep
 from edge.service.worker import Worker, printable
 from edge.wire.channel import Channel
@@ -123,6 +125,7 @@ class Daemon:
             Scanner(settings, journal, shared),
             Decoder(settings, journal, shared),
             Inspector(settings, journal, shared),
+            Suspects(settings, journal, shared),
             Recorder(settings, journal, shared, channels),
             Upkeep(settings, journal, shared),
             Attendant(settings, journal, shared),

@@ -45,7 +45,12 @@ class Decoder(Worker):
                 continue
             if entry is not None:
                 decoded = self._read(entry)
-                if decoded is not None:
+                if decoded is None:
+                    continue
+                if decoded.outcome is None:
+                    shared.suspect_tried.set()
+                    self.hand_over(shared.suspects, decoded, shared.stopping.is_set)
+                else:
                     self.hand_over(shared.decoded, decoded, shared.stopping.is_set)
             elif not compared:
                 due = shared.arrivals.next_due()
@@ -63,7 +68,7 @@ class Decoder(Worker):
             return None
         self.journal.ledger.resume(shared.arrivals.take_due(time.monotonic()))
         entry = None
-        for first in self.journal.ledger.waiting(limit=1):
+        for first in self.journal.ledger.waiting(limit=1, suspects=not shared.suspect_tried.is_set()):
             shared.begun.add([first.path])
             entry = self.journal.ledger.begin(first.path)
         self.report(None)

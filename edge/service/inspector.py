@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import time
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -14,13 +12,12 @@ from edge.backends import table
 from edge.errors import BackendError, ImageError
 from edge.inspection import parity
 from edge.inspection.pipeline import Pipeline
-from edge.journal import Entry
 from edge.records import Inspection, Micrograph, Source, Timing
 from edge.samples import sample_micrographs
-from edge.service import gpu, isolated, patience
+from edge.service import gpu
 from edge.service.pictures import MissingPictures
 from edge.service.shared import Decoded, Inspected
-from edge.service.worker import RETRY_S, Worker, printable
+from edge.service.worker import Worker, printable
 
 log = logging.getLogger(__name__)
 
@@ -106,44 +103,16 @@ class Inspector(Worker):
         return pipeline
 
     def _inspect(self, pipeline: Pipeline, decoded: Decoded) -> Inspected | None:
-        """Inspect one image; None when that was stopped or has to be tried again."""
-        entry, source = decoded.entry, decoded.source
+        """Inspect one image; None when that was stopped."""
         outcome: list[Inspection] | ImageError | None
-        if decoded.outcome is None:
-            outcome, source = self._inspect_suspect(entry, source)
-        elif isinstance(decoded.outcome, ImageError):
+        if isinstance(decoded.outcome, ImageError):
             outcome = decoded.outcome
         else:
-            outcome = self._inspect_pages(pipeline, decoded.outcome, source, decoded.spent)
-        if outcome is None or (decoded.outcome is None and self._hold(decoded, outcome)):
+            assert decoded.outcome is not None
+            outcome = self._inspect_pages(pipeline, decoded.outcome, decoded.source, decoded.spent)
+        if outcome is None:
             return None
-        return Inspected(entry, source, outcome, decoded.arrival.changed_at, decoded.content)
-
-    def _hold(self, suspect: Decoded, outcome: list[Inspection] | ImageError) -> bool:
-        """Whether what came of a suspect is better waited for, as the decoder waits for others; then it is held."""
-        until = patience.after_decoding(self.settings.watch, suspect.arrival, outcome)
-        if isinstance(outcome, ImageError) and outcome.code == "unreadable" and not self.folder_is_there():
-            until = time.monotonic() + RETRY_S
-        elif until is None or until <= time.monotonic() or suspect.entry.run > 1:
-            return False
-        self.hold(suspect.entry.path, suspect.arrival, until)
-        return True
-
-    def _inspect_suspect(self, entry: Entry, source: Source) -> tuple[list[Inspection] | ImageError | None, Source]:
-        """The outcome for an image that was begun and not finished, with what is known of its source by then."""
-        child = isolated.inspect_in_child(self.settings, self.folder / entry.path, source)
-        if isinstance(child, isolated.Refused):
-            return child.error, replace(source, sha256=child.sha256)
-        if not isinstance(child, isolated.Died):
-            return child, source
-        deaths = entry.deaths + 1
-        log.warning("%s: inspecting it killed the process (%s)", printable(entry.path), child.how)
-        if deaths >= isolated.DEATHS:
-            return ImageError("crashed", f"inspecting it killed the process {deaths} times ({child.how})"), source
-        self.store(lambda: self.journal.ledger.died(entry.path))
-        self.shared.begun.discard([entry.path])
-        self.shared.new_work.set()
-        return None, source
+        return Inspected(decoded.entry, decoded.source, outcome, decoded.arrival.changed_at, decoded.content)
 
     def _inspect_pages(
         self, pipeline: Pipeline, pages: tuple[Micrograph, ...], source: Source, spent: Timing

@@ -12,6 +12,8 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -26,6 +28,7 @@ from edge.records import Inspection, Source
 DEATHS = 2
 """So many deaths that the parent saw are needed to give an image up."""
 LONGEST_S = 300.0
+LOOK_S = 0.2
 LAST_WORDS_S = 10.0
 """So long may a child that has closed its end of the pipe take to end."""
 
@@ -48,8 +51,18 @@ class Refused:
 Outcome = list[Inspection] | Refused | Died
 
 
-def inspect_in_child(settings: Settings, path: Path, source: Source, longest_s: float = LONGEST_S) -> Outcome:
-    """Read, decode and inspect `path` in a process of its own, which does not outlive this call nor this process."""
+def inspect_in_child(
+    settings: Settings,
+    path: Path,
+    source: Source,
+    longest_s: float = LONGEST_S,
+    *,
+    given_up: Callable[[], bool] = lambda: False,
+) -> Outcome | None:
+    """Read, decode and inspect `path` in a process of its own, which does not outlive this call nor this process.
+
+    given_up: asked again and again; once it holds, the child is ended and None is returned.
+    """
     context = multiprocessing.get_context("spawn")  # A fork would carry our threads' locks along.
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_work, args=(sender, settings, path, source), name="suspect", daemon=True)
@@ -62,8 +75,12 @@ def inspect_in_child(settings: Settings, path: Path, source: Source, longest_s: 
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sender.close()
     try:
-        if not receiver.poll(longest_s):
-            return Died(f"no answer within {longest_s:g} s")
+        until = time.monotonic() + longest_s
+        while not receiver.poll(min(LOOK_S, longest_s)):
+            if given_up():
+                return None
+            if time.monotonic() >= until:
+                return Died(f"no answer within {longest_s:g} s")
         outcome: Outcome = receiver.recv()
         return outcome
     except (EOFError, OSError, UnpicklingError):  # It may also die in the middle of its answer.

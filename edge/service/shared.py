@@ -3,15 +3,17 @@
     what            written by                        read by                  protected by
     --------------  --------------------------------  -----------------------  ------------------------------------
     the journal     scanner, decoder, inspector,      all                      its own mutex
-                    recorder, upkeep, publisher,
+                    suspects, recorder, upkeep,
+                    publisher,
                     attendant
     decoded         decoder                           inspector                a bounded queue
-    inspected       inspector                         recorder                 a bounded queue
+    suspects        decoder                           suspects                 a bounded queue
+    inspected       inspector, suspects               recorder                 a bounded queue
     events          see `Shared`                      see `Shared`             `threading.Event`
     status          all                               main, publisher          a lock in `Status`
-    begun           decoder, inspector, recorder      main, at the end         a lock in `Names`
+    begun           decoder, suspects, recorder       main, at the end         a lock in `Names`
     being_drawn     main, inspector, recorder         publisher                a lock in `Names`
-    arrivals        scanner, decoder, inspector       decoder                  a lock in `Arrivals`
+    arrivals        scanner, decoder, suspects        decoder                  a lock in `Arrivals`
     suspected       scanner                           decoder                  a lock in `Suspected`
     gone            recorder                          scanner                  a lock in `Names`
     figures         see `Figures`                     publisher                one writer each, which replaces it whole
@@ -242,6 +244,7 @@ class Shared:
         paused           commands                                  commands     decoder, publisher
         state_full       upkeep                                    upkeep       decoder
         inspector_ended  inspector                                 –            recorder
+        suspect_tried    decoder                                   suspects     decoder
 
     failure: what ended a thread, which ends the process.
     wake_publishers: the outbox or a picture is there; may be called from any thread, and does not block.
@@ -256,7 +259,9 @@ class Shared:
         self.paused = threading.Event()
         self.state_full = threading.Event()
         self.inspector_ended = threading.Event()
+        self.suspect_tried = threading.Event()
         self.decoded: queue.Queue[Decoded] = queue.Queue(maxsize=AHEAD)
+        self.suspects: queue.Queue[Decoded] = queue.Queue(maxsize=1)
         self.inspected: queue.Queue[Inspected] = queue.Queue(maxsize=1)
         self.status = Status(status_changed)
         self.begun = Names()

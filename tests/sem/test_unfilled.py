@@ -96,3 +96,15 @@ def test_images_of_any_size_are_looked_at() -> None:
     for shape in ((1, 1), (1, 3), (3, 1), (2, 4)):
         unfilled_rows(np.ones(shape, np.uint8))
     assert unfilled_rows(np.zeros((1, 4), np.uint8)) == (0, 0)
+
+
+@pytest.mark.parametrize(("dtype", "pixel_bytes"), [(np.uint16, 2), (np.float64, 8), (np.uint8, 3)])
+def test_a_block_of_a_file_system_is_found_in_rows_that_are_longer(dtype: type, pixel_bytes: int) -> None:
+    choose = random.Random(3)
+    for _ in range(30):
+        plane = (specimen(40, 6144) + 1).astype(dtype)
+        length = 4096 // pixel_bytes * 5 // 4 + 1
+        start = choose.randrange(plane.size - length)
+        plane.ravel()[start : start + length] = 0
+        assert unfilled_rows(plane, 0, pixel_bytes) is not None
+    assert unfilled_rows((specimen(40, 6144) + 1).astype(dtype), 0, pixel_bytes) is None

@@ -1,4 +1,4 @@
-"""Networks, suspects, precisions: what is inspected where, and what a defect costs."""
+"""Networks, precisions: what is inspected where, and what a defect costs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from edge.errors import BackendError
 from edge.inspection.pipeline import Pipeline
 from edge.journal import Journal
 from edge.records import ModelsUsed, Source, Timing
-from edge.service import isolated
 from edge.service.decoder import Decoder
 from edge.service.inspector import IN_A_ROW, Inspector
 from edge.service.pictures import MissingPictures
-from edge.service.recorder import Recorder
 from edge.service.shared import Arrival, Decoded
-from edge.wire.failure import encode_failure
 from tests.fakes.brokers import Listener, Mosquitto, eventually
 from tests.sem.making import specimen, tiff
 from tests.service.one_image import begun
@@ -29,7 +26,6 @@ from tests.service.running_daemon import (
     Service,
     begun_but_not_finished,
     by_name,
-    child_of,
     png,
     verdicts,
 )
@@ -88,21 +84,6 @@ def test_new_images_go_before_missing_pictures_which_are_drawn_in_between(
     assert between.count("missing") <= new // IN_A_ROW
 
 
-def test_an_image_whose_child_dies_twice_is_given_up_and_the_daemon_goes_on(tmp_path: Path, broker: Mosquitto) -> None:
-    service = Service(tmp_path, broker.port)
-    service.put("killer.png", png(1))
-    begun_but_not_finished(service, "killer.png")
-    with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
-        for _ in range(2):
-            child = eventually(lambda: child_of(service), 60, "a child that inspects")
-            child.kill()
-            eventually(lambda child=child: not child.is_running(), 60)
-        (failure,) = eventually(lambda: verdicts(dashboard), 60)
-        assert failure["error"]["code"] == "crashed"
-        service.put("next.png", png(2))
-        eventually(lambda: "next.png" in by_name(dashboard), 60)
-
-
 def test_pages_of_one_size_are_inspected_each(tmp_path: Path, broker: Mosquitto) -> None:
     pages = np.stack([specimen(96, 128, seed) for seed in range(3)])
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, Service(tmp_path, broker.port) as service:
@@ -110,38 +91,6 @@ def test_pages_of_one_size_are_inspected_each(tmp_path: Path, broker: Mosquitto)
         eventually(lambda: len(verdicts(dashboard)) == 3, 60)
         assert [verdict["image"]["page"] for verdict in verdicts(dashboard)] == [0, 1, 2]
         assert [verdict["seq"] for verdict in verdicts(dashboard)] == [1, 2, 3]
-
-
-def test_an_image_is_not_given_up_for_any_number_of_kills_from_outside(tmp_path: Path, broker: Mosquitto) -> None:
-    service = Service(tmp_path, broker.port)
-    service.put("good.png", png(1))
-    begun_but_not_finished(service, "good.png", 1000)
-    with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
-        (verdict,) = eventually(lambda: verdicts(dashboard), 60)
-        assert verdict["schema"] == "edge.inspection/2"
-
-
-def test_an_image_that_is_given_up_does_not_wait_again_in_between(
-    inspector: Inspector, recorder: Recorder, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The decoder would begin it once more."""
-    monkeypatch.setattr(isolated, "inspect_in_child", lambda *_: isolated.Died("exit status -9"))
-    waited = []
-    encode = encode_failure
-
-    def watched(*arguments: Any, **more: Any) -> bytes:
-        waited.extend(journal.ledger.waiting())
-        return encode(*arguments, **more)
-
-    monkeypatch.setattr("edge.service.messages.encode_failure", watched)
-    for _ in range(2):
-        entry = begun(journal, "a.png")
-        suspected = Decoded(entry, Source("a.png", "a.png", None), None, Timing(), Arrival(0.0))
-        inspected = inspector._inspect(None, suspected)  # type: ignore[arg-type] # it is not used
-        if inspected is not None:
-            recorder._record(inspected.entry, inspected.source, inspected.outcome)
-    assert journal.outbox.unsent_count() == 1
-    assert waited == []
 
 
 class Blind:
