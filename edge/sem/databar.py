@@ -20,6 +20,8 @@ Shares = NDArray[np.float64]
 LARGEST_PART: Final = 0.3  # of the image's height
 FEWEST_ROWS: Final = 12
 TOLERANCES: Final = (2, 20)  # grey levels: as drawn, and after JPEG or resizing
+PARTS: Final = (0.72, 0.58, 0.45)  # of the width, without a logo
+LOGO_STEP, LOGO_BORDER = 24, 0.7  # grey levels; part of the logo's columns
 COLUMNS: Final = 512  # so many are enough to judge a row
 DRAWN_SHARE: Final = 0.5  # of a row at the background's level; dense text covers up to a third
 FLAT_SHARE: Final = 0.97  # a margin, or a line across the whole width
@@ -49,7 +51,34 @@ def find(plane: Plane) -> int:
         top = _border(columns, background, tolerance)
         if top is not None and _has_text(region[top:], background):
             return min(search, search - top + (0 if tolerance == TOLERANCES[0] else BLURRED_ROWS))
+    return _beside_a_logo(region, columns, background)
+
+
+def _beside_a_logo(region: Bytes, columns: Bytes, background: int) -> int:
+    """Rows of a bar that a logo at its left or right end fills for more than a quarter of the width, else 0.
+
+    The rest must be a bar of its own, and the border must go on, straight, where the logo is.
+    """
+    wide = columns.shape[1]
+    for part in PARTS:
+        cut = round(part * wide)
+        for rest, logo in ((slice(None, cut), slice(cut, None)), (slice(wide - cut, None), slice(None, wide - cut))):
+            whole = slice(None, cut * region.shape[1] // wide) if rest.start is None else slice(-(cut * region.shape[1] // wide), None)
+            own = np.ascontiguousarray(columns[:, rest])
+            for tolerance in TOLERANCES:
+                top = _border(own, background, tolerance)
+                if top is None or not _has_text(np.ascontiguousarray(region[top:, whole]), background):
+                    continue
+                if _goes_on(columns[:, logo], top):
+                    return len(region) - top + (0 if tolerance == TOLERANCES[0] else BLURRED_ROWS)
     return 0
+
+
+def _goes_on(columns: Bytes, top: int) -> bool:
+    """True where most columns change at once from the rows above `top` to those below, whatever is drawn there."""
+    above = np.median(columns[max(0, top - 5) : max(1, top - 1)], axis=0)
+    below = np.median(columns[top + 2 : top + 8], axis=0)
+    return bool(np.mean(np.abs(below - above) >= LOGO_STEP) >= LOGO_BORDER)
 
 
 def looks_drawn(plane: Plane, rows: int) -> bool:
