@@ -20,8 +20,11 @@ Shares = NDArray[np.float64]
 LARGEST_PART: Final = 0.3  # of the image's height
 FEWEST_ROWS: Final = 12
 TOLERANCES: Final = (2, 20)  # grey levels: as drawn, and after JPEG or resizing
+PARTS: Final = (0.72, 0.58, 0.45)  # of the width, without a logo
+LOGO_STEP, LOGO_BORDER = 24, 0.7  # grey levels; part of the logo's columns
 COLUMNS: Final = 512  # so many are enough to judge a row
-DRAWN_SHARE: Final = 0.5  # of a row at the background's level; dense text covers up to a third
+DRAWN_SHARE: Final = 0.5  # of a row at the background's level; text covers up to a third
+DENSE_SHARE: Final = 0.25  # of a row of dense letters, which with the letters' own level is DRAWN_SHARE
 FLAT_SHARE: Final = 0.97  # a margin, or a line across the whole width
 BEGIN_SHARE, RISE = 0.85, 0.3  # of a bar's first row, where a ruler or a logo hangs from the border
 IMAGE_SHARE: Final = 0.8  # at most, in the rows above the border
@@ -43,13 +46,43 @@ def find(plane: Plane) -> int:
         return 0
     region = _as_bytes(plane[height - search :])
     columns = np.ascontiguousarray(region[:, :: -(-width // COLUMNS)])
-    # The lowest rows may be a frame: the level that most of them share is the background all the same.
-    background = int(np.bincount(columns[-FEWEST_ROWS:].ravel(), minlength=256).argmax())
+    background = _background(columns)
     for tolerance in TOLERANCES:
         top = _border(columns, background, tolerance)
         if top is not None and _has_text(region[top:], background):
             return min(search, search - top + (0 if tolerance == TOLERANCES[0] else BLURRED_ROWS))
+    return _beside_a_logo(region, columns)
+
+
+def _beside_a_logo(region: Bytes, columns: Bytes) -> int:
+    """Rows of a bar that a logo at its left or right end fills for more than a quarter of the width, else 0.
+
+    The rest must be a bar of its own, and the border must go on, straight, where the logo is.
+    """
+    for part in PARTS:
+        near, wide = round(part * columns.shape[1]), round(part * region.shape[1])
+        for own, logo, rest in (
+            (columns[:, :near], columns[:, near:], region[:, :wide]),
+            (columns[:, -near:], columns[:, :-near], region[:, -wide:]),
+        ):
+            background = _background(own)
+            for tolerance in TOLERANCES:
+                top = _border(np.ascontiguousarray(own), background, tolerance)
+                if top is not None and _goes_on(logo, top) and _has_text(np.ascontiguousarray(rest[top:]), background):
+                    return len(region) - top + (0 if tolerance == TOLERANCES[0] else BLURRED_ROWS)
     return 0
+
+
+def _background(columns: Bytes) -> int:
+    """The level that most of the lowest rows share: the background all the same where they are a frame."""
+    return int(np.bincount(columns[-FEWEST_ROWS:].ravel(), minlength=256).argmax())
+
+
+def _goes_on(columns: Bytes, top: int) -> bool:
+    """True where most columns change at once from the rows above `top` to those below, whatever is drawn there."""
+    above = np.median(columns[max(0, top - 5) : max(1, top - 1)], axis=0)
+    below = np.median(columns[top + 2 : top + 8], axis=0)
+    return bool(np.mean(np.abs(below - above) >= LOGO_STEP) >= LOGO_BORDER)
 
 
 def looks_drawn(plane: Plane, rows: int) -> bool:
@@ -85,7 +118,8 @@ def _border(columns: Bytes, background: int, tolerance: int) -> int | None:
     """
     share = _share_at(columns, background, tolerance)
     line = _lines(columns, share < DRAWN_SHARE, tolerance)
-    drawn, margin = (share >= DRAWN_SHARE) | line, share >= FLAT_SHARE
+    dense = (share >= DENSE_SHARE) & (share + _share_at(columns, _ink(columns, background), tolerance) >= DRAWN_SHARE)
+    drawn, margin = (share >= DRAWN_SHARE) | line | dense, share >= FLAT_SHARE
     drawn_below = drawn[::-1].cumsum()[::-1] / np.arange(len(share), 0, -1)
     exact, near = _share_at(columns, background, EXACT), _share_at(columns, background, NEAR)
     tops = np.arange(4, len(share) - FEWEST_ROWS + 1)
@@ -105,6 +139,13 @@ def _border(columns: Bytes, background: int, tolerance: int) -> int | None:
         )
         return _with_frame(columns, above) if without_noise and not margin[:above].any() else None
     return None
+
+
+def _ink(columns: Bytes, background: int) -> int:
+    """The level that most pixels of the lowest rows have, of those far from the background."""
+    counts = np.bincount(columns[-3 * FEWEST_ROWS :].ravel(), minlength=256)
+    counts[max(0, background - CONTRAST + 1) : background + CONTRAST] = 0
+    return int(counts.argmax())
 
 
 def _jumps(share: Shares, line: NDArray[np.bool_]) -> Shares:

@@ -1,13 +1,11 @@
 """Grey pixels of a micrograph in, where letters, rulers, frames or arrows are drawn over the specimen out.
 
-What is drawn has one grey level, is sharp within two pixels, and is as thick everywhere as a pen; and letters stand in rows,
-ticks in equal steps, rulers and frames along the rows and columns. A specimen has each of these alone, seldom together.
+What is drawn has one grey level, an edge that is steep all around, and is as thick everywhere as a pen; and letters stand in
+rows, ticks in equal steps, rulers and frames along the rows and columns. A specimen has each of these alone, seldom together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import cv2
@@ -15,59 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.records import Grey, Mask
+from edge.sem.strokes import BLACK, WHITE, Flags, Ink, Ints, Marks, inks, marks, slopes
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-MOST_LEVELS: Final = 3
-LEVELS_APART: Final = 12  # grey levels between letters of one line, after JPEG
+LEVELS_APART: Final = 14  # grey levels between letters of one line, after JPEG
 LINE_NOISE: Final = 8  # grey levels within a ruler, after JPEG
 BOX_NOISE: Final = 14  # grey levels within a box, after JPEG
-FEW, MANY = 40, 60  # marks of one ink
-SPIKE: Final = 4.0
-STEP: Final = 32  # grey levels between ink and what lies two pixels beside it
-HAT: Final = 44  # grey levels above or below what surrounds a stroke
-STEEP: Final = 40  # grey levels within three pixels, on the edge of a stroke
-MOST_MARKS: Final = 700
-MOST_PIXELS: Final = 4_000_000
+STEP: Final = 32  # grey levels between a ruler and what lies beside it
+SHORTEST_LETTER, TALLEST_LETTER = 5, 150
+FEW, SOME = 20, 60  # marks of one ink
+MOST_PENS: Final = 40
+MOST_BARS: Final = 400
+MOST_PIXELS: Final = 3_500_000
 COLOUR_SPREAD, MOST_COLOURED = 0.25, 0.2  # of the range; of the image
 MARGIN_PX: Final = 3
 """Around what is drawn: smoothing, JPEG, and what a network makes of an edge."""
-
-
-@dataclass(frozen=True)
-class _Ink:
-    """Pixels that may be drawn: uint8 [H, W], 1 where. exact: of one level to the digit."""
-
-    mask: Grey
-    exact: bool
-    pen: bool
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """One connected piece of ink: its box, area and mean thickness in pixels; level: of its grey; sharp: share of its edge."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    area: int
-    thick: float
-    thickest: float
-    level: float
-    spread: float
-    noise: float
-    sharp: float
-    pixels: Grey
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
 
 
 def find(grey: Grey, values: NDArray[Any] | None = None) -> Mask | None:
@@ -99,163 +58,58 @@ def _coloured(values: NDArray[Any]) -> Grey:
 
 def _find(grey: Grey) -> Grey:
     found = np.zeros(grey.shape, np.uint8)
-    box = np.ones((3, 3), np.uint8)
-    steep = ((cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, box) >= STEEP).astype(np.uint8),)
-    for ink in _inks(grey):
-        marks = _marks(grey, ink, steep)
-        _text(found, grey, marks, ink)
-        _ticks(found, marks)
-        if ink.pen:
-            _pens(found, grey, marks, ink)
-            _lines(found, grey, ink)
+    slope = slopes(grey)
+    for ink in inks(grey, slope):
+        _lines(found, grey, ink)
+        pieces = marks(grey, ink, slope)
+        if pieces is not None:
+            _text(found, grey, pieces, ink)
+            _ticks(found, pieces)
+            _pens(found, grey, pieces, ink)
     return found
 
 
-def _inks(grey: Grey) -> Iterator[_Ink]:
-    def within(low: int, high: int) -> Grey:
-        return cv2.inRange(grey, low, high) // 255  # type: ignore[call-overload,no-any-return]
-
-    equal = grey[:, :-1] == grey[:, 1:]
-    counts = np.bincount(grey[:, :-1][equal], minlength=256).astype(np.float64)
-    for level, far in ((255, 230), (0, 25)):
-        if counts[level]:
-            yield _Ink(within(level, level), exact=True, pen=True)
-        yield _Ink(within(min(level, far), max(level, far)), exact=False, pen=True)
-    around = np.convolve(np.pad(counts, 4, "reflect"), np.ones(9), "valid") - counts
-    spikes = np.flatnonzero((counts > SPIKE * around / 8 + 60) & (np.arange(256) > 4) & (np.arange(256) < 251))
-    for spike in spikes[np.argsort(-counts[spikes])][:MOST_LEVELS].tolist():
-        yield _Ink(within(spike, spike), exact=True, pen=True)
-    for side in (11, 29):
-        box = np.ones((side, side), np.uint8)
-        for kind in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
-            yield _Ink((cv2.morphologyEx(grey, kind, box) > HAT).astype(np.uint8), exact=False, pen=False)
-
-
-def _marks(grey: Grey, ink: _Ink, steep: tuple[Grey]) -> list[_Mark]:
-    count, drawn, table, _ = cv2.connectedComponentsWithStats(ink.mask, connectivity=8)
-    labels, stats = np.asarray(drawn, np.int32), np.asarray(table, np.int32)
-    width, height, area = stats[:, 2], stats[:, 3], stats[:, 4]
-    possible = (np.maximum(width, height) >= 5) & (area >= 6) & (area <= 0.6 * width * height + 400) & (area < 0.1 * grey.size)
-    possible[0] = False
-    if not possible.any():
-        return []
-    rim = labels[(ink.mask != 0) & (steep[0] != 0)]
-    on_edge = np.bincount(rim, minlength=count)
-    # A letter has an edge along its whole outline, which is longer than its box's sides.
-    chosen = np.flatnonzero(possible & (on_edge >= np.maximum(width, height)))
-    if not ink.pen:
-        chosen = chosen[_in_rows(stats[chosen])]
-    if len(chosen) > MOST_MARKS:
-        return []
-    return [
-        mark for label in chosen.tolist() if (mark := _mark(grey, ink.mask, labels, label, stats[label].tolist())) is not None
-    ]
-
-
-def _in_rows(stats: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which boxes have two others beside them, as letters of a word have; a look at the boxes alone, which costs little."""
-    left, top, width, height = (stats[:, column].astype(np.int64) for column in range(4))
-    good = (height >= 5) & (height <= 150) & (width <= 2.5 * height)
-    if np.count_nonzero(good) > 3 * MOST_MARKS:
-        return np.zeros(len(stats), np.bool_)
-    index = np.flatnonzero(good)
-    bottom, right, low = (top + height)[index], (left + width)[index], height[index]
-    x, y = left[index], top[index]
-    taller = np.maximum(low[:, None], low)
-    close = np.maximum(x[:, None], x) - np.minimum(right[:, None], right) <= 3 * taller
-    close &= np.minimum(bottom[:, None], bottom) - np.maximum(y[:, None], y) >= 0.6 * np.minimum(low[:, None], low)
-    close &= taller <= 2.2 * np.minimum(low[:, None], low)
-    beside = np.count_nonzero(close, axis=1) - 1
-    on_line = np.count_nonzero(close & (np.abs(bottom[:, None] - bottom) <= np.maximum(1, 0.06 * taller)), axis=1) - 1
-    good[index] = (beside >= 2) & (on_line >= 1)
-    return good
-
-
-def _mark(grey: Grey, ink: Grey, labels: NDArray[np.int32], label: int, stats: list[int]) -> _Mark | None:
-    """One piece, if most of what lies two pixels beside it differs."""
-    x, y, width, height, area = stats
-    x0, y0 = max(0, x - 3), max(0, y - 3)
-    x1, y1 = min(grey.shape[1], x + width + 3), min(grey.shape[0], y + height + 3)
-    values = grey[y0:y1, x0:x1]
-    pixels = (labels[y0:y1, x0:x1] == label).astype(np.uint8)
-    padded = cv2.copyMakeBorder(pixels, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    inside = cv2.distanceTransform(padded, cv2.DIST_L1, 3)[1:-1, 1:-1]
-    own = inside[pixels > 0]
-    core = values[inside >= min(2.0, float(own.max()))].astype(np.float64)
-    ring = cv2.dilate(pixels, np.ones((5, 5), np.uint8)) - cv2.dilate(pixels, np.ones((3, 3), np.uint8))
-    # The next letter may be so close.
-    beside = values[(ring > 0) & (ink[y0:y1, x0:x1] == 0)].astype(np.float64)
-    # A thin stroke is nowhere as bright as its ink, but for some pixels.
-    bright = len(beside) > 0 and np.median(core) > np.median(beside)
-    thin = own.max() < 2
-    most = 95 if thin else 80
-    level = float(np.percentile(core, most if bright else 100 - most))
-    noise = 0.0 if thin else float(core.std())
-    spread = 0.0 if thin else abs(level - float(np.median(core)))
-    sharp = float(np.mean(np.abs(beside - level) >= STEP)) if len(beside) else 0.0
-    if sharp < 0.6:
-        return None
-    return _Mark(
-        x,
-        y,
-        x + width,
-        y + height,
-        area,
-        float(4 * own.mean() - 2),
-        float(2 * own.max() - 1),
-        level,
-        spread,
-        noise,
-        sharp,
-        pixels,
-    )
-
-
-def _text(found: NDArray[np.uint8], grey: Grey, marks: list[_Mark], ink: _Ink) -> None:
-    letters = [
-        mark
-        for mark in marks
-        if 5 <= mark.height <= 150
-        and mark.width <= 2.5 * mark.height
-        and mark.sharp >= 0.85
-        and mark.spread <= 12
-        and mark.thick <= max(3.0, 0.35 * mark.height)
-    ]
-    if not 2 <= len(letters) <= 1500:
+def _text(found: Grey, grey: Grey, pieces: Marks, ink: Ink) -> None:
+    height, width = pieces.height, pieces.width
+    index = np.flatnonzero(
+        (height >= SHORTEST_LETTER) & (height <= TALLEST_LETTER) & (width <= 2.5 * height)
+        & (pieces.thick <= np.maximum(3.5, 0.4 * height)) & (pieces.spread <= (14 if ink.exact else 30))
+    )  # fmt: skip
+    if len(index) < 2:
         return
-    letters.sort(key=lambda mark: mark.left)
-    left, right, top, bottom = (
-        np.array([getattr(mark, name) for mark in letters]) for name in ("left", "right", "top", "bottom")
-    )
-    level, thick = (np.array([getattr(mark, name) for mark in letters]) for name in ("level", "thick"))
-    height, solid = bottom - top, np.array([mark.thickest >= 3 for mark in letters])
+    index = index[np.argsort(pieces.left[index], kind="stable")]
+    beside = _beside(pieces, index)
     words: set[tuple[int, int, int, int]] = set()
-    for index in range(len(letters)):
-        high = height[index]
-        overlap = np.minimum(bottom, bottom[index]) - np.maximum(top, top[index])
-        line = np.flatnonzero(
-            (overlap >= 0.6 * np.minimum(height, high))
-            & (height >= 0.45 * high) & (height <= 2.2 * high)
-            & (np.abs(thick - thick[index]) <= max(1.2, 0.6 * thick[index]))
-            & (np.abs(level - level[index]) <= np.where(solid & solid[index], 1, 2) * LEVELS_APART)
-        )  # fmt: skip
-        if len(line) < 2:
-            continue
-        cuts = np.flatnonzero(left[line][1:] - np.maximum.accumulate(right[line])[:-1] > 1.5 * high)
+    for one in np.flatnonzero(np.count_nonzero(beside, axis=1) >= 2).tolist():
+        line = index[beside[one]]
+        high = int(height[index[one]])
+        cuts = np.flatnonzero(pieces.left[line][1:] - np.maximum.accumulate(pieces.right[line])[:-1] > 1.5 * high)
         for run in np.split(line, cuts + 1):
-            feet = bottom[run] - bottom[index]
-            if index not in run or not _is_word(feet, height[run], solid[run], int(high), ink, len(letters)):
+            if index[one] not in run or not _is_word(pieces, run, int(index[one]), ink, len(index)):
                 continue
             near = int(0.35 * high)
-            x0, y0 = max(0, int(left[run].min()) - near), max(0, int(top[run].min()) - near)
-            x1, y1 = min(grey.shape[1], int(right[run].max()) + near), min(grey.shape[0], int(bottom[run].max()) + near)
+            x0, y0 = max(0, int(pieces.left[run].min()) - near), max(0, int(pieces.top[run].min()) - near)
+            x1 = min(grey.shape[1], int(pieces.right[run].max()) + near)
+            y1 = min(grey.shape[0], int(pieces.bottom[run].max()) + near)
             if (x0, y0, x1, y1) not in words:
                 words.add((x0, y0, x1, y1))
                 found[y0:y1, x0:x1] = 1
                 _box_around(found, grey, x0, y0, x1, y1)
 
 
-def _box_around(found: NDArray[np.uint8], grey: Grey, left: int, top: int, right: int, bottom: int) -> None:
+def _beside(pieces: Marks, index: Ints) -> Flags:
+    """Which marks could be letters of one line: bool [N, N]."""
+    top, bottom, height, thick, level = (getattr(pieces, name)[index] for name in ("top", "bottom", "height", "thick", "level"))
+    low = np.minimum(height[:, None], height)
+    together = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top) >= 0.6 * low
+    together &= (height >= 0.45 * height[:, None]) & (height <= 2.2 * height[:, None])
+    together &= np.abs(thick[:, None] - thick) <= np.maximum(1.2, 0.6 * thick[:, None])
+    solid = pieces.thickest[index] >= 3
+    together &= np.abs(level[:, None] - level) <= np.where(solid[:, None] & solid, 1, 4) * LEVELS_APART
+    return np.asarray(together, np.bool_)
+
+
+def _box_around(found: Grey, grey: Grey, left: int, top: int, right: int, bottom: int) -> None:
     """The plain box that a word stands in, if it does: a rectangle of one grey level around it."""
     rim = np.concatenate([grey[top, left:right], grey[bottom - 1, left:right], grey[top:bottom, left]]).astype(np.float64)
     level = float(np.median(rim))
@@ -271,57 +125,65 @@ def _box_around(found: NDArray[np.uint8], grey: Grey, left: int, top: int, right
         found[y : y + height, x : x + width] = 1
 
 
-def _is_word(feet: Ints, heights: Ints, solid: NDArray[np.bool_], high: int, ink: _Ink, among: int) -> bool:
-    """Whether marks side by side stand on one line as letters do: the more marks there are, the more of them.
-
-    Two are enough where there are few, of one level to the digit. Pieces of a bright specimen are many.
-    """
+def _is_word(pieces: Marks, run: Ints, one: int, ink: Ink, among: int) -> bool:
+    """Whether marks side by side stand on one line as letters do: the more marks there are, the more of them."""
+    high = int(pieces.height[one])
     apart = max(1.0, 0.04 * high)
-    on_line = int((np.abs(feet) <= apart).sum())
-    as_high = int((np.abs(heights - high) <= apart).sum())
-    if ink.exact and among <= FEW and high >= 9 and len(feet) >= 2 and on_line == as_high == len(feet):
-        return True
-    if ink.exact and among <= MANY:
-        return len(feet) >= 3 and on_line >= max(2, 0.5 * len(feet))
-    if not ink.pen and among <= MANY:
-        enough = 3 if np.count_nonzero(solid) >= 2 else 5
-        return on_line >= max(enough, 0.6 * len(feet)) and as_high >= 2 and heights.max() <= 2 * heights.min()
-    return on_line >= max(5, 0.7 * len(feet)) and as_high >= 3
+    feet = np.abs(pieces.bottom[run] - pieces.bottom[one]) <= apart
+    tall = np.abs(pieces.height[run] - high) <= apart
+    count, on_line, as_high = len(run), int(feet.sum()), int(tall.sum())
+    steep, solid = float(pieces.steep[run].mean()), bool((pieces.thickest[run] >= 3).all())
+    flat = float(pieces.level[run].std()) <= LEVELS_APART / (2 if solid else 0.5)
+    if count <= 4 and among <= FEW and high >= 9 and flat and min(on_line, as_high) >= 2:
+        # Brackets reach below the line.
+        extreme = ink.exact or pieces.level[run].min() >= WHITE or pieces.level[run].max() <= BLACK
+        if extreme and steep >= (0.6 if pieces.alone else 0.9):
+            return True
+        if count >= 3 and steep >= 0.95:
+            return True
+    if (ink.exact or pieces.alone) and among <= SOME:
+        return count >= 3 and on_line >= max(2, 0.5 * count)
+    if among <= SOME and steep >= 0.9 and flat:
+        return on_line >= max(3, 0.6 * count) and as_high >= 2
+    return count >= 5 and on_line >= max(5, 0.7 * count) and as_high >= 3
 
 
-def _ticks(found: NDArray[np.uint8], marks: list[_Mark]) -> None:
+def _ticks(found: Grey, pieces: Marks) -> None:
     """Marks of one form in a row in equal steps."""
-    bars = [mark for mark in marks if mark.height >= 5 and mark.width <= 6 and mark.area >= 0.85 * mark.width * mark.height]
-    for first in bars:
-        row = sorted(
-            (mark for mark in bars if abs(mark.top - first.top) <= 1 and abs(mark.height - first.height) <= 1
-             and abs(mark.level - first.level) <= 12),
-            key=lambda mark: mark.left,
-        )  # fmt: skip
-        lefts = np.array([mark.left for mark in row])
-        steps = np.diff(lefts)
-        if len(row) < 4 or not len(steps):
+    bars = np.flatnonzero(
+        (pieces.height >= 5) & (pieces.width <= 6) & (pieces.area >= 0.85 * pieces.width * pieces.height)
+    )  # fmt: skip
+    bars = bars[np.argsort(pieces.left[bars], kind="stable")]
+    for first in bars.tolist():
+        row = bars[
+            (np.abs(pieces.top[bars] - pieces.top[first]) <= 1) & (np.abs(pieces.height[bars] - pieces.height[first]) <= 1)
+            & (np.abs(pieces.level[bars] - pieces.level[first]) <= 12)
+        ]  # fmt: skip
+        steps = np.diff(pieces.left[row])
+        if len(row) < 4:
             continue
-        step = float(np.median(steps))
+        step = max(float(np.median(steps)), 1.0)
         regular = np.abs(steps / step - np.rint(steps / step)) * step <= 1.5
         if step >= 4 and np.rint(steps / step).max() <= 3 and regular.all():
-            found[first.top : first.bottom, lefts[0] : row[-1].right] = 1
+            top, bottom = int(pieces.top[row].min()), int(pieces.bottom[row].max())
+            found[top:bottom, int(pieces.left[row[0]]) : int(pieces.right[row[-1]])] = 1
 
 
-def _pens(found: NDArray[np.uint8], grey: Grey, marks: list[_Mark], ink: _Ink) -> None:
+def _pens(found: Grey, grey: Grey, pieces: Marks, ink: Ink) -> None:
     """Arrows and ellipses: long for their thickness, which is the same everywhere."""
-    for mark in marks:
-        if (
-            mark.sharp >= 0.6 and mark.noise <= (0.5 if ink.exact else 8)
-            and 1.5 <= mark.thick <= 12 and mark.thickest <= 2.2 * mark.thick + 2
-            and mark.area >= mark.thick * max(9 * mark.thick, 36 if ink.exact else 60)
-        ):  # fmt: skip
-            y, x = np.nonzero(mark.pixels)
-            points = np.column_stack([x, y]).astype(np.float32)
-            x0, y0 = max(0, mark.left - 3), max(0, mark.top - 3)
-            part = grey[y0 : y0 + mark.pixels.shape[0], x0 : x0 + mark.pixels.shape[1]]
-            if _is_arrow(points, mark.thick) or _is_ellipse(points, mark, part):
-                found[y0 : y0 + mark.pixels.shape[0], x0 : x0 + mark.pixels.shape[1]] |= mark.pixels
+    thick = pieces.thick
+    long = np.flatnonzero(
+        (pieces.spread <= (0.5 if ink.exact else 10)) & (thick <= 12) & (pieces.thickest <= 2.2 * thick + 3)
+        & (pieces.area >= thick * np.maximum(9 * thick, 36 if ink.exact else 50))
+    )  # fmt: skip
+    for index in long[:MOST_PENS].tolist():
+        x0, y0, pixels = pieces.pixels(index, margin=8)
+        y, x = np.nonzero(pixels)
+        points = np.column_stack([x, y]).astype(np.float32)
+        part = grey[y0 : y0 + pixels.shape[0], x0 : x0 + pixels.shape[1]]
+        wide = max(int(pieces.width[index]), int(pieces.height[index]))
+        if _is_arrow(points, float(thick[index])) or _is_ellipse(points, float(thick[index]), wide, part):
+            found[y0 : y0 + pixels.shape[0], x0 : x0 + pixels.shape[1]] |= pixels
 
 
 def _is_arrow(points: NDArray[np.float32], thick: float) -> bool:
@@ -337,10 +199,10 @@ def _is_arrow(points: NDArray[np.float32], thick: float) -> bool:
     return bool(min(np.mean(at < 0.6), np.mean(at > 0.4)) <= 0.03 and 0.3 <= side.mean() <= 0.7)
 
 
-def _is_ellipse(points: NDArray[np.float32], mark: _Mark, part: Grey) -> bool:
+def _is_ellipse(points: NDArray[np.float32], thick: float, wide: int, part: Grey) -> bool:
     """A closed outline with the same specimen on both sides; the rim of a pit or a particle divides two."""
     (cx, cy), (first, second), turn = cv2.fitEllipse(points)
-    if min(first, second) < 20 or max(first, second) > 2 * max(mark.width, mark.height):
+    if min(first, second) < 20 or max(first, second) > 2 * wide:
         return False
     angle = np.radians(turn)
 
@@ -351,23 +213,22 @@ def _is_ellipse(points: NDArray[np.float32], mark: _Mark, part: Grey) -> bool:
 
     apart, around = outwards(points[:, 0], points[:, 1])
     sectors = np.unique(np.floor((around + np.pi) / (2 * np.pi) * 36))
-    if np.mean(np.abs(apart) <= mark.thick / 2 + 1) < 0.92 or len(sectors) < 35:
+    if np.mean(np.abs(apart) <= thick / 2 + 1) < 0.92 or len(sectors) < 35:
         return False
     y, x = np.indices(part.shape)
     away = outwards(x, y)[0]
-    near, far = mark.thick / 2 + 2, mark.thick / 2 + 7
+    near, far = thick / 2 + 2, thick / 2 + 7
     inside, outside = part[(away < -near) & (away > -far)], part[(away > near) & (away < far)]
     return len(inside) > 0 and len(outside) > 0 and abs(float(np.median(inside)) - float(np.median(outside))) <= 24
 
 
-def _lines(found: NDArray[np.uint8], grey: Grey, ink: _Ink) -> None:
+def _lines(found: Grey, grey: Grey, ink: Ink) -> None:
     """Bars along the rows or columns with straight sides: rulers, and the sides of frames.
 
     A line of one pixel may be a disturbed row of the scan, but for one that meets another at a corner.
     """
-    level = [_bars(grey, ink.mask)]
-    level.append([(y, x, high, wide) for x, y, wide, high in _bars(grey.T, np.ascontiguousarray(ink.mask.T))])
-    for own, others in (level, level[::-1]):
+    level, upright = _bars(grey, ink.mask, upright=False), _bars(grey, ink.mask, upright=True)
+    for own, others in ((level, upright), (upright, level)):
         for x, y, wide, high in own:
             meets = any(
                 x - 3 <= ox + owide and ox <= x + wide + 3 and y - 3 <= oy + ohigh and oy <= y + high + 3
@@ -378,23 +239,27 @@ def _lines(found: NDArray[np.uint8], grey: Grey, ink: _Ink) -> None:
                 found[y : y + high, x : x + wide] = 1
 
 
-def _bars(grey: Grey, mask: Grey) -> list[tuple[int, int, int, int]]:
-    """x, y, width and height of the bars along the rows."""
-    length = max(24, mask.shape[1] // 40)
-    runs = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
-    if not runs.any():
+def _bars(grey: Grey, mask: Grey, *, upright: bool) -> list[tuple[int, int, int, int]]:
+    """x, y, width and height of the bars along the rows, or along the columns."""
+    length = max(24, mask.shape[0 if upright else 1] // 40)
+    runs = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((length, 1) if upright else (1, length), np.uint8))
+    if not cv2.countNonZero(runs):
         return []
-    count, _, stats, _ = cv2.connectedComponentsWithStats(runs, connectivity=4)
+    turned, drawn = (grey.T, np.asarray(runs).T) if upright else (grey, np.asarray(runs))
     bars = []
-    for x, y, width, height, area in stats[1 : min(count, 500)].tolist():
-        if height > 20 or width < 5 * height or area < 0.97 * width * height:
+    for outline in cv2.findContours(runs, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0][:MOST_BARS]:
+        box = cv2.boundingRect(outline)
+        x, y, width, height = (box[1], box[0], box[3], box[2]) if upright else box
+        if height > 20 or width < 5 * height:
             continue
-        inside = grey[y : y + height, x : x + width]
-        level = float(np.median(inside))
-        beside = [grey[row, x : x + width].astype(np.int64) for row in (y - 2, y + height + 1) if 0 <= row < mask.shape[0]]
+        if np.count_nonzero(drawn[y : y + height, x : x + width]) < 0.97 * width * height:
+            continue
+        inside = turned[y : y + height, x : x + width].astype(np.int64)
+        level = int(np.median(inside))
+        beside = [turned[row, x : x + width].astype(np.int64) for row in (y - 2, y + height + 1) if 0 <= row < len(turned)]
         sharp = bool(beside) and min(float(np.mean(np.abs(line - level) >= STEP)) for line in beside) >= 0.85
         if sharp and float(np.percentile(np.abs(inside - level), 90)) <= LINE_NOISE:
-            bars.append((x, y, width, height))
+            bars.append((int(box[0]), int(box[1]), int(box[2]), int(box[3])))
     return bars
 
 

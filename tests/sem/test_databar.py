@@ -115,6 +115,44 @@ def test_what_hangs_from_the_border_is_cut_after_jpeg_and_resizing_too(what: str
     assert 36 <= databar.find(small) <= 39
 
 
+def beside_a_logo(part: float, side: str, hangs: bool) -> np.ndarray:
+    """A bar of 48 rows that a logo fills to `part` of the width."""
+    image, wide = specimen(480, 640), round(part * 640)
+    image[432:] = 0
+    text = bar(48, 640 - wide)
+    text[:, -100:] = 0  # half a letter at the edge
+    logo = np.full((48 if hangs else 44, wide), 255, np.uint8)
+    cv2.putText(logo, "ZENITH", (12, 34), cv2.FONT_HERSHEY_DUPLEX, 1, 0, 2, cv2.LINE_AA)
+    first = 0 if hangs else 2
+    image[432:, wide if side == "left" else 0 :][:, : 640 - wide] = text
+    image[432 + first : 432 + first + len(logo), 0 if side == "left" else 640 - wide :][:, :wide] = logo
+    return image
+
+
+@pytest.mark.parametrize("part", [0.27, 0.35, 0.5])
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("dark_on_bright", [False, True])
+def test_a_bar_is_found_beside_a_wide_logo(part: float, side: str, hangs: bool, dark_on_bright: bool) -> None:
+    image = beside_a_logo(part, side, hangs)
+    assert databar.find(255 - image if dark_on_bright else image) == 48
+
+
+def test_letters_in_one_half_of_a_specimen_make_no_bar() -> None:
+    image = beside_a_logo(0.4, "right", hangs=False)
+    image[:, 384:] = specimen(480, 640)[:, 384:]
+    assert databar.find(image) == 0
+
+
+@pytest.mark.parametrize(("background", "ink"), [(0, 255), (255, 0)])
+def test_a_bar_full_of_thick_letters_is_found(background: int, ink: int) -> None:
+    image = specimen(480, 640)
+    image[440:] = background
+    cv2.putText(image, "MAGHVWDDETHFWCURRDWELLMODE", (2, 470), cv2.FONT_HERSHEY_SIMPLEX, 1.05, ink, 6, cv2.LINE_8)
+    rows = databar.find(image)
+    assert rows == 40
+
+
 def dark_bottom() -> np.ndarray:
     image = specimen(480, 640)
     image[420:] = 0
