@@ -8,8 +8,8 @@ from typing import Final
 from edge.sem.structure import Format, Page
 from edge.sem.unpack import UNPACKED
 
-FIXED: Final = 40 << 20
-"""Strips that are worked on, and what the libraries take once."""
+FIXED: Final = 72 << 20
+"""Strips that are worked on, the look for letters (on at most a few megapixels), and what the libraries take once."""
 _RESERVE: Final = 1.08
 """Decoders round sizes up to whole blocks and rows, the allocator to whole pages."""
 PROGRESSIVE: Final = (0xC2, 0xC6, 0xCA, 0xCE)
