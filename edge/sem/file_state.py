@@ -21,8 +21,8 @@ class Completeness:
     """Whether a file is whole, as far as its structure says.
 
     INCOMPLETE: something that the structure names lies beyond the end, see `reason`: wait.
-    ZERO_TAIL: all is there, but the last `zero_bytes` bytes of the compressed pixels are zero, as no codec leaves them: a
-    file that was made in its full length and is still being written. Wait a while, then take it.
+    ZERO_TAIL: all is there, but the last `zero_bytes` bytes of the compressed pixels are zero, as no codec leaves them, or of
+    a text: a file that was made in its full length and is still being written. Wait a while, then take it.
     COMPLETE: also for bytes of no known format, which `read` refuses. Plain pixels that may still be filled in are found
     where they are decoded: see `edge.sem.unfilled`.
     """
@@ -41,7 +41,9 @@ def completeness(data: bytes) -> Completeness:
     if reason:
         return Completeness(FileState.INCOMPLETE, reason)
     if found.zero_tail:
-        return Completeness(FileState.ZERO_TAIL, f"the last {found.zero_tail} bytes of the pixels are zero", found.zero_tail)
+        return Completeness(
+            FileState.ZERO_TAIL, f"the last {found.zero_tail} bytes of the pixels or a text are zero", found.zero_tail
+        )
     return Completeness(FileState.COMPLETE)
 
 

@@ -125,7 +125,9 @@ def tiff_layout(data: bytes) -> Layout:
     if not pages and not at:
         # A writer that puts its IFD last leaves the pointer to it zero until it is done.
         return Layout("tiff", (), "no page of the TIFF has a size yet")
-    return Layout("tiff", tuple(pages), None, metadata_missing, _zero_tail(data, extents), tuple(warnings))
+    return Layout(
+        "tiff", tuple(pages), None, metadata_missing, _zero_tail(data, extents) or _text_tail(data, pages), tuple(warnings)
+    )
 
 
 def _ifd(tiff: _Tiff, at: int) -> _Ifd:
@@ -186,6 +188,20 @@ def _hole(data: bytes, tag: int, start: int, end: int) -> str | None:
     if zeros >= 0 and data[zeros:end].strip(b"\0"):
         return f"the text of tag {tag} has a hole at byte {zeros}"
     return None
+
+
+def _text_tail(data: bytes, pages: list[Page]) -> int:
+    """Zero bytes at the end of a text: padding, which is rare, or a file that is still being written."""
+    for page in pages:
+        for place in page.tags.values():
+            end = place.start + place.length
+            if (
+                place.length > len(ZEROS)
+                and data.endswith(ZEROS, place.start, end)
+                and data[place.start : place.start + 1].isascii()
+            ):
+                return len(ZEROS)
+    return 0
 
 
 def _page(ifd: _Ifd, at: int) -> Page:
