@@ -7,6 +7,7 @@ and what the sender put into the message, its `request_id` and the MQTT 5 respon
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -32,9 +33,30 @@ LONGEST_ERROR: Final = 500
 AT_ONCE, PER_S = 50, 5.0
 """So many commands are taken at once, and so many a second after; replays have a bound of their own."""
 REFUSALS_AT_ONCE, REFUSALS_PER_S = 20, 1.0
-"""So many are told that they came too fast. What comes faster still gets no answer and no line of the log."""
+"""So many are told that they came too fast. What comes faster still gets no answer, and one line of the log for many."""
+TOLD_EACH_S: Final = 10.0
 _LONGEST_LOGGED: Final = 200
 _SPOKEN: Final = frozenset(topic.address.partition("/")[0] for topic in TOPICS)
+
+
+@dataclass(slots=True)
+class Silent:
+    """What was refused without an answer and a line of its own: counted, and told together now and then."""
+
+    count: int = 0
+    told_at: float = float("-inf")
+    clock: Callable[[], float] = time.monotonic
+
+    def add(self) -> None:
+        """One more."""
+        self.count += 1
+        self.tell()
+
+    def tell(self) -> None:
+        """Write a line when there is something to tell and the last line is `TOLD_EACH_S` old."""
+        if self.count and self.clock() - self.told_at >= TOLD_EACH_S:
+            log.warning("%d commands refused without an answer: they came too fast", self.count)
+            self.count, self.told_at = 0, self.clock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +68,7 @@ class Commands:
     response_topics: filters of the topics outside the prefix that answers may go to.
     replays: those that wait for their turn.
     rate, refusals: how fast commands are taken, and how fast the others are refused in words.
+    silent: those that were refused without.
     """
 
     prefix: str
@@ -54,6 +77,7 @@ class Commands:
     response_topics: tuple[str, ...] = ()
     replays: Replays[tuple[Received, str | None]] = field(default_factory=Replays)
     rate: Bucket = field(default_factory=lambda: Bucket(AT_ONCE, PER_S))
+    silent: Silent = field(default_factory=Silent)
     refusals: Bucket = field(default_factory=lambda: Bucket(REFUSALS_AT_ONCE, REFUSALS_PER_S))
 
     @property
@@ -70,6 +94,8 @@ class Commands:
         if (why := _unanswered(name, asked)) is not None:
             if self.refusals.take():
                 log.warning("command %s refused without an answer: %s", _quoted(name), why)
+            else:
+                self.silent.add()
             return []
         if name != "replay" and not self.rate.take():
             return self._too_fast(name, asked, f"commands come too fast: {AT_ONCE} at once and {PER_S:g} a second are taken")
@@ -89,10 +115,14 @@ class Commands:
 
     def _too_fast(self, name: str, asked: Received, why: str, request_id: str | None = None) -> list[Transient]:
         """A refusal in words, as long as those are not too many themselves. The payload need not have been read."""
-        return [self._answer(name, asked, request_id, None, why)] if self.refusals.take() else []
+        if self.refusals.take():
+            return [self._answer(name, asked, request_id, None, why)]
+        self.silent.add()
+        return []
 
     def due(self) -> list[Transient]:
         """Carry out the replay that has waited for its turn, and answer all who asked for a part of it."""
+        self.silent.tell()
         taken = self.replays.take()
         if taken is None:
             return []

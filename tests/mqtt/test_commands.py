@@ -10,7 +10,7 @@ import pytest
 
 from edge.journal import Journal
 from edge.mqtt.bucket import Bucket
-from edge.mqtt.commands import AT_ONCE, PER_S, REFUSALS_AT_ONCE, REFUSALS_PER_S, Commands, may_answer_to
+from edge.mqtt.commands import AT_ONCE, PER_S, REFUSALS_AT_ONCE, REFUSALS_PER_S, TOLD_EACH_S, Commands, Silent, may_answer_to
 from edge.mqtt.connection import LARGEST_COMMAND, Received
 from edge.mqtt.replays import MOST_WAITING
 from edge.wire.schema import TOPICS
@@ -272,3 +272,16 @@ def test_a_flood_of_replays_is_refused_in_words_as_often_as_any_other() -> None:
     replay = json.dumps({"epoch": EPOCH, "first": 1, "last": 2}).encode()
     asked = Received(f"{PREFIX}/command/replay", replay, False, None, None)
     assert len([answer for _ in range(5_000) for answer in commands.answers(asked)]) < 1 + REFUSALS_AT_ONCE + 60
+
+
+def test_what_is_refused_without_a_line_of_its_own_is_counted_and_told_together(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    silent = Silent(clock=lambda: now[0])
+    for _ in range(500):
+        silent.add()
+    assert [record.getMessage() for record in caplog.records] == ["1 commands refused without an answer: they came too fast"]
+    now[0] = TOLD_EACH_S
+    silent.tell()
+    silent.tell()
+    assert caplog.records[-1].getMessage() == "499 commands refused without an answer: they came too fast"
+    assert len(caplog.records) == 2
