@@ -73,10 +73,10 @@ def test_an_epoch_that_begins_while_a_verdict_is_stored_gives_it_its_name_and_it
 ) -> None:
     journal, conclude, renewed = recorder.journal, recorder.journal.ledger.conclude, []
 
-    def conclude_late(path: str, make: Any, content: str | None) -> list[int]:
+    def conclude_late(path: str, make: Any, content: str | None, *, gone: bool) -> list[int]:
         if not renewed:
             renewed.append(journal.renew(lambda _: pytest.fail("nothing waits")))
-        return conclude(path, make, content)
+        return conclude(path, make, content, gone=gone)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(journal.ledger, "conclude", conclude_late)

@@ -30,12 +30,25 @@ LEAST_TABLES: Final = 1 << 16
 
 @dataclass
 class _Tiff:
-    """How the numbers of one TIFF are stored. taken: bytes of tables that were read, those that were read again too."""
+    """How the numbers of one TIFF are stored.
+
+    taken: bytes of tables that were read, those that were read again too.  texts: where those lie that were looked through.
+    """
 
     data: bytes
     order: str
     big: bool
     taken: int = 0
+    texts: set[tuple[int, int]] = field(default_factory=set)
+    text_bytes: int = 0
+
+    def is_new_text(self, at: int, size: int) -> bool:
+        """Whether a text is to be looked through: once, though all pages share it, and no more of all than the file is long."""
+        if (at, size) in self.texts or self.text_bytes + size > len(self.data):
+            return False
+        self.texts.add((at, size))
+        self.text_bytes += size
+        return True
 
     def take(self, size: int) -> bool:
         """Whether the list of tags or values of `size` bytes may still be read: looking takes no longer than the file is."""
@@ -149,7 +162,7 @@ def _ifd(tiff: _Tiff, at: int) -> _Ifd:
             continue
         if kind in (1, 2, 7) and tag not in PIXEL_TAGS:
             ifd.texts.setdefault(tag, Span(where, count))
-            if ifd.metadata_missing is None and tiff.take(count):
+            if ifd.metadata_missing is None and tiff.is_new_text(where, count):
                 ifd.metadata_missing = _hole(tiff.data, tag, where, where + count)
         elif kind in (5, 10):
             pairs = np.frombuffer(tiff.data, np.dtype(tiff.order + ("u4" if kind == 5 else "i4")), 2 * min(count, 4), where)
