@@ -169,7 +169,11 @@ class ServiceManager:
         return self.run("systemctl", "is-system-running", check=False).strip() in ("running", "degraded")
 
 
+OVERLAID = ("/tmp", "/run")
+"""What is empty in there, so nothing that is run may lie below."""
+_BELOW = [place for place in (ROOT, Path(sys.executable), Path(sys.executable).resolve()) if str(place).startswith(OVERLAID)]
+
 needs_service_manager = pytest.mark.skipif(
-    SYSTEMD is None or os.getuid() != 0 or shutil.which("unshare") is None or shutil.which("usermod") is None,
-    reason="systemd in a namespace needs root, unshare, usermod and systemd",
+    SYSTEMD is None or os.getuid() != 0 or shutil.which("unshare") is None or shutil.which("usermod") is None or bool(_BELOW),
+    reason="systemd in a namespace needs root, unshare, usermod, systemd, and this project outside of /tmp and /run",
 )
