@@ -103,7 +103,8 @@ class Decoder(Worker):
         except Exception as error:  # a defect in a reader must cost this image alone
             log.exception("%s: reading it failed", printable(entry.path))
             outcome = ImageError("internal", f"reading it failed: {error!r}")
-        if self._awaits_folder(entry, arrival, outcome):
+        if self.folder_is_away(outcome):
+            self.hold(entry.path, arrival, time.monotonic() + RETRY_S)
             return None
         if self._hold(entry, arrival, patience.after_decoding(self.settings.watch, arrival, outcome, data or b"")):
             return None
@@ -115,14 +116,6 @@ class Decoder(Worker):
             return False
         log.debug("%s: it may still grow: waiting for up to %.1f s", printable(entry.path), until - time.monotonic())
         self.hold(entry.path, arrival, until)
-        return True
-
-    def _awaits_folder(self, entry: Entry, arrival: Arrival, outcome: object) -> bool:
-        """Whether it cannot be read because the whole folder is away, as when a share is unmounted; then it is held."""
-        unread = isinstance(outcome, ImageError) and outcome.code == "unreadable"
-        if not unread or self.folder_is_there():
-            return False
-        self.hold(entry.path, arrival, time.monotonic() + RETRY_S)
         return True
 
     def _pass_over(self, entry: Entry) -> None:

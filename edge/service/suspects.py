@@ -49,7 +49,7 @@ class Suspects(Worker):
     def _hold(self, suspect: Decoded, outcome: list[Inspection] | ImageError) -> bool:
         """Whether what came of a suspect is better waited for, as the decoder waits for others; then it is held."""
         until = patience.after_decoding(self.settings.watch, suspect.arrival, outcome)
-        if isinstance(outcome, ImageError) and outcome.code == "unreadable" and not self.folder_is_there():
+        if self.folder_is_away(outcome):
             until = time.monotonic() + RETRY_S
         elif until is None or until <= time.monotonic() or suspect.entry.run > 1:
             return False

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final, TypeVar
 
 from edge.config import Settings
-from edge.errors import StateFullError
+from edge.errors import ImageError, StateFullError
 from edge.folder.reach import is_there
 from edge.journal import Journal
 from edge.service.shared import Arrival, Shared
@@ -63,6 +63,10 @@ class Worker(ABC):
         """Whether the watched folder can be listed and is the wanted one: a file that is missing may be away with it."""
         watch = self.settings.watch
         return is_there(self.folder, watch.marker, watch.must_be_mount)
+
+    def folder_is_away(self, outcome: object) -> bool:
+        """Whether an image cannot be read because the whole folder is away, as when a share is unmounted."""
+        return isinstance(outcome, ImageError) and outcome.code == "unreadable" and not self.folder_is_there()
 
     def hold(self, path: str, arrival: Arrival, until: float) -> None:
         """Give an image back that was begun; it is not begun again before `until`, monotonic seconds, unless it changes."""

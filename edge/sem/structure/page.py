@@ -77,7 +77,7 @@ class Layout:
     missing: why the pixels cannot all be there yet, None when they can.
     metadata_missing: why something that is not pixels is cut off.
     chunks: where the metadata of a PNG or JPEG lie, as (name, place) in the order of the file.
-    zero_tail: zero bytes at the end of the stored pixels, counted from one row upwards.
+    zero_tail: bytes at the end of the pixels or of a text where nothing was written yet, it seems: too many to be chance.
     """
 
     format: Format | None
