@@ -104,7 +104,7 @@ def tiff_layout(data: bytes) -> Layout:
     pages: list[Page] = []
     warnings: list[str] = []
     metadata_missing = None
-    extents: list[tuple[int, int, bool, int]] = []
+    extents: list[tuple[int, int, bool]] = []
     seen: set[int] = set()
     at = tiff.number(start, word)
     while at:
@@ -248,8 +248,8 @@ def _in_place(tiff: _Tiff, ifd: _Ifd) -> bool:
     return bool((ends[:-1] == offsets[1:]).all()) and int(offsets[0]) % (bits // 8) == 0
 
 
-def _segments(data: bytes, page: Page, ifd: _Ifd, extents: list[tuple[int, int, bool, int]]) -> str | None:
-    """Why strips or tiles of this page are not all there; appends (start, end, compressed, bytes a row)."""
+def _segments(data: bytes, page: Page, ifd: _Ifd, extents: list[tuple[int, int, bool]]) -> str | None:
+    """Why strips or tiles of this page are not all there; appends (start, end, compressed) of the last one."""
     tiled = TILE_OFFSETS in ifd.arrays
     offsets = ifd.arrays.get(TILE_OFFSETS if tiled else STRIP_OFFSETS)
     counts = ifd.arrays.get(TILE_COUNTS if tiled else STRIP_COUNTS)
@@ -274,17 +274,14 @@ def _segments(data: bytes, page: Page, ifd: _Ifd, extents: list[tuple[int, int, 
         return f"a {kind} ends at byte {int(ends[last])}, the file has {len(data)}"
     if not compressed and not tiled and page.photometric != 6 and int(sizes.sum()) < row_bytes * page.height:
         return f"{int(sizes.sum())} bytes of pixels, {row_bytes * page.height} are needed"
-    # Plain strips follow one another, so the run of zeros may begin in an earlier one.
-    begin = int(starts[last] if compressed else starts.min())
-    # Tiles are padded with zeros, so only a whole one counts.
-    extents.append((begin, int(ends[last]), compressed, int(sizes[last]) if tiled else row_bytes))
+    extents.append((int(starts[last]), int(ends[last]), compressed))
     return None
 
 
-def _zero_tail(data: bytes, extents: list[tuple[int, int, bool, int]]) -> int:
+def _zero_tail(data: bytes, extents: list[tuple[int, int, bool]]) -> int:
     if not extents:
         return 0
-    start, end, compressed, _row_bytes = max(extents, key=lambda extent: extent[1])
+    start, end, compressed = max(extents, key=lambda extent: extent[1])
     # No codec ends a finished segment with a long run of zeros. Plain pixels are looked at where they are decoded.
     zeros = zeros_before(data, end, start) if compressed else 0
     return zeros if zeros >= 64 else 0
