@@ -102,7 +102,9 @@ def opened(manager: ServiceManager, unit: str, drop_in: str, more: str = "") -> 
     (folder / "probe.conf").write_text(
         f"[Service]\nType=oneshot\nRestart=no\nStandardOutput=truncate:/run/said\n{command}\n{more}\n"
     )
-    (manager.root / "opt/probe.py").write_text(PROBE)
+    probe = manager.root / "opt/probe.py"
+    probe.write_text(PROBE)
+    probe.chmod(0o644)  # the unit's user reads it, whatever the umask here
     manager.run("systemctl", "daemon-reload")
     manager.run("systemctl", "start", unit)
     return dict(line.split() for line in (manager.root / "run/said").read_text().splitlines())
