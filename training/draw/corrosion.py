@@ -47,13 +47,13 @@ def corrode(canvas: Canvas, growth: Growth) -> None:
         left -= _attack_uniformly(canvas, rng.uniform(0.4, 0.9) * left, growth.progress)
     elif appearance.attack == "intergranular":
         left -= _attack_boundaries(canvas, rng.uniform(0.3, 0.8) * left, growth.progress)
-    places = _Places(canvas)
+    places = Places(canvas)
     product = appearance.product_part * left
     product -= _fill(canvas, places, PRODUCT, product, appearance.product_px, growth.progress)
     _fill(canvas, places, PIT, (1 - appearance.product_part) * left + product, appearance.pit_px, growth.progress)
 
 
-def _fill(canvas: Canvas, places: _Places, class_id: int, budget_px2: float, typical_px: float, progress: float) -> float:
+def _fill(canvas: Canvas, places: Places, class_id: int, budget_px2: float, typical_px: float, progress: float) -> float:
     """Draw regions of one class until their area is used up; returns the area drawn."""
     rng, appearance = canvas.rng, canvas.appearance
     styles: tuple[str, ...] = PIT_STYLES if class_id == PIT else PRODUCT_HABITS
@@ -81,7 +81,7 @@ def _fill(canvas: Canvas, places: _Places, class_id: int, budget_px2: float, typ
     return budget_px2 - left
 
 
-class _Places:
+class Places:
     """Where regions begin: anywhere, in clusters, or along a few lines (scratches, rolling direction)."""
 
     def __init__(self, canvas: Canvas) -> None:
