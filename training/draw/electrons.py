@@ -66,7 +66,7 @@ def collected(detector: Detector, height: Image, material: Image, hollow: Image)
     height: float32 [H, W] in pixels.  material: what another material adds to the signal.  hollow: 0…1, how much of what
     leaves the ground of a pit is caught by its walls.
     """
-    rounded = cv2.GaussianBlur(height, (0, 0), detector.escape_px)
+    rounded: Image = np.asarray(cv2.GaussianBlur(height, (0, 0), detector.escape_px), np.float32)
     along = cv2.Sobel(rounded, cv2.CV_32F, 1, 0, ksize=3) / 8
     down = cv2.Sobel(rounded, cv2.CV_32F, 0, 1, ksize=3) / 8
     secant = np.sqrt(1 + along**2 + down**2)

@@ -1,8 +1,8 @@
 """A seed in, a micrograph drawn by physics with its truth out: a height field first, then what a detector sees of it.
 
 The other generator (`synthetic`) paints grey values that look like corrosion. This one builds the surface: metal
-(`relief_metal`), corrosion as hollows, walls and heaps (`relief_corrosion`), and lets `electrons` light it. Crescents, rims, dark
-mouths and shadows then come by themselves, and they agree with each other. Scenes of both are mixed for training.
+(`relief_metal`), corrosion as hollows, walls and heaps (`relief_corrosion`), and lets `electrons` light it. Crescents, rims,
+dark mouths and shadows then come by themselves, and they agree with each other. Scenes of both are mixed for training.
 The microscope behind the detector, with focus, dose, gain, bits and data bars, is the same for both (`microscope`).
 """
 

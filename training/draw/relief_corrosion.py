@@ -119,9 +119,9 @@ def _profile(rng: np.random.Generator, kind: str, inside: Floats, radius: float)
     if kind == "bowl":
         return np.asarray(np.sqrt(np.maximum(0, 1 - (1 - part) ** 2)))
     if kind == "flat":
-        return np.clip(part / rng.uniform(0.06, 0.4), 0, 1)
+        return np.asarray(np.clip(part / rng.uniform(0.06, 0.4), 0, 1))
     if kind == "cone":
-        return part
+        return np.asarray(part)
     return np.asarray(0.5 * np.clip(part / 0.12, 0, 1) + 0.5 * np.clip((part - 0.45) / 0.2, 0, 1))
 
 
@@ -193,7 +193,9 @@ def _grain(rng: np.random.Generator, axis: Image, x: float, y: float, own: float
     turn = rng.uniform(0, np.pi)
     u, v = across * np.cos(turn) + down * np.sin(turn), -across * np.sin(turn) + down * np.cos(turn)
     side = np.clip(own - np.maximum(np.abs(u), np.abs(v) * rng.uniform(0.8, 1.8)), 0, 1)
-    return np.asarray(side * own * np.clip(0.7 + (rng.normal(0, 0.4) * u + rng.normal(0, 0.4) * v) / own, 0.15, 1.6), np.float32)
+    return np.asarray(
+        side * own * np.clip(0.7 + (rng.normal(0, 0.4) * u + rng.normal(0, 0.4) * v) / own, 0.15, 1.6), np.float32
+    )
 
 
 def _film(relief: Relief, style: _Style, cx: float, cy: float, radius: float, grown: float) -> int:
@@ -254,7 +256,9 @@ def _raise_plates(relief: Relief, parts: NDArray[Any], chosen: NDArray[np.bool_]
     relief.height += np.where(mask, sign * depth * np.clip(inside / wall, 0, 1), 0).astype(np.float32)
     if rng.random() < 0.6:
         breadth = rng.uniform(1, 4) * relief.scale
-        relief.height += np.where(mask, 0, rng.uniform(0.2, 2.0) * np.exp(-(((outside - breadth) / breadth) ** 2))).astype(np.float32)
+        relief.height += np.where(mask, 0, rng.uniform(0.2, 2.0) * np.exp(-(((outside - breadth) / breadth) ** 2))).astype(
+            np.float32
+        )
     tone = sign * rng.choice((0.0, 1.0), p=(0.2, 0.8)) * rng.choice((-1, 1), p=(0.12, 0.88)) * rng.uniform(0.02, 0.5)
     spots = np.clip(relief.wide_texture(rng.uniform(6, 25)) - rng.uniform(0, 1), 0, 1) * rng.choice((0, 0, 0.3))
     relief.material += np.where(mask, tone * (0.7 + 0.5 * degrees[parts]) - spots, 0).astype(np.float32)

@@ -146,10 +146,11 @@ def _square(rng: np.random.Generator, grey: Grey, mask: Mask, side_px: int) -> t
 
 def regions_of(mask: Mask, class_id: int) -> Regions:
     """The connected parts of a mask as regions of one class; specks are left out."""
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    _, found, measured, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    parts, stats = np.asarray(found, np.int32), np.asarray(measured, np.int32)
     kept = [number for number in range(1, len(stats)) if stats[number, cv2.CC_STAT_AREA] >= SMALLEST_PX2]
     return Regions(
-        boxes_px=stats[kept, :4].astype(np.int32).reshape(-1, 4),
+        boxes_px=stats[kept, :4].reshape(-1, 4),
         scores=np.ones(len(kept), np.float32),
         class_ids=np.full(len(kept), class_id, np.int32),
         masks=_masks(parts, stats[kept, :4], kept),
@@ -158,6 +159,4 @@ def regions_of(mask: Mask, class_id: int) -> Regions:
 
 
 def _masks(parts: NDArray[np.int32], boxes: NDArray[np.int32], numbers: Sequence[int]) -> tuple[Mask, ...]:
-    return tuple(
-        parts[y : y + h, x : x + w] == number for (x, y, w, h), number in zip(boxes.tolist(), numbers, strict=True)
-    )
+    return tuple(parts[y : y + h, x : x + w] == number for (x, y, w, h), number in zip(boxes.tolist(), numbers, strict=True))
