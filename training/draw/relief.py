@@ -9,6 +9,7 @@ The microscope behind the detector, with focus, dose, gain, bits and data bars, 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from training.draw.metal import draw_above
 from training.draw.microscope import amplified, photograph
 from training.draw.relief_corrosion import corrode_relief
 from training.draw.relief_metal import lay_metal
-from training.draw.synthetic import Scene
+from training.draw.synthetic import CLASSES, Scene, write_scenes
 
 GENERATOR = 1  # counts up when the same seed gives other pixels
 RELIEF_SEED = 700_000
@@ -166,3 +167,9 @@ def _developed(signal: Image, grey: float, gain: float) -> Image:
     value = grey + gain * (signal - 1)
     shoulder = np.where(value > 0.8, 0.8 + 0.4 * np.tanh((value - 0.8) / 0.4), value)
     return np.asarray(np.maximum(cv2.GaussianBlur(shoulder.astype(np.float32), (0, 0), 0.4), 0.01), np.float32)
+
+
+def write_relief_set(folder: Path, images: int, seed: int = RELIEF_SEED, size_px: tuple[int, int] = (640, 480)) -> None:
+    """Write `images` scenes with seeds seed, seed + 1, …, in the layout of `synthetic.write_scenes`; severities take turns."""
+    scenes = (render_relief(seed + index, size_px, SEVERITIES[index % len(SEVERITIES)]) for index in range(images))
+    write_scenes(folder, scenes, CLASSES, "relief", seed)

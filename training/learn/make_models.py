@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from export.checkpoint import Checkpoint
 
 SEGMENTER_SIDE_PX = 416
-SEGMENTER_ROUNDS = (  # images, first seed, epochs: new images in each round
+PAINTED_ROUNDS = (  # images, first seed, epochs: new images in each round
     (1400, 100_000, 10),
     (1400, 102_000, 5),
     (2000, 104_000, 12),
+)
+MIXED_ROUNDS = (  # the same of both generators, then squares of real images
+    (4200, 800_000, 2, 800),
 )
 CLASSIFIER_SIZE_PX = (448, 336)
 CLASSIFIER_ROUNDS = (  # images, first seed, epochs of the new head alone, epochs, part of these on small images, area's weight
@@ -54,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example: python -m training.learn.make_models --weights yolov8n-seg.safetensors "
         "--classifier-weights efficientnet-lite0.pth --out edge/models/files",
     )
-    parser.add_argument("--weights", default="coco", metavar="FILE|coco|none", help="where the segmenter begins (%(default)s)")
+    parser.add_argument(
+        "--weights", default="coco", metavar="FILE|coco|shipped|none", help="where the segmenter begins (%(default)s)"
+    )
     parser.add_argument(
         "--classifier-weights",
         default="imagenet",
@@ -64,11 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("edge/models/files"), metavar="DIR", help="folder of the models (%(default)s)"
     )
+    parser.add_argument(
+        "--real",
+        type=Path,
+        metavar="DIR",
+        help="real images to learn from besides: superalloy/ and nanocomposite/ with NAME_mask.png beside each image",
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/models"), metavar="DIR", help="data and weights (%(default)s)")
     parser.add_argument("--model-version", default="0.3.0", metavar="V", help="version written into the cards (%(default)s)")
     arguments = parser.parse_args(argv)
     try:
-        make_segmenter(arguments.weights, arguments.work, arguments.out, arguments.model_version)
+        make_segmenter(arguments.weights, arguments.work, arguments.out, arguments.model_version, arguments.real)
         classifier = make_classifier(arguments.classifier_weights, arguments.work, arguments.out, arguments.model_version)
     except EdgeError as error:
         print(error, file=sys.stderr)
@@ -80,17 +91,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_segmenter(weights: str, work: Path, out: Path, version: str) -> Path:
-    """Train YOLOv8n-seg, score it, export it; returns the model's path."""
-    from training.learn import segmenter as train_segmenter
+def make_segmenter(weights: str, work: Path, out: Path, version: str, real: Path | None = None) -> Path:
+    """Train YOLOv8n-seg, score it, export it; returns the model's path.
 
-    command = f"python -m training.learn.make_models --weights {Path(weights).name}"
-    for number, (images, first_seed, epochs) in enumerate(SEGMENTER_ROUNDS, start=1):
-        data, results = work / f"synthetic-segment-{number}", work / f"segmenter-{number}"
-        write_data_set(data, images, first_seed, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
+    weights: where the painted rounds begin; "shipped" has them behind it.  real: a folder with real images and masks.
+    """
+    from training.learn import segmenter as train_segmenter
+    from training.learn.segmenter_mix import write_mixture
+
+    command = f"python -m training.learn.make_models --weights {Path(weights).name}" + (" --real DIR" if real else "")
+
+    def learn(data: Path, epochs: int) -> Checkpoint:
+        nonlocal weights
         recipe = train_segmenter.Recipe(weights=weights, epochs=epochs, imgsz=SEGMENTER_SIDE_PX, seed=SEED)
+        results = work / f"segmenter-{data.name}"
         checkpoint = train_segmenter.train(data, results, recipe, command)
         weights = str(results / "segmenter.pt")
+        return checkpoint
+
+    if weights != "shipped":
+        for number, (images, first_seed, epochs) in enumerate(PAINTED_ROUNDS, start=1):
+            data = work / f"painted-{number}"
+            write_data_set(data, images, first_seed, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
+            learn(data, epochs)
+    for number, (images, first_seed, epochs, squares) in enumerate(MIXED_ROUNDS, start=1):
+        data = work / f"mixed-{number}"
+        write_mixture(data, images, first_seed, SEGMENTER_SIDE_PX, real, squares)
+        checkpoint = learn(data, epochs)
     return publish_segmenter(checkpoint, work, out, version)
 
 

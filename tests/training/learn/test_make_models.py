@@ -13,7 +13,8 @@ def test_sample_seeds_are_not_trained_on() -> None:
     from training.learn import make_models
 
     trained = {
-        *(seed for images, first, _ in make_models.SEGMENTER_ROUNDS for seed in range(first, first + images)),
+        *(seed for images, first, _ in make_models.PAINTED_ROUNDS for seed in range(first, first + images)),
+        *(seed for images, first, *_ in make_models.MIXED_ROUNDS for seed in range(first, first + images)),
         *(seed for images, first, *_ in make_models.CLASSIFIER_ROUNDS for seed in range(first, first + images)),
     }
     tested = set(range(make_models.TEST_SEED, make_models.TEST_SEED + make_models.TEST_IMAGES))
@@ -33,7 +34,8 @@ def test_make_models_goes_from_nothing_to_two_cards(
 
     small = {
         "SEGMENTER_SIDE_PX": 96,
-        "SEGMENTER_ROUNDS": ((18, 1, 1), (18, 101, 1)),
+        "PAINTED_ROUNDS": ((18, 1, 1),),
+        "MIXED_ROUNDS": ((18, 101, 1, 0),),
         "CLASSIFIER_SIZE_PX": (112, 96),
         "CLASSIFIER_ROUNDS": ((24, 201, 1, 1, 0.0, 0.0), (24, 301, 0, 1, 0.0, 1.0)),
         "CALIBRATION_FIELDS": 30,
