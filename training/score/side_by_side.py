@@ -75,7 +75,7 @@ def _outlined(image: NDArray[np.uint8], label: Path) -> NDArray[np.uint8]:
         class_id, *numbers = line.split()
         points = np.array([float(number) for number in numbers]).reshape(-1, 2) * (width, height) - 0.5
         cv2.polylines(shown, [np.round(points).astype(np.int32)], True, COLOURS_BGR[int(class_id) % len(COLOURS_BGR)], 1)
-    return shown
+    return np.asarray(shown, np.uint8)
 
 
 def _figure(caption: str, image: NDArray[np.uint8]) -> str:
