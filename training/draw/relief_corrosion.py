@@ -238,7 +238,8 @@ def _plates(relief: Relief, budget: float, progress: float) -> float:
         chosen[number], left = True, left - area
         if left < 40:
             break
-    _raise_plates(relief, parts, chosen, stats, progress)
+    if chosen.any():
+        _raise_plates(relief, parts, chosen, stats, progress)
     return budget - left
 
 
