@@ -19,6 +19,7 @@ from edge.inspection.segment import Segmenter
 from edge.models.card import load_card
 from edge.records import SEVERITIES
 from training.data.dataset import open_data_set
+from training.draw.relief import render_relief
 from training.draw.synthetic import render, write_data_set
 from training.score.region_scores import score_regions
 
@@ -45,6 +46,7 @@ COVERAGE_FIELDS, COVERAGE_SEED = 2000, 410_000
 SURFACES, SURFACE_SIZE_PX, SURFACE_SEED = 200, (960, 720), 420_000
 REGION_SCENES, REGION_SEED = 60, 430_000
 TEST_IMAGES, TEST_SIZE_PX, TEST_SEED = 150, (640, 480), 300_000
+RELIEF_TEST_SEED = 310_000
 INT8_IMAGES = 400
 SEED = 0
 
@@ -133,11 +135,14 @@ def publish_segmenter(checkpoint: Checkpoint, work: Path, out: Path, version: st
     scores = train_segmenter.score(checkpoint.network(), images, checkpoint.classes, work, max(TEST_SIZE_PX), drawn)
     path = export_segmenter(checkpoint, out, version=version)
     scenes = (render(TEST_SEED + index, TEST_SIZE_PX, SEVERITIES[index % len(SEVERITIES)]) for index in range(TEST_IMAGES))
+    reliefs = (render_relief(RELIEF_TEST_SEED + index, TEST_SIZE_PX) for index in range(TEST_IMAGES))
     with open_network("onnxruntime", path) as network:
-        found = score_regions(Segmenter(network, load_card(path, "segment"), confidence=0.25, iou=0.7), scenes)
+        segmenter = Segmenter(network, load_card(path, "segment"), confidence=0.25, iou=0.7)
+        found, of_reliefs = score_regions(segmenter, scenes), score_regions(segmenter, reliefs)
+    by_physics = of_reliefs.card(f"{TEST_IMAGES} relief images of {size}, seeds from {RELIEF_TEST_SEED}")
     scored = replace(
         checkpoint,
-        scores={**scores, **found.card(drawn)},
+        scores={**scores, **found.card(drawn), **{f"relief_{name}": value for name, value in by_physics.items()}},
         card={**checkpoint.card, "smallest_region_px": found.smallest_resolved_px()},
     )
     return export_segmenter(scored, out, version=version)

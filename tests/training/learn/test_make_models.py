@@ -53,5 +53,5 @@ def test_make_models_goes_from_nothing_to_two_cards(
     segmenter = load_card(tmp_path / "models" / "segmenter.onnx", "segment")
     classifier = load_card(tmp_path / "models" / "classifier.onnx", "classify")
     assert (segmenter.version, segmenter.training.initialised_from) == ("9.9.9", "segmenter.pt, 1 epochs from none")
-    assert {"mask_map50", "region_recall"} <= set(segmenter.scores)
+    assert {"mask_map50", "region_recall", "relief_region_recall"} <= set(segmenter.scores)
     assert {"conformal_coverage_low_95", "magnification_share_changes", "region_accuracy_weak"} <= set(classifier.scores)
