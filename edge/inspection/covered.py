@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -29,13 +30,10 @@ def without_drawn(regions: Regions, drawn_px: Mask) -> Regions:
             kept.append((index, (x + left, y + top, piece.shape[1], piece.shape[0]), piece))
     kept.sort(key=lambda region: -int(np.count_nonzero(region[2])))
     chosen = np.array([index for index, _, _ in kept], np.intp)
-    return Regions(
+    return replace(
+        regions.chosen(chosen),
         boxes_px=np.array([box for _, box, _ in kept], np.int32).reshape(-1, 4),
-        scores=regions.scores[chosen],
-        class_ids=regions.class_ids[chosen],
         masks=tuple(mask for _, _, mask in kept),
-        class_names=regions.class_names,
-        truncated=regions.truncated,
     )
 
 

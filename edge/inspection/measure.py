@@ -41,14 +41,7 @@ def counted_regions(regions: Regions, least_px: float) -> Regions:
     kept = np.flatnonzero(diameters >= least_px)
     if len(kept) == len(regions):
         return regions
-    return replace(
-        regions,
-        boxes_px=regions.boxes_px[kept],
-        scores=regions.scores[kept],
-        class_ids=regions.class_ids[kept],
-        masks=tuple(regions.masks[index] for index in kept.tolist()),
-        below=regions.below + len(regions) - len(kept),
-    )
+    return replace(regions.chosen(kept), below=regions.below + len(regions) - len(kept))
 
 
 def measure(regions: Regions, image_shape: tuple[int, int], drawn_px: Mask | None = None) -> Measures:
