@@ -182,25 +182,12 @@ class Regions:
         n = len(self.masks)
         _check(self.boxes_px.shape == (n, 4), f"boxes_px is {self.boxes_px.shape}, expected ({n}, 4)")
         _check(self.scores.shape == (n,) and self.class_ids.shape == (n,), "scores and class_ids must have one entry a mask")
-        heard = self.network_scores
-        _check(heard is None or heard.shape == (n,), "network_scores must have one entry a mask")
+        _check(self.network_scores is None or self.network_scores.shape == (n,), "network_scores must have one entry a mask")
         for (_x, _y, width, height), mask in zip(self.boxes_px, self.masks, strict=True):
             _check(mask.shape == (height, width), f"a mask of {mask.shape} in a box of {(height, width)}")
 
     def __len__(self) -> int:
         return len(self.masks)
-
-    def chosen(self, indices: NDArray[np.intp]) -> Regions:
-        """These regions, in this order."""
-        heard = self.network_scores
-        return replace(
-            self,
-            boxes_px=self.boxes_px[indices],
-            scores=self.scores[indices],
-            class_ids=self.class_ids[indices],
-            masks=tuple(self.masks[index] for index in indices.tolist()),
-            network_scores=None if heard is None else heard[indices],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,10 +371,9 @@ class ModelIdentity:
 class ModelsUsed:
     """Both models and what ran them.
 
-    taught_sha256: of the adaptation that was applied, None without one.
     precision: of both; "float32/int8" where a quantised copy of the classifier judged the regions, and nothing else.
     engine_sha256: of what ran beside or instead of the ONNX files: of a quantised copy, or of the hashes of two TensorRT
-    engines; None where the files themselves ran.
+    engines; None where the files themselves ran.  taught_sha256: of the adaptation that was applied, None without one.
     """
 
     segmenter: ModelIdentity | None

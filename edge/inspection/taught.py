@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.inspection.features import FeatureMap
 from edge.inspection.linear import REACH, Linear, probability
+from edge.inspection.measure import chosen
 from edge.inspection.pixel_features import filter_features, network_answer, own_threshold
 from edge.inspection.region_features import region_features
 from edge.inspection.taught_file import Taught, TaughtPixels, TaughtRegions
@@ -205,4 +206,4 @@ def counted(regions: Regions, confidence: float) -> Regions:
     areas = np.array([np.count_nonzero(mask) for mask in regions.masks], np.int64)
     kept = np.flatnonzero(regions.scores >= confidence)
     order = kept[np.lexsort((regions.boxes_px[kept, 0], regions.boxes_px[kept, 1], -areas[kept]))]
-    return regions.chosen(order)
+    return chosen(regions, order)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ReviewError
 from edge.inspection.features import FeatureMap
+from edge.inspection.measure import chosen
 from edge.inspection.pixel_features import filter_features, network_answer
 from edge.inspection.region_features import region_features
 from edge.records import Grey, Regions
@@ -63,8 +64,8 @@ def examples_of(
         _require_inside(one, grey.shape)
     if any(one.complete for one in reviews):
         verdicts = {**_unmarked(reviews, regions, confidence), **verdicts}
-    chosen = np.array(sorted(verdicts), np.intp)
-    rows = region_features(grey, regions.chosen(chosen), features)
+    marked = np.array(sorted(verdicts), np.intp)
+    rows = region_features(grey, chosen(regions, marked), features)
     truth, smallest = _label_map(reviews, regions, verdicts, grey.shape)
     used = any(one.brushed or one.missed for one in reviews)
     places_px, corroded = _sampled(truth if used else np.full(grey.shape, UNKNOWN, np.int8))
@@ -73,14 +74,14 @@ def examples_of(
         filters = filter_features(grey)
         planes = (*filters, network_answer(regions, grey.shape, (int(filters.shape[1]), int(filters.shape[2]))))
     counts = network_answer(regions, grey.shape, (grey.shape[0], grey.shape[1])) >= confidence
-    middles = regions.boxes_px[chosen].astype(np.float64)
+    middles = regions.boxes_px[marked].astype(np.float64)
     size = np.array(grey.shape[::-1], np.float64)
     return Examples(
         sha256=reviews[0].image.sha256,
         regions=rows,
-        right=np.array([verdicts[int(index)] for index in chosen], np.bool_),
-        places=(middles[:, :2] + middles[:, 2:] / 2) / size if len(chosen) else np.zeros((0, 2)),
-        scores=regions.scores[chosen],
+        right=np.array([verdicts[int(index)] for index in marked], np.bool_),
+        places=(middles[:, :2] + middles[:, 2:] / 2) / size if len(marked) else np.zeros((0, 2)),
+        scores=regions.scores[marked],
         pixels=_pixel_rows(planes, features, places_px, grey.shape),
         corroded=corroded,
         pixel_places=places_px[:, ::-1] / size if len(places_px) else np.zeros((0, 2)),
@@ -221,13 +222,13 @@ def _fill_box(truth: NDArray[np.int8], box: Box, value: int) -> None:
 
 def _sampled(truth: NDArray[np.int8]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Rows and columns [P, 2] of known pixels, evenly chosen, and which are corroded."""
-    chosen = []
+    taken = []
     for kind in (GROUND, CORRODED):
         places = np.argwhere(truth == kind)
         take = np.linspace(0, len(places) - 1, min(len(places), MOST_PIXELS)).astype(np.intp)
-        chosen.append(places[take] if len(places) else places)
-    every = np.concatenate(chosen).astype(np.intp).reshape(-1, 2)
-    return every, np.arange(len(every)) >= len(chosen[0])
+        taken.append(places[take] if len(places) else places)
+    every = np.concatenate(taken).astype(np.intp).reshape(-1, 2)
+    return every, np.arange(len(every)) >= len(taken[0])
 
 
 def _pixel_rows(

@@ -6,14 +6,15 @@ A review is what a person says about one image. Nothing here opens an image: who
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
-from pydantic_core import from_json, to_json
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from edge.errors import ReviewError
 
@@ -28,7 +29,7 @@ SAME_BOX_PX: Final = 1.5
 Verdict = Literal["right", "not_corrosion", "wrong_class", "wrong_outline"]
 BACKGROUND: Final = "background"
 
-_Px = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False), WithJsonSchema({"type": "number"})]
+_Px = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 _Length = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -47,7 +48,6 @@ def _has_area(outline: tuple[Point, ...]) -> tuple[Point, ...]:
 
 Outline = Annotated[tuple[Point, ...], Field(min_length=3, max_length=20_000), AfterValidator(_has_area)]
 
-_LENIENT: Final = ConfigDict(extra="ignore")  # within a version fields may be added
 _BY_ALIAS: Final = Field(alias="class", default=None)
 
 
@@ -152,8 +152,6 @@ class Review:
         return self.image.sha256, self.image.page
 
 
-for _record in (ReviewedImage, ReviewedModel, RegionVerdict, Missed, Brushed, CompleteBox, FieldVerdict, Review):
-    setattr(_record, "__pydantic_config__", _LENIENT)  # noqa: B010 (mypy does not know the name)
 _ADAPTER: Final[TypeAdapter[Review]] = TypeAdapter(Review)
 
 
@@ -220,7 +218,7 @@ def _parse_line(line: bytes, where: str, *, unfinished: bool) -> Review:
     if raw.get("schema") != SCHEMA:
         raise ReviewError(f"{where} has the schema {raw.get('schema')!r:.60}, and only {SCHEMA!r} is understood")
     try:
-        review = _ADAPTER.validate_json(to_json(_shaped(raw), inf_nan_mode="constants"), strict=True)
+        review = _ADAPTER.validate_json(json.dumps(_shaped(raw)), strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in problem["loc"]) or "the review"
@@ -229,19 +227,12 @@ def _parse_line(line: bytes, where: str, *, unfinished: bool) -> Review:
     return review
 
 
-def _shaped(raw: Any) -> Any:
-    """JSON's lists as tuples, and a model named by its card as its sha256, so that strict types can be asked for."""
+def _shaped(raw: dict[str, Any]) -> dict[str, Any]:
+    """The same, with a model that is named by its card named by its sha256. Unknown fields stay, and are not read."""
     model = raw.get("model")
-    if isinstance(model, dict):
-        short = {name: one.get("sha256") if isinstance(one, dict) else one for name, one in model.items()}
-        raw = {**raw, "model": short}
-    return _tuples(raw)
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(one) for key, one in value.items() if isinstance(key, str)}
-    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
+    if not isinstance(model, dict):
+        return raw
+    return {**raw, "model": {name: one.get("sha256") if isinstance(one, dict) else one for name, one in model.items()}}
 
 
 def _check_itself(review: Review, where: str) -> None:

@@ -1,8 +1,8 @@
 """A labelled folder in; how good the edge is on other specimens after a few simulated clicks on one image out.
 
 The person that is simulated knows the mask and clicks on one image: half of the clicks on what is corroded, half on what is
-not. Pixels: a click is one brush stroke, up to 60 px long and 8 px wide, which begins in a region chosen by chance with a
-weight of the root of its area and wanders inside it. Regions: a click marks one found region, chosen by chance, as right
+not. Pixels: a click is one brush stroke, up to 60 px long and 8 px wide. It begins in a region chosen by chance, with the
+root of its area as weight, and wanders inside it. Regions: a click marks one found region, chosen by chance, as right
 where its mask overlaps the truth by an IoU of 0.3, else as not corrosion.
 """
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from edge import sem
 from edge.config import CommandSettings, change, load_for_command
+from edge.inspection.measure import chosen
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.inspection.segment import Found
 from edge.inspection.taught import LOW_FLOOR, taught_regions
@@ -62,8 +63,8 @@ def stroke(inside: Mask, rng: np.random.Generator) -> tuple[list[list[float]], i
         places = np.argwhere(inside)
     own = labels[places[:, 0], places[:, 1]]
     weights = np.sqrt(np.bincount(own, minlength=count))
-    chosen = places[own == rng.choice(count, p=weights / weights.sum())]
-    y, x = chosen[rng.integers(len(chosen))].astype(float)
+    start = places[own == rng.choice(count, p=weights / weights.sum())]
+    y, x = start[rng.integers(len(start))].astype(float)
     heading, path = rng.uniform(0, 2 * np.pi), [[x, y]]
     for _ in range(STROKE_PX):
         for attempt in range(12):
@@ -180,7 +181,7 @@ def score(
 
 def _row(file: TaughtFile | None, other: Seen, confidence: float) -> dict[str, Any]:
     found = other.found
-    plain = found.regions.chosen(np.flatnonzero(found.regions.scores >= confidence))
+    plain = chosen(found.regions, np.flatnonzero(found.regions.scores >= confidence))
     before, regions = plain, plain
     doubts: tuple[str, ...] = ()
     right = is_right(other)
@@ -188,7 +189,7 @@ def _row(file: TaughtFile | None, other: Seen, confidence: float) -> dict[str, A
     if file is not None:
         assert found.features is not None
         every, doubts = taught_regions(Taught(file, ""), other.grey, found.regions, found.features, 0.0)
-        regions = every.chosen(np.flatnonzero(every.scores >= confidence))
+        regions = chosen(every, np.flatnonzero(every.scores >= confidence))
         if file.pixels is None:
             ranked, right = every.scores, is_right(other, every)
     return {
@@ -240,8 +241,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="gets every pair")
     arguments = parser.parse_args(argv)
     settings = load_for_command(arguments.config)
-    chosen = tuple(name for name in arguments.only.split(",") if name)
-    seen = [one for one in see(arguments.folder, settings) if not chosen or one.name.startswith(chosen)]
+    wanted = tuple(name for name in arguments.only.split(",") if name)
+    seen = [one for one in see(arguments.folder, settings) if not wanted or one.name.startswith(wanted)]
     rows = score(
         seen,
         settings,

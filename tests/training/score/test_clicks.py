@@ -23,7 +23,7 @@ def test_a_stroke_stays_inside_and_is_the_same_for_the_same_seed() -> None:
 
 def test_precision_is_the_best_that_keeps_the_recall() -> None:
     right = np.array([True, False, True, True, False, True, True])
-    assert precision_at_recall(np.arange(7, 0, -1).astype(np.float32), right) == 4 / 6
+    assert precision_at_recall(np.arange(7, 0, -1).astype(np.float32), right) == 5 / 7
     assert precision_at_recall(np.zeros(0, np.float32), np.zeros(0, np.bool_)) == 0.0
 
 
