@@ -49,7 +49,7 @@ def filter_features(grey: Grey) -> NDArray[np.float32]:
 
 def _blurred(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """A Gaussian blur; a wide one on a smaller copy, which nobody can tell from it."""
-    step = int(max(1, sigma // 4))
+    step = int(max(1, sigma // 2))
     if step == 1:
         return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
     rows, columns = values.shape
