@@ -33,6 +33,9 @@ MEASURED: Final = (
 """Names of the columns that need no network, in order; one column a class and one a channel of the features follow."""
 RING: Final = 0.6
 """Width of what lies around a region, as a part of its diameter; at least 3 px."""
+WIDEST_RING_PX: Final = 40
+NEXT_PX: Final = 1.5
+"""What is so near to a region is its rim."""
 POOLED_PX: Final = 64
 """Pixels of a region, evenly chosen, at which the network's features are looked at."""
 
@@ -84,18 +87,16 @@ def _greys(
 ) -> tuple[float, ...]:
     """Inside, around, contrast, both spreads, step at the edge, ground, darkest, brightest; in the image's own greys."""
     x, y, width, height = box
-    ring = max(3, round(RING * diameter))
+    ring = min(max(3, round(RING * diameter)), WIDEST_RING_PX)
     left, top = max(x - ring, 0), max(y - ring, 0)
     right, bottom = min(x + width + ring, grey.shape[1]), min(y + height + ring, grey.shape[0])
     values = (grey[top:bottom, left:right].astype(np.float32) - middle) / spread
     inside = np.zeros(values.shape, np.uint8)
     inside[y - top : y - top + height, x - left : x - left + width] = mask
-    size = 2 * ring + 1
-    grown = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-    near = cv2.dilate(inside, np.ones((3, 3), np.uint8))
-    own, outer = values[inside > 0], values[(grown > 0) & (near == 0)]
+    away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
+    own, outer = values[inside > 0], values[(away > NEXT_PX) & (away <= ring)]
     outer = outer if len(outer) else own
-    rim = values[(near > 0) & (inside == 0)]
+    rim = values[(away > 0) & (away <= NEXT_PX)]
     step = float(rim.mean()) - float(own.mean()) if len(rim) else 0.0
     lowest, highest = np.percentile(own, [5, 95])
     means = float(own.mean()), float(outer.mean())

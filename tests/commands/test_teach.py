@@ -111,3 +111,36 @@ def test_reviews_that_cannot_teach_are_a_sentence_and_nothing_is_written(
     assert "Traceback" not in told
     assert len(told.splitlines()) == 1
     assert not (tmp_path / "plant.json").exists()
+
+
+def test_marked_regions_give_scores_of_their_own_and_leave_the_networks_beside_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dark spots are right, bright ones are not corrosion, and the network finds both."""
+    reviews = []
+    for seed in (1, 2):
+        grey, spots = spotted(seed, bright=14)
+        sha256 = write_image(tmp_path / "images", f"{seed}.png", grey)
+        assert inspect([str(tmp_path / "images" / f"{seed}.png"), "--json", "--stages", "segment"]) == 0
+        found = json.loads(capsys.readouterr().out)["regions"]
+        truth = truth_of(spots)
+        marks = []
+        for region in found:
+            x, y, w, h = region["box_px"]
+            said = "right" if truth[y + h // 2, x + w // 2] else "not_corrosion"
+            marks.append({"index": region["index"], "box_px": region["box_px"], "verdict": said})
+        reviews.append(review(f"{seed}.png", sha256, regions=marks))
+    status, out, err = taught(tmp_path, capsys, *reviews)
+    assert status == 0, err
+    after = json.loads(out)["after"]["regions"]
+    assert after["precision_at_recall_080"] > 0.9
+    grey, spots = spotted(3, bright=14)
+    write_image(tmp_path, "3.png", grey)
+    (tmp_path / "edge.toml").write_text(f'[models]\ntaught = "{tmp_path / "plant.json"}"\n')
+    assert inspect([str(tmp_path / "3.png"), "--json", "--stages", "segment", "--config", str(tmp_path / "edge.toml")]) == 0
+    regions = json.loads(capsys.readouterr().out)["regions"]
+    truth = truth_of(spots)
+    right = [bool(truth[y + h // 2, x + w // 2]) for x, y, w, h in (region["box_px"] for region in regions)]
+    assert sum(right) >= 10
+    assert sum(right) > 0.8 * len(right)
+    assert any(region["score"] != region["score_network"] for region in regions)
