@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from edge.errors import ModelError
 from edge.inspection.linear import Linear, Part
 from edge.models.card import ModelCard
 from edge.models.signature import require_signed
-from edge.records import SeverityLabel
 
 SCHEMA: Final = "edge.taught/1"
 MOST_BYTES: Final = 8 * 2**20
@@ -32,8 +31,8 @@ class TaughtPixels(Part):
     """Which pixels are corroded, for what the network cannot see.
 
     filters: of `pixel_features`, then the network's own answer.  features: weights of the feature map's channels, and their
-    bias is in filters.bias.  most_uncertain: larger means of min(p, 1-p) are rejected.  centre, deviation, farthest: of the
-    means of an image's filters, beyond which an image is too unlike the reviewed ones.
+    bias is in filters.bias.  most_uncertain: more of `uncertainty` is rejected.  area_range: parts of an image that may be
+    corroded, beyond which it is too unlike the reviewed ones.  class_id: of what the pixels alone see.
     """
 
     filters: Linear
@@ -43,41 +42,6 @@ class TaughtPixels(Part):
     most_uncertain: float
     area_range: tuple[float, float]
     reviewed: int
-
-
-class TaughtClass(Part):
-    """A class of the plant's own; label: the one of ours that it stands for, or null."""
-
-    name: str = Field(min_length=1, max_length=200)
-    label: SeverityLabel | None
-
-
-class TaughtSeverity(Part):
-    """A head on the frozen embedding and the measures: one logistic model a class, over one temperature.
-
-    centre, deviation: of the reviewed fields, in the head's inputs.  farthest: root mean square distance beyond which the
-    head does not answer.  quantile: of 1 - p(true class), None below 9 reviewed fields a class.
-    """
-
-    classes: tuple[TaughtClass, ...] = Field(min_length=2)
-    weights: tuple[tuple[float, ...], ...]
-    biases: tuple[float, ...]
-    centre: tuple[float, ...]
-    deviation: tuple[float, ...]
-    farthest: float = Field(gt=0)
-    temperature: float = Field(gt=0)
-    quantile: float | None = Field(ge=0, le=1)
-    coverage: float | None
-    reviewed: int
-
-    @model_validator(mode="after")
-    def _fits(self) -> TaughtSeverity:
-        width = len(self.centre)
-        if len(self.weights) != len(self.classes) or len(self.biases) != len(self.classes) or len(self.deviation) != width:
-            raise ValueError("one row of weights and one bias a class are needed")
-        if any(len(row) != width for row in self.weights):
-            raise ValueError("each row of weights needs a number for every input")
-        return self
 
 
 class TaughtFile(Part):
@@ -94,7 +58,6 @@ class TaughtFile(Part):
     after: dict[str, Any]
     regions: TaughtRegions | None = None
     pixels: TaughtPixels | None = None
-    severity: TaughtSeverity | None = None
 
     @property
     def for_stage_1(self) -> bool:

@@ -74,8 +74,10 @@ def _lesson(
 ) -> Lesson:
     having = {name: part for name, part in parts.items() if part is not None}
     told = tuple(part.why for part in having.values() if part.why)
+    if any(one.severity for one in reviews):
+        told += ("severities: this version does not learn them; they are left out",)
     if not having:
-        told = ("the reviews hold neither marked regions nor brushed pixels: there is nothing to learn from",)
+        told = ("the reviews hold neither marked regions nor brushed pixels: there is nothing to learn from", *told)
     before = {name: part.before for name, part in having.items() if part.before}
     after = {name: part.after for name, part in having.items() if part.after}
     provisional = len(by_image) == 1
