@@ -30,9 +30,9 @@ PIXEL_WEIGHT: Final = 200.0
 BLOCKS: Final = 4
 RECALL: Final = 0.8
 MOST_FOLDS: Final = 10
-UNCERTAIN_FACTOR, UNCERTAIN_LEAST, UNCERTAIN_MOST = 2.0, 0.25, 0.6
-AREA_FACTOR: Final = 8.0
-"""How much more or less of an image than of the reviewed ones may be called corroded."""
+UNCERTAIN_FACTOR, UNCERTAIN_LEAST, UNCERTAIN_MOST = 1.7, 0.2, 0.5
+AREA_FACTOR: Final = 4.0
+"""How much more or less of an image than of the reviewed ones may be called corroded, or not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +107,7 @@ def fit_pixels(examples: Sequence[Examples], class_names: Sequence[str]) -> Part
         class_id=list(class_names).index(named[0]) if named else 0,
         least_area_px=max(4, min(round(min(one.smallest_px for one in having) / 3), 50)),
         most_uncertain=min(max(UNCERTAIN_FACTOR * doubt, UNCERTAIN_LEAST), UNCERTAIN_MOST),
-        area_range=(min(areas) / AREA_FACTOR, min(1.0, max(max(areas) * 2, 1 - (1 - max(areas)) / 2))),
+        area_range=(min(areas) / AREA_FACTOR, min(max(areas) * AREA_FACTOR, 1 - (1 - max(areas)) / AREA_FACTOR)),
         reviewed=len(rows),
     )
     return Part(part, before, after, "")
