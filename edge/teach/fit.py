@@ -30,7 +30,7 @@ PIXEL_WEIGHT: Final = 200.0
 BLOCKS: Final = 4
 RECALL: Final = 0.8
 MOST_FOLDS: Final = 10
-UNCERTAIN_FACTOR, UNCERTAIN_LEAST, UNCERTAIN_MOST = 1.7, 0.2, 0.5
+UNCERTAIN_FACTOR, UNCERTAIN_LEAST, UNCERTAIN_MOST = 2.0, 0.25, 0.6
 AREA_FACTOR: Final = 4.0
 """How much more or less of an image than of the reviewed ones may be called corroded, or not."""
 
