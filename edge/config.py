@@ -152,11 +152,12 @@ def _number(text: str | None) -> float | None:
 
 
 class ModelSettings(_Section):
-    """Which models, on which inference library."""
+    """Which models, on which inference library. taught: an adaptation file of edge-teach, empty for none."""
 
     segmenter: str = "builtin"
     classifier: str = "builtin"
     backend: str = table.AUTO
+    taught: str = ""
     public_key: str = ""
 
     @field_validator("public_key")

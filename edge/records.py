@@ -45,6 +45,7 @@ REVIEWED = (
     "flat",
     "blurred",
     "saturated",
+    "taught_unsure",
 )
 """Codes of the reasons for which a severity is given and a person should look."""
 
@@ -165,6 +166,7 @@ class Regions:
     masks: N bool arrays [height, width], each inside its own box; one connected component each.
     truncated: True when more regions were found than the configured maximum.
     below: regions found that are smaller than the settings count; they are not among these.
+    network_scores: float32 [N], the network's own where `scores` were taught, 0 where pixels alone saw a region; else None.
     """
 
     boxes_px: NDArray[np.int32]
@@ -174,11 +176,13 @@ class Regions:
     class_names: tuple[str, ...]
     truncated: bool = False
     below: int = 0
+    network_scores: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.masks)
         _check(self.boxes_px.shape == (n, 4), f"boxes_px is {self.boxes_px.shape}, expected ({n}, 4)")
         _check(self.scores.shape == (n,) and self.class_ids.shape == (n,), "scores and class_ids must have one entry a mask")
+        _check(self.network_scores is None or self.network_scores.shape == (n,), "network_scores must have one entry a mask")
         for (_x, _y, width, height), mask in zip(self.boxes_px, self.masks, strict=True):
             _check(mask.shape == (height, width), f"a mask of {mask.shape} in a box of {(height, width)}")
 
@@ -369,7 +373,7 @@ class ModelsUsed:
 
     precision: of both; "float32/int8" where a quantised copy of the classifier judged the regions, and nothing else.
     engine_sha256: of what ran beside or instead of the ONNX files: of a quantised copy, or of the hashes of two TensorRT
-    engines; None where the files themselves ran.
+    engines; None where the files themselves ran.  taught_sha256: of the adaptation that was applied, None without one.
     """
 
     segmenter: ModelIdentity | None
@@ -377,6 +381,7 @@ class ModelsUsed:
     backend: str
     precision: str
     engine_sha256: str | None = None
+    taught_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

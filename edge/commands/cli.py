@@ -198,6 +198,48 @@ def _action(
 
 
 @_command
+def teach(argv: Sequence[str] | None = None) -> int:
+    """`edge-teach`: reviews into an adaptation."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["next"]:
+        return _next(words[1:])
+    parser = _parser(
+        "edge-teach",
+        "Learn from reviews which regions and pixels count here, and write an adaptation file for [models] taught. "
+        "`edge-teach next PATH` asks for the clicks that teach most.",
+        "edge-teach --reviews reviews.jsonl --images reviewed/ --out plant.json",
+    )
+    parser.add_argument("--reviews", required=True, type=Path, metavar="FILE", help="edge.review/1, one a line")
+    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="where the reviewed images are")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the adaptation; one that is there is kept")
+    parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds")
+    parser.add_argument("--json", action="store_true", help="one object with before, after and how")
+    arguments = parser.parse_args(words)
+    settings = _settings(arguments.config, {})
+    from edge.commands.teach import run
+
+    return run(arguments.reviews, arguments.images, arguments.out, settings, as_json=arguments.json)
+
+
+def _next(words: Sequence[str]) -> int:
+    parser = _parser(
+        "edge-teach next", "Inspect images and list what to click next: the clicks that teach most.", "edge-teach next export/"
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder that is searched for images")
+    parser.add_argument("--clicks", type=int, default=10, metavar="N", help="how many (10)")
+    parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds")
+    parser.add_argument("--json", action="store_true", help="one object: edge.next/1")
+    arguments = parser.parse_args(words)
+    if arguments.clicks < 1:
+        parser.error("--clicks must be at least 1")
+    settings = _settings(arguments.config, {})
+    from edge.commands.inspect_files import find_images
+    from edge.commands.teach_next import run
+
+    return run(find_images(arguments.paths, settings.watch), settings, clicks=arguments.clicks, as_json=arguments.json)
+
+
+@_command
 def demo(argv: Sequence[str] | None = None) -> int:
     """`edge-demo`: the whole product on this machine, in a minute."""
     parser = _parser(

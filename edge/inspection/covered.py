@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import cv2
 import numpy as np
 
+from edge.inspection.measure import chosen
 from edge.records import Mask, Regions
 
 MOST_COVERED: Final = 0.5
@@ -28,14 +30,11 @@ def without_drawn(regions: Regions, drawn_px: Mask) -> Regions:
             left, top, piece = _largest(mask & ~covered)
             kept.append((index, (x + left, y + top, piece.shape[1], piece.shape[0]), piece))
     kept.sort(key=lambda region: -int(np.count_nonzero(region[2])))
-    chosen = np.array([index for index, _, _ in kept], np.intp)
-    return Regions(
+    order = np.array([index for index, _, _ in kept], np.intp)
+    return replace(
+        chosen(regions, order),
         boxes_px=np.array([box for _, box, _ in kept], np.int32).reshape(-1, 4),
-        scores=regions.scores[chosen],
-        class_ids=regions.class_ids[chosen],
         masks=tuple(mask for _, _, mask in kept),
-        class_names=regions.class_names,
-        truncated=regions.truncated,
     )
 
 

@@ -33,6 +33,19 @@ STILL_LONGEST_PX = 512
 have over 0.9, also as a JPEG of quality 50."""
 
 
+def chosen(regions: Regions, indices: NDArray[np.intp]) -> Regions:
+    """These regions, in this order."""
+    heard = regions.network_scores
+    return replace(
+        regions,
+        boxes_px=regions.boxes_px[indices],
+        scores=regions.scores[indices],
+        class_ids=regions.class_ids[indices],
+        masks=tuple(regions.masks[index] for index in indices.tolist()),
+        network_scores=None if heard is None else heard[indices],
+    )
+
+
 def counted_regions(regions: Regions, least_px: float) -> Regions:
     """The regions whose equivalent diameter is at least `least_px`; the others are counted in `below`."""
     if not least_px:
@@ -41,14 +54,7 @@ def counted_regions(regions: Regions, least_px: float) -> Regions:
     kept = np.flatnonzero(diameters >= least_px)
     if len(kept) == len(regions):
         return regions
-    return replace(
-        regions,
-        boxes_px=regions.boxes_px[kept],
-        scores=regions.scores[kept],
-        class_ids=regions.class_ids[kept],
-        masks=tuple(regions.masks[index] for index in kept.tolist()),
-        below=regions.below + len(regions) - len(kept),
-    )
+    return replace(chosen(regions, kept), below=regions.below + len(regions) - len(kept))
 
 
 def measure(regions: Regions, image_shape: tuple[int, int], drawn_px: Mask | None = None) -> Measures:

@@ -15,12 +15,15 @@ from edge import sem
 from edge.backends import table
 from edge.backends.network import Network
 from edge.config import InspectionSettings
+from edge.errors import ConfigError
 from edge.inspection import memory
 from edge.inspection.classify import Classifier
 from edge.inspection.covered import without_drawn
 from edge.inspection.limits import by_limits, require_known_classes
 from edge.inspection.measure import counted_regions, measure, quality
-from edge.inspection.segment import Segmenter, no_regions
+from edge.inspection.segment import Found, Segmenter, no_regions
+from edge.inspection.taught import LOW_FLOOR, taught_regions
+from edge.inspection.taught_file import Taught, load_taught
 from edge.models.card import ModelCard, load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import (
@@ -43,6 +46,8 @@ from edge.sem.calibration import calibrated
 
 MUCH_CORROSION = 0.25
 """Part of the area from which on stage 1 contradicts a severity of "low"."""
+
+_NO_STAGE_1 = 'inspect.stages = "classify" leaves out the regions: take "both" or "segment"'
 
 OpenNetwork = Callable[[str, Path, str], Network]
 
@@ -83,7 +88,7 @@ class Pipeline:
                 self._segmenter = Segmenter(
                     networks[-1],
                     card,
-                    confidence=wanted.confidence,
+                    confidence=least_score(settings),
                     iou=wanted.iou,
                     tile=wanted.tile,
                     max_regions=wanted.max_regions,
@@ -97,6 +102,14 @@ class Pipeline:
                     copy = opened.enter_context(open_network(backend, path, "int8"))
                     networks.append(copy)
                 self._classifier = Classifier(network, card, copy)
+            self._taught: Taught | None = None
+            if settings.models.taught:
+                self._taught = load_taught(
+                    Path(settings.models.taught),
+                    self._segmenter.card if self._segmenter else None,
+                    self._classifier.card if self._classifier else None,
+                    settings.models.public_key,
+                )
             self._opened = opened.pop_all()
         self.models = ModelsUsed(
             segmenter=_identity(self._segmenter.card) if self._segmenter else None,
@@ -104,6 +117,7 @@ class Pipeline:
             backend=networks[0].name,
             precision="/".join(dict.fromkeys(network.precision for network in networks)),
             engine_sha256=_engine_sha256(networks),
+            taught_sha256=self._taught.sha256 if self._taught else None,
         )
 
     def inspect(self, micrograph: Micrograph, source: Source, *, spent: Timing = Timing()) -> Inspection:  # noqa: B008 (frozen)
@@ -116,7 +130,7 @@ class Pipeline:
         micrograph = calibrated(
             micrograph, factor=device.scale_factor, uncertainty=device.scale_uncertainty, checked=device.scale_checked
         )
-        regions, segment_ms, masks_ms = self._segment(micrograph)
+        regions, segment_ms, masks_ms, unsure = self._segment(micrograph)
         segmented = time.perf_counter()
         found = len(regions)
         least_px, least_um, doubts = self._counted_from(micrograph)
@@ -132,7 +146,7 @@ class Pipeline:
             )
         classified = time.perf_counter()
         in_domain = severity.in_domain if severity else None
-        trust = quality(micrograph.grey, micrograph.saturated_fraction, in_domain, micrograph.warnings + doubts)
+        trust = quality(micrograph.grey, micrograph.saturated_fraction, in_domain, micrograph.warnings + doubts + unsure)
         doubts_of_it = self._doubts(micrograph, trust)
         if severity:
             severity = severity.doubted(doubts_of_it + self._conflicts(severity, found, measures))
@@ -182,13 +196,44 @@ class Pipeline:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _segment(self, micrograph: Micrograph) -> tuple[Regions, float, float]:
+    @property
+    def segmenter_card(self) -> ModelCard:
+        """The card of stage 1's model. Raises ConfigError where stage 1 is not run."""
         if not self._segmenter:
-            return no_regions(), 0.0, 0.0
+            raise ConfigError(_NO_STAGE_1)
+        return self._segmenter.card
+
+    def look(self, micrograph: Micrograph) -> Found:
+        """What stage 1 alone finds, with what the network sees around each place; nothing taught is applied.
+
+        Raises BackendError; and ConfigError where stage 1 is not run.
+        """
+        if not self._segmenter:
+            raise ConfigError(_NO_STAGE_1)
+        found = self._segmenter.look(micrograph.grey, with_features=True)
+        if micrograph.drawn_px is not None:
+            found = replace(found, regions=without_drawn(found.regions, micrograph.drawn_px))
+        return found
+
+    def _segment(self, micrograph: Micrograph) -> tuple[Regions, float, float, tuple[str, ...]]:
+        """Regions, milliseconds of the network and of the rest, and why what was taught is not used here."""
+        if not self._segmenter:
+            return no_regions(), 0.0, 0.0, ()
+        unsure: tuple[str, ...] = ()
+        if self._taught and self._taught.file.for_stage_1:
+            found = self.look(micrograph)
+            started = time.perf_counter()
+            assert found.features is not None
+            regions, unsure = taught_regions(
+                self._taught, micrograph.grey, found.regions, found.features, self._settings.inspect.confidence
+            )
+            if micrograph.drawn_px is not None:
+                regions = without_drawn(regions, micrograph.drawn_px)
+            return regions, found.timing.network_ms, found.timing.masks_ms + (time.perf_counter() - started) * 1e3, unsure
         regions, timing = self._segmenter.find(micrograph.grey)
         if micrograph.drawn_px is not None:
             regions = without_drawn(regions, micrograph.drawn_px)
-        return regions, timing.network_ms, timing.masks_ms
+        return regions, timing.network_ms, timing.masks_ms, unsure
 
     def _smallest_region_px(self, micrograph: Micrograph) -> float | None:
         """Shortest diameter that the finest view resolves, in pixels of the image."""
@@ -225,6 +270,12 @@ class Pipeline:
         if self._segmenter and label == "low" and measures.area_fraction > MUCH_CORROSION:
             reasons.append(f"stages_conflict: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
         return reasons
+
+
+def least_score(settings: InspectionSettings) -> float:
+    """Of the network's, from which on a region is looked at: a weak one can rise where scores are taught."""
+    wanted = settings.inspect.confidence
+    return min(wanted, LOW_FLOOR) if settings.models.taught else wanted
 
 
 def _engine_sha256(networks: Sequence[Network]) -> str | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge.backends.crop import Crop, canvas, run_on_crops
 from edge.backends.network import Arrays, Network, require_numbers
+from edge.inspection.features import FeatureMap, feature_map
 from edge.inspection.merge import Box, Detection, merge, suppress
 from edge.models.card import ModelCard
 from edge.records import Grey, Mask, Regions
@@ -91,6 +92,15 @@ class SegmentTiming:
     masks_ms: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What one image came to. features: the network's, of the view of the whole image; None where nobody asked."""
+
+    regions: Regions
+    timing: SegmentTiming
+    features: FeatureMap | None
+
+
 class Segmenter:
     """The segmentation network with its card and thresholds.
 
@@ -109,6 +119,12 @@ class Segmenter:
 
     def find(self, grey: Grey) -> tuple[Regions, SegmentTiming]:
         """Regions of a uint8 [H, W] image, largest first."""
+        found = self.look(grey)
+        return found.regions, found.timing
+
+    def look(self, grey: Grey, *, with_features: bool = False) -> Found:
+        """Regions of a uint8 [H, W] image, largest first, and what the network sees around each place."""
+        features: FeatureMap | None = None
         network_s = masks_s = 0.0
         detections: list[Detection] = []
         all_views = views(grey, self.card, tile=self._tile)
@@ -120,6 +136,8 @@ class Segmenter:
                 break
             outputs = run_on_crops(self._network, grey, [view.crop for view in batch], *batch[0].shape)
             inferred = time.perf_counter()
+            if with_features and features is None:  # the whole image is the first view
+                features = feature_map(outputs, 0, batch[0].scale_x, batch[0].scale_y)
             for row, view in enumerate(batch):
                 one = {name: array[row] for name, array in outputs.items()}
                 detections += decode(one, view, seen + row, grey.shape, self._confidence, self._iou)
@@ -130,7 +148,7 @@ class Segmenter:
         kept = merge(self._resolved(detections, grey.shape), self._iou) if seen > 1 else detections
         regions = self._regions(kept)
         masks_s += time.perf_counter() - started
-        return regions, SegmentTiming(network_s * 1e3, masks_s * 1e3)
+        return Found(regions, SegmentTiming(network_s * 1e3, masks_s * 1e3), features)
 
     def finest_scale(self, image_shape: tuple[int, ...]) -> float:
         """Network pixels per image pixel in the finest view of an image of this shape."""

@@ -51,8 +51,8 @@ def encode_inspection(
             model=documents.ModelFields(
                 segmenter=_model_file(used.segmenter),
                 classifier=_model_file(used.classifier),
-                regions=None,  # the classifier judges the regions, and nothing is taught yet
-                taught=None,
+                regions=None,  # the classifier judges the regions
+                taught=None if used.taught_sha256 is None else documents.TaughtFields(sha256=used.taught_sha256),
                 backend=used.backend,
                 precision=used.precision,
                 engine_sha256=used.engine_sha256,
@@ -210,6 +210,7 @@ def _regions(inspection: Inspection) -> list[documents.RegionFields]:
     columns = zip(
         regions.class_ids.tolist(),
         regions.scores.tolist(),
+        (regions.scores if regions.network_scores is None else regions.network_scores).tolist(),
         regions.boxes_px.tolist(),
         measures.area_px.tolist(),
         measures.equivalent_diameter_px.tolist(),
@@ -225,7 +226,7 @@ def _regions(inspection: Inspection) -> list[documents.RegionFields]:
             index=index,
             class_=regions.class_names[class_id],
             score=to_decimals(score, 4),
-            score_network=to_decimals(score, 4),
+            score_network=to_decimals(heard, 4),
             box_px=box,
             area_px=area,
             area_um2=scale(area, um, um),
@@ -236,7 +237,9 @@ def _regions(inspection: Inspection) -> list[documents.RegionFields]:
             outline_px=outline.tolist(),
             holes_px=[hole.tolist() for hole in holes],
         )
-        for index, (class_id, score, box, area, diameter, circularity, touches, severity, outline, holes) in enumerate(columns)
+        for index, (class_id, score, heard, box, area, diameter, circularity, touches, severity, outline, holes) in enumerate(
+            columns
+        )
     ]
 
 

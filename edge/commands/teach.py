@@ -1,0 +1,74 @@
+"""Reviews in, an adaptation file out: what `edge-teach` does; and what to click next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from edge.config import CommandSettings
+from edge.errors import ConfigError
+from edge.inspection.taught_file import encode
+from edge.teach.reviews import read_reviews
+from edge.teach.teach import Lesson, teach
+
+
+def run(reviews: Path, images: Path, out: Path, settings: CommandSettings, *, as_json: bool) -> int:
+    """Teach and write `out`; 1 and nothing written where it does not help. Raises ConfigError, ModelError, BackendError."""
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder: name a file in it")
+    if not out.absolute().parent.is_dir():
+        raise ConfigError(f"{out.absolute().parent} is no folder: make it first, or name another file")
+    lesson = teach(read_reviews(reviews), images, settings)
+    for line in lesson.told:
+        print(f"edge-teach: {line}", file=sys.stderr)
+    if lesson.file is not None:
+        kept = _write(out, encode(lesson.file))
+        if kept is not None:
+            print(f"edge-teach: the earlier {out.name} is kept as {kept.name}", file=sys.stderr)
+    if as_json:
+        document = {
+            "schema": "edge.lesson/1",
+            "before": lesson.before,
+            "after": lesson.after,
+            "how": lesson.how,
+            "written": str(out) if lesson.file else None,
+            "told": list(lesson.told),
+        }
+        print(json.dumps(document, ensure_ascii=False))
+    else:
+        print(describe(lesson, out))
+    return 0 if lesson.file else 1
+
+
+def describe(lesson: Lesson, out: Path) -> str:
+    """What came of it, for people."""
+    lines = [f"how: {lesson.how}"]
+    for name, after in lesson.after.items():
+        before: dict[str, Any] = lesson.before.get(name, {})
+        lines += [f"  {name} {measure}: {before.get(measure)} -> {value}" for measure, value in after.items()]
+    if lesson.file is None:
+        return "\n".join([*lines, "nothing was written: this does not help"])
+    lines.append(f"written: {out}" + (" (provisional: review a second image)" if lesson.file.provisional else ""))
+    return "\n".join([*lines, f'to use it: [models] taught = "{out}"'])
+
+
+def _write(path: Path, data: bytes) -> Path | None:
+    """Whole or not at all. What was there under this name is kept beside it; returns where."""
+    part = path.with_name(f".{path.name}.part")
+    kept: Path | None = None
+    try:
+        part.write_bytes(data)
+        if path.exists():
+            if path.read_bytes() == data:
+                part.unlink()
+                return None
+            kept = next(free for n in count(1) if not (free := path.with_name(f"{path.name}.{n}")).exists())
+            path.rename(kept)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+    return kept
