@@ -42,23 +42,25 @@ def follow_edges(grey: Grey, detections: Sequence[Detection]) -> list[Detection]
     owners = np.zeros(int(nearest.max()) + 1, np.int32)
     owners[nearest[union > 0]] = owner[union > 0]
     smooth = cv2.GaussianBlur(grey, (0, 0), 0.7).astype(np.float32)
-    likely: dict[int, _Floats] = {}
+    outer = np.where(union > 0, 0, owners[nearest])
+    masks = union.astype(np.float32)
+    maps: dict[int, tuple[Mask, NDArray[np.int32]]] = {}
     followed = []
     for number, detection in enumerate(detections, 1):
         cell = min(detection.cell_px, MOST_CELL_PX)
         radius = max(1, round(cell))
-        if radius not in likely:
-            likely[radius] = _explained(smooth, union.astype(np.float32), radius)
+        if radius not in maps:
+            like = _explained(smooth, masks, radius) > 0.5
+            maps[radius] = ~like & (depth <= cell), np.where(like & (away <= cell), outer, 0)
+        lost, gained = maps[radius]
         window = _window(detection, radius + 1, grey.shape)
-        inside = np.zeros(likely[radius][window].shape, np.bool_)
+        mask = gained[window] == number
         top, left = detection.y_px - window[0].start, detection.x_px - window[1].start
-        height, width = detection.mask.shape
-        inside[top : top + height, left : left + width] = detection.mask
-        deep = depth[window]
-        least = min(cell, CORE * float(deep[inside].max()))
-        like = likely[radius][window] > 0.5
-        gained = like & (owner[window] == 0) & (away[window] <= cell) & (owners[nearest[window]] == number)
-        followed.append(_placed(detection, (inside & (like | (deep > least))) | gained, window))
+        rows, columns = _window(detection, 0, grey.shape)
+        deep = depth[rows, columns]
+        goes = lost[rows, columns] & (deep <= CORE * float(deep[detection.mask].max()))
+        mask[top : top + detection.mask.shape[0], left : left + detection.mask.shape[1]] |= detection.mask & ~goes
+        followed.append(_placed(detection, mask, window))
     return followed
 
 
