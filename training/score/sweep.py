@@ -39,7 +39,7 @@ class Remembering:
 
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """Outputs by name for uint8 images [N, 1, H, W]. Raises BackendError."""
-        key = f"{image.shape} {hashlib.sha256(np.ascontiguousarray(image)).hexdigest()}"
+        key = f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}"
         if key not in self._known:
             self._known[key] = {name: np.array(values) for name, values in self._network.run(image).items()}
         return self._known[key]
