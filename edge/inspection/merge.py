@@ -31,6 +31,8 @@ class Detection:
     """One mask found in one view, in image coordinates.
 
     seen: the view's extent.  cut_at: which of its tile's borders (left, top, right, bottom) it meets inside the image.
+    whole: False for a tile.  coarse: whether the whole was seen at half its scale.  cell_px: pixels of the image that a
+    prototype's pixel covers, which is how far off the outline may be.
     """
 
     x_px: int
@@ -43,6 +45,13 @@ class Detection:
     whole: bool
     cut_at: tuple[bool, bool, bool, bool]
     area_px: int
+    coarse: bool = False
+    cell_px: float = 4.0
+
+    @property
+    def rank(self) -> int:
+        """0 for a tile, then the coarser the higher."""
+        return self.whole + self.coarse
 
     @property
     def cut(self) -> bool:
@@ -70,10 +79,10 @@ def merge(detections: Sequence[Detection], iou: float) -> list[Detection]:
     """One detection for each region that several views saw.
 
     Pieces that tile borders cut are joined, unless one tile has the region complete. Then, of two masks of one region
-    the complete one stays, and of two complete ones the finer. A larger mask gives way when several complete ones of the
-    tiles explain it; otherwise what lies in a larger mask goes.
+    the complete one stays, and of two complete ones the finer. A larger mask gives way when several complete finer ones
+    explain it; otherwise what lies in a larger mask goes.
     """
-    order = sorted(_join_cut(detections), key=lambda d: (d.cut, d.whole, -d.score))
+    order = sorted(_join_cut(detections), key=lambda d: (d.cut, d.rank, -d.score))
     pairs = _overlaps(order)
     gone: set[int] = set()
     for (first, second), shared in pairs.items():
@@ -89,22 +98,22 @@ def merge(detections: Sequence[Detection], iou: float) -> list[Detection]:
 
 def _is_same(one: Detection, other: Detection, shared: int, iou: float) -> bool:
     """Whether a mask and one that ranks after it are the same region."""
-    least = SAME_COARSE if other.whole and not one.cut else iou
+    least = SAME_COARSE if other.rank and not one.cut else iou
     return shared > least * (one.area_px + other.area_px - shared)
 
 
 def _explained_by_parts(order: Sequence[Detection], pairs: dict[tuple[int, int], int], gone: set[int]) -> set[int]:
-    """Indices of detections that two or more complete ones of tiles cover for the most part.
+    """Indices of detections that two or more complete ones of tiles, or of a finer look at the whole, cover for the most part.
 
     A part lies in what it explains, except that the whole is too coarse for that.
     """
     covered: dict[int, list[int]] = {}
     for (first, second), shared in pairs.items():
-        small, large = sorted((first, second), key=lambda index: (order[index].whole, order[index].area_px))
-        part = order[small]
-        if gone & {first, second} or part.cut or part.whole:
+        small, large = sorted((first, second), key=lambda index: (order[index].rank, order[index].area_px))
+        part, blob = order[small], order[large]
+        if gone & {first, second} or part.cut or (part.whole and part.rank >= blob.rank):
             continue
-        if order[large].whole or shared > MOSTLY * part.area_px:
+        if blob.rank > part.rank or shared > MOSTLY * part.area_px:
             covered.setdefault(large, []).append(shared)
     return {large for large, parts in covered.items() if len(parts) > 1 and sum(parts) > MOSTLY * order[large].area_px}
 

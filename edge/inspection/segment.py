@@ -1,8 +1,9 @@
 """Stage 1: a grey image in, its corroded regions out (YOLOv8-seg; Aich et al. 2026, section 3.2).
 
 An image is seen as a whole, letterboxed to the network's longest side, and, when it is much larger, also in native
-tiles: the whole finds what no tile contains, the tiles find what the whole cannot resolve. Each view is turned into
-masks before the next batch of views runs, so memory grows with what was found, not with the number of tiles.
+tiles: the whole finds what no tile contains, the tiles find what the whole cannot resolve. Where the model's card says so,
+an image without tiles is seen at half its scale too, for what is too large to be told at the network's own. Each view is
+turned into masks before the next batch of views runs, so memory grows with what was found, not with the number of tiles.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from edge.backends.crop import Crop, canvas, run_on_crops
 from edge.backends.network import Arrays, Network, require_numbers
 from edge.inspection.features import FeatureMap, feature_map
 from edge.inspection.merge import Box, Detection, merge, suppress
+from edge.inspection.outlines import follow_edges, largest_piece
 from edge.models.card import ModelCard
 from edge.records import Grey, Mask, Regions
 
 STRIDE = 32
 PROTOTYPE_STRIDE = 4
 VIEWS_A_BATCH = 4
+COARSER = 2
+"""How many times smaller the coarse view shows the whole."""
 NEAR_BORDER_PX = 4
 """A mask that ends so close to its tile's border is taken to go on beyond it: a box regression is not exact."""
 
@@ -36,12 +40,14 @@ class View:
     """What the network sees of the image.
 
     crop: where, and at what size.  shape: rows and columns of the canvas, multiples of 32.  whole: False for a tile.
+    coarse: whether it is the whole at half its scale.
     """
 
     grey: Grey
     crop: Crop
     shape: tuple[int, int]
     whole: bool
+    coarse: bool = False
 
     @property
     def canvas(self) -> Grey:
@@ -127,12 +133,12 @@ class Segmenter:
         features: FeatureMap | None = None
         network_s = masks_s = 0.0
         detections: list[Detection] = []
-        all_views = views(grey, self.card, tile=self._tile)
         seen = 0
+        batches = self._batches(grey)
         while True:
             started = time.perf_counter()
-            batch = list(islice(all_views, VIEWS_A_BATCH))
-            if not batch:
+            batch = next(batches, None)
+            if batch is None:
                 break
             outputs = run_on_crops(self._network, grey, [view.crop for view in batch], *batch[0].shape)
             inferred = time.perf_counter()
@@ -146,7 +152,7 @@ class Segmenter:
             masks_s += time.perf_counter() - inferred
         started = time.perf_counter()
         kept = merge(self._resolved(detections, grey.shape), self._iou) if seen > 1 else detections
-        regions = self._regions(kept)
+        regions = self._regions(follow_edges(grey, kept) if self.card.edges_followed else kept)
         masks_s += time.perf_counter() - started
         return Found(regions, SegmentTiming(network_s * 1e3, masks_s * 1e3), features)
 
@@ -154,11 +160,22 @@ class Segmenter:
         """Network pixels per image pixel in the finest view of an image of this shape."""
         return 1.0 if is_tiled(image_shape, self.card, self._tile) else letterbox_scale(image_shape, self.card.input_px)
 
+    def _batches(self, grey: Grey) -> Iterator[list[View]]:
+        """All views in runs of `VIEWS_A_BATCH` of one shape."""
+        all_views = views(grey, self.card, tile=self._tile)
+        while batch := list(islice(all_views, VIEWS_A_BATCH)):
+            yield batch
+        if self.card.coarse_from_px is not None and not is_tiled(grey.shape, self.card, self._tile):
+            yield [coarse_view(grey, self.card)]
+
     def _resolved(self, detections: Sequence[Detection], image_shape: tuple[int, ...]) -> list[Detection]:
-        """The detections of a tiled image, without those of the whole that only a tile can resolve."""
-        shortest_px = (self.card.smallest_region_px or 0.0) / letterbox_scale(image_shape, self.card.input_px)
-        least_px = np.pi / 4 * shortest_px**2
-        return [detection for detection in detections if not detection.whole or detection.area_px >= least_px]
+        """Without what finer views resolve: small ones of a tiled image's whole, and those that the coarse view is not for."""
+        scale = letterbox_scale(image_shape, self.card.input_px)
+        shortest_px = (self.card.smallest_region_px or 0.0) / scale
+        tiled = is_tiled(image_shape, self.card, self._tile)
+        least_px = [0.0, np.pi / 4 * shortest_px**2 if tiled else 0.0]
+        least_px.append(np.pi / 4 * ((self.card.coarse_from_px or 0.0) * COARSER / scale) ** 2)
+        return [detection for detection in detections if detection.area_px >= least_px[detection.rank]]
 
     def _regions(self, found: Sequence[Detection]) -> Regions:
         ordered = sorted(found, key=lambda one: (-one.area_px, one.y_px, one.x_px))
@@ -210,6 +227,14 @@ def views(grey: Grey, card: ModelCard, tile: str = "auto") -> Iterator[View]:
             yield View(grey, Crop(left, top, columns, rows, columns, rows), shape, whole=False)
 
 
+def coarse_view(grey: Grey, card: ModelCard) -> View:
+    """The whole image at half the scale of the whole."""
+    height, width = grey.shape
+    scale = letterbox_scale(grey.shape, card.input_px) / COARSER
+    columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
+    return View(grey, Crop(0, 0, width, height, columns, rows), (_round_up(rows), _round_up(columns)), whole=True, coarse=True)
+
+
 def decode(
     outputs: Arrays, view: View, number: int, image_shape: tuple[int, ...], confidence: float, iou: float
 ) -> list[Detection]:
@@ -246,6 +271,8 @@ def decode(
                 whole=view.whole,
                 cut_at=_cut_at(x, y, mask, view, image_shape),
                 area_px=int(np.count_nonzero(mask)),
+                coarse=view.coarse,
+                cell_px=PROTOTYPE_STRIDE / min(view.scale_x, view.scale_y),
             )
         )
     return suppress(found)
@@ -287,7 +314,7 @@ def _mask_in_box(
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    piece = _largest_piece((full > 0).astype(np.uint8))
+    piece = largest_piece((full > 0).astype(np.uint8))
     if piece is None:
         return None
     px, py, mask = piece
@@ -295,16 +322,6 @@ def _mask_in_box(
     height, width = image_shape
     mask = mask[: height - y, : width - x]
     return (x, y, mask) if mask.any() else None
-
-
-def _largest_piece(mask: NDArray[np.uint8]) -> tuple[int, int, Mask] | None:
-    """x, y and the tight mask of the largest 8-connected piece of a 0/1 mask; None when there is none."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count < 2:
-        return None
-    label = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    x, y, width, height = (int(value) for value in stats[label, :4])
-    return x, y, np.ascontiguousarray(labels[y : y + height, x : x + width] == label)
 
 
 def _cut_at(x: int, y: int, mask: Mask, view: View, image_shape: tuple[int, ...]) -> tuple[bool, bool, bool, bool]:

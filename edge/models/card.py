@@ -76,6 +76,12 @@ class ModelCard(_Card):
     )
     tile_above_px: int | None = Field(None, gt=0, description="segmenter: a longer image is also seen in native tiles")
     tile_overlap_px: int = Field(96, ge=0)
+    coarse_from_px: float | None = Field(
+        None,
+        gt=0,
+        description="segmenter: an image without tiles is also seen at half the scale, for regions from this diameter there on",
+    )
+    edges_followed: bool = Field(False, description="segmenter: outlines move to the image's own edges, by a prototype at most")
     calibration: Calibration = Calibration()
     training: Training
     scores: dict[str, Any]

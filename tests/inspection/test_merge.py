@@ -20,9 +20,10 @@ def piece(
     whole: bool = False,
     cut: bool = False,
     score: float = 0.9,
+    coarse: bool = False,
 ) -> Detection:
     mask = np.ones((h, w), bool)
-    return Detection(x, y, mask, score, 0, view, seen, whole, (cut, False, cut, False), w * h)
+    return Detection(x, y, mask, score, 0, view, seen, whole, (cut, False, cut, False), w * h, coarse)
 
 
 def boxes(detections: Sequence[Detection]) -> list[tuple[int, int, int, int]]:
@@ -38,6 +39,22 @@ def test_a_blob_that_tiles_resolve_into_pits_gives_way_to_them() -> None:
     blob = piece(0, 0, 100, 60, view=0, whole=True)
     pits = [piece(0, 0, 48, 60, view=1), piece(52, 0, 48, 60, view=1)]
     assert boxes(merge([blob, *pits], 0.7)) == boxes(pits)
+
+
+def test_a_blob_of_the_coarse_view_gives_way_to_the_pits_that_the_whole_tells_apart() -> None:
+    blob = piece(0, 0, 200, 120, view=1, whole=True, coarse=True)
+    pits = [piece(0, 0, 90, 120, view=0, whole=True), piece(104, 0, 90, 120, view=0, whole=True)]
+    assert boxes(merge([blob, *pits], 0.7)) == boxes(pits)
+
+
+def test_of_a_region_seen_whole_and_coarse_the_finer_mask_stays_whatever_the_scores() -> None:
+    fine, coarse = piece(0, 0, 100, 100, view=0, whole=True, score=0.4), piece(2, 0, 104, 98, view=1, whole=True, coarse=True)
+    assert boxes(merge([coarse, fine], 0.7)) == [fine.box]
+
+
+def test_a_fragment_that_the_whole_has_of_a_large_region_gives_way_to_the_coarse_view() -> None:
+    fragment, coarse = piece(0, 0, 60, 60, view=0, whole=True), piece(0, 0, 300, 200, view=1, whole=True, coarse=True)
+    assert boxes(merge([fragment, coarse], 0.7)) == [coarse.box]
 
 
 def test_pieces_that_a_tile_border_cut_are_joined() -> None:

@@ -181,6 +181,71 @@ def test_a_large_image_is_also_seen_in_native_tiles_of_one_shape() -> None:
     assert sum(shape[0] for shape in network.shapes) == 1 + 4 * 3
 
 
+COARSE = CARD.model_copy(update={"coarse_from_px": 32})
+
+
+class LargeOnlyCoarse(BrightBlobs):
+    """Cannot tell a region that is longer than a third of the canvas."""
+
+    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        outputs = super().run(image)
+        sides = outputs["boxes"][..., 2:] - outputs["boxes"][..., :2]
+        outputs["scores"][sides.max(axis=-1) > 200] = 0
+        return outputs
+
+
+def test_a_coarse_view_of_a_quarter_of_the_pixels_finds_what_is_too_large_for_the_whole() -> None:
+    grey = blank(480, 640)
+    grey[100:400, 150:500] = 250
+    assert not len(Segmenter(LargeOnlyCoarse(), CARD, confidence=0.25, iou=0.7).find(grey)[0])
+    network = LargeOnlyCoarse()
+    regions, _ = Segmenter(network, COARSE, confidence=0.25, iou=0.7).find(grey)
+    assert network.shapes == [(1, 1, 480, 640), (1, 1, 256, 320)]
+    assert np.allclose(regions.boxes_px, [[150, 100, 350, 300]], atol=12)
+
+
+def test_a_coarse_view_says_nothing_of_what_it_is_too_coarse_for() -> None:
+    class OnlyCoarse(BrightBlobs):
+        def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+            outputs = super().run(image)
+            if image.shape[-1] == 640:
+                outputs["scores"][:] = 0
+            return outputs
+
+    grey = blank(480, 640)
+    grey[100:150, 100:150] = grey[200:300, 300:400] = 250
+    regions, _ = Segmenter(OnlyCoarse(), COARSE, confidence=0.25, iou=0.7).find(grey)
+    assert len(regions) == 1
+    assert np.allclose(regions.boxes_px[0], [300, 200, 100, 100], atol=12)
+
+
+@pytest.mark.parametrize("size", [(480, 640), (1500, 2000)], ids=str)
+def test_a_region_that_both_views_see_is_found_once_and_as_the_finer_draws_it(size: tuple[int, int]) -> None:
+    grey = blank(*size)
+    grey[100:300, 200:420] = 250
+    fine, _ = segmenter(BrightBlobs()).find(grey)
+    both, _ = Segmenter(BrightBlobs(), COARSE, confidence=0.25, iou=0.7).find(grey)
+    assert both.boxes_px.tolist() == fine.boxes_px.tolist()
+
+
+def test_an_image_with_tiles_has_no_coarse_view_for_its_whole_is_coarse_already() -> None:
+    network = BrightBlobs()
+    Segmenter(network, COARSE, confidence=0.25, iou=0.7).find(blank(1500, 2000))
+    assert {shape[1:] for shape in network.shapes} == {(1, 640, 640)}
+
+
+def test_outlines_follow_the_image_where_the_card_says_so() -> None:
+    grey = blank(480, 640)
+    cv2.circle(grey, (303, 201), 13, 250, -1)
+    true_px = int((grey > 155).sum())
+    rough, exact = (
+        Segmenter(BrightBlobs(), CARD.model_copy(update={"edges_followed": followed}), confidence=0.25, iou=0.7).find(grey)[0]
+        for followed in (False, True)
+    )
+    errors = [abs(int(regions.masks[0].sum()) - true_px) for regions in (rough, exact)]
+    assert errors[1] < errors[0]
+
+
 def test_tiles_cover_every_pixel() -> None:
     grey = blank(1400, 2100)
     seen = np.zeros(grey.shape, bool)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.cli.options import Commands
+
+if TYPE_CHECKING:
+    from edge.config import CommandSettings
+    from training.score.score_folder import LabelledPages
 
 
 def add(commands: Commands) -> None:
@@ -24,6 +28,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--page", type=Path, metavar="FILE", help="gets one HTML file with the worst images")
     parser.add_argument(
         "--perturb", action="store_true", help="also under other brightness, contrast, focus, noise and magnification"
+    )
+    parser.add_argument(
+        "--sweep", action="store_true", help="stage 1 alone at confidences from 0.1 to 0.6, to choose inspect.confidence by"
     )
     parser.add_argument("--clean", action="store_true", help="nothing is corroded in any image: there are no labels")
     parser.add_argument(
@@ -51,6 +58,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     from training.score.score_folder import open_folder, score_folder
     from training.score.score_text import describe
 
+    if arguments.sweep and (arguments.page or arguments.perturb):
+        raise ConfigError("--sweep gives a table and --json: leave out --page and --perturb")
     for path in (arguments.json, arguments.page):
         if path is not None and not path.absolute().parent.is_dir():
             raise ConfigError(f"{path.absolute().parent} is no folder: make it first, or name another file")
@@ -65,6 +74,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     data = open_folder(arguments.folder, options, clean=arguments.clean)
     for line in data.warnings:
         print(f"to be known: {line}", file=sys.stderr)
+    if arguments.sweep:
+        return _sweep(arguments, data, settings)
     score = score_folder(arguments.folder, data, settings, views=arguments.perturb, command=command, tell=_tell)
     for one in score.document["failed"]:
         print(f"FAILED {one['image']}: {one['why']}", file=sys.stderr)
@@ -77,6 +88,22 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         raise EdgeError(f"cannot write the score: {error}") from error
     print(describe(score.document))
     return 1 if score.failed else 0
+
+
+def _sweep(arguments: argparse.Namespace, data: LabelledPages, settings: CommandSettings) -> int:
+    from edge.errors import EdgeError
+    from training.score import sweep
+
+    document = sweep.sweep(data, settings, sweep.CONFIDENCES, _tell)
+    for one in document["failed"]:
+        print(f"FAILED {one['image']}: {one['why']}", file=sys.stderr)
+    try:
+        if arguments.json is not None:
+            arguments.json.write_text(_json(document), encoding="utf-8")
+    except OSError as error:
+        raise EdgeError(f"cannot write the sweep: {error}") from error
+    print(sweep.describe(document))
+    return 1 if document["failed"] else 0
 
 
 def _json(document: dict[str, Any]) -> str:

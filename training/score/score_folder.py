@@ -134,7 +134,7 @@ def score_folder(
     with Pipeline(quick, precision=precision) as pipeline:
         models = pipeline.models
         for page, inspection in _inspected(data, settings, pipeline, failed, views):
-            truth = _truth(data, page, inspection.as_it_is)
+            truth = truth_of(data, page, inspection.as_it_is)
             one = _scored(page, truth, inspection)
             scored.append(one)
             if one.field is not None and truth is not None:
@@ -200,7 +200,7 @@ def _inspected(
             yield pages[micrograph.page], _Inspected(as_it_is, turned)
 
 
-def _truth(data: LabelledPages, page: Page, inspection: Inspection) -> Regions | None:
+def truth_of(data: LabelledPages, page: Page, inspection: Inspection) -> Regions | None:
     """The labelled regions as they can be compared: cut to the inspected rows, without those that do not count."""
     if not data.regions or inspection.models.segmenter is None:
         return None
