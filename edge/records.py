@@ -37,6 +37,7 @@ ABSTAINING = ("no_contrast", "out_of_domain", "text_on_image", "stages_conflict"
 REVIEWED = (
     "ambiguous",
     "limit_straddled",
+    "measures_doubtful",
     "damaged",
     "zero_rows",
     "zero_tail",
