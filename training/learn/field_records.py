@@ -103,7 +103,7 @@ _ARRAYS = ("numbers", "logits", "embeddings", "truths", "severities", "kinds", "
 def jobs(seed: int, fields: int, grown: int, real: Path | None, oxide: Path | None) -> list[Job]:
     """What is inspected. fields: of each generator.  grown: scenes of each.
 
-    real: superalloy/, nanocomposite/, clean/.  oxide: images/ with sections of oxide; the first half of its specimens is fitted on.
+    real: superalloy/, nanocomposite/, clean/.  oxide: images/ with sections; the first half of its specimens is fitted on.
     """
     found = [Job(kind, seed + index) for index in range(fields) for kind in ("painted", "relief")]
     names = list(perturb.VIEWS)

@@ -1,6 +1,6 @@
 """Two models in, their cards with everything that rests on what stage 1 measures of a field out, and how well it holds.
 
-Fitted are: the domain, which fields are foreign, the severity that follows the measures, its prediction sets, and the intervals.
+Fitted are: the domain, which fields are foreign, the severity that follows the measures, its prediction sets, intervals.
 The fields are inspected once, with the edge's own code and default settings, and kept in a file; all else takes seconds.
 """
 
