@@ -14,7 +14,7 @@ import numpy as np
 from edge.config import LimitSettings, SeveritySettings
 from edge.errors import ConfigError
 from edge.models.card import ModelCard
-from edge.records import SEVERITIES, ClassMeasures, Interval, Measures, Micrograph, Regions, Severity, code_of
+from edge.records import OF_NETWORK, SEVERITIES, ClassMeasures, Interval, Measures, Micrograph, Regions, Severity, code_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ def by_limits(
 ) -> Severity:
     """The severity whose limits are reached: severe, else moderate, else low. A limit is reached by what equals it.
 
-    network: the network's own severity, if one was asked; it stays visible and decides nothing.
+    network: the network's own severity, if one was asked; it stays visible and decides no label. Where it
+    finds the image foreign, or contradicts the measures, a person should look.
     A measure that is not known makes it abstain, and an interval that holds a limit asks for review, where the label could be
     another for it.
     """
@@ -97,9 +98,7 @@ def by_limits(
 
 def _doubts_of_measures(network: Severity | None) -> Iterator[str]:
     """Where the network's doubt is one of what was measured: what is foreign to it was learnt by neither stage."""
-    for reason in network.reasons if network else ():
-        if code_of(reason) in ("out_of_domain", "stages_conflict"):
-            yield f"measures_doubtful: {reason.partition(': ')[2]}"
+    return (reason for reason in (network.reasons if network else ()) if code_of(reason) in OF_NETWORK)
 
 
 def _readings(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import CommandSettings
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
 from edge.inspection.classify import domain_distance
 from edge.inspection.judge import NETWORK, evidence, foreignness, severity_probabilities
 from edge.models.card import FieldFit, FittedWith, IntervalFit, ModelCard, SeverityFit, load_card
@@ -95,6 +95,8 @@ def fitted(records: Records, segmenter: ModelCard, classifier: ModelCard) -> tup
     numbers = _numbers(records, calibration.temperature, domain)
 
     foreign_rows = records.kinds == "foreign"
+    if not foreign_rows.any():
+        raise ConfigError("no foreign fields to learn from: name images of other materials with --real or --oxide")
     of_limited = records.whats[limited] // 4, plain[limited]
     foreign = fit_foreign(_of(numbers, limited), _of(numbers, foreign_rows), *of_limited, FOREIGN_PART)
     weights, limits = fit_severity(_of(numbers, learnt), records.severities[learnt])

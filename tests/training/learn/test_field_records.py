@@ -56,7 +56,9 @@ def test_specimens_that_may_be_learnt_from_and_the_others_are_told_apart(tmp_pat
             if not path.name.startswith("one_mask"):
                 cv2.imwrite(str(path), grey)
     todo = jobs(0, 20, 0, tmp_path, None)
-    of = {kind: {Path(job.path).name for job in todo if job.kind == kind} for kind in ("foreign", "held_out", "clean", "control")}
+    of = {
+        kind: {Path(job.path).name for job in todo if job.kind == kind} for kind in ("foreign", "held_out", "clean", "control")
+    }
     assert of["foreign"] == {"spot2_a.png", "5_a.png"}
     assert of["held_out"] == {"spot1_a.png", "2_a.png"}
     assert of["clean"] == of["control"] == {"one.png"}
