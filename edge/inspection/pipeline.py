@@ -114,10 +114,7 @@ class Pipeline:
         spent: milliseconds that went into waiting, reading and decoding before. Raises BackendError when a network fails.
         """
         started = time.perf_counter()
-        device = self._settings.device
-        micrograph = calibrated(
-            micrograph, factor=device.scale_factor, uncertainty=device.scale_uncertainty, checked=device.scale_checked
-        )
+        micrograph = self._calibrated(micrograph)
         regions, segment_ms, masks_ms = self._segment(micrograph)
         segmented = time.perf_counter()
         found = len(regions)
@@ -131,12 +128,9 @@ class Pipeline:
         severity: Severity | None = None
         region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
         if self._classifier:
-            severity, region_severities = self._classifier.assess(
-                micrograph.grey,
-                regions.boxes_px,
-                self._settings.inspect.region_crops,
-                described if self._belongs(self._classifier.card.calibration.field) else None,
-            )
+            weighed = described if self._belongs(self._classifier.card.calibration.field) else None
+            crops = self._settings.inspect.region_crops
+            severity, region_severities = self._classifier.assess(micrograph.grey, regions.boxes_px, crops, weighed)
         classified = time.perf_counter()
         trust = replace(trust, in_domain=severity.in_domain if severity else None)
         doubts_of_it = self._doubts(micrograph, trust)
@@ -216,6 +210,12 @@ class Pipeline:
             return px, px * pixel_um, ()
         doubt = f"min_diameter_px_alone: µm are unknown here, so regions count from {px:g} px and not from {um:g} µm"
         return px, None, (doubt,) if um and self._segmenter else ()
+
+    def _calibrated(self, micrograph: Micrograph) -> Micrograph:
+        device = self._settings.device
+        return calibrated(
+            micrograph, factor=device.scale_factor, uncertainty=device.scale_uncertainty, checked=device.scale_checked
+        )
 
     def _belongs(self, fit: FieldFit | IntervalFit | None) -> bool:
         """Whether a card's fit rests on measures of this segmenter with these settings."""

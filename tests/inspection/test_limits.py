@@ -206,15 +206,12 @@ def test_the_label_is_the_same_with_and_without_a_network_and_follows_what_is_pu
 
 
 def test_what_the_network_makes_of_an_image_changes_no_label_by_limits(limited: Pipeline) -> None:
-    """Noise, which is foreign to the network: the label stays, and a person should look at what was measured."""
     noise = np.random.default_rng(0).integers(0, 256, (480, 640)).astype(np.uint8)
     inspection = limited.inspect(micrograph(noise), SOURCE)
     severity = verdict(inspection)
     assert severity.label is not None
     assert "ambiguous" not in codes(severity)
-    foreign = inspection.models.classifier is not None
-    assert ("out_of_domain" in codes(severity), severity.needs_review) == (foreign, foreign)
-    assert inspection.measures.area_fraction_interval is None
+    assert ("out_of_domain" in codes(severity)) == (inspection.quality.in_domain is False)
 
 
 @pytest.mark.parametrize("code", ["out_of_domain", "stages_conflict"])
