@@ -34,6 +34,9 @@ SEVERITIES: tuple[SeverityLabel, ...] = ("low", "moderate", "severe")
 ABSTAINING = ("no_contrast", "out_of_domain", "text_on_image", "stages_conflict", "limit_unmeasured")
 """Codes of the reasons for which no severity is given, only a guess."""
 
+OF_NETWORK = ("out_of_domain", "stages_conflict")
+"""Those that leave the label where it follows from limits: a person should then look at what was measured."""
+
 REVIEWED = (
     "ambiguous",
     "limit_straddled",
@@ -326,9 +329,11 @@ class Severity:
         """With these further reasons to have a person look, and without a label where one of all is in `ABSTAINING`.
 
         An ambiguous prediction set is then no reason: there is none any more.
+        By limits, those of `OF_NETWORK` ask for review alone.
         """
         every = sorted(dict.fromkeys((*self.reasons, *reasons)), key=_rank)
-        abstains = any(code_of(reason) in ABSTAINING for reason in every)
+        leaving = OF_NETWORK if self.source == "limits" else ()
+        abstains = any(code_of(reason) in ABSTAINING and code_of(reason) not in leaving for reason in every)
         if abstains:
             every = [reason for reason in every if code_of(reason) != "ambiguous"]
         one = replace(self, reasons=tuple(every), needs_review=bool(every))

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from edge.backends.crop import Crop, canvas, run_on_crops
 from edge.backends.network import Network, require_numbers
 from edge.errors import ModelError
+from edge.inspection.describe import Described
+from edge.inspection.judge import evidence, foreign_ratio, foreignness, severity_probabilities
 from edge.models.card import DomainStatistics, ModelCard
 from edge.records import SEVERITIES, Grey, RegionSeverity, Severity, SeverityLabel
 
@@ -85,11 +87,12 @@ class Classifier:
         self.card = card
 
     def assess(
-        self, grey: Grey, boxes_px: NDArray[np.int32], region_crops: int
+        self, grey: Grey, boxes_px: NDArray[np.int32], region_crops: int, described: Described | None = None
     ) -> tuple[Severity, tuple[RegionSeverity | None, ...]]:
         """Severity of the field of view, and of the first `region_crops` boxes; the others get None.
 
         grey: uint8 [H, W].  boxes_px: int32 [N, 4], largest region first.  Raises BackendError.
+        described: what stage 1 measured, where the card's fit belongs to it; without it the network judges alone.
         """
         side = self.card.input_px
         chosen = boxes_px[:region_crops]
@@ -99,7 +102,7 @@ class Classifier:
         for name in ("logits", "cam", "embedding"):
             require_numbers(outputs[name], f"outputs {name}")
         probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
-        field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1])
+        field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1], described)
         of_regions = self._copys_probabilities(grey, crops) if self._copy and crops else probabilities[1:]
         regions = [self._region_severity(row) for row in of_regions]
         return field, tuple(regions) + (None,) * (len(boxes_px) - len(chosen))
@@ -114,25 +117,23 @@ class Classifier:
         return RegionSeverity(self._label(best), float(probabilities[best]))
 
     def _field_severity(
-        self, probabilities: NDArray[np.float64], cam: NDArray[np.float32], embedding: NDArray[np.float32]
+        self,
+        probabilities: NDArray[np.float64],
+        cam: NDArray[np.float32],
+        embedding: NDArray[np.float32],
+        described: Described | None,
     ) -> Severity:
         calibration, classes = self.card.calibration, self.card.classes
+        domain_ratio, reasons = self._foreign(embedding, described)
+        in_domain = not reasons
+        quantile = calibration.conformal_quantile
+        if described is not None and calibration.field is not None:
+            fit = calibration.field.severity
+            probabilities, quantile = severity_probabilities(fit, evidence(probabilities, described)), fit.conformal_quantile
         best = int(probabilities.argmax())
-        reasons = []
-        in_domain = True
-        domain_ratio = None
-        if calibration.domain is not None:
-            distance = float(domain_distance(embedding, calibration.domain)[0])
-            domain_ratio = distance / calibration.domain.threshold
-            in_domain = distance <= calibration.domain.threshold
-            if not in_domain:
-                reasons.append(
-                    f"out_of_domain: the image is unlike the training images "
-                    f"(distance {distance:.2f}, limit {calibration.domain.threshold:.2f})"
-                )
         prediction_set: tuple[str, ...] | None = None
-        if in_domain and calibration.conformal_quantile is not None:
-            kept = 1 - probabilities <= calibration.conformal_quantile
+        if in_domain and quantile is not None:
+            kept = 1 - probabilities <= quantile
             kept[best] = True
             prediction_set = tuple(name for name, keep in zip(classes, kept, strict=True) if keep)
             if len(prediction_set) > 1:
@@ -151,6 +152,25 @@ class Classifier:
             cam=heat / peak if peak > 0 else heat,
             domain_ratio=domain_ratio,
         )
+
+    def _foreign(self, embedding: NDArray[np.float32], described: Described | None) -> tuple[float | None, list[str]]:
+        """How far out of the domain, in parts of its limit, and why; no reasons inside it. embedding: [1, D]."""
+        calibration = self.card.calibration
+        ratio, reasons = None, []
+        if calibration.domain is not None:
+            distance, limit = float(domain_distance(embedding, calibration.domain)[0]), calibration.domain.threshold
+            ratio = distance / limit
+            if ratio > 1:
+                reasons.append(
+                    f"out_of_domain: the image is unlike the training images (distance {distance:.2f}, limit {limit:.2f})"
+                )
+        if calibration.field is not None and described is not None:
+            texture = float(np.log(max(ratio or 1.0, 1e-3)))
+            odds, why = foreignness(calibration.field.foreign, {**described, "texture": texture})
+            ratio = max(ratio or 0.0, foreign_ratio(odds))
+            if odds > 0 and not reasons:
+                reasons.append(f"out_of_domain: the field is unlike those learnt from, {why}")
+        return ratio, reasons
 
     def _label(self, index: int) -> SeverityLabel:
         return cast(SeverityLabel, self.card.classes[index])

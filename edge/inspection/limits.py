@@ -14,7 +14,7 @@ import numpy as np
 from edge.config import LimitSettings, SeveritySettings
 from edge.errors import ConfigError
 from edge.models.card import ModelCard
-from edge.records import SEVERITIES, ClassMeasures, Interval, Measures, Micrograph, Regions, Severity
+from edge.records import OF_NETWORK, SEVERITIES, ClassMeasures, Interval, Measures, Micrograph, Regions, Severity, code_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ def by_limits(
 ) -> Severity:
     """The severity whose limits are reached: severe, else moderate, else low. A limit is reached by what equals it.
 
-    network: the network's own severity, if one was asked; it stays visible and decides nothing.
+    network: the network's own severity, if one was asked; it stays visible and decides no label. Where it
+    finds the image foreign, or contradicts the measures, a person should look.
     A measure that is not known makes it abstain, and an interval that holds a limit asks for review, where the label could be
     another for it.
     """
@@ -78,6 +79,7 @@ def by_limits(
         why = "the length of a pixel is unknown" if micrograph.pixel_size_nm is None else "the tilt was not corrected"
         names = " and ".join(dict.fromkeys(unknown))
         reasons.append(f"limit_unmeasured: {names} cannot be measured, because {why}, and a limit on it could decide")
+    reasons += _doubts_of_measures(network)
     severity = Severity(
         label=SEVERITIES[label],
         confidence=None,
@@ -92,6 +94,11 @@ def by_limits(
         network=network.answer if network else None,
     )
     return severity.doubted(reasons)
+
+
+def _doubts_of_measures(network: Severity | None) -> Iterator[str]:
+    """Where the network's doubt is one of what was measured: what is foreign to it was learnt by neither stage."""
+    return (reason for reason in (network.reasons if network else ()) if code_of(reason) in OF_NETWORK)
 
 
 def _readings(

@@ -19,12 +19,14 @@ from edge.errors import ConfigError
 from edge.inspection import memory
 from edge.inspection.classify import Classifier
 from edge.inspection.covered import without_drawn
+from edge.inspection.describe import Described, describe
+from edge.inspection.intervals import with_intervals
 from edge.inspection.limits import by_limits, require_known_classes
 from edge.inspection.measure import counted_regions, measure, quality
 from edge.inspection.segment import Found, Segmenter, no_regions
 from edge.inspection.taught import LOW_FLOOR, taught_regions
 from edge.inspection.taught_file import Taught, load_taught
-from edge.models.card import ModelCard, load_card
+from edge.models.card import FieldFit, IntervalFit, ModelCard, load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import (
     REASONS,
@@ -126,10 +128,7 @@ class Pipeline:
         spent: milliseconds that went into waiting, reading and decoding before. Raises BackendError when a network fails.
         """
         started = time.perf_counter()
-        device = self._settings.device
-        micrograph = calibrated(
-            micrograph, factor=device.scale_factor, uncertainty=device.scale_uncertainty, checked=device.scale_checked
-        )
+        micrograph = self._calibrated(micrograph)
         regions, segment_ms, masks_ms, unsure = self._segment(micrograph)
         segmented = time.perf_counter()
         found = len(regions)
@@ -137,20 +136,23 @@ class Pipeline:
         regions = counted_regions(regions, least_px)
         measures = measure(regions, (micrograph.height_px, micrograph.width_px), micrograph.drawn_px)
         measures = replace(measures, counted_from_px=least_px, counted_from_um=least_um)
+        trust = quality(micrograph.grey, micrograph.saturated_fraction, None, micrograph.warnings + doubts + unsure)
+        described = describe(regions, measures, micrograph.grey, trust) if self._segmenter else None
         measured = time.perf_counter()
         severity: Severity | None = None
         region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
         if self._classifier:
-            severity, region_severities = self._classifier.assess(
-                micrograph.grey, regions.boxes_px, self._settings.inspect.region_crops
-            )
+            weighed = described if self._belongs(self._classifier.card.calibration.field) else None
+            crops = self._settings.inspect.region_crops
+            severity, region_severities = self._classifier.assess(micrograph.grey, regions.boxes_px, crops, weighed)
         classified = time.perf_counter()
-        in_domain = severity.in_domain if severity else None
-        trust = quality(micrograph.grey, micrograph.saturated_fraction, in_domain, micrograph.warnings + doubts + unsure)
+        trust = replace(trust, in_domain=severity.in_domain if severity else None)
         doubts_of_it = self._doubts(micrograph, trust)
         if severity:
             severity = severity.doubted(doubts_of_it + self._conflicts(severity, found, measures))
         trusted = severity is not None and not severity.abstained
+        if described and trusted:
+            measures = self._with_intervals(measures, regions, described)
         if self._settings.severity.rule == "limits":
             severity = by_limits(self._settings.severity, regions, measures, micrograph, severity).doubted(doubts_of_it)
         if severity is None or severity.abstained or not trusted:
@@ -253,6 +255,28 @@ class Pipeline:
             return px, px * pixel_um, ()
         doubt = f"min_diameter_px_alone: µm are unknown here, so regions count from {px:g} px and not from {um:g} µm"
         return px, None, (doubt,) if um and self._segmenter else ()
+
+    def _calibrated(self, micrograph: Micrograph) -> Micrograph:
+        device = self._settings.device
+        return calibrated(
+            micrograph, factor=device.scale_factor, uncertainty=device.scale_uncertainty, checked=device.scale_checked
+        )
+
+    def _belongs(self, fit: FieldFit | IntervalFit | None) -> bool:
+        """Whether a card's fit rests on measures of this segmenter with these settings, and nothing taught changed them."""
+        taught = self._taught is not None and self._taught.file.for_stage_1
+        if fit is None or self._segmenter is None or taught:
+            return False
+        wanted, of = self._settings.inspect, fit.fitted_with
+        return (of.segmenter_sha256, of.confidence, of.iou) == (self._segmenter.card.sha256, wanted.confidence, wanted.iou)
+
+    def _with_intervals(self, measures: Measures, regions: Regions, described: Described) -> Measures:
+        """With the card's intervals where they are promised: nowhere else are they known to cover."""
+        fit = self._segmenter.card.calibration.intervals if self._segmenter else None
+        all_counted = not measures.counted_from_px and not regions.truncated
+        if fit is None or not self._belongs(fit) or not all_counted:
+            return measures
+        return with_intervals(fit, measures, described)
 
     def _doubts(self, micrograph: Micrograph, trust: Quality) -> list[str]:
         """What is in the picture or its file to have a person look, whatever the severity follows from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,13 +38,97 @@ class DomainStatistics(_Card):
     quantile: float
 
 
+class FittedWith(_Card):
+    """What measured the fields that a fit rests on; with another segmenter or other settings it promises nothing."""
+
+    segmenter_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    confidence: float
+    iou: float
+
+
+class SeverityFit(_Card):
+    """Severity by proportional odds of `edge.inspection.judge`: more of what is weighed is never less severe.
+
+    weights: of the evidence by name.  limits: rising, one less than classes, between each class and the next.
+    conformal_quantile: of 1 - p(true class), for the prediction sets of these probabilities.
+    """
+
+    weights: dict[str, Annotated[float, Field(ge=0)]]
+    limits: tuple[float, ...]
+    conformal_quantile: float = Field(ge=0, le=1)
+
+
+class ForeignNumber(_Card):
+    """mean, deviation: of one number in the fields learnt from.  reach: of deviations, beyond which it counts no more.
+
+    weight, weight_of_square: of the number in deviations, towards being foreign.
+    """
+
+    mean: float
+    deviation: float = Field(gt=0)
+    weight: float
+    weight_of_square: float
+    reach: float = Field(6.0, gt=0)
+
+
+class ForeignFit(_Card):
+    """Which fields are foreign, by a logistic regression of `edge.inspection.judge`: above `limit` of the log odds."""
+
+    numbers: dict[str, ForeignNumber]
+    offset: float
+    limit: float
+
+
+class FieldFit(_Card):
+    """How a field of view is judged by the network and by what stage 1 measured, together."""
+
+    fitted_with: FittedWith
+    severity: SeverityFit
+    foreign: ForeignFit
+
+
+class SpreadNumber(_Card):
+    """mean, deviation: of one number in the fields fitted on.  low, high: how it moves either end.  reach: as above."""
+
+    mean: float
+    deviation: float = Field(gt=0)
+    low: float
+    high: float
+    reach: float = Field(4.0, gt=0)
+
+
+class SpreadFit(_Card):
+    """The interval of one measure, as its square root. groups: rising limits of the measured root; a margin for each group."""
+
+    numbers: dict[str, SpreadNumber]
+    low_offset: float
+    high_offset: float
+    groups: tuple[float, ...]
+    margins: tuple[float, ...]
+
+
+class IntervalFit(_Card):
+    """90 % intervals of a segmenter's measures, see `edge.inspection.intervals`. level: the coverage that is asked."""
+
+    level: float = Field(gt=0, lt=1)
+    fitted_with: FittedWith
+    area: SpreadFit
+    counted: SpreadFit
+    largest: SpreadFit
+
+
 class Calibration(_Card):
-    """Temperature for the softmax, split-conformal quantile of 1 - p(true class), and the domain."""
+    """Temperature for the softmax, split-conformal quantile of 1 - p(true class), and the domain.
+
+    field: of a classifier that is asked beside a segmenter.  intervals: of a segmenter.
+    """
 
     temperature: float = Field(1.0, gt=0)
     conformal_quantile: float | None = Field(None, ge=0, le=1)
     conformal_coverage: float | None = Field(None, gt=0, lt=1)
     domain: DomainStatistics | None = None
+    field: FieldFit | None = None
+    intervals: IntervalFit | None = None
 
 
 class Training(_Card):

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from edge.errors import BackendError, ModelError
 from edge.inspection.classify import Classifier, crop_region, domain_distance, field_of_view
-from edge.models.card import Calibration, DomainStatistics
+from edge.models.card import (
+    Calibration,
+    DomainStatistics,
+    FieldFit,
+    FittedWith,
+    ForeignFit,
+    ForeignNumber,
+    SeverityFit,
+)
 from tests.conftest import pitted
 from tests.inspection.test_segment import CARD
 
@@ -229,3 +237,37 @@ def test_the_domain_distance_is_that_of_the_farther_of_components_and_rest() -> 
     expected = np.sqrt(np.maximum(z[:, :2].mean(axis=1), z[:, 2:].mean(axis=1)))
     found = domain_distance((2 * offsets @ basis + np.arange(10)).astype(np.float32), domain)
     assert np.allclose(found, expected, rtol=1e-4)
+
+
+def fitted_card(limit: float = 0.0) -> Any:
+    """A classifier's card with a fit: the area decides the severity, and fields of much area are foreign."""
+    field = FieldFit(
+        fitted_with=FittedWith(segmenter_sha256="0" * 64, confidence=0.25, iou=0.7),
+        severity=SeverityFit(weights={"network": 0.1, "area": 20.0}, limits=(4.0, 8.0), conformal_quantile=0.5),
+        foreign=ForeignFit(
+            numbers={"area": ForeignNumber(mean=0.3, deviation=0.1, weight=1.0, weight_of_square=0.0)}, offset=-4.0, limit=limit
+        ),
+    )
+    return CLASSIFIER.model_copy(update={"calibration": CLASSIFIER.calibration.model_copy(update={"field": field})})
+
+
+@pytest.mark.parametrize(("area", "label"), [(0.05, "low"), (0.3, "moderate"), (0.6, "severe")])
+def test_the_severity_follows_what_was_measured(area: float, label: str) -> None:
+    severity, _ = Classifier(Told([0, 0, 1]), fitted_card()).assess(pitted(), NO_BOXES, 0, {"area": area})
+    assert severity.label == label
+    assert severity.prediction_set == (label,)
+
+
+def test_without_measures_the_network_judges_alone() -> None:
+    severity, _ = Classifier(Told([0, 0, 9]), fitted_card()).assess(pitted(), NO_BOXES, 0)
+    assert severity.label == "severe"
+
+
+def test_a_field_unlike_those_learnt_from_is_foreign_and_the_reason_names_what_is_strange() -> None:
+    severity, _ = Classifier(Told([0, 0, 1]), fitted_card()).assess(pitted(), NO_BOXES, 0, {"area": 0.9})
+    assert not severity.in_domain
+    assert severity.domain_ratio is not None
+    assert severity.domain_ratio > 1
+    assert severity.prediction_set is None
+    assert severity.reasons[0].startswith("out_of_domain: ")
+    assert "the corroded area fraction (0.81" in severity.reasons[0]

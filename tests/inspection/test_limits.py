@@ -206,11 +206,23 @@ def test_the_label_is_the_same_with_and_without_a_network_and_follows_what_is_pu
 
 
 def test_what_the_network_makes_of_an_image_changes_no_label_by_limits(limited: Pipeline) -> None:
-    """Noise, which is foreign to the network: its domain is no matter of what was measured."""
     noise = np.random.default_rng(0).integers(0, 256, (480, 640)).astype(np.uint8)
-    severity = verdict(limited.inspect(micrograph(noise), SOURCE))
+    inspection = limited.inspect(micrograph(noise), SOURCE)
+    severity = verdict(inspection)
     assert severity.label is not None
-    assert not {"out_of_domain", "ambiguous", "stages_conflict"} & set(codes(severity))
+    assert "ambiguous" not in codes(severity)
+    assert ("out_of_domain" in codes(severity)) == (inspection.quality.in_domain is False)
+
+
+@pytest.mark.parametrize("code", ["out_of_domain", "stages_conflict"])
+def test_a_doubt_of_what_was_measured_leaves_the_label_of_limits_and_asks_for_review(code: str) -> None:
+    network = Severity("low", 0.8, {"low": 0.8, "severe": 0.2}, None, False, (), True, np.zeros((0, 0), np.float32))
+    doubted = network.doubted([f"{code}: why"])
+    assert doubted.abstained
+    image, regions = micrograph(GREY, 1000.0), squares(64)
+    limits = SeveritySettings.model_validate({"rule": "limits", **AREA})
+    severity = by_limits(limits, regions, measure(regions, GREY.shape), image, doubted)
+    assert (severity.label, severity.needs_review, severity.reasons) == ("severe", True, (f"{code}: why",))
 
 
 @pytest.mark.parametrize("code", ["no_contrast", "text_on_image"])

@@ -44,6 +44,7 @@ __all__ = [
     "paper_scenes",
     "render",
     "render_coupon",
+    "render_fraction",
     "write_data_set",
     "write_paper_set",
     "yolo_labels",
@@ -118,6 +119,20 @@ def render(
     return _draw(rng, appearance if bars else replace(appearance, bar=False), growth, size_px, severity, str(seed), seed, name)
 
 
+def render_fraction(seed: int, fraction: float, size_px: tuple[int, int] = (640, 480)) -> Scene:
+    """Draw one scene of the transfer preset with a given corroded part, 0…`kinetics.MOST_FRACTION`.
+
+    The metal, the microscope and where corrosion begins follow from the seed alone, so that one scene can be seen to grow.
+    The severity of the scene means nothing.
+    """
+    rng = np.random.default_rng([seed, 0x6C0])
+    appearance = replace(wide(rng), bar=False)
+    growth = Growth(90.0, 504.0)
+    growth = replace(growth, image_factor=fraction / growth.law_fraction)
+    own = np.random.default_rng([seed, 0xC0]), np.random.default_rng([seed, 0x1A])
+    return _draw(rng, appearance, growth, size_px, "moderate", str(seed), seed, f"grown_{seed}", own)
+
+
 def render_coupon(
     annealing_min: float,
     exposure_h: float,
@@ -166,12 +181,16 @@ def _draw(
     coupon: str,
     seed: int,
     name: str,
+    own: tuple[np.random.Generator, np.random.Generator] | None = None,
 ) -> Scene:
+    """own: chance of the corrosion and of what comes after it; without, all follows from `rng`, and nothing stays the same."""
     canvas = Canvas(rng, appearance, *size_px)
     draw_surface(canvas)
     draw_below(canvas)
     bare = canvas.grey.copy()
+    canvas.rng = own[0] if own else rng
     corrode(canvas, growth)
+    canvas.rng = own[1] if own else rng
     middle = float(np.median(canvas.grey))
     canvas.forget_invisible(amplified(appearance, bare, middle), amplified(appearance, canvas.grey, middle))
     draw_above(canvas)
