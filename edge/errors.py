@@ -4,6 +4,7 @@
     ├── ConfigError      the user asked for something impossible; exit status 2
     ├── ImageError       this image cannot be inspected: it becomes an edge.failure/1 and work goes on
     ├── ModelError       a model or its card is missing, damaged or not what it claims to be
+    ├── ReviewError      a review cannot be used: it is none, contradicts itself, or is of another image or model
     ├── BackendError     the inference engine failed: the process exits and is restarted
     ├── StateError       the state folder cannot be used (locked by another daemon, damaged, read-only)
     │   └── StateFullError  the disk is full: intake pauses, nothing is lost
@@ -60,6 +61,10 @@ class ImageError(EdgeError):
 
 class ModelError(EdgeError):
     """A model file or its card cannot be used."""
+
+
+class ReviewError(EdgeError):
+    """A review, or a file of them, cannot be used."""
 
 
 class BackendError(EdgeError):

@@ -24,18 +24,19 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         "edge.models": "edge.records edge.errors",
         "edge.backends": "edge.records edge.errors edge.models",
         "edge.inspection": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends",
+        "edge.teach": "edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection",
         "edge.folder": "edge.records edge.errors edge.sem",
         "edge.journal": "edge.records edge.errors",
         "edge.wire": "edge edge.records edge.errors edge.config",
         "edge.mqtt": "edge.records edge.errors edge.config edge.journal edge.wire",
         "edge.service": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
-        " edge.folder edge.journal edge.wire edge.mqtt",
+        " edge.folder edge.journal edge.wire edge.mqtt edge.teach",
         "edge.commands": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
-        " edge.folder edge.journal edge.wire edge.mqtt edge.service",
+        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service",
         "edge": "edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire",
         "export": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder",
         "training": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder"
-        " export",
+        " edge.teach export",
     }.items()
 }
 
