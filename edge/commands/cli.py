@@ -150,13 +150,14 @@ def doctor(argv: Sequence[str] | None = None) -> int:
 
 @_command
 def review(argv: Sequence[str] | None = None) -> int:
-    """`edge-review`: what could not be inspected, and trying it again."""
+    """`edge-review`: what could not be inspected, and trying it again; reviews in and out."""
     parser = _parser(
         "edge-review",
-        "Show the images that could not be inspected (the quarantine), and have them inspected again.",
+        "Show the images that could not be inspected (the quarantine), and have them inspected again; hand reviews to the "
+        "service, list and export them.",
         "edge-review list --config /etc/sem-corrosion-edge.toml",
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,retry}")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,retry,add,reviews,export}")
     listing = _action(actions, "list", "Print what is in quarantine and why, the newest first.", "edge-review list --json")
     listing.add_argument("--json", action="store_true", help="one line of JSON: edge.quarantine/1")
     retrying = _action(
@@ -169,6 +170,7 @@ def review(argv: Sequence[str] | None = None) -> int:
     retrying.add_argument("paths", nargs="*", metavar="PATH", help="as `list` shows it, or where the file lies")
     retrying.add_argument("--all", action="store_true", help="all of them")
     retrying.add_argument("--code", metavar="CODE", help="those that failed with this code, as `list` shows it")
+    _review_actions(actions)
     arguments = parser.parse_args(argv)
     from edge.commands.review import list_quarantine, retry
 
@@ -176,9 +178,38 @@ def review(argv: Sequence[str] | None = None) -> int:
     state = Path(arguments.state) if arguments.state else settings.state.folder
     if arguments.action == "list":
         return list_quarantine(state, as_json=arguments.json)
+    if arguments.action != "retry":
+        from edge.commands import reviews
+
+        if arguments.action == "add":
+            return reviews.add(state, arguments.file)
+        if arguments.action == "export":
+            return reviews.export(state, arguments.out)
+        return reviews.list_reviews(state, as_json=arguments.json)
     if bool(arguments.paths) == (arguments.all or arguments.code is not None):
         retrying.error("name PATHs, or --all, or --code")
     return retry(state, settings, arguments.paths, code=arguments.code)
+
+
+def _review_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What `edge-review` does with reviews."""
+    adding = _action(
+        actions,
+        "add",
+        "Hand the reviews of a file to the service. One that runs takes them within seconds, one that is stopped at its next "
+        "start. Nothing is handed over when any of them is wrong.",
+        "edge-review add reviews.jsonl",
+    )
+    adding.add_argument("file", type=Path, metavar="FILE.jsonl", help="one edge.review/1 a line")
+    listing = _action(actions, "reviews", "Print the stored reviews and who disagrees.", "edge-review reviews --json")
+    listing.add_argument("--json", action="store_true", help="one line of JSON a review")
+    exporting = _action(
+        actions,
+        "export",
+        "Write all reviews and the images they are of into a new folder, for edge-teach.",
+        "edge-review export --out reviews",
+    )
+    exporting.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
 
 
 def _action(

@@ -6,6 +6,7 @@ In the state folder stand
     journal.sqlite3  the database (write-ahead log, synchronous=FULL: what was committed survives a power cut)
     pictures/        overlays that wait to be sent or are kept; the database refers to them by file name
     lock             held, as is the folder, while a journal is open for writing; holds the process id
+    reviewed/        the files of reviewed images, never pruned: see `edge.service.reviewed`
     requests/        what people ask for while a daemon holds the lock: see `edge.journal.requests`
     problems.json    why the daemon is degraded, for edge-doctor: see `edge.service.problems`
     witness          the highest `seq` given away and which file the database was: shows that an older copy came back
@@ -33,6 +34,7 @@ from edge.journal.quarantine import Quarantine
 from edge.journal.records import Kept, PruneReport, Unsent, Verdict
 from edge.journal.renewal import renew
 from edge.journal.retention import Pruning
+from edge.journal.reviews import Reviews
 from edge.journal.tally import Tally
 from edge.journal.trusted_clock import TrustedClock
 
@@ -44,7 +46,7 @@ class Journal:
     is full; then nothing of that call was stored. `with` closes it.
 
     folder: where it lives.
-    ledger, outbox, pictures, quarantine, tally: its parts.
+    ledger, outbox, pictures, quarantine, tally, reviews: its parts.
     clock: whether an age can be told now.
     renewed: this opening began a new epoch in an existing database.
     """
@@ -61,6 +63,7 @@ class Journal:
         self.pictures = Pictures(database)
         self.quarantine = Quarantine(database)
         self.tally = Tally(database)
+        self.reviews = Reviews(database, clock)
         self._database = database
         self._numbering = numbering
         self._clock = clock

@@ -8,6 +8,7 @@ from typing import Any, Final
 from edge.journal.database import Database
 from edge.journal.numbering import Numbering
 from edge.journal.records import DeadLetter, Message, Outgoing, RetainedSummary
+from edge.journal.reviews import FIRST_ROW, Reviews
 
 _ENDLESS: Final = 2**63 - 1
 
@@ -29,6 +30,7 @@ class Outbox:
         self._database = database
         self._numbering = numbering
         self._clock, self._least = clock, least
+        self._reviews = Reviews(database, clock)
         self._fresh_from = 0  # rows below this id wait because of a replay; used in the publisher's thread alone
 
     def insert(self, seq: int, messages: Iterable[Message], now: float) -> None:
@@ -60,6 +62,12 @@ class Outbox:
         channel: empty for the contract's JSON. A replay puts rows back there, below ids that were read before.
         without: topics, and first levels of topics, that are left out.
         """
+        rows = self._unsent_verdicts(limit, channel, without)
+        if channel or len(rows) >= limit or "review" in without:
+            return rows
+        return rows + self._reviews.unsent(limit - len(rows), self._numbering.epoch)
+
+    def _unsent_verdicts(self, limit: int, channel: str, without: Collection[str]) -> list[Outgoing]:
         if channel or not self._fresh_from:
             return self._unsent(limit, channel, 0, _ENDLESS, without)
         fresh = self._unsent(limit, channel, self._fresh_from, _ENDLESS, without)
@@ -87,7 +95,8 @@ class Outbox:
 
     def unsent_count(self) -> int:
         """How many messages wait to be sent, on all channels."""
-        return int(self._database.read("SELECT COUNT(*) FROM outbox WHERE state = 'unsent'")[0][0])
+        rows = int(self._database.read("SELECT COUNT(*) FROM outbox WHERE state = 'unsent'")[0][0])
+        return rows + self._reviews.unsent_count()
 
     def oldest_unsent(self) -> float | None:
         """When the first message that waits was queued, on any channel, seconds since 1970."""
@@ -119,10 +128,15 @@ class Outbox:
 
         The row does not grow by it, so that it seldom needs space.
         """
-        self._database.write_each("UPDATE outbox SET state = 'acked', suspect = 0 WHERE id = ? AND state = 'unsent'", ids)
+        done = list(ids)
+        rows = [row for row in done if row < FIRST_ROW]
+        self._database.write_each("UPDATE outbox SET state = 'acked', suspect = 0 WHERE id = ? AND state = 'unsent'", rows)
+        self._reviews.acknowledge(row for row in done if row >= FIRST_ROW)
 
     def count_lost_connection(self, id: int) -> int:  # noqa: A002 - the row's own name
         """A connection died while this was the only message in flight. Returns how often that happened (0: not unsent)."""
+        if id >= FIRST_ROW:
+            return self._reviews.count_lost_connection(id)
 
         def work() -> int:
             self._database.execute("UPDATE outbox SET suspect = suspect + 1 WHERE id = ? AND state = 'unsent'", id)
@@ -138,6 +152,9 @@ class Outbox:
         None: nothing is sent (an overlay, or what another channel says). A tombstone that is buried in turn is replaced;
         the original stays on record.
         """
+        if id >= FIRST_ROW:
+            self._reviews.bury(id)
+            return
 
         def work() -> None:
             row = self._database.execute(

@@ -9,7 +9,7 @@ from edge.records import Fingerprint
 
 ImageState = Literal["waiting", "running", "done", "ignored"]
 Comparison = Literal["same", "changed", "later"]
-Role = Literal["verdict", "overlay", "summary", "channel"]
+Role = Literal["verdict", "overlay", "summary", "channel", "review"]
 Kind = Literal["inspection", "failure"]
 
 

@@ -51,6 +51,24 @@ def waiting(folder: Path) -> list[Path]:
         return []
 
 
+def leave_review(folder: Path, line: bytes) -> None:
+    """Hand over one `edge.review/1`, checked already. folder: the state folder. Raises StateError as `leave`."""
+    with disk.translated_os_errors(folder):
+        place = _own(folder / "requests", folder)
+        draft = place / f"{time.time_ns():020d}-{uuid.uuid4().hex}.tmp"
+        draft.write_bytes(line)
+        _give(draft, folder)
+        draft.replace(draft.with_suffix(".review"))
+
+
+def reviews_waiting(folder: Path) -> list[Path]:
+    """The reviews that were handed over and not taken up, oldest first. folder: the state folder."""
+    try:
+        return sorted(path for path in (folder / "requests").iterdir() if path.suffix == ".review")
+    except OSError:  # nobody has handed over any
+        return []
+
+
 def read(file: Path) -> list[str]:
     """The verdict ids in one of `waiting`. Raises ValueError with what is wrong with it, OSError when it cannot be read."""
     with file.open("rb") as stream:

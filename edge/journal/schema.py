@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 QUEUED: Final = "state IN ('waiting', 'running')"
 """The condition of the partial index `image_queue`. SQLite uses a partial index only for a query that states the same
@@ -13,6 +13,20 @@ condition; that it follows from `state = 'waiting'` is not seen. So a query for 
 LANES: Final = "held, attempts > 3, attempts = 0 AND backlog, attempts > 0, turn"
 """The order in which images are begun: new ones; those that were begun and not finished, a few times; the backlog, the newest
 first; what was begun again and again. What is held is none of them."""
+
+_REVIEW: Final = """
+CREATE TABLE review (
+    review_seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    review_id TEXT NOT NULL UNIQUE,
+    image_sha256 TEXT NOT NULL,
+    stored_at REAL NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('unsent', 'acked', 'dead')),
+    suspect INTEGER NOT NULL DEFAULT 0,  -- connections lost with it
+    said BLOB NOT NULL,        -- as it was handed over
+    payload BLOB NOT NULL      -- as it is sent
+);
+CREATE INDEX review_unsent ON review (review_seq, state) WHERE state = 'unsent';
+"""
 
 TABLES: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -94,6 +108,7 @@ CREATE TABLE quarantine (      -- images whose newest verdict is a failure
     code TEXT NOT NULL,
     message TEXT NOT NULL
 );
+{_REVIEW.strip()}
 """
 
 NEW_EPOCH: Final = "INSERT INTO epoch (name, began_at) VALUES (?, ?)"
@@ -134,6 +149,7 @@ CREATE TABLE quarantine (image INTEGER PRIMARY KEY REFERENCES image, verdict_id 
     code TEXT NOT NULL, message TEXT NOT NULL);
 INSERT INTO quarantine {_FAILED.strip()};
 """,
+    3: _REVIEW,
 }
 """What makes the next version of each older one. Columns can only be added at the end, here behind the payload. That costs
 nothing: whoever reads them reads the payload too, or the index alone."""
@@ -145,6 +161,15 @@ _IMAGE_OF_2: Final = (
 _OUTBOX_OF_1: Final = "CREATE TEMP VIEW outbox AS SELECT *, '' AS channel, 0 AS retain FROM main.outbox"
 _QUARANTINE_OF_2: Final = f"CREATE TEMP VIEW quarantine AS {_FAILED}"
 
-STAND_INS: Final = {1: (_OUTBOX_OF_1, _IMAGE_OF_2, _QUARANTINE_OF_2), 2: (_IMAGE_OF_2, _QUARANTINE_OF_2)}
+_REVIEW_OF_3: Final = (
+    "CREATE TEMP VIEW review AS SELECT 0 AS review_seq, '' AS review_id, '' AS image_sha256, 0.0 AS stored_at,"
+    " 'acked' AS state, 0 AS suspect, x'' AS said, x'' AS payload WHERE 0"
+)
+
+STAND_INS: Final = {
+    1: (_OUTBOX_OF_1, _IMAGE_OF_2, _QUARANTINE_OF_2, _REVIEW_OF_3),
+    2: (_IMAGE_OF_2, _QUARANTINE_OF_2, _REVIEW_OF_3),
+    3: (_REVIEW_OF_3,),
+}
 """What lets an older version be read without being changed. SQLite looks for a table's name among the temporary ones first,
 which belong to the connection and not to the file."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from edge.config import Settings
-from edge.errors import StateFullError
+from edge.errors import ReviewError, StateFullError
 from edge.journal import Journal, requests
-from edge.service import problems
+from edge.service import problems, reviewed
 from edge.service.cures import cure_of
 from edge.service.reports import reasons
 from edge.service.shared import Shared
@@ -44,6 +44,7 @@ class Attendant(Worker):
         next_silence = 0.0
         while not self.shared.stopping.is_set():
             self._take_requests()
+            self._take_reviews()
             if time.monotonic() >= next_silence:
                 self.report(silence(self.settings.watch, self.journal, time.time()))
                 next_silence = time.monotonic() + SILENCE_S
@@ -70,6 +71,23 @@ class Attendant(Worker):
             else:
                 requests.remove(file)
             return
+
+    def _take_reviews(self) -> None:
+        """Store the reviews that were handed over; on a full disk, later."""
+        for file in requests.reviews_waiting(self.journal.folder):
+            if self.shared.stopping.is_set():
+                return
+            if file in self._unreadable:
+                continue
+            try:
+                reviewed.take(self.journal, self.settings, file.read_bytes(), file.name)
+            except (OSError, ReviewError) as error:
+                log.warning("a review is not stored: %s", error)
+                self._unreadable.add(file)
+            except StateFullError as error:
+                log.debug("the review %s waits: %s", file, error)
+                return
+            requests.remove(file)
 
     def _inspect_again(self, verdict_ids: list[str]) -> None:
         """As the command `inspect` does; what waits already is not asked for twice."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from edge import __version__
-from edge.wire import documents, inspection_documents
+from edge.wire import documents, inspection_documents, review_documents
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -50,6 +50,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("summary", "send", 1, True, ("summary",), "The newest inspection on one level. Never replayed."),
     Topic("overlay/{inspection_id}", "send", 1, False, ("image/png",), "The inspection as a picture, PNG or WebP."),
     Topic("status", "send", 1, True, ("status",), "Sent at every connect and change; the last will says offline."),
+    Topic("review", "send", 1, False, ("review",), "What a person said of an inspection; it takes no seq."),
     Topic("health", "send", 0, False, ("health",), "Every 10 s."),
     *(
         Topic(
@@ -80,6 +81,7 @@ MESSAGES: Mapping[str, type[BaseModel]] = {
     "summary": inspection_documents.SummaryDocument,
     "status": documents.StatusDocument,
     "health": documents.HealthDocument,
+    "review": review_documents.ReviewDocument,
     "response": documents.ResponseDocument,
     **{f"command-{name}": model for name, model in documents.COMMANDS.items()},
 }

@@ -1,0 +1,86 @@
+"""Reviews that were handed over in; rows of the journal, and lossless copies of the reviewed images, out.
+
+The copies stand in `reviewed/SHA256/` of the state folder under the files' own names, sidecars beside them. They are never
+pruned, so that teaching can be repeated when the export folder was cleaned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from edge.config import Settings
+from edge.errors import ImageError, ReviewError
+from edge.folder.file import read_file
+from edge.journal import Journal
+from edge.teach.reviews import Review, parse_review
+from edge.wire.review import encode_review
+
+INSPECTION = ".inspection.json"
+
+log = logging.getLogger(__name__)
+
+
+def take(journal: Journal, settings: Settings, line: bytes, where: str) -> bool:
+    """Store one review and keep its image; whether it was new. where: what the log calls its file.
+
+    Raises ReviewError where it is none, or its id is stored with other content; StateFullError on a full disk.
+    """
+    review = parse_review(line, where)
+    reviewer = journal.reviews.pseudonym(review.reviewer)
+    try:
+        number = journal.reviews.add(
+            review.review_id,
+            review.image.sha256,
+            line,
+            lambda seq: encode_review(asdict(review), review_seq=seq, reviewer=reviewer, device=settings.device),
+        )
+    except ValueError as error:
+        raise ReviewError(f"{where}: {error}") from error
+    if (problem := keep_image(journal, settings, review)) is not None:
+        log.warning("review %.100r is stored without its image: %s", review.review_id, problem)
+    return number is not None
+
+
+def keep_image(journal: Journal, settings: Settings, review: Review) -> str | None:
+    """Copy the reviewed file and its sidecars into the state folder; why that was not possible, None when they are there."""
+    sha256 = review.image.sha256
+    place = journal.folder / "reviewed" / sha256
+    folder, found = settings.watch.folder, journal.reviews.path_of(sha256)
+    if kept_image(journal.folder, sha256) is not None:
+        return None
+    if found is None:
+        return f"no image whose hash begins {sha256[:12]} was inspected last under its name: it was changed, or never was here"
+    path = os.fsdecode(found)
+    try:
+        file = read_file(folder / path, int(settings.inspect.max_file_mib * (1 << 20)), within=folder)
+    except ImageError as error:
+        return f"{path!r} {error.message}"
+    if file.sha256 != sha256:
+        return f"{path!r} was changed since it was reviewed"
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, data in (*file.sidecars.items(), (Path(path).name, file.data)):  # the image last: then all is there
+            draft = place / f".{name[-100:]}.tmp"
+            with draft.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(place / name)
+        if review.inspection_id and (told := journal.reviews.inspection(review.inspection_id)) is not None:
+            (place / f"{review.inspection_id}{INSPECTION}").write_bytes(told)
+    except OSError as error:
+        return f"it cannot be copied into {place}: {error.strerror or error}"
+    return None
+
+
+def kept_image(state: Path, sha256: str) -> Path | None:
+    """The copy whose bytes have this hash, None where there is none."""
+    try:
+        files = sorted(path for path in (state / "reviewed" / sha256).iterdir() if path.suffix != ".tmp")
+    except OSError:
+        return None
+    return next((path for path in files if hashlib.sha256(path.read_bytes()).hexdigest() == sha256), None)
