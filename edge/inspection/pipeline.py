@@ -20,6 +20,7 @@ from edge.inspection.classify import Classifier
 from edge.inspection.covered import without_drawn
 from edge.inspection.limits import by_limits, require_known_classes
 from edge.inspection.measure import counted_regions, measure, quality
+from edge.inspection.region_severity import RegionJudge
 from edge.inspection.segment import Segmenter, no_regions
 from edge.models.card import ModelCard, load_card
 from edge.models.card import resolve as resolve_model
@@ -74,6 +75,8 @@ class Pipeline:
         networks: list[Network] = []
         self._segmenter: Segmenter | None = None
         self._classifier: Classifier | None = None
+        judges = wanted.stages == "both" and wanted.region_crops > 0
+        self._judge = RegionJudge(settings.models.regions, settings.models.public_key) if judges else None
         with ExitStack() as opened:
             if wanted.stages != "classify":
                 path = resolve_model(settings.models.segmenter, "segment")
@@ -104,6 +107,7 @@ class Pipeline:
             backend=networks[0].name,
             precision="/".join(dict.fromkeys(network.precision for network in networks)),
             engine_sha256=_engine_sha256(networks),
+            regions=self._judge.identity if self._judge else None,
         )
 
     def inspect(self, micrograph: Micrograph, source: Source, *, spent: Timing = Timing()) -> Inspection:  # noqa: B008 (frozen)
@@ -127,9 +131,9 @@ class Pipeline:
         severity: Severity | None = None
         region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
         if self._classifier:
-            severity, region_severities = self._classifier.assess(
-                micrograph.grey, regions.boxes_px, self._settings.inspect.region_crops
-            )
+            severity, _ = self._classifier.assess(micrograph.grey, regions.boxes_px, 0)
+        if self._judge:
+            region_severities = self._judge.judge(micrograph.grey, regions, measures, self._settings.inspect.region_crops)
         classified = time.perf_counter()
         in_domain = severity.in_domain if severity else None
         trust = quality(micrograph.grey, micrograph.saturated_fraction, in_domain, micrograph.warnings + doubts)

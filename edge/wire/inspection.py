@@ -51,7 +51,7 @@ def encode_inspection(
             model=documents.ModelFields(
                 segmenter=_model_file(used.segmenter),
                 classifier=_model_file(used.classifier),
-                regions=None,  # the classifier judges the regions, and nothing is taught yet
+                regions=_model_file(used.regions),
                 taught=None,
                 backend=used.backend,
                 precision=used.precision,
