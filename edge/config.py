@@ -156,6 +156,7 @@ class ModelSettings(_Section):
 
     segmenter: str = "builtin"
     classifier: str = "builtin"
+    regions: str = "builtin"
     backend: str = table.AUTO
     taught: str = ""
     public_key: str = ""

@@ -374,7 +374,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ModelsUsed:
-    """Both models and what ran them.
+    """Both models, what ran them, and the weights that judged single regions.
 
     precision: of both; "float32/int8" where a quantised copy of the classifier judged the regions, and nothing else.
     engine_sha256: of what ran beside or instead of the ONNX files: of a quantised copy, or of the hashes of two TensorRT
@@ -386,6 +386,7 @@ class ModelsUsed:
     backend: str
     precision: str
     engine_sha256: str | None = None
+    regions: ModelIdentity | None = None
     taught_sha256: str | None = None
 
 

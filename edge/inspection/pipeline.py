@@ -23,6 +23,7 @@ from edge.inspection.describe import Described, describe
 from edge.inspection.intervals import with_intervals
 from edge.inspection.limits import by_limits, require_known_classes
 from edge.inspection.measure import counted_regions, measure, quality
+from edge.inspection.region_severity import RegionJudge
 from edge.inspection.segment import Found, Segmenter, no_regions
 from edge.inspection.taught import LOW_FLOOR, taught_regions
 from edge.inspection.taught_file import Taught, load_taught
@@ -81,6 +82,8 @@ class Pipeline:
         networks: list[Network] = []
         self._segmenter: Segmenter | None = None
         self._classifier: Classifier | None = None
+        judges = wanted.stages == "both" and wanted.region_crops > 0
+        self._judge = RegionJudge(settings.models.regions, settings.models.public_key) if judges else None
         with ExitStack() as opened:
             if wanted.stages != "classify":
                 path = resolve_model(settings.models.segmenter, "segment")
@@ -119,6 +122,7 @@ class Pipeline:
             backend=networks[0].name,
             precision="/".join(dict.fromkeys(network.precision for network in networks)),
             engine_sha256=_engine_sha256(networks),
+            regions=self._judge.identity if self._judge else None,
             taught_sha256=self._taught.sha256 if self._taught else None,
         )
 
@@ -143,8 +147,9 @@ class Pipeline:
         region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
         if self._classifier:
             weighed = described if self._belongs(self._classifier.card.calibration.field) else None
-            crops = self._settings.inspect.region_crops
-            severity, region_severities = self._classifier.assess(micrograph.grey, regions.boxes_px, crops, weighed)
+            severity, _ = self._classifier.assess(micrograph.grey, regions.boxes_px, 0, weighed)
+        if self._judge:
+            region_severities = self._judge.judge(micrograph.grey, regions, measures, self._settings.inspect.region_crops)
         classified = time.perf_counter()
         trust = replace(trust, in_domain=severity.in_domain if severity else None)
         doubts_of_it = self._doubts(micrograph, trust)

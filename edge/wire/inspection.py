@@ -51,7 +51,7 @@ def encode_inspection(
             model=documents.ModelFields(
                 segmenter=_model_file(used.segmenter),
                 classifier=_model_file(used.classifier),
-                regions=None,  # the classifier judges the regions
+                regions=_model_file(used.regions),
                 taught=None if used.taught_sha256 is None else documents.TaughtFields(sha256=used.taught_sha256),
                 backend=used.backend,
                 precision=used.precision,

@@ -152,7 +152,7 @@ class CorrosionFields(Document):
 
 
 class RegionSeverityFields(Document):
-    """Weak: from a classifier whose labels are exposure times of whole fields of view."""
+    """Weak: learnt from exposure times of whole fields of view; basis says what it was learnt from."""
 
     label: SeverityLabel
     confidence: Share
@@ -205,7 +205,7 @@ class TaughtFields(Document):
 class ModelFields(Document):
     """What spoke, and on what it ran. A stage that was not run is null.
 
-    regions: the network that judged single regions, null where it was the classifier. taught: null without an adaptation.
+    regions: what judged single regions, null where none were judged. taught: null without an adaptation.
     """
 
     segmenter: ModelFileFields | None

@@ -1,0 +1,145 @@
+"""Measured regions and their image in, each region's own severity out, by a few weights that learnt from single regions.
+
+No network looks at the regions. On drawn micrographs, where each region's degree is known, networks on crops were no better
+than these measures. Most of what can be known of a region's age is how much of the field has corroded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.errors import ModelError
+from edge.inspection.classify import softmax
+from edge.models.card import BUILTIN_FOLDER, GREY_WINDOW_RULE, Training
+from edge.models.signature import require_signed
+from edge.records import Grey, Measures, ModelIdentity, Regions, RegionSeverity, SeverityLabel
+
+MEASURES: Final = (
+    "log_field_fraction",
+    "log_count",
+    "log_area",
+    "log_area_to_median",
+    "mean_contrast",
+    "dark_contrast",
+    "bright_contrast",
+    "roughness",
+)
+"""The columns of `region_measures`, which says what they are."""
+_LEAST_FRACTION = 1e-3
+_LEAST_DEVIATION = 1.0
+
+
+class RegionWeights(BaseModel):
+    """The file that `[models] regions` names: a multinomial logistic regression on `MEASURES`, with its card.
+
+    means, deviations: of the measures, [M].  weights: [C, M], of the standardised measures.  biases: [C].
+    scores: by name, each with value, n and how.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    schema_: Literal["edge.regions/1"] = Field("edge.regions/1", alias="schema")
+    name: str
+    version: str
+    classes: tuple[SeverityLabel, ...] = Field(min_length=2)
+    grey_window: str = GREY_WINDOW_RULE
+    measures: tuple[str, ...]
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    weights: tuple[tuple[float, ...], ...]
+    biases: tuple[float, ...]
+    training: Training
+    scores: dict[str, dict[str, Any]]
+    licence: str
+
+    @model_validator(mode="after")
+    def _fits(self) -> RegionWeights:
+        if self.measures != MEASURES:
+            raise ValueError(f"it asks for {', '.join(self.measures)}; this version measures {', '.join(MEASURES)}")
+        if self.grey_window != GREY_WINDOW_RULE:
+            raise ValueError(f"it learnt with the grey window {self.grey_window!r}; this version has {GREY_WINDOW_RULE!r}")
+        columns = {len(self.means), len(self.deviations), *map(len, self.weights)}
+        if columns != {len(MEASURES)} or {len(self.biases), len(self.weights)} != {len(self.classes)}:
+            raise ValueError("its weights do not fit its measures and classes")
+        numbers = np.array([*self.means, *self.deviations, *self.biases, *(value for row in self.weights for value in row)])
+        if not np.isfinite(numbers).all() or min(self.deviations) <= 0:
+            raise ValueError("its weights must be finite, and its deviations above 0")
+        return self
+
+    def probabilities(self, measured: NDArray[np.float64]) -> NDArray[np.float64]:
+        """float64 [N, C] of measures [N, M]."""
+        standardised = (measured - np.array(self.means)) / np.array(self.deviations)
+        return softmax(standardised @ np.array(self.weights).T + np.array(self.biases))
+
+
+class RegionJudge:
+    """The weights, checked, with the identity that an inspection tells."""
+
+    def __init__(self, name: str, public_key: str = "") -> None:
+        """name: "builtin" or a path.  public_key: minisign's, whose owner must have signed the file. Raises ModelError."""
+        path = BUILTIN_FOLDER / "regions.json" if name == "builtin" else Path(name)
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            cure = 'name a file of edge-train regions in [models] regions, or "builtin"'
+            raise ModelError(f"no weights for regions at {path} ({error.strerror or error}): {cure}") from error
+        if public_key:
+            require_signed(path, text, public_key)
+        try:
+            self.weights = RegionWeights.model_validate_json(text)
+        except ValidationError as error:
+            raise ModelError(f"the weights for regions {path} are not valid: {error}") from error
+        self.identity = ModelIdentity(self.weights.name, self.weights.version, hashlib.sha256(text).hexdigest())
+
+    def judge(self, grey: Grey, regions: Regions, measures: Measures, most: int) -> tuple[RegionSeverity | None, ...]:
+        """The severities of the first `most` regions, the largest; None for the others. grey: uint8 [H, W]."""
+        measured = region_measures(grey, regions, measures.area_px, measures.area_fraction, most)
+        rows = self.weights.probabilities(measured)
+        best = rows.argmax(axis=1)
+        judged = [
+            RegionSeverity(cast(SeverityLabel, self.weights.classes[column]), float(row[column]), "degree")
+            for row, column in zip(rows, best, strict=True)
+        ]
+        return tuple(judged) + (None,) * (len(regions) - len(judged))
+
+
+def region_measures(
+    grey: Grey,
+    regions: Regions,
+    area_px: NDArray[np.int64],
+    area_fraction: float,
+    most: int,
+) -> NDArray[np.float64]:
+    """What is measured of the first `most` regions: float64 [min(N, most), M], columns as in `MEASURES`.
+
+    grey: uint8 [H, W].  area_px: int64 [N], of all regions.  area_fraction: of the field, 0…1.
+    Areas are parts of the image, or of the median region. Contrasts (mean, 10th and 90th percentile) and roughness (the
+    deviation inside) are in deviations of the metal that no region covers.
+    """
+    most = min(most, len(regions))
+    if not most:
+        return np.empty((0, len(MEASURES)))
+    covered = np.zeros(grey.shape, np.bool_)
+    for (x, y, w, h), mask in zip(regions.boxes_px.tolist(), regions.masks, strict=True):
+        covered[y : y + h, x : x + w] |= mask
+    metal = grey[~covered] if not covered.all() else grey.ravel()
+    middle, deviation = float(metal.mean()), max(float(metal.std()), _LEAST_DEVIATION)
+    field = (float(np.log(area_fraction + _LEAST_FRACTION)), float(np.log(len(regions))))
+    median = max(float(np.median(area_px)), 1.0)
+    rows = []
+    for index in range(most):
+        x, y, w, h = regions.boxes_px[index].tolist()
+        inside = grey[y : y + h, x : x + w][regions.masks[index]].astype(np.float64)
+        area = max(int(area_px[index]), 1)
+        dark, bright = np.percentile(inside, (10, 90)) if inside.size else (middle, middle)
+        mean, rough = (inside.mean(), inside.std()) if inside.size else (middle, 0.0)
+        contrasts = [(value - middle) / deviation for value in (mean, dark, bright)]
+        sizes = [float(np.log(area / grey.size)), float(np.log(area / median))]
+        rows.append([*field, *sizes, *contrasts, rough / deviation])
+    return np.array(rows, np.float64)
