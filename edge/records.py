@@ -38,18 +38,9 @@ OF_NETWORK = ("out_of_domain", "stages_conflict")
 """Those that leave the label where it follows from limits: a person should then look at what was measured."""
 
 REVIEWED = (
-    "ambiguous",
-    "limit_straddled",
-    "damaged",
-    "zero_rows",
-    "zero_tail",
-    "tilted",
-    "scale_doubtful",
-    "flat",
-    "blurred",
-    "saturated",
-    "taught_unsure",
-)
+    "ambiguous", "limit_straddled", "damaged", "zero_rows", "zero_tail", "tilted", "scale_doubtful", "flat", "blurred",
+    "saturated", "taught_unsure",
+)  # fmt: skip
 """Codes of the reasons for which a severity is given and a person should look."""
 
 REASONS = ABSTAINING + REVIEWED

@@ -67,7 +67,7 @@ class Reviews:
         rows = self._database.read(
             "SELECT review_seq, review_id, image_sha256, stored_at, state, said FROM review ORDER BY review_seq"
         )
-        return [StoredReview(*row[:5], bytes(row[5])) for row in rows]
+        return [StoredReview._make((*row[:5], bytes(row[5]))) for row in rows]
 
     def path_of(self, image_sha256: str) -> bytes | None:
         """Below the watched folder: the image whose last inspected content has this hash; None when there is none."""
