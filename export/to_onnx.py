@@ -41,7 +41,7 @@ def export_segmenter(checkpoint: Checkpoint, folder: Path, name: str = "segmente
     path = folder / f"{name}.onnx"
     _write(graph, examples[1], path, SEGMENTER_OUTPUTS, axes)
     _require_parity(graph, path, examples, SEGMENTER_OUTPUTS)
-    defaults = {"input_px": 640, "tile_above_px": 1024, "tile_overlap_px": 96, "coarse_from_px": 32, "edges_followed": True}
+    defaults = {"input_px": 640, "tile_above_px": 1024, "tile_overlap_px": 96, "edges_followed": True}
     _write_card(checkpoint, path, name, version, defaults)
     return path
 

@@ -17,7 +17,7 @@ from edge.inspection.merge import Detection
 from edge.records import Grey, Mask
 
 LEAST_CORRELATION = 0.5
-"""Between grey values and masks around a pixel, from which the image is believed there; noise alone gives about a tenth."""
+"""Between grey values and masks around a pixel, from which the image is believed there."""
 CORE = 0.6
 """Part of a region's depth from which inwards nothing changes, so that no small region disappears."""
 MOST_CELL_PX = 12

@@ -58,7 +58,7 @@ def test_the_card_names_the_file_by_its_hash(segmenter: Any) -> None:
     card = load_card(segmenter.path, "segment")
     assert card.sha256 == hashlib.sha256(segmenter.path.read_bytes()).hexdigest()
     assert (card.grey_window, card.input_px, card.tile_above_px, card.tile_overlap_px) == (GREY_WINDOW_RULE, 640, 1024, 96)
-    assert (card.coarse_from_px, card.edges_followed) == (32, True)
+    assert (card.coarse_from_px, card.edges_followed) == (None, True)
 
 
 def test_the_file_loads_on_the_oldest_onnxruntime_supported(segmenter: Any) -> None:
