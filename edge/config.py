@@ -181,7 +181,7 @@ class InspectSettings(_Section):
     """What is done with each image."""
 
     stages: Literal["both", "segment", "classify"] = "both"
-    confidence: float = Field(0.25, gt=0, lt=1)
+    confidence: float = Field(0.3, gt=0, lt=1)
     iou: float = Field(0.7, gt=0, lt=1)
     tile: Literal["auto", "off"] = "auto"
     max_regions: int = Field(2000, ge=1, le=20000)

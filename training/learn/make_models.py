@@ -137,7 +137,7 @@ def publish_segmenter(checkpoint: Checkpoint, work: Path, out: Path, version: st
     scenes = (render(TEST_SEED + index, TEST_SIZE_PX, SEVERITIES[index % len(SEVERITIES)]) for index in range(TEST_IMAGES))
     reliefs = (render_relief(RELIEF_TEST_SEED + index, TEST_SIZE_PX) for index in range(TEST_IMAGES))
     with open_network("onnxruntime", path) as network:
-        segmenter = Segmenter(network, load_card(path, "segment"), confidence=0.25, iou=0.7)
+        segmenter = Segmenter(network, load_card(path, "segment"), confidence=0.3, iou=0.7)
         found, of_reliefs = score_regions(segmenter, scenes), score_regions(segmenter, reliefs)
     by_physics = of_reliefs.card(f"{TEST_IMAGES} relief images of {size}, seeds from {RELIEF_TEST_SEED}")
     scored = replace(
@@ -203,7 +203,7 @@ def make_int8(classifier: Path, segmenter: Path, work: Path) -> None:
     write_data_set(drawn, INT8_IMAGES, first_seed, CLASSIFIER_SIZE_PX)
     found, _ = read_micrographs(drawn / "images")
     with open_network("openvino", segmenter) as network:
-        finder = Segmenter(network, load_card(segmenter, "segment"), confidence=0.25, iou=0.7)
+        finder = Segmenter(network, load_card(segmenter, "segment"), confidence=0.3, iou=0.7)
         views = stage_two_views((micrograph.grey for _, micrograph in found), finder, card)
     passport = export_int8(classifier, views, f"{INT8_IMAGES} drawn images and their regions, seeds from {first_seed}")
     calibration = card.calibration.model_copy(update={"temperature": passport.temperature})

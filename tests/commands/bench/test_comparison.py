@@ -51,7 +51,7 @@ def test_runs_on_other_images_models_or_settings_are_not_compared(document: dict
     other["settings"]["confidence"] = 0.5
     with pytest.raises(ConfigError) as refused:
         compare(other, document)
-    for difference in ("images (1 then, 2 now)", "segment: version: 9.9.9 then", "settings (confidence: 0.5 then, 0.25 now)"):
+    for difference in ("images (1 then, 2 now)", "segment: version: 9.9.9 then", "settings (confidence: 0.5 then, 0.3 now)"):
         assert difference in str(refused.value)
 
 
