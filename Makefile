@@ -59,7 +59,7 @@ $(VENV)/.gpu: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.dev $(VENV)/.demo
 
 $(VENV)/.training: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --constraint constraints.txt --editable '.[training,int8,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[training,dev]'
 	@touch $@ $(VENV)/.dev $(VENV)/.demo
 
 clean:

@@ -34,9 +34,6 @@ Stages = Literal["both", "segment", "classify"]
 NO_JOURNALS_EPOCH = "6f7a3c52-2f0e-5d55-9f0c-1c2c50d7a3b1"
 """Stands for the journal's epoch where there is no journal, so that the same file has the same id in every run."""
 
-WORTH_INT8 = 20
-"""Loading the quantised copy beside the classifier takes longer than it saves on fewer images."""
-
 
 class Inspector:
     """Inspects many images with models that are loaded once; opened, used and closed by one thread."""
@@ -67,7 +64,7 @@ class Inspector:
         models = {"backend": backend, "segmenter": _text(segmenter), "classifier": _text(classifier)}
         wanted = {"stages": stages, "confidence": confidence, "pixel_size_nm": pixel_size_nm}
         self._settings = change(settings, {"models": models, "inspect": wanted})
-        self._pipeline = Pipeline(self._settings, precision=precision_for(self._settings, images=1))
+        self._pipeline = Pipeline(self._settings, precision=precision_for(self._settings))
 
     def inspect(
         self, image: ImagePath | ArrayLike, page: int = 0, *, pixel_size_nm: float | None = None, name: str | None = None
@@ -192,10 +189,10 @@ def source_of(name: str, called: str, sha256: str | None) -> Source:
     return Source(display_path(name), display_path(called), sha256)
 
 
-def precision_for(settings: InspectionSettings, images: int) -> str:
-    """What "auto" takes here for so many images, as far as it has been checked on this machine before."""
+def precision_for(settings: InspectionSettings) -> str:
+    """What "auto" takes here, as far as it has been checked on this machine before."""
     precision, _why = parity.gated_precision(settings, cache_folder(), may_run=False)
-    return "float32" if precision == "int8" and images < WORTH_INT8 else precision
+    return precision
 
 
 def _text(path: ImagePath | None) -> str | None:

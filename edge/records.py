@@ -367,9 +367,8 @@ class ModelIdentity:
 class ModelsUsed:
     """Both models, what ran them, and the weights that judged single regions.
 
-    precision: of both; "float32/int8" where a quantised copy of the classifier judged the regions, and nothing else.
-    engine_sha256: of what ran beside or instead of the ONNX files: of a quantised copy, or of the hashes of two TensorRT
-    engines; None where the files themselves ran.  taught_sha256: of the adaptation that was applied, None without one.
+    precision: of both.  engine_sha256: of what ran instead of the ONNX files, of two TensorRT engines the hash of both
+    hashes; None where the files themselves ran.  taught_sha256: of the adaptation that was applied, None without one.
     """
 
     segmenter: ModelIdentity | None

@@ -40,18 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parity.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, and the verdict to stdout")
     parity.set_defaults(run=_parity)
 
-    int8 = commands.add_parser(
-        "int8",
-        help="a quantised copy of a classifier, which judges the regions on processors with VNNI",
-        description="Write NAME.int8.xml, .bin and .json beside the model; refuse a copy that changes too many labels. "
-        'With backend = "auto" the edge lets it judge the regions, on OpenVINO and where it agrees with float32.',
-        epilog="example: edge-export int8 models/classifier.onnx --images exports/",
-    )
-    int8.add_argument("model", type=Path, metavar="NAME.onnx", help="a classifier, its card beside it")
-    int8.add_argument("--images", type=Path, required=True, metavar="DIR", help="a few dozen images such as it will see")
-    int8.add_argument("--segmenter", default="builtin", metavar="MODEL", help="finds the regions to look at (%(default)s)")
-    int8.set_defaults(run=_int8)
-
     tensorrt_cli.add_parser(commands)
 
     arguments = parser.parse_args(argv)
@@ -66,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except ImportError as error:
-        extra = "int8" if arguments.command == "int8" else "training"
-        print(f"edge-export {arguments.command} needs more: install sem-corrosion-edge[{extra}] ({error})", file=sys.stderr)
+        print(f"edge-export {arguments.command} needs more: install sem-corrosion-edge[training] ({error})", file=sys.stderr)
         return 2
 
 
@@ -90,37 +77,6 @@ def _onnx(arguments: argparse.Namespace) -> int:
             print(f"{weights}: {error}", file=sys.stderr)
             failed = True
     return 1 if failed else 0
-
-
-def _int8(arguments: argparse.Namespace) -> int:
-    from edge.backends.quiet import without_openvino_telemetry
-
-    with without_openvino_telemetry():
-        import nncf  # noqa: F401 (before a minute of looking at images)
-
-    from edge.backends.table import open_network
-    from edge.inspection.segment import Segmenter
-    from edge.models.card import load_card, resolve
-    from export.micrographs import read_micrographs
-    from export.to_int8 import export_int8, stage_two_views
-
-    card = load_card(arguments.model, "classify")
-    finder = resolve(arguments.segmenter, "segment")
-    found, unreadable = read_micrographs(arguments.images)
-    for name, reason in unreadable.items():
-        print(f"left out {name}: {reason}", file=sys.stderr)
-    with open_network("openvino", finder) as network:
-        segmenter = Segmenter(network, load_card(finder, "segment"), confidence=0.25, iou=0.7)
-        views = stage_two_views((micrograph.grey for _, micrograph in found), segmenter, card)
-    passport = export_int8(arguments.model, views, f"{len(found)} images of {arguments.images.name}")
-    agreement = passport.agreement
-    print(arguments.model.with_suffix(".int8.xml"))
-    print(
-        f"{agreement.changed} of {agreement.views} labels changed, {agreement.flips} that float32 was sure of by more than "
-        f"{agreement.flip_margin:g}; probabilities differ by {agreement.mean_difference:.3f} on average",
-        file=sys.stderr,
-    )
-    return 0
 
 
 def _parity(arguments: argparse.Namespace) -> int:

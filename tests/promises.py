@@ -30,7 +30,6 @@ class Absence:
 ABSENCES: Final = (
     Absence("GPU|nvcc|TensorRT", "engines and kernels on an NVIDIA GPU", "`make gpu-check` on a machine that has one", True),
     Absence("beside this checkout", "further files of real microscopes", "they are not part of the project", True),
-    Absence("this processor has no", "the quantised copy on this kind of processor", "another processor", True),
     Absence("root reads everything", "files that the service's user may not read", "run the tests as a user too", True),
     Absence("systemd in a namespace", "the hardened units, run by a real systemd",
             "run the tests as root, on a machine or with the rights to make namespaces", True),
@@ -41,7 +40,7 @@ ABSENCES: Final = (
     Absence("systemd", "the service's units", "apt-get install systemd"),
     Absence("folder events", "files are seen at once", "a file system with inotify"),
     Absence("C\\+\\+ compiler", "the arithmetic of the GPU's kernels", "apt-get install g++"),
-    Absence("torch|ultralytics|timm|safetensors|grad|pycocotools|matplotlib|scipy|tqdm|nncf", "training, export and the rival",
+    Absence("torch|ultralytics|timm|safetensors|grad|pycocotools|matplotlib|scipy|tqdm", "training, export and the rival",
             "make training"),
     Absence("could not import|is not installed|no module named|only one backend", "what needs an optional package",
             "make .venv/.dev"),

@@ -45,7 +45,7 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "paho": ("edge.mqtt.connection", "edge.commands.demo", "edge.commands.bench.end_to_end"),  # the latter two subscribe
     "sqlite3": ("edge.journal",),
     "watchdog": ("edge.folder.events",),
-    "openvino": ("edge.backends.openvino_model", "export.to_int8"),
+    "openvino": ("edge.backends.openvino_model",),
     "onnxruntime": ("edge.backends.onnx_session", "export.fp16", "export.to_onnx", "training.score.rival"),
     "tensorrt": ("edge.backends.tensorrt", "export"),
     "pycuda": ("edge.backends.tensorrt",),

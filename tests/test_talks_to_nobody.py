@@ -60,12 +60,6 @@ def test_an_inspection_from_python_calls_nobody(tap: Tap) -> None:
     assert not strangers(tap.run(f"import edge; edge.inspect({str(sample_files()[0])!r})"))
 
 
-def test_what_quantises_calls_nobody_when_it_is_imported(tap: Tap) -> None:
-    pytest.importorskip("nncf")
-    quietly = "from edge.backends.quiet import without_openvino_telemetry\nwith without_openvino_telemetry():\n    import "
-    assert not strangers(tap.run(f"import export\n{quietly}nncf"))
-
-
 def test_a_look_at_the_quarantine_calls_nobody(tmp_path: Path, tap: Tap) -> None:
     Journal.open(tmp_path / "state").close()
     for arguments in (["list"], ["retry", "--all"]):

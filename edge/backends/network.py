@@ -35,10 +35,9 @@ class Network(Protocol):
     """One loaded model, used and closed by the thread that opened it.
 
     name: of the backend's row in `edge.backends.table`.
-    precision: what the model really runs in: "float32", "bfloat16", "float16" or "int8".
+    precision: what the model really runs in: "float32", "bfloat16" or "float16".
 
-    A network that runs another file than the ONNX file, an engine or a quantised copy, has that file's hash as
-    `engine_sha256`. A quantised copy has its own softmax `temperature`.
+    A network that runs an engine in place of the ONNX file has that file's hash as `engine_sha256`.
     """
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends import int8_copy
 from edge.backends.network import Arrays, cores, side_by_side
 from edge.backends.quiet import without_openvino_telemetry
 from edge.errors import BackendError
@@ -19,43 +17,34 @@ from edge.errors import BackendError
 ROWS = 2
 """Images that one stream takes at once, where many come: more of them leave the core's cache."""
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
-"""Of what is not quantised: in int8, that is float32."""
 
 
 class OpenVinoModel:
-    """A model on OpenVINO's CPU plug-in, in float32, bfloat16 or int8.
+    """A model on OpenVINO's CPU plug-in, in float32 or bfloat16.
 
     OpenVINO takes bfloat16 by itself where the processor has it, so the precision is always asked for by name.
-    `precision` is what the compiled model really runs in, not what was asked. int8 needs a quantised copy of the model.
+    `precision` is what the compiled model really runs in, not what was asked.
 
-    A model that takes images of one size, the classifier, gets many small ones at once. They run side by side, `ROWS` in
+    A model that takes images of one size, the classifier, can get many small ones at once. They run side by side, `ROWS` in
     each of as many streams as there are cores, compiled for just that shape. That takes 0.8 of the time that all cores on
-    one batch take. (Compiled for batches of any size, OpenVINO 2026.4 gives the same answer to every image in int8.) A
-    model of any size, the segmenter, gets one large image: all cores work on it together.
+    one batch take. A model of any size, the segmenter, gets one large image: all cores work on it together.
     """
 
     name = "openvino"
 
     def __init__(self, model: Path, precision: str = "float32") -> None:
-        """Load `model`, or its quantised copy for int8. Raises BackendError."""
-        if precision not in (*_HINTS, "int8"):
-            raise BackendError(f"openvino runs in {', '.join(_HINTS)} or int8 here, not in {precision}")
+        """Load `model`. Raises BackendError."""
+        if precision not in _HINTS:
+            raise BackendError(f"openvino runs in {' or '.join(_HINTS)} here, not in {precision}")
         try:
             openvino = _library()
         except ImportError as error:
             raise BackendError(f"openvino cannot be imported ({error}): pip install 'sem-corrosion-edge[openvino]'") from error
-        self.engine_sha256: str | None = None
-        self.temperature: float | None = None
         try:
             core = openvino.Core()
-            if precision == "int8":
-                graph, weights, passport = int8_copy.read_copy(model)
-                network = core.read_model(graph, weights)
-                self.engine_sha256, self.temperature = passport.bin_sha256, passport.temperature
-            else:
-                network = core.read_model(model)
+            network = core.read_model(model)
             shape = network.input(0).partial_shape
-            hints = {"INFERENCE_PRECISION_HINT": _HINTS.get(precision, "f32")}
+            hints = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
             self._streams: Callable[[], Any] | None = None
             self._queue: Any = None
             if shape[2].is_static and shape[3].is_static:
@@ -73,7 +62,7 @@ class OpenVinoModel:
             used = str(self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name())
         except RuntimeError as error:
             raise BackendError(f"openvino cannot load {model}: {error}") from error
-        self.precision = "int8" if precision == "int8" else {hint: name for name, hint in _HINTS.items()}.get(used, used)
+        self.precision = {hint: name for name, hint in _HINTS.items()}.get(used, used)
         # One output can carry several names: the ONNX file's and those that the compiler gave it.
         self._outputs = [tuple(output.get_names()) for output in self._model.outputs]
 
@@ -146,18 +135,10 @@ def has_bfloat16() -> bool:
 
 
 def lower_precisions(models: Sequence[Path]) -> list[str]:
-    """What runs faster here than float32, best first.
-
-    bfloat16 where the processor has it natively. int8 where it multiplies bytes at once and a model has a quantised copy.
-    """
-    wanted = ["bfloat16"] if has_bfloat16() else []
-    if int8_copy.has_dot_products() and any(map(int8_copy.has_copy, models)):
-        wanted.append("int8")
-    return wanted
+    """What runs faster here than float32: bfloat16 where the processor has it natively."""
+    return ["bfloat16"] if has_bfloat16() else []
 
 
 def fingerprint(models: Sequence[Path], precision: str) -> list[str]:
-    """OpenVINO's version and, for int8, the hashes of the copies' passports, which carry those of the copies."""
-    openvino = _library()
-    pages = [int8_copy.copy_paths(model)[2] for model in models if precision == "int8" and int8_copy.has_copy(model)]
-    return [str(openvino.__version__), *(hashlib.sha256(page.read_bytes()).hexdigest() for page in pages)]
+    """OpenVINO's version."""
+    return [str(_library().__version__)]

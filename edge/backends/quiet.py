@@ -1,7 +1,7 @@
 """A library that reports to its maker in, the same library without that out: we talk to what is configured and to nobody else.
 
-OpenVINO's and NNCF's Python packages report each import to Google Analytics where `openvino_telemetry` is installed, which
-OpenVINO's wheel asks for. ONNX Runtime's wheels for Linux report to Microsoft from native code (seen in 1.31), and keep a
+OpenVINO's Python package reports each import to Google Analytics where `openvino_telemetry` is installed, which its
+wheel asks for. ONNX Runtime's wheels for Linux report to Microsoft from native code (seen in 1.31), and keep a
 device id in the home folder. Neither asks before.
 """
 
@@ -26,7 +26,7 @@ def silence_onnxruntime() -> None:
 
 @contextmanager
 def without_openvino_telemetry() -> Iterator[None]:
-    """Within it, `import openvino` and `import nncf` do not find what they report with, and take their own empty stand-ins.
+    """Within it, `import openvino` does not find what it reports with, and takes its own empty stand-in.
 
     Afterwards everything is as before: a user's own `import openvino_telemetry` works, and an OpenVINO that was imported
     earlier stays as it is.

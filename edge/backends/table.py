@@ -143,7 +143,7 @@ BACKENDS: dict[str, Backend] = {  # in the order in which auto takes them
             opener="OpenVinoModel",
             libraries=(("openvino",),),
             extra="openvino",
-            precisions=("float32", "bfloat16", "int8"),
+            precisions=("float32", "bfloat16"),
         ),
         Backend(
             name="onnxruntime",

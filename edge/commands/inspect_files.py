@@ -38,7 +38,7 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: CommandSettings,
     images = list(images)
     written = _Names(out)
     limits = limits_of(settings)
-    with Pipeline(settings, precision=precision_for(settings, len(images))) as pipeline:
+    with Pipeline(settings, precision=precision_for(settings)) as pipeline:
         for path, called in images:
             sha256 = None
             try:

@@ -29,7 +29,7 @@ def run(images: Iterable[tuple[Path, str]], settings: CommandSettings, *, clicks
     failed: list[_Failed] = []
     images = list(images)
     limits = limits_of(settings)
-    with Pipeline(settings, precision=precision_for(settings, len(images))) as pipeline:
+    with Pipeline(settings, precision=precision_for(settings)) as pipeline:
         for path, called in images:
             try:
                 file = read_file(path, limits.max_bytes)

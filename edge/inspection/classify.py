@@ -1,8 +1,8 @@
-"""Stage 2: a grey image and the boxes of its largest regions in, their severities out.
+"""Stage 2: a grey image in, the severity of its field of view out.
 
-Field of view and regions go through the network in one batch. The class-activation map is exact. For a network that
-ends in global average pooling and a linear layer, Grad-CAM at the last convolution equals the class-weighted sum of
-its feature maps (Selvaraju et al. 2017, section 3.1). The model gives that sum out as `cam`.
+The class-activation map is exact. For a network that ends in global average pooling and a linear layer, Grad-CAM at
+the last convolution equals the class-weighted sum of its feature maps (Selvaraju et al. 2017, section 3.1). The model
+gives that sum out as `cam`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge.errors import ModelError
 from edge.inspection.describe import Described
 from edge.inspection.judge import evidence, foreign_ratio, foreignness, severity_probabilities
 from edge.models.card import DomainStatistics, ModelCard
-from edge.records import SEVERITIES, Grey, RegionSeverity, Severity, SeverityLabel
+from edge.records import SEVERITIES, Grey, Severity, SeverityLabel
 
 SMALLEST_CROP_PX = 32
 
@@ -30,28 +30,23 @@ def field_crop(image_shape: tuple[int, ...], side_px: int) -> Crop:
     return Crop(0, 0, width, height, side_px, side_px)
 
 
-def region_crop(image_shape: tuple[int, ...], box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Crop:
-    """A square around one region.
-
-    box_px: x, y, width, height.  The square's side is the box's longer side times (1 + 2 margin), at least
-    `SMALLEST_CROP_PX`. It is shifted into the image where it fits and edge-replicated where it does not.
-    """
-    height, width = image_shape
-    x, y, box_width, box_height = (int(value) for value in box_px)
-    side = max(SMALLEST_CROP_PX, round(max(box_width, box_height) * (1 + 2 * margin)))
-    left = _shift_inside(x + box_width / 2 - side / 2, side, width)
-    top = _shift_inside(y + box_height / 2 - side / 2, side, height)
-    return Crop(left, top, side, side, side_px, side_px)
-
-
 def field_of_view(grey: Grey, side_px: int) -> Grey:
     """`field_crop` as pixels: uint8 [side_px, side_px]."""
     return canvas(grey, field_crop(grey.shape, side_px), side_px, side_px)
 
 
 def crop_region(grey: Grey, box_px: Sequence[int] | NDArray[np.int32], margin: float, side_px: int) -> Grey:
-    """`region_crop` as pixels: uint8 [side_px, side_px]."""
-    return canvas(grey, region_crop(grey.shape, box_px, margin, side_px), side_px, side_px)
+    """A square around one region, which training looks at beside whole fields: uint8 [side_px, side_px].
+
+    box_px: x, y, width, height.  The square's side is the box's longer side times (1 + 2 margin), at least
+    `SMALLEST_CROP_PX`. It is shifted into the image where it fits and edge-replicated where it does not.
+    """
+    height, width = grey.shape
+    x, y, box_width, box_height = (int(value) for value in box_px)
+    side = max(SMALLEST_CROP_PX, round(max(box_width, box_height) * (1 + 2 * margin)))
+    left = _shift_inside(x + box_width / 2 - side / 2, side, width)
+    top = _shift_inside(y + box_height / 2 - side / 2, side, height)
+    return canvas(grey, Crop(left, top, side, side, side_px, side_px), side_px, side_px)
 
 
 def domain_distance(embedding: NDArray[np.float32], domain: DomainStatistics) -> NDArray[np.float64]:
@@ -74,47 +69,27 @@ def domain_distance(embedding: NDArray[np.float32], domain: DomainStatistics) ->
 class Classifier:
     """The severity network with its card."""
 
-    def __init__(self, network: Network, card: ModelCard, copy: Network | None = None) -> None:
-        """copy: of the network, faster and less exact, which then judges the regions; the field is never its."""
+    def __init__(self, network: Network, card: ModelCard) -> None:
         unknown = set(card.classes) - set(SEVERITIES)
         if unknown:
             raise ModelError(
                 f"the classifier {card.name} has classes {sorted(unknown)}; only {', '.join(SEVERITIES)} are known"
             )
         self._network = network
-        self._copy = copy
-        self._copys_temperature = float(getattr(copy, "temperature", None) or card.calibration.temperature)
         self.card = card
 
-    def assess(
-        self, grey: Grey, boxes_px: NDArray[np.int32], region_crops: int, described: Described | None = None
-    ) -> tuple[Severity, tuple[RegionSeverity | None, ...]]:
-        """Severity of the field of view, and of the first `region_crops` boxes; the others get None.
+    def assess(self, grey: Grey, described: Described | None = None) -> Severity:
+        """Severity of the field of view.
 
-        grey: uint8 [H, W].  boxes_px: int32 [N, 4], largest region first.  Raises BackendError.
+        grey: uint8 [H, W].  Raises BackendError.
         described: what stage 1 measured, where the card's fit belongs to it; without it the network judges alone.
         """
         side = self.card.input_px
-        chosen = boxes_px[:region_crops]
-        whole = [field_crop(grey.shape, side)]
-        crops = [region_crop(grey.shape, box, self.card.crop_margin, side) for box in chosen]
-        outputs = run_on_crops(self._network, grey, whole if self._copy else whole + crops, side, side)
+        outputs = run_on_crops(self._network, grey, [field_crop(grey.shape, side)], side, side)
         for name in ("logits", "cam", "embedding"):
             require_numbers(outputs[name], f"outputs {name}")
         probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
-        field = self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1], described)
-        of_regions = self._copys_probabilities(grey, crops) if self._copy and crops else probabilities[1:]
-        regions = [self._region_severity(row) for row in of_regions]
-        return field, tuple(regions) + (None,) * (len(boxes_px) - len(chosen))
-
-    def _copys_probabilities(self, grey: Grey, crops: Sequence[Crop]) -> NDArray[np.float64]:
-        logits = run_on_crops(cast(Network, self._copy), grey, crops, self.card.input_px, self.card.input_px)["logits"]
-        require_numbers(logits, "outputs logits")
-        return softmax(logits.astype(np.float64) / self._copys_temperature)
-
-    def _region_severity(self, probabilities: NDArray[np.float64]) -> RegionSeverity:
-        best = int(probabilities.argmax())
-        return RegionSeverity(self._label(best), float(probabilities[best]))
+        return self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1], described)
 
     def _field_severity(
         self,

@@ -66,7 +66,7 @@ class Pipeline:
     """Both stages with their models loaded; opened, used and closed by one thread.
 
     stages of the settings: "both", "segment" or "classify", the paper's three uses.
-    precision: "int8" for regions' severities by the classifier's quantised copy, and all else in float32.
+    precision: what both networks are asked to run in.
     """
 
     def __init__(
@@ -77,8 +77,6 @@ class Pipeline:
         self._settings_sha256 = settings.inspection_sha256()
         wanted = settings.inspect
         backend = table.resolve(settings.models.backend, precision)
-        for_regions = precision == "int8"
-        precision = "float32" if for_regions else precision
         networks: list[Network] = []
         self._segmenter: Segmenter | None = None
         self._classifier: Classifier | None = None
@@ -102,11 +100,7 @@ class Pipeline:
                 path = resolve_model(settings.models.classifier, "classify")
                 card = load_card(path, "classify", settings.models.public_key)
                 networks.append(opened.enter_context(open_network(backend, path, precision)))
-                network, copy = networks[-1], None
-                if for_regions:
-                    copy = opened.enter_context(open_network(backend, path, "int8"))
-                    networks.append(copy)
-                self._classifier = Classifier(network, card, copy)
+                self._classifier = Classifier(networks[-1], card)
             self._taught: Taught | None = None
             if settings.models.taught:
                 self._taught = load_taught(
@@ -147,7 +141,7 @@ class Pipeline:
         region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
         if self._classifier:
             weighed = described if self._belongs(self._classifier.card.calibration.field) else None
-            severity, _ = self._classifier.assess(micrograph.grey, regions.boxes_px, 0, weighed)
+            severity = self._classifier.assess(micrograph.grey, weighed)
         if self._judge:
             region_severities = self._judge.judge(micrograph.grey, regions, measures, self._settings.inspect.region_crops)
         classified = time.perf_counter()
@@ -308,7 +302,7 @@ def least_score(settings: InspectionSettings) -> float:
 
 
 def _engine_sha256(networks: Sequence[Network]) -> str | None:
-    """Of the file that runs instead of the ONNX file: a TensorRT engine, a quantised copy. Of two, the hash of both hashes."""
+    """Of the file that runs instead of the ONNX file: a TensorRT engine. Of two, the hash of both hashes."""
     hashes = [sha256 for network in networks if (sha256 := getattr(network, "engine_sha256", None))]
     if len(hashes) < 2:
         return hashes[0] if hashes else None

@@ -17,7 +17,7 @@ from typing import Final
 from edge.errors import ModelError
 
 MANIFEST: Final = "SHA256SUMS"
-COMPANIONS: Final = ("{stem}.int8.json", "{stem}-*.engine.json", "kernels-*.fatbin")
+COMPANIONS: Final = ("{stem}-*.engine.json", "kernels-*.fatbin")
 """What may run beside a model: passports, which hold their files' hashes, and kernels."""
 HOW_TO_SIGN: Final = "sha256sum * > SHA256SUMS && minisign -S -m SHA256SUMS in its folder signs all"
 _LARGEST: Final = 64 << 10
@@ -66,7 +66,7 @@ def require_signed(path: Path, content: bytes, public_key: str) -> None:
 
 
 def require_signed_companions(model: Path, public_key: str) -> None:
-    """Raise ModelError for a copy, an engine or kernels beside `model` that would run and are not signed."""
+    """Raise ModelError for an engine or kernels beside `model` that would run and are not signed."""
     for pattern in COMPANIONS:
         for path in sorted(model.parent.glob(pattern.format(stem=model.stem))):
             require_signed(path, _read(path, largest=None), public_key)

@@ -73,16 +73,10 @@ class Told:
     def __exit__(self, *_: object) -> None: ...
 
 
-NO_BOXES = np.empty((0, 4), np.int32)
-
-
-def test_field_and_regions_go_through_the_network_in_one_batch() -> None:
+def test_the_field_goes_through_the_network_alone() -> None:
     network = Told([0, 1, 5])
-    boxes = np.array([[10, 10, 50, 40], [100, 100, 20, 20], [300, 200, 10, 10]], np.int32)
-    severity, regions = Classifier(network, CLASSIFIER).assess(pitted(), boxes, 2)
-    assert [batch.shape for batch in network.batches] == [(3, 1, 224, 224)]
-    assert severity.label == "severe"
-    assert [region.label if region else None for region in regions] == ["severe", "severe", None]
+    assert Classifier(network, CLASSIFIER).assess(pitted()).label == "severe"
+    assert [batch.shape for batch in network.batches] == [(1, 1, 224, 224)]
 
 
 @pytest.mark.parametrize("output", ["logits", "cam", "embedding"])
@@ -94,35 +88,19 @@ def test_a_network_whose_answers_are_not_numbers_is_to_blame_and_not_the_image(o
             return outputs
 
     with pytest.raises(BackendError, match=f"outputs {output} are not numbers"):
-        Classifier(Broken([0, 1, 5]), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
-
-
-def test_many_regions_come_out_in_order() -> None:
-    class Numbered(Told):
-        def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-            outputs = super().run(image)
-            outputs["logits"][:, 2] = image[:, 0, 112, 112] / 32.0
-            return outputs
-
-    grey = np.repeat(np.arange(0, 256, 8, dtype=np.uint8), 32)[None].repeat(64, axis=0)
-    boxes = np.array([[32 * index + 8, 24, 16, 16] for index in range(31)], np.int32)
-    network = Numbered([0, 0, 0])
-    _, regions = Classifier(network, CLASSIFIER).assess(grey, boxes, 32)
-    confidences = [region.confidence for region in regions if region and region.label == "severe"]
-    assert len(confidences) >= 30
-    assert confidences == sorted(confidences)
+        Classifier(Broken([0, 1, 5]), CLASSIFIER).assess(pitted())
 
 
 def test_the_temperature_softens_the_probabilities() -> None:
     soft = CLASSIFIER.model_copy(update={"calibration": CLASSIFIER.calibration.model_copy(update={"temperature": 4.0})})
-    sharp, _ = Classifier(Told([0, 0, 4]), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
-    softened, _ = Classifier(Told([0, 0, 4]), soft).assess(pitted(), NO_BOXES, 0)
+    sharp = Classifier(Told([0, 0, 4]), CLASSIFIER).assess(pitted())
+    softened = Classifier(Told([0, 0, 4]), soft).assess(pitted())
     assert softened.confidence < sharp.confidence
     assert sum(softened.probabilities.values()) == pytest.approx(1)
 
 
 def test_an_ambiguous_field_has_a_prediction_set_of_several_and_needs_review() -> None:
-    severity, _ = Classifier(Told([0, 2, 2]), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
+    severity = Classifier(Told([0, 2, 2]), CLASSIFIER).assess(pitted())
     assert severity.prediction_set == ("moderate", "severe")
     assert severity.needs_review
     assert severity.reasons[0].startswith("ambiguous:")
@@ -132,12 +110,12 @@ def test_the_prediction_set_is_never_empty() -> None:
     strict = CLASSIFIER.model_copy(
         update={"calibration": CLASSIFIER.calibration.model_copy(update={"conformal_quantile": 0.1})}
     )
-    severity, _ = Classifier(Told([0.0, 0.0, 0.1]), strict).assess(pitted(), NO_BOXES, 0)
+    severity = Classifier(Told([0.0, 0.0, 0.1]), strict).assess(pitted())
     assert severity.prediction_set == ("severe",)
 
 
 def test_out_of_domain_there_is_no_prediction_set_and_the_reason_says_so() -> None:
-    severity, _ = Classifier(Told([0, 0, 9], (40.0, 0, 0, 0)), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
+    severity = Classifier(Told([0, 0, 9], (40.0, 0, 0, 0)), CLASSIFIER).assess(pitted())
     assert not severity.in_domain
     assert severity.prediction_set is None
     assert severity.reasons[0].startswith("out_of_domain:")
@@ -145,13 +123,13 @@ def test_out_of_domain_there_is_no_prediction_set_and_the_reason_says_so() -> No
 
 @pytest.mark.parametrize("distance", [1.0, 4.0])
 def test_the_domain_ratio_is_above_1_out_of_the_domain(distance: float) -> None:
-    severity, _ = Classifier(Told([0, 1, 5], (distance * DOMAIN.scales[0], 0, 0, 0)), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
+    severity = Classifier(Told([0, 1, 5], (distance * DOMAIN.scales[0], 0, 0, 0)), CLASSIFIER).assess(pitted())
     assert severity.domain_ratio == pytest.approx(distance / DOMAIN.threshold)
     assert severity.in_domain == (distance <= DOMAIN.threshold)
 
 
 def test_the_heat_map_is_between_0_and_1_with_its_peak_where_the_class_score_is() -> None:
-    severity, _ = Classifier(Told([0, 0, 9]), CLASSIFIER).assess(pitted(), NO_BOXES, 0)
+    severity = Classifier(Told([0, 0, 9]), CLASSIFIER).assess(pitted())
     assert severity.cam.max() == severity.cam[2, 3] == 1
     assert severity.cam.min() == 0
 
@@ -209,7 +187,7 @@ def test_any_box_in_any_image_gives_a_crop_that_holds_all_of_it(scene: tuple[int
 
 @given(st.lists(st.floats(-500, 500), min_size=3, max_size=3))
 def test_probabilities_are_a_distribution_whatever_the_logits(logits: list[float]) -> None:
-    severity, _ = Classifier(Told(logits), CLASSIFIER).assess(np.zeros((8, 8), np.uint8), NO_BOXES, 0)
+    severity = Classifier(Told(logits), CLASSIFIER).assess(np.zeros((8, 8), np.uint8))
     values = np.array(list(severity.probabilities.values()))
     exponent = np.exp(np.float32(logits).astype(np.float64) - max(np.float32(logits).astype(np.float64)))
     assert np.allclose(values, exponent / exponent.sum(), atol=1e-12)
@@ -253,18 +231,18 @@ def fitted_card(limit: float = 0.0) -> Any:
 
 @pytest.mark.parametrize(("area", "label"), [(0.05, "low"), (0.3, "moderate"), (0.6, "severe")])
 def test_the_severity_follows_what_was_measured(area: float, label: str) -> None:
-    severity, _ = Classifier(Told([0, 0, 1]), fitted_card()).assess(pitted(), NO_BOXES, 0, {"area": area})
+    severity = Classifier(Told([0, 0, 1]), fitted_card()).assess(pitted(), {"area": area})
     assert severity.label == label
     assert severity.prediction_set == (label,)
 
 
 def test_without_measures_the_network_judges_alone() -> None:
-    severity, _ = Classifier(Told([0, 0, 9]), fitted_card()).assess(pitted(), NO_BOXES, 0)
+    severity = Classifier(Told([0, 0, 9]), fitted_card()).assess(pitted())
     assert severity.label == "severe"
 
 
 def test_a_field_unlike_those_learnt_from_is_foreign_and_the_reason_names_what_is_strange() -> None:
-    severity, _ = Classifier(Told([0, 0, 1]), fitted_card()).assess(pitted(), NO_BOXES, 0, {"area": 0.9})
+    severity = Classifier(Told([0, 0, 1]), fitted_card()).assess(pitted(), {"area": 0.9})
     assert not severity.in_domain
     assert severity.domain_ratio is not None
     assert severity.domain_ratio > 1

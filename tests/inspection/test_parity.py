@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.backends import int8_copy, openvino_model, table
+from edge.backends import openvino_model, table
 from edge.config import Settings
 from edge.errors import BackendError
 from edge.inspection import parity
 from edge.inspection.parity import Parity, compare, gated_precision
 from edge.inspection.pipeline import Pipeline
-from edge.models.card import BUILTIN_FOLDER
 from edge.records import Inspection, RegionSeverity, Severity
 from tests.conftest import SOURCE, micrograph, pitted, settings_for
 
@@ -34,7 +32,6 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Parity]:
     pytest.importorskip("openvino")
     outcomes: list[Parity] = []
     monkeypatch.setattr(openvino_model, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(int8_copy, "has_dot_products", lambda: False)
     monkeypatch.setattr(table, "resolve", lambda name: "openvino")
     monkeypatch.setattr(parity, "Pipeline", NoPipeline)
     monkeypatch.setattr(parity, "sample_micrographs", list)
@@ -158,55 +155,6 @@ def test_a_processor_without_bfloat16_runs_in_float32(
     assert gated_precision(settings_for(tmp_path), tmp_path)[0] == "float32"
 
 
-@pytest.fixture
-def quantised(runs: list[Parity], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A processor with dot products of bytes and without bfloat16; the passport of the classifier's quantised copy."""
-    for name in ("classifier.onnx", "classifier.json", "classifier.int8.json"):
-        shutil.copy(BUILTIN_FOLDER / name, tmp_path / name)
-    monkeypatch.setattr(openvino_model, "has_bfloat16", lambda: False)
-    monkeypatch.setattr(int8_copy, "has_dot_products", lambda: True)
-    return tmp_path / "classifier.int8.json"
-
-
-def quantised_settings(quantised: Path) -> Settings:
-    return settings_for(quantised.parent, models={"classifier": str(quantised.with_name("classifier.onnx"))})
-
-
-def test_int8_is_taken_where_it_agrees(quantised: Path, runs: list[Parity]) -> None:
-    runs.append(AGREES)
-    precision, why = gated_precision(quantised_settings(quantised), quantised.parent)
-    assert precision == "int8"
-    assert why.startswith("int8 agrees with float32")
-
-
-def test_int8_stays_away_where_it_disagrees(quantised: Path, runs: list[Parity]) -> None:
-    runs.append(FLIPS)
-    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "float32"
-
-
-def test_a_model_without_a_copy_is_not_compared(quantised: Path) -> None:
-    quantised.unlink()
-    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "float32"
-
-
-def test_int8_is_tried_where_bfloat16_disagrees_and_both_are_remembered(
-    quantised: Path, runs: list[Parity], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(openvino_model, "has_bfloat16", lambda: True)
-    runs.extend([FLIPS, AGREES])
-    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "int8"
-    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "int8"
-    assert not runs
-
-
-def test_a_new_copy_is_compared_anew(quantised: Path, runs: list[Parity]) -> None:
-    runs.extend([AGREES, FLIPS])
-    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "int8"
-    quantised.write_text(quantised.read_text() + "\n")
-    assert gated_precision(quantised_settings(quantised), quantised.parent)[0] == "float32"
-    assert not runs
-
-
 def test_the_processor_has_a_name_even_without_cpuinfo(tmp_path: Path) -> None:
     assert parity.processor()
     assert parity.processor(tmp_path / "none")
@@ -320,7 +268,7 @@ def test_the_largest_difference_of_a_probability_is_told(inspection: Inspection)
 def test_what_is_remembered_is_closed_to_others_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        parity._remember(tmp_path / "cache" / "parity-int8.json", ["key"], parity.Parity(1, 1.0, 1.0, 0, 0, 0.0))
+        parity._remember(tmp_path / "cache" / "parity-bfloat16.json", ["key"], parity.Parity(1, 1.0, 1.0, 0, 0, 0.0))
     finally:
         os.umask(before)
     assert [path.stat().st_mode & 0o777 for path in (tmp_path / "cache", *(tmp_path / "cache").iterdir())] == [0o700, 0o600]

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.backends.openvino_model import OpenVinoModel
 from edge.backends.table import open_network
 from edge.errors import EdgeError
 from edge.inspection.segment import Segmenter
@@ -47,7 +46,6 @@ SURFACES, SURFACE_SIZE_PX, SURFACE_SEED = 200, (960, 720), 420_000
 REGION_SCENES, REGION_SEED = 60, 430_000
 TEST_IMAGES, TEST_SIZE_PX, TEST_SEED = 150, (640, 480), 300_000
 RELIEF_TEST_SEED = 310_000
-INT8_IMAGES = 400
 SEED = 0
 
 
@@ -82,14 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         make_segmenter(arguments.weights, arguments.work, arguments.out, arguments.model_version, arguments.real)
-        classifier = make_classifier(arguments.classifier_weights, arguments.work, arguments.out, arguments.model_version)
+        make_classifier(arguments.classifier_weights, arguments.work, arguments.out, arguments.model_version)
     except EdgeError as error:
         print(error, file=sys.stderr)
         return 1
-    try:
-        make_int8(classifier, arguments.out / "segmenter.onnx", arguments.work)
-    except (EdgeError, ImportError) as error:  # both models do without
-        print(f"no quantised copy of the classifier: {error}", file=sys.stderr)
     return 0
 
 
@@ -189,28 +183,6 @@ def publish_classifier(checkpoint: Checkpoint, out: Path, version: str) -> Path:
         **score_region_verdicts(graph, calibration, scenes, f"{REGION_SCENES} {drawn} {REGION_SEED}"),
     }
     return export_classifier(replace(checkpoint, scores=scores), out, version=version)
-
-
-def make_int8(classifier: Path, segmenter: Path, work: Path) -> None:
-    """The classifier's quantised copy, calibrated on images that it learnt from, scored on the regions that score the card."""
-    from export.micrographs import read_micrographs
-    from export.to_int8 import add_scores, export_int8, stage_two_views
-    from training.score.score_views import score_region_verdicts
-
-    card = load_card(classifier, "classify")
-    first_seed = CLASSIFIER_ROUNDS[-1][1]
-    drawn = work / "int8-images"
-    write_data_set(drawn, INT8_IMAGES, first_seed, CLASSIFIER_SIZE_PX)
-    found, _ = read_micrographs(drawn / "images")
-    with open_network("openvino", segmenter) as network:
-        finder = Segmenter(network, load_card(segmenter, "segment"), confidence=0.3, iou=0.7)
-        views = stage_two_views((micrograph.grey for _, micrograph in found), finder, card)
-    passport = export_int8(classifier, views, f"{INT8_IMAGES} drawn images and their regions, seeds from {first_seed}")
-    calibration = card.calibration.model_copy(update={"temperature": passport.temperature})
-    scenes = [render(REGION_SEED + index) for index in range(REGION_SCENES)]
-    with OpenVinoModel(classifier, "int8") as network:
-        scores = score_region_verdicts(network, calibration, scenes, f"{REGION_SCENES} drawn fields, seeds from {REGION_SEED}")
-    add_scores(classifier, {name: value for name, value in scores.items() if not name.endswith("_of_field")})
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def score_folder(
     scored: list[ScoredImage] = []
     worst: list[tuple[float, int, Panels]] = []
     quick = change(settings, {"inspect": {"region_crops": 0}})  # a region's own severity is not scored
-    precision = precision_for(settings, images=1)  # more images would load the copy that judges regions alone
+    precision = precision_for(settings)
     with Pipeline(quick, precision=precision) as pipeline:
         models = pipeline.models
         for page, inspection in _inspected(data, settings, pipeline, failed, views):

@@ -62,7 +62,7 @@ STAGES = {
     "masks": "NMS, masks, merging of views",
     "d2h": "from the GPU",
     "measure": "areas, outlines, quality",
-    "crops": "field of view and regions cut and resized",
+    "crops": "field of view resized",
     "classify": "network of stage 2",
     "encode": "JSON document",
     "overlay": "picture drawn and compressed",

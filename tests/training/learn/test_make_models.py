@@ -23,9 +23,7 @@ def test_sample_seeds_are_not_trained_on() -> None:
 
 
 @pytest.mark.slow
-def test_make_models_goes_from_nothing_to_two_cards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_make_models_goes_from_nothing_to_two_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("ultralytics")
     pytest.importorskip("timm")
@@ -43,13 +41,11 @@ def test_make_models_goes_from_nothing_to_two_cards(
         "SURFACES": 4,
         "REGION_SCENES": 2,
         "TEST_IMAGES": 3,
-        "INT8_IMAGES": 2,
     }
     for name, value in small.items():
         monkeypatch.setattr(make_models, name, value)
     places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "models"), "--model-version", "9.9.9"]
     assert make_models.main(["--weights", "none", "--classifier-weights", "none", *places]) == 0
-    assert "no quantised copy of the classifier" in capsys.readouterr().err, "two images are too few, or OpenVINO is missing"
     segmenter = load_card(tmp_path / "models" / "segmenter.onnx", "segment")
     classifier = load_card(tmp_path / "models" / "classifier.onnx", "classify")
     assert (segmenter.version, segmenter.training.initialised_from) == ("9.9.9", "segmenter.pt, 1 epochs from none")
