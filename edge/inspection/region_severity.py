@@ -1,7 +1,6 @@
 """Measured regions and their image in, each region's own severity out, by a few weights that learnt from single regions.
 
-No network looks at the regions. On drawn micrographs, where each region's degree is known, networks on crops were no better
-than these measures. Most of what can be known of a region's age is how much of the field has corroded.
+No network looks at the regions. Most of what can be known of a region's age is how much of the field has corroded.
 """
 
 from __future__ import annotations

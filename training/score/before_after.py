@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     pairs = [side_by_side(one, other) for one, other in zip(*pictures, strict=True)]
-    if not cv2.imwrite(str(arguments.out), sheet(pairs, PAIRS_A_ROW)):
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 72] if arguments.out.suffix in (".jpg", ".jpeg") else []
+    if not cv2.imwrite(str(arguments.out), sheet(pairs, PAIRS_A_ROW), quality):
         print(f"cannot write {arguments.out}", file=sys.stderr)
         return 1
     print(arguments.out)
