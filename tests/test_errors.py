@@ -16,7 +16,7 @@ from tests import ROOT
 
 def test_every_error_is_caught_as_one() -> None:
     named = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
-    assert len(named) == 8
+    assert len(named) == 9
     assert all(issubclass(error, EdgeError) for error in named)
     assert issubclass(StateFullError, StateError)
 

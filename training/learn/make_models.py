@@ -23,6 +23,8 @@ from training.draw.synthetic import render, write_data_set
 from training.score.region_scores import score_regions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from export.checkpoint import Checkpoint
 
 SEGMENTER_SIDE_PX = 416
@@ -31,6 +33,7 @@ PAINTED_ROUNDS = (  # images, first seed, epochs: new images in each round
     (1400, 102_000, 5),
     (2000, 104_000, 12),
 )
+TRAINED_PART = 0.75  # of the weights after the mixed rounds; the rest are those before, which know painted scenes best
 MIXED_ROUNDS = (  # the same of both generators, then squares of real images
     (4200, 800_000, 2, 800),
 )
@@ -94,6 +97,7 @@ def make_segmenter(weights: str, work: Path, out: Path, version: str, real: Path
     """
     from training.learn import segmenter as train_segmenter
     from training.learn.segmenter_mix import write_mixture
+    from training.learn.segmenter_weights import averaged
 
     command = f"python -m training.learn.make_models --weights {Path(weights).name}" + (" --real DIR" if real else "")
 
@@ -110,11 +114,26 @@ def make_segmenter(weights: str, work: Path, out: Path, version: str, real: Path
             data = work / f"painted-{number}"
             write_data_set(data, images, first_seed, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
             learn(data, epochs)
+    before = weights
     for number, (images, first_seed, epochs, squares) in enumerate(MIXED_ROUNDS, start=1):
         data = work / f"mixed-{number}"
         write_mixture(data, images, first_seed, SEGMENTER_SIDE_PX, real, squares)
         checkpoint = learn(data, epochs)
+    begun = _begun(before, checkpoint, work / "mixed-1")
+    checkpoint = replace(checkpoint, state=averaged(begun, checkpoint.state, TRAINED_PART))
     return publish_segmenter(checkpoint, work, out, version)
+
+
+def _begun(weights: str, checkpoint: Checkpoint, data: Path) -> dict[str, Tensor]:
+    """The weights with which a round on `data` began, BatchNorm restored on the same images."""
+    from training.learn.segmenter import HELD_OUT
+    from training.learn.segmenter_data import BATCH, stack_images
+    from training.learn.segmenter_weights import initial_network
+
+    kept, _ = open_data_set(data).split(HELD_OUT)
+    images = [stack_images(kept[:BATCH], SEGMENTER_SIDE_PX)]
+    network = initial_network(checkpoint.architecture, weights, checkpoint.classes, images)
+    return dict(network.state_dict())
 
 
 def publish_segmenter(checkpoint: Checkpoint, work: Path, out: Path, version: str) -> Path:

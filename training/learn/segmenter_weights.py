@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,6 +86,20 @@ def initial_network(model: str, weights: str, classes: tuple[str, ...], images: 
         raise ModelError(f"cannot read the weights {weights}: {error}") from error
     _restore_batchnorm(network, folded, list(images))
     return network
+
+
+def averaged(begun: Mapping[str, Tensor], trained: Mapping[str, Tensor], part: float) -> dict[str, Tensor]:
+    """`part` of the trained weights and the rest of those that training began from, name by name.
+
+    A network that learnt something new keeps more of what it knew before (Wortsman et al. 2022, doi
+    10.1109/CVPR52688.2022.00780). What is no floating-point number is the trained one's. Raises ModelError where names differ.
+    """
+    if set(begun) != set(trained):
+        raise ModelError("weights of two different networks cannot be averaged")
+    return {
+        name: torch.lerp(begun[name].float(), tensor.float(), part) if torch.is_floating_point(tensor) else tensor
+        for name, tensor in trained.items()
+    }
 
 
 @torch.no_grad()

@@ -145,3 +145,17 @@ def test_restored_batchnorm_normalises_its_own_batch(trainer: Any, coco: Path) -
         learning = network.train()(images)["proto"]
         judging = network.eval()(images)[0][1]
     assert float((learning - judging).abs().mean()) < 0.1 * float(judging.abs().mean())
+
+
+def test_averaged_weights_lie_between_and_counters_are_the_trained_ones() -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("ultralytics")
+    from training.learn.segmenter_weights import averaged
+
+    begun = {"w": torch.tensor([0.0, 4.0]), "n": torch.tensor(1)}
+    trained = {"w": torch.tensor([4.0, 0.0]), "n": torch.tensor(9)}
+    mixed = averaged(begun, trained, 0.75)
+    assert mixed["w"].tolist() == [3.0, 1.0]
+    assert int(mixed["n"]) == 9
+    with pytest.raises(ModelError, match="two different networks"):
+        averaged({"w": begun["w"]}, trained, 0.5)
