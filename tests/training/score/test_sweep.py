@@ -26,7 +26,7 @@ def test_each_confidence_has_what_the_score_at_that_confidence_says(tmp_path: Pa
     folder = make_folder(tmp_path / "mine", 2)
     settings = change(load_for_command(None), {"models": {"backend": "onnxruntime"}})
     told: list[tuple[int, int]] = []
-    document = sweep(opened(folder), settings, (0.1, 0.25, 0.9), lambda done, of: told.append((done, of)))
+    document = sweep(opened(folder), settings, (0.1, 0.30, 0.9), lambda done, of: told.append((done, of)))
     assert json.loads(json.dumps(document, allow_nan=False))["images"] == 2
     assert told == [(1, 2), (2, 2)]
     low, default, high = document["confidences"]
@@ -47,7 +47,7 @@ def test_a_folder_of_severities_alone_cannot_be_swept(tmp_path: Path) -> None:
     data = opened(folder, clean=True) if not list(folder.rglob("masks/*")) else opened(folder)
     bare = LabelledPages(data.files, data.pages, (), None, None, (), {})
     with pytest.raises(ConfigError, match="needs labels"):
-        sweep(bare, load_for_command(None), (0.25,), lambda done, of: None)
+        sweep(bare, load_for_command(None), (0.30,), lambda done, of: None)
 
 
 def test_a_repeated_question_is_answered_from_memory_until_it_is_forgotten() -> None:
