@@ -35,6 +35,8 @@ TIME_CONSTANT_H = {60.0: 400.0, 90.0: 375.0, 120.0: 350.0}
 AVRAMI_EXPONENT = 1.3
 COUPON_SCATTER = 0.15
 IMAGE_SCATTER = 0.13
+WIDE_SCATTER = 0.4  # of an image of any metal
+NEVER_EXPOSED = 0.15  # part of the low class: a third of all, so 5 of 100 images are without corrosion
 DEGREE_SCATTER = 0.15
 FULL_FRACTION = 0.22
 DEGREE_LIMITS = (0.30, 0.58)  # between low and moderate, moderate and severe
@@ -81,6 +83,17 @@ def corroded_fraction(exposure_h: float, annealing_min: float) -> float:
 def scatter(rng: np.random.Generator, sigma: float) -> float:
     """A log-normal factor of median 1."""
     return float(rng.lognormal(0.0, sigma))
+
+
+def any_growth(rng: np.random.Generator, severity: SeverityLabel | None) -> tuple[SeverityLabel, Growth]:
+    """A severity, drawn evenly when None, and the growth behind one image of any metal."""
+    chosen = SEVERITIES[int(rng.integers(3))]
+    severity = severity or chosen
+    annealing_min = float(rng.choice(ANNEALING_MIN))
+    exposure_h = float(rng.choice(SEVERITY_EXPOSURES_H[severity]))
+    if severity == "low" and rng.random() < NEVER_EXPOSED:
+        exposure_h = 0.0
+    return severity, Growth(annealing_min, exposure_h, image_factor=scatter(rng, WIDE_SCATTER))
 
 
 def degree(rng: np.random.Generator, progress: float) -> float:

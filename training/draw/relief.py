@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.records import SEVERITIES, Grey, Mask, Regions, SeverityLabel
-from training.draw import kinetics
 from training.draw.appearance import wide
 from training.draw.canvas import Canvas, Floats, Image, fractal, unit
 from training.draw.electrons import any_detector, collected
-from training.draw.kinetics import ANNEALING_MIN, Growth
+from training.draw.kinetics import any_growth
 from training.draw.metal import draw_above
 from training.draw.microscope import amplified, photograph
 from training.draw.relief_corrosion import corrode_relief
@@ -30,8 +29,6 @@ from training.draw.synthetic import CLASSES, Scene, write_scenes
 GENERATOR = 1  # counts up when the same seed gives other pixels
 RELIEF_SEED = 700_000
 MOST_FRACTION = 0.62
-_SCATTER = 0.4
-_NEVER_EXPOSED = 0.15
 _RING_PX, _FEWEST_RING_PX2 = 5, 10
 _LEAST_STEP = 2.5  # grey levels
 
@@ -83,13 +80,7 @@ def render_relief(
     zoom: how much larger everything is drawn.  bars: whether some images have a data bar or overlay.
     """
     rng = np.random.default_rng([seed, 0x9E1])
-    chosen = SEVERITIES[int(rng.integers(3))]
-    severity = severity or chosen
-    annealing_min = float(rng.choice(ANNEALING_MIN))
-    exposure_h = float(rng.choice(kinetics.SEVERITY_EXPOSURES_H[severity]))
-    if severity == "low" and rng.random() < _NEVER_EXPOSED:
-        exposure_h = 0.0
-    growth = Growth(annealing_min, exposure_h, image_factor=kinetics.scatter(rng, _SCATTER))
+    severity, growth = any_growth(rng, severity)
     appearance = wide(rng)
     appearance = replace(appearance, holes=0.0, bar=bars and appearance.bar)  # a drilled hole looks like a large flat pit
     canvas = Canvas(rng, appearance, *size_px)

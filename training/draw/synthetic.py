@@ -25,7 +25,7 @@ from training.draw import kinetics
 from training.draw.appearance import Appearance, next_image, paper, wide
 from training.draw.canvas import ATTACK, CLASSES, PIT, PRODUCT, SMALLEST_REGION_PX2, Canvas
 from training.draw.corrosion import corrode
-from training.draw.kinetics import ANNEALING_MIN, EXPOSURES_H, Growth, degree_severity
+from training.draw.kinetics import ANNEALING_MIN, EXPOSURES_H, Growth, any_growth, degree_severity
 from training.draw.metal import draw_above, draw_below, draw_surface
 from training.draw.microscope import amplified, photograph
 
@@ -56,8 +56,6 @@ PAPER_SEED = 1978  # last digits of the paper's DOI
 PAPER_IMAGES = 117
 COUPONS = 4  # of each of the paper's conditions
 PAPER_CLASSES = tuple(f"AN_{minutes:.0f}" for minutes in ANNEALING_MIN)
-_WIDE_SCATTER = 0.4
-_NEVER_EXPOSED = 0.15  # part of the low class: a third of all, so 5 of 100 images are without corrosion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,13 +105,7 @@ def render(
     size_px: width, height.  severity: drawn evenly when None.  bars: whether some images have a data bar or overlay.
     """
     rng = np.random.default_rng([seed, 0x5E3])
-    chosen = SEVERITIES[int(rng.integers(3))]
-    severity = severity or chosen
-    annealing_min = float(rng.choice(ANNEALING_MIN))
-    exposure_h = float(rng.choice(kinetics.SEVERITY_EXPOSURES_H[severity]))
-    if severity == "low" and rng.random() < _NEVER_EXPOSED:
-        exposure_h = 0.0
-    growth = Growth(annealing_min, exposure_h, image_factor=kinetics.scatter(rng, _WIDE_SCATTER))
+    severity, growth = any_growth(rng, severity)
     name = f"{_condition(growth)}_{seed % 100000:03d}"
     appearance = wide(rng)
     return _draw(rng, appearance if bars else replace(appearance, bar=False), growth, size_px, severity, str(seed), seed, name)
