@@ -58,6 +58,7 @@ def with_folded_stem(network: nn.Module) -> nn.Module:
 class BoxDecode(nn.Module):
     """Distances to the four sides as distributions over 0…15 strides in, corners in pixels out (DFL, Li et al. 2020).
 
+    With one bin they are the distances themselves, in strides, as YOLO26 has them.
     A module of its own so that its nodes are named /box_decode/… : pixel coordinates need float32 in an FP16 graph.
     """
 
@@ -69,7 +70,9 @@ class BoxDecode(nn.Module):
 
     def forward(self, sides: Tensor, anchors: Tensor, strides: Tensor) -> Tensor:
         """[N, 4·bins, K], anchors [N, K, 2] and strides [N, K, 1] in pixels → xyxy [N, K, 4] in pixels."""
-        distances = (sides.unflatten(1, (4, self.bins)).softmax(dim=2) * self.bin_index).sum(dim=2).transpose(1, 2) * strides
+        if self.bins > 1:
+            sides = (sides.unflatten(1, (4, self.bins)).softmax(dim=2) * self.bin_index).sum(dim=2)
+        distances = sides.transpose(1, 2) * strides
         left_top, right_bottom = distances[..., :2], distances[..., 2:]
         return torch.cat((anchors - left_top, anchors + right_bottom), dim=-1)
 
@@ -78,13 +81,12 @@ class SegmenterGraph(nn.Module):
     """uint8 [N, 1, H, W] → boxes, scores, classes, coefficients of the best candidates, and prototypes.
 
     Only the K = min(1024, all) best candidates are decoded; H and W are any multiples of 32. Raises ModelError for a
-    network with another head than YOLOv8's.
+    network with another head than those of YOLOv8 to YOLO26.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        require_head(cast(Any, network).model[-1])
-        fused = cast(Any, copy.deepcopy(network).eval()).fuse(verbose=False)
+        fused = cast(Any, with_every_candidate(copy.deepcopy(network).eval())).fuse(verbose=False)
         layers = cast(nn.Sequential, cast(Any, with_folded_stem(fused)).model)
         self.body = layers[:-1]
         self.head = cast(Any, layers[-1])
@@ -105,7 +107,13 @@ class SegmenterGraph(nn.Module):
         count = torch.as_tensor(best.shape[1]).clamp(max=CANDIDATES)
         top, index = best.topk(cast(int, count), dim=1)
         boxes = self.box_decode(pick(sides, index), anchors[index], strides[index])
-        return boxes, top.sigmoid(), labels.gather(1, index), pick(coefficients, index).transpose(1, 2), head.proto(levels[0])
+        return (
+            boxes,
+            top.sigmoid(),
+            labels.gather(1, index),
+            pick(coefficients, index).transpose(1, 2),
+            self._prototypes(levels),
+        )
 
     def _features(self, x: Tensor) -> list[Tensor]:
         outputs: list[Tensor] = []
@@ -115,6 +123,11 @@ class SegmenterGraph(nn.Module):
             x = layer(inputs[0] if len(inputs) == 1 else inputs)
             outputs.append(x)
         return [outputs[source] for source in self.head.f]
+
+    def _prototypes(self, levels: list[Tensor]) -> Tensor:
+        """YOLO26 makes them of all feature maps, the others of the finest."""
+        of_all = type(self.head).__name__ == "Segment26"
+        return cast(Tensor, self.head.proto(levels if of_all else levels[0]))
 
     def _anchors(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Centres [A, 2] and strides [A, 1] of all candidates in pixels, from the feature maps' own shapes."""
@@ -129,19 +142,25 @@ class SegmenterGraph(nn.Module):
         return torch.cat(centres), torch.cat(strides)
 
 
-def require_head(head: Any) -> None:
-    """The graph repeats what the head of YOLOv8 does; YOLO11 and others have the same one."""
+def with_every_candidate(network: nn.Module) -> nn.Module:
+    """The same network, giving all candidates of its grid: the edge itself suppresses those of one region.
+
+    YOLO26 has a second head that picks one box for each region; it is left out, here and of the exported graph.
+    Raises ModelError for heads that the edge cannot decode.
+    """
+    head = cast(Any, network).model[-1]
     kind = type(head).__name__
-    if kind != "Segment" or getattr(head, "one2one_cv2", None) is not None:
-        raise ModelError(
-            f"cannot export a segmenter whose head is {kind} of the end-to-end kind: it chooses one box for each region "
-            "itself and gives no distribution of its sides, while the edge decodes the head of YOLOv8 and YOLO11; "
-            "train one of these"
-        )
+    if kind not in ("Segment", "Segment26"):
+        raise ModelError(f"cannot export a segmenter whose head is {kind}: the edge decodes those of YOLOv8 to YOLO26")
+    if getattr(head, "one2one_cv2", None) is not None:
+        if head.cv2 is None:
+            raise ModelError("cannot export a segmenter that was fused already: name the weights as they were trained")
+        head.end2end = False
     if float(max(head.stride)) != COARSEST_STRIDE:
         raise ModelError(
             f"cannot export a segmenter with a stride of {max(head.stride):.0f} px: the edge pads to {COARSEST_STRIDE}"
         )
+    return network
 
 
 def pick(values: Tensor, index: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.checkpoint import Checkpoint
-from export.graphs import CANDIDATES, TEXTURE_STAGES, pick, require_head, with_folded_stem
+from export.graphs import CANDIDATES, TEXTURE_STAGES, pick, with_every_candidate, with_folded_stem
 
 
 class TrainedNetwork:
@@ -26,7 +26,7 @@ class TrainedNetwork:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._network = cast(Any, checkpoint.network())
         if checkpoint.task == "segment":
-            require_head(self._network.model[-1])
+            with_every_candidate(self._network)
         self._task = checkpoint.task
         self._mean, self._std = checkpoint.grey_mean, checkpoint.grey_std
 

@@ -142,19 +142,20 @@ class Pipeline:
         if self._classifier:
             weighed = described if self._belongs(self._classifier.card.calibration.field) else None
             severity = self._classifier.assess(micrograph.grey, weighed)
-        if self._judge:
-            region_severities = self._judge.judge(micrograph.grey, regions, measures, self._settings.inspect.region_crops)
         classified = time.perf_counter()
         trust = replace(trust, in_domain=severity.in_domain if severity else None)
         doubts_of_it = self._doubts(micrograph, trust)
         if severity:
             severity = severity.doubted(doubts_of_it + self._conflicts(severity, found, measures))
         trusted = severity is not None and not severity.abstained
+        if self._judge and severity and severity.probabilities:
+            most = self._settings.inspect.region_crops
+            region_severities = self._judge.judge(micrograph.grey, regions, measures, severity.probabilities, most)
         if described and trusted:
             measures = self._with_intervals(measures, regions, described)
         if self._settings.severity.rule == "limits":
             severity = by_limits(self._settings.severity, regions, measures, micrograph, severity).doubted(doubts_of_it)
-        if severity is None or severity.abstained or not trusted:
+        if severity is None or severity.abstained:
             region_severities = (None,) * len(regions)
         finished = time.perf_counter()
         return Inspection(

@@ -1,11 +1,12 @@
 """Measured regions and their image in, each region's own severity out, by a few weights that learnt from single regions.
 
-No network looks at the regions. Most of what can be known of a region's age is how much of the field has corroded.
+No network looks at the regions. Most of what can be known of a region's age is how its field was judged.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -17,7 +18,7 @@ from edge.errors import ModelError
 from edge.inspection.classify import softmax
 from edge.models.card import BUILTIN_FOLDER, GREY_WINDOW_RULE, Training
 from edge.models.signature import require_signed
-from edge.records import Grey, Measures, ModelIdentity, Regions, RegionSeverity, SeverityLabel
+from edge.records import SEVERITIES, Grey, Measures, ModelIdentity, Regions, RegionSeverity, SeverityLabel
 
 MEASURES: Final = (
     "log_field_fraction",
@@ -28,10 +29,13 @@ MEASURES: Final = (
     "dark_contrast",
     "bright_contrast",
     "roughness",
+    "field_moderate",
+    "field_severe",
 )
-"""The columns of `region_measures`, which says what they are."""
+"""The columns of `region_measures`, which says what they are; the last two are `field_columns`."""
 _LEAST_FRACTION = 1e-3
 _LEAST_DEVIATION = 1.0
+_LEAST_PROBABILITY = 0.01
 
 
 class RegionWeights(BaseModel):
@@ -86,7 +90,7 @@ class RegionJudge:
         try:
             text = path.read_bytes()
         except OSError as error:
-            cure = 'name a file of edge-train regions in [models] regions, or "builtin"'
+            cure = 'name a file of region weights in [models] regions, or "builtin"'
             raise ModelError(f"no weights for regions at {path} ({error.strerror or error}): {cure}") from error
         if public_key:
             require_signed(path, text, public_key)
@@ -96,16 +100,29 @@ class RegionJudge:
             raise ModelError(f"the weights for regions {path} are not valid: {error}") from error
         self.identity = ModelIdentity(self.weights.name, self.weights.version, hashlib.sha256(text).hexdigest())
 
-    def judge(self, grey: Grey, regions: Regions, measures: Measures, most: int) -> tuple[RegionSeverity | None, ...]:
-        """The severities of the first `most` regions, the largest; None for the others. grey: uint8 [H, W]."""
+    def judge(
+        self, grey: Grey, regions: Regions, measures: Measures, field: Mapping[str, float], most: int
+    ) -> tuple[RegionSeverity | None, ...]:
+        """The severities of the first `most` regions, the largest; None for the others.
+
+        grey: uint8 [H, W].  field: probabilities of the field's severities, by label.
+        """
         measured = region_measures(grey, regions, measures.area_px, measures.area_fraction, most)
-        rows = self.weights.probabilities(measured)
+        of_field = field_columns([field[label] for label in SEVERITIES])
+        rows = self.weights.probabilities(np.hstack([measured, np.tile(of_field, (len(measured), 1))]))
         best = rows.argmax(axis=1)
         judged = [
             RegionSeverity(cast(SeverityLabel, self.weights.classes[column]), float(row[column]), "degree")
             for row, column in zip(rows, best, strict=True)
         ]
         return tuple(judged) + (None,) * (len(regions) - len(judged))
+
+
+def field_columns(probabilities: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64 [2]: log odds of moderate and of severe against low, bounded. probabilities: [3], of the field's severities."""
+    low, moderate, severe = np.maximum(np.asarray(probabilities, np.float64), _LEAST_PROBABILITY)
+    odds: NDArray[np.float64] = np.log([moderate / low, severe / low])
+    return odds
 
 
 def region_measures(
@@ -115,7 +132,7 @@ def region_measures(
     area_fraction: float,
     most: int,
 ) -> NDArray[np.float64]:
-    """What is measured of the first `most` regions: float64 [min(N, most), M], columns as in `MEASURES`.
+    """What is measured of the first `most` regions: float64 [min(N, most), M - 2], columns as the first in `MEASURES`.
 
     grey: uint8 [H, W].  area_px: int64 [N], of all regions.  area_fraction: of the field, 0…1.
     Areas are parts of the image, or of the median region. Contrasts (mean, 10th and 90th percentile) and roughness (the
@@ -123,7 +140,7 @@ def region_measures(
     """
     most = min(most, len(regions))
     if not most:
-        return np.empty((0, len(MEASURES)))
+        return np.empty((0, len(MEASURES) - 2))
     covered = np.zeros(grey.shape, np.bool_)
     for (x, y, w, h), mask in zip(regions.boxes_px.tolist(), regions.masks, strict=True):
         covered[y : y + h, x : x + w] |= mask

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.errors import ModelError
 from edge.models.card import load_card
-from export import cli
 from tests.export.checkpoints import noise, untrained
 
 
@@ -51,7 +51,9 @@ def test_box_decoding_can_be_told_from_the_rest_by_its_nodes_names(segmenter: An
     assert any(name.startswith("/box_decode/Softmax") for name in names)
 
 
-@pytest.mark.parametrize(("architecture", "family"), [("yolov8s-seg", "YOLOv8"), ("yolo11n-seg", "YOLO11")])
+@pytest.mark.parametrize(
+    ("architecture", "family"), [("yolov8s-seg", "YOLOv8"), ("yolo11n-seg", "YOLO11"), ("yolo26n-seg", "YOLO26")]
+)
 def test_networks_with_the_same_head_are_exported_and_named(
     exporters: Any, tmp_path: Path, architecture: str, family: str
 ) -> None:
@@ -64,10 +66,18 @@ def test_networks_with_the_same_head_are_exported_and_named(
     assert exporters.drift.largest_drift(trained, exporters.to_onnx.run_onnx(path, image)) < 1e-3
 
 
-def test_a_network_with_another_head_is_refused_with_the_reason(
-    exporters: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    untrained(exporters, "yolo26n-seg").save(tmp_path / "w.pt")
-    assert cli.main(["onnx", "--segmenter", str(tmp_path / "w.pt"), "--out", str(tmp_path / "m")]) == 1
-    assert "end-to-end" in capsys.readouterr().err
-    assert not (tmp_path / "m").exists()
+def test_the_second_head_of_yolo26_is_left_out(exporters: Any) -> None:
+    network = exporters.checkpoint.segmentation_network(("pit", "product"), "yolo26n-seg")
+    graph = exporters.graphs.SegmenterGraph(network)
+    assert graph.head.one2one_cv2 is None
+    assert graph.head.cv2 is not None
+    assert network.model[-1].one2one_cv2 is not None, "the caller's own network is as it was"
+
+
+def test_a_network_with_another_head_is_refused_with_the_reason(exporters: Any) -> None:
+    import torch
+
+    network = torch.nn.Module()
+    network.model = torch.nn.Sequential(torch.nn.Identity())
+    with pytest.raises(ModelError, match="whose head is Identity"):
+        exporters.graphs.SegmenterGraph(network)

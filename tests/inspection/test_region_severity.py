@@ -11,11 +11,12 @@ import pytest
 
 from edge.errors import ModelError
 from edge.inspection.measure import measure
-from edge.inspection.region_severity import MEASURES, RegionJudge, region_measures
+from edge.inspection.region_severity import MEASURES, RegionJudge, field_columns, region_measures
 from edge.models.card import BUILTIN_FOLDER
 from edge.records import Regions
 
 SHIPPED = BUILTIN_FOLDER / "regions.json"
+EVEN = {"low": 1 / 3, "moderate": 1 / 3, "severe": 1 / 3}
 
 
 def dark_squares(*sides: int) -> tuple[np.ndarray[Any, Any], Regions]:
@@ -34,7 +35,7 @@ def measured(*sides: int, most: int = 32) -> dict[str, Any]:
     grey, regions = dark_squares(*sides)
     found = measure(regions, grey.shape)
     rows = region_measures(grey, regions, found.area_px, found.area_fraction, most)
-    return dict(zip(MEASURES, rows.T, strict=True))
+    return dict(zip(MEASURES[:-2], rows.T, strict=True))
 
 
 def test_contrast_is_told_in_deviations_of_the_bare_metal() -> None:
@@ -55,10 +56,29 @@ def test_no_region_and_one_that_covers_much_are_measured(sides: tuple[int, ...])
 
 def test_the_largest_are_judged_and_the_others_are_not() -> None:
     grey, regions = dark_squares(60, 40, 20)
-    judged = RegionJudge("builtin").judge(grey, regions, measure(regions, grey.shape), 2)
+    judged = RegionJudge("builtin").judge(grey, regions, measure(regions, grey.shape), EVEN, 2)
     assert judged[2] is None
     assert [(one.basis, one.weak) for one in judged if one] == [("degree", False)] * 2
     assert all(1 / 3 <= one.confidence <= 1 for one in judged if one)
+
+
+def test_the_verdict_on_the_field_weighs_in(tmp_path: Path) -> None:
+    held = json.loads(SHIPPED.read_text())
+    of_field = [[0.0] * (len(MEASURES) - 2) + list(pair) for pair in ((0, 0), (1, 0), (0, 1))]
+    path = tmp_path / "regions.json"
+    moved = {"weights": of_field, "means": [0.0] * len(MEASURES), "deviations": [1.0] * len(MEASURES), "biases": [0.0] * 3}
+    path.write_text(json.dumps({**held, **moved}))
+    grey, regions = dark_squares(60)
+    measures = measure(regions, grey.shape)
+    for field in ({"low": 0.8, "moderate": 0.1, "severe": 0.1}, {"low": 0.0, "moderate": 0.1, "severe": 0.9}):
+        (one,) = RegionJudge(str(path)).judge(grey, regions, measures, field, 1)
+        assert one is not None
+        assert one.label == max(field, key=lambda label: field[label])
+
+
+def test_an_impossible_verdict_on_the_field_is_bounded() -> None:
+    assert np.isfinite(field_columns([0.0, 0.0, 1.0])).all()
+    assert field_columns([0.0, 0.0, 1.0]).tolist() == field_columns([0.01, 0.01, 1.0]).tolist()
 
 
 def test_the_file_is_named_with_its_hash() -> None:
@@ -85,7 +105,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, A
 
 
 def test_a_missing_file_is_told_with_its_cure(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="edge-train regions"):
+    with pytest.raises(ModelError, match="region weights"):
         RegionJudge(str(tmp_path / "none.json"))
 
 

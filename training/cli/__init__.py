@@ -13,9 +13,9 @@ from typing import Final
 
 from edge import __version__
 from edge.errors import ConfigError, EdgeError
-from training.cli import annotate, classifier, evaluate, prepare, regions, samples, score, segmenter, synthesize
+from training.cli import annotate, classifier, evaluate, prepare, samples, score, segmenter, synthesize
 
-SUBCOMMANDS: Final = (synthesize, prepare, annotate, samples, segmenter, classifier, regions, evaluate, score)
+SUBCOMMANDS: Final = (synthesize, prepare, annotate, samples, segmenter, classifier, evaluate, score)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

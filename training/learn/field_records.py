@@ -23,18 +23,21 @@ from edge.backends.table import open_network
 from edge.config import CommandSettings, change
 from edge.inspection.describe import describe
 from edge.inspection.pipeline import Pipeline, limits_of
-from edge.records import SEVERITIES, Grey, Mask, Micrograph, Source
+from edge.inspection.region_severity import MEASURES, region_measures
+from edge.records import SEVERITIES, Grey, Inspection, Mask, Micrograph, Source
 from training.draw.blend import blended, without_marked
 from training.draw.relief import render_relief
 from training.draw.synthetic import Scene, render
 from training.learn.segmenter_mix import REAL_SETS, labelled_images
 from training.score import perturb
 from training.score.grown import FRACTIONS, grown_scenes
+from training.score.region_scores import pairs
 
 SIZES_PX = ((640, 480), (512, 384), (640, 480), (800, 600))
 GROWN_SIZE_PX = (512, 384)
 VIEWED_EVERY = 3
 CROPS = 4
+REGIONS = 32
 NEVER_LEARNT = "clean"
 SIZE_PX = tuple[int, int]
 
@@ -60,7 +63,9 @@ class Records:
     """N inspected fields. numbers: float64 [N, F], by `names`, of `edge.inspection.describe`.
 
     logits: float64 [N, C].  embeddings: float32 [N, D].  truths: float64 [N, 3], area fraction, regions in the frame, largest
-    area over the field; NaN where nothing is known.  severities: int64 [N], -1 unknown.  steps: of a growing scene.
+    area over the field; NaN where nothing is known.  severities: int64 [N], -1 unknown.
+    regions: float32 [N, 32, M], `region_measures` of the largest, NaN where there is none.
+    region_truths: int64 [N, 32], the severity of each found region in the drawing, -1 where it is none of it.
     """
 
     names: tuple[str, ...]
@@ -69,6 +74,8 @@ class Records:
     embeddings: NDArray[np.float32]
     truths: NDArray[np.float64]
     severities: NDArray[np.int64]
+    regions: NDArray[np.float32]
+    region_truths: NDArray[np.int64]
     kinds: NDArray[np.str_]
     whats: NDArray[np.int64]
     views: NDArray[np.str_]
@@ -97,7 +104,19 @@ class Records:
             return cls(tuple(held["names"].tolist()), *(held[name] for name in _ARRAYS))
 
 
-_ARRAYS = ("numbers", "logits", "embeddings", "truths", "severities", "kinds", "whats", "views", "groups")
+_ARRAYS = (
+    "numbers",
+    "logits",
+    "embeddings",
+    "truths",
+    "severities",
+    "regions",
+    "region_truths",
+    "kinds",
+    "whats",
+    "views",
+    "groups",
+)
 
 
 def jobs(seed: int, fields: int, grown: int, real: Path | None, oxide: Path | None) -> list[Job]:
@@ -202,7 +221,7 @@ def _inspected(models: Path, part: Sequence[Job]) -> list[dict[str, Any]]:
     rows = []
     with Pipeline(settings_of(models), open_network=listening) as pipeline:
         for job in part:
-            for grey, truth in _pictures(job):
+            for grey, truth, scene in _pictures(job):
                 micrograph = Micrograph(np.ascontiguousarray(grey), grey.shape[1], grey.shape[0])
                 if job.view:
                     micrograph = perturb.view(micrograph, job.view)
@@ -217,31 +236,48 @@ def _inspected(models: Path, part: Sequence[Job]) -> list[dict[str, Any]]:
                         "whats": job.what,
                         "views": job.view,
                         "groups": Path(job.path).name or str(job.what),
+                        **_regions(micrograph.grey, seen, scene),
                         **truth,
                     }
                 )
     return rows
 
 
-def _pictures(job: Job) -> Iterator[tuple[Grey, dict[str, Any]]]:
-    """The images of a job with what is true of them; those of a growing scene in the order of their growth."""
+def _regions(grey: Grey, seen: Inspection, scene: Scene | None) -> dict[str, Any]:
+    """What is measured of the largest found regions, and what they are in the drawing."""
+    rows = np.full((REGIONS, len(MEASURES) - 2), np.nan, np.float32)
+    truths = np.full(REGIONS, -1, np.int64)
+    if scene is not None and len(seen.regions):
+        measured = region_measures(grey, seen.regions, seen.measures.area_px, seen.measures.area_fraction, REGIONS)
+        rows[: len(measured)] = measured
+        for true, found in pairs(scene.regions, seen.regions):
+            if found < REGIONS:
+                truths[found] = SEVERITIES.index(scene.region_severities[true])
+    return {"regions": rows, "region_truths": truths}
+
+
+def _pictures(job: Job) -> Iterator[tuple[Grey, dict[str, Any], Scene | None]]:
+    """The images of a job with what is true of them; those of a growing scene in the order of their growth.
+
+    The scene comes with drawings whose single regions are judged.
+    """
     size = SIZES_PX[job.what % len(SIZES_PX)]
     if job.kind in ("grown", "grown_relief"):
         for scene in grown_scenes(job.what, GROWN_SIZE_PX, relief=job.kind == "grown_relief"):
-            yield scene.grey, _truth(scene, severity=False)
+            yield scene.grey, _truth(scene, severity=False), None
     elif job.kind in ("painted", "relief"):
         scene = (render if job.kind == "painted" else render_relief)(job.what, size)
-        yield scene.grey, _truth(scene)
+        yield scene.grey, _truth(scene), None if job.view else scene
     elif job.kind in ("blended", "control"):
         ground = _read(job.path)
         if job.mask:
             ground = without_marked(ground, _mask_of(job.mask, ground.shape))
         scene = (render if job.what % 2 else render_relief)(job.what, size, bars=False)
-        yield blended(scene, ground), _truth(scene)
+        yield blended(scene, ground), _truth(scene), None
     else:
         grey = _read(job.path)
         nothing = {"truths": np.full(3, np.nan), "severities": -1}
-        yield (grey if job.what == 0 else _crop(grey, job.what)), nothing
+        yield (grey if job.what == 0 else _crop(grey, job.what)), nothing, None
 
 
 def _truth(scene: Scene, *, severity: bool = True) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Two models in, their cards with everything that rests on what stage 1 measures of a field out, and how well it holds.
 
-Fitted are: the domain, which fields are foreign, the severity that follows the measures, its prediction sets, intervals.
+Fitted are: the domain, which fields are foreign, the severity that follows the measures, its prediction sets, intervals,
+and the weights that judge single regions.
 The fields are inspected once, with the edge's own code and default settings, and kept in a file; all else takes seconds.
 """
 
@@ -10,6 +11,8 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +23,11 @@ from edge.config import CommandSettings
 from edge.errors import ConfigError, EdgeError
 from edge.inspection.classify import domain_distance
 from edge.inspection.judge import NETWORK, evidence, foreignness, severity_probabilities
-from edge.models.card import FieldFit, FittedWith, IntervalFit, ModelCard, SeverityFit, load_card
+from edge.inspection.region_severity import RegionWeights
+from edge.models.card import FieldFit, FittedWith, IntervalFit, ModelCard, SeverityFit, Training, load_card
 from edge.records import SEVERITIES
+from training.draw.relief import GENERATOR as RELIEF_GENERATOR
+from training.draw.synthetic import GENERATOR
 from training.learn.calibration import (
     COVERAGE,
     cautious_quantile,
@@ -32,6 +38,7 @@ from training.learn.calibration import (
 )
 from training.learn.field_fits import Numbers, fit_foreign, fit_severity, fit_spread, holds, rows_of
 from training.learn.field_records import Records, collect, jobs, steps_of
+from training.learn.region_weights import examples, fit, score
 from training.score.baselines import oracle_hits
 
 FIELDS, GROWN, SEED = 1000, 100, 900_000
@@ -55,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fields", type=int, default=FIELDS, metavar="N", help="of each generator (%(default)s)")
     parser.add_argument("--grown", type=int, default=GROWN, metavar="N", help="growing scenes of each (%(default)s)")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="(%(default)s)")
+    parser.add_argument("--regions-version", default="0.7.0", metavar="V", help="of regions.json (%(default)s)")
     parser.add_argument("--again", action="store_true", help="inspect nothing, use what the last run kept")
     parser.add_argument("--dry-run", action="store_true", help="print the figures, write no card")
     arguments = parser.parse_args(argv)
@@ -66,20 +74,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         records = Records.load(kept)
         segmenter = load_card(arguments.models / "segmenter.onnx", "segment")
         classifier = load_card(arguments.models / "classifier.onnx", "classify")
-        segmenter, classifier, figures = fitted(records, segmenter, classifier)
+        found = fitted(records, segmenter, classifier, arguments.regions_version)
     except (EdgeError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     if not arguments.dry_run:
-        for name, card in (("segmenter", segmenter), ("classifier", classifier)):
-            text = card.model_dump_json(by_alias=True, indent=2) + "\n"
+        for name, card in (("segmenter", found.segmenter), ("classifier", found.classifier), ("regions", found.regions)):
+            text = card.model_dump_json(by_alias=True, indent=1) + "\n"
             (arguments.models / f"{name}.json").write_text(text, encoding="utf-8")
-    print(json.dumps(figures, indent=1))
+    print(json.dumps(found.figures, indent=1))
     return 0
 
 
-def fitted(records: Records, segmenter: ModelCard, classifier: ModelCard) -> tuple[ModelCard, ModelCard, dict[str, Any]]:
-    """Both cards with their fits, and figures on fields that were not fitted on.
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Both cards with their fits, the weights for single regions, and figures on fields that were not fitted on."""
+
+    segmenter: ModelCard
+    classifier: ModelCard
+    regions: RegionWeights
+    figures: dict[str, Any]
+
+
+def fitted(records: Records, segmenter: ModelCard, classifier: ModelCard, regions_version: str = "1") -> Fitted:
+    """All fits.
 
     Drawn fields are dealt by their number: a quarter is learnt from, one gives limits and margins, half are measured on.
     A field's other views and blended ones go with it.
@@ -120,13 +138,15 @@ def fitted(records: Records, segmenter: ModelCard, classifier: ModelCard) -> tup
     classifier = classifier.model_copy(update={"calibration": calibration.model_copy(update={"field": field})})
     of_segmenter = segmenter.calibration.model_copy(update={"intervals": intervals})
     segmenter = segmenter.model_copy(update={"calibration": of_segmenter})
+    regions, of_regions = _regions(records, _probabilities(severity, numbers), limited & plain, checked, with_, regions_version)
     figures = {
         "severity": _severity_figures(records, numbers, severity, calibration.temperature, checked),
         "grown": _grown_figures(records, numbers, severity),
         "abstaining": _abstaining(records, numbers, field),
         "intervals": {name: _interval_figures(records, numbers, intervals, name, checked) for name in MEASURES},
+        "regions": of_regions,
     }
-    return segmenter, classifier, figures
+    return Fitted(segmenter, classifier, regions, figures)
 
 
 MEASURES: Final = {"area": (0, "area"), "counted": (1, "regions"), "largest": (2, "largest")}
@@ -137,6 +157,35 @@ def _roots(records: Records, name: str) -> tuple[Floats, Floats]:
     """Measured and true, as square roots."""
     column, measured = MEASURES[name]
     return records.number(measured), np.sqrt(records.truths[:, column])
+
+
+def _regions(
+    records: Records,
+    probabilities: Floats,
+    learnt: NDArray[np.bool_],
+    checked: NDArray[np.bool_],
+    with_: FittedWith,
+    version: str,
+) -> tuple[RegionWeights, dict[str, Any]]:
+    """Fit on the fields that the field's own fit did not see, score on the others."""
+    n = int(learnt.sum())
+    training = Training(
+        data=f"found regions of {n} drawn fields of two generators, versions {GENERATOR} and {RELIEF_GENERATOR}, with their"
+        " degree; the field's verdict is one of the measures",
+        data_sha256=sha256(repr((GENERATOR, RELIEF_GENERATOR, with_, n)).encode()).hexdigest(),
+        initialised_from="none",
+        epochs=1,
+        images=n,
+        seed=0,
+        command="python -m training.learn.fields",
+    )
+    weights = fit(examples(records.where(learnt), probabilities[learnt]), training, version)
+    scores: dict[str, Any] = {}
+    for kind in ("painted", "relief"):
+        rows = checked & (records.kinds == kind)
+        scores |= score(weights, examples(records.where(rows), probabilities[rows]), f"{int(rows.sum())} {kind} fields", kind)
+    figures = {name: each["value"] for name, each in scores.items()}
+    return weights.model_copy(update={"scores": scores}), figures
 
 
 def _numbers(records: Records, temperature: float, domain: Any) -> dict[str, Floats]:

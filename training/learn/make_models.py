@@ -33,9 +33,10 @@ PAINTED_ROUNDS = (  # images, first seed, epochs: new images in each round
     (1400, 102_000, 5),
     (2000, 104_000, 12),
 )
-TRAINED_PART = 0.75  # of the weights after the mixed rounds; the rest are those before, which know painted scenes best
-MIXED_ROUNDS = (  # the same of both generators, then squares of real images
-    (4200, 800_000, 2, 800),
+TRAINED_PART = 0.75  # of the weights after a mixed round; the rest are those before it, which keep what they knew
+MIXED_ROUNDS = (  # the same of both generators, squares of real images, one painted image of so many
+    (4200, 800_000, 2, 800, 4),
+    (5600, 900_000, 2, 900, 3),
 )
 CLASSIFIER_SIZE_PX = (448, 336)
 CLASSIFIER_ROUNDS = (  # images, first seed, epochs of the new head alone, epochs, part of these on small images, area's weight
@@ -114,13 +115,13 @@ def make_segmenter(weights: str, work: Path, out: Path, version: str, real: Path
             data = work / f"painted-{number}"
             write_data_set(data, images, first_seed, (SEGMENTER_SIDE_PX, SEGMENTER_SIDE_PX))
             learn(data, epochs)
-    before = weights
-    for number, (images, first_seed, epochs, squares) in enumerate(MIXED_ROUNDS, start=1):
-        data = work / f"mixed-{number}"
-        write_mixture(data, images, first_seed, SEGMENTER_SIDE_PX, real, squares)
+    for number, (images, first_seed, epochs, squares, painted_every) in enumerate(MIXED_ROUNDS, start=1):
+        data, before = work / f"mixed-{number}", weights
+        write_mixture(data, images, first_seed, SEGMENTER_SIDE_PX, real, squares, painted_every)
         checkpoint = learn(data, epochs)
-    begun = _begun(before, checkpoint, work / "mixed-1")
-    checkpoint = replace(checkpoint, state=averaged(begun, checkpoint.state, TRAINED_PART))
+        checkpoint = replace(checkpoint, state=averaged(_begun(before, checkpoint, data), checkpoint.state, TRAINED_PART))
+        weights = str(work / f"averaged-{number}.pt")
+        checkpoint.save(Path(weights))
     return publish_segmenter(checkpoint, work, out, version)
 
 

@@ -188,9 +188,11 @@ def _learn(network: nn.Module, recipe: Recipe, description: Path, out: Path, *, 
 
     def spare(trainer: Any) -> None:
         """After the averaged copy of the network is made, which is pickled and shall not know this class."""
+        torch.set_num_threads(threads)
         if type(trainer.model.init_criterion()) is v8SegmentationLoss:
             trainer.model.criterion = SparseSegmentationLoss(trainer.model)
 
+    threads = torch.get_num_threads()  # ultralytics leaves one core idle, half of two
     with ultralytics_alone():
         trainer = Trainer(overrides=_trainer_options(recipe, description, out, whole if resume else None))
         trainer.add_callback("on_train_start", spare)

@@ -1,8 +1,9 @@
 """Seeds and, where there are some, real images with masks in, the data set that the shipped segmenter learns from out.
 
-Of four drawn images three come from the relief generator and one from the painting one. The relief's corroded part is drawn
-evenly over its logarithm and its magnification varies, so that regions from 6 px to half the image occur. Real images are
-cut into squares at several magnifications. Only the specimens of `REAL_SETS` are used, the others stay to be measured on.
+Of four drawn images three come from the relief generator and one from the painting one, unless asked otherwise. The
+relief's corroded part is drawn evenly over its logarithm and its magnification varies, so that regions from 6 px to half
+the image occur. Real images are cut into squares at several magnifications. Only the specimens of `REAL_SETS` are used, the
+others stay to be measured on.
 """
 
 from __future__ import annotations
@@ -49,14 +50,23 @@ REAL_SETS = (
 )
 
 
-def write_mixture(folder: Path, images: int, seed: int, side_px: int, real: Path | None = None, real_images: int = 0) -> None:
+def write_mixture(
+    folder: Path,
+    images: int,
+    seed: int,
+    side_px: int,
+    real: Path | None = None,
+    real_images: int = 0,
+    painted_every: int = PAINTED_EVERY,
+) -> None:
     """Write `images` drawn images and `real_images` squares of real ones, in YOLO-seg layout; existing files are replaced.
 
-    real: the folder that holds `REAL_SETS`.  Raises ConfigError where it does not.
+    real: the folder that holds `REAL_SETS`.  painted_every: one drawn image of so many is painted, the others are reliefs.
+    Raises ConfigError where `real` does not hold them.
     """
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    drawn = partial(_draw_one, folder, seed, side_px)
+    drawn = partial(_draw_one, folder, seed, side_px, painted_every)
     with multiprocessing.get_context("spawn").Pool() as pool:
         groups = pool.map(drawn, range(images), chunksize=8)
     if real is not None:
@@ -66,9 +76,9 @@ def write_mixture(folder: Path, images: int, seed: int, side_px: int, real: Path
     (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="ascii")
 
 
-def drawn_image(seed: int, side_px: int) -> tuple[Grey, Regions]:
+def drawn_image(seed: int, side_px: int, painted_every: int = PAINTED_EVERY) -> tuple[Grey, Regions]:
     """One drawn image of the mixture, uint8 [side, side], and its regions."""
-    if seed % PAINTED_EVERY == 0:
+    if seed % painted_every == 0:
         scene = render(seed, (side_px, side_px))
         return scene.grey, scene.regions
     rng = np.random.default_rng([seed, 0x3117])
@@ -79,9 +89,9 @@ def drawn_image(seed: int, side_px: int) -> tuple[Grey, Regions]:
     return scene.grey, scene.regions
 
 
-def _draw_one(folder: Path, seed: int, side_px: int, index: int) -> tuple[str, str]:
+def _draw_one(folder: Path, seed: int, side_px: int, painted_every: int, index: int) -> tuple[str, str]:
     cv2.setNumThreads(1)
-    grey, regions = drawn_image(seed + index, side_px)
+    grey, regions = drawn_image(seed + index, side_px, painted_every)
     name = f"drawn_{seed + index}"
     _write(folder, name, grey, regions)
     return f"{name}.png", name

@@ -3,8 +3,8 @@
     python -m training.score.rival '{"engine": "torch", "segmenter": "runs/segmenter.pt", …}'
 
 Each line of JSON on stdin is answered by one on stdout: {"do": "block"} runs every image once. The pipeline is what one
-writes with those libraries' documentation at hand: `YOLO.predict`, then the field of view and the regions in one batch
-through EfficientNet. `engine` "onnx" has both run in ONNX Runtime, the segmenter through ultralytics' own export.
+writes with those libraries' documentation at hand: `YOLO.predict`, then the field of view through EfficientNet. `engine`
+"onnx" has both run in ONNX Runtime, the segmenter through ultralytics' own export.
 """
 
 from __future__ import annotations
@@ -23,15 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import EdgeError
-from edge.inspection.classify import crop_region, field_of_view
-from edge.records import Grey
+from edge.inspection.classify import field_of_view
 
 LONGEST_PX = 640
 STRIDE = 32
 MOST_REGIONS = 1024
 """As many candidates as our graph keeps; ultralytics' 300 would spare it work."""
 CROP_PX = 224
-CROP_MARGIN = 0.25
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Grey views uint8 [N, 224, 224] to logits [N, C]."""
@@ -47,7 +45,6 @@ class Task:
     threads: int
     confidence: float
     iou: float
-    region_crops: int
     images: tuple[Path, ...]
     folder: Path
 
@@ -114,7 +111,7 @@ class Rival:
         segmented = time.perf_counter()
         boxes = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2]]).round().astype(np.int32)
         boxes = boxes[np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable")]
-        views = _views(image[..., 0], boxes[: task.region_crops])
+        views = field_of_view(image[..., 0], CROP_PX)[None]
         cropped = time.perf_counter()
         logits = self._classify(views)
         finished = time.perf_counter()
@@ -184,12 +181,6 @@ def _network_size(images: tuple[Path, ...]) -> tuple[int, int] | None:
         rows, columns = (-(-round(side * scale) // STRIDE) * STRIDE for side in image.shape)
         sizes.add((rows, columns))
     return sizes.pop() if len(sizes) == 1 else None
-
-
-def _views(grey: Grey, boxes: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Field of view and regions, cut as our second stage cuts them: uint8 [1 + N, 224, 224]."""
-    crops = [crop_region(grey, box, CROP_MARGIN, CROP_PX) for box in boxes]
-    return np.stack([field_of_view(grey, CROP_PX), *crops])
 
 
 def _yolo(checkpoint: Any, task: Task, size: tuple[int, int] | None) -> Any:

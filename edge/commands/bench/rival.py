@@ -181,7 +181,6 @@ def compete(
         "threads": threads,
         "confidence": settings.inspect.confidence,
         "iou": settings.inspect.iou,
-        "region_crops": settings.inspect.region_crops,
         "images": [str(path) for path in shared],
         "folder": str(folder),
     }

@@ -22,6 +22,8 @@ def records(kinds: list[str], whats: list[int]) -> Records:
         embeddings=rng.random((n, 4)).astype(np.float32),
         truths=rng.random((n, 3)),
         severities=np.zeros(n, np.int64),
+        regions=np.zeros((n, 32, 8), np.float32),
+        region_truths=np.full((n, 32), -1),
         kinds=np.array(kinds),
         whats=np.array(whats),
         views=np.array([""] * n),

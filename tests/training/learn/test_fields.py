@@ -34,6 +34,8 @@ def inspected(n: int, seed: int) -> Records:
         embeddings=rng.normal(0, 1, (len(kinds), 40)).astype(np.float32),
         truths=np.where(foreign[:, None], np.nan, np.stack([np.square(true)] * 3, axis=1)),
         severities=severities.astype(np.int64),
+        regions=rng.normal(0, 1, (len(kinds), 32, 8)).astype(np.float32),
+        region_truths=np.repeat(severities.astype(np.int64)[:, None], 32, axis=1),
         kinds=kinds,
         whats=np.where(kinds == "grown", 1, np.arange(len(kinds)) // 2),
         views=np.array([""] * len(kinds)),
@@ -46,7 +48,8 @@ def test_the_cards_say_what_they_were_fitted_with_and_the_figures_what_it_is_wor
         load_card(BUILTIN_FOLDER / "segmenter.onnx", "segment"),
         load_card(BUILTIN_FOLDER / "classifier.onnx", "classify"),
     )
-    of_segmenter, of_classifier, figures = fitted(inspected(1600, 0), segmenter, classifier)
+    found = fitted(inspected(1600, 0), segmenter, classifier)
+    of_segmenter, of_classifier, figures = found.segmenter, found.classifier, found.figures
     field, intervals = of_classifier.calibration.field, of_segmenter.calibration.intervals
     assert field is not None
     assert intervals is not None
@@ -58,3 +61,4 @@ def test_the_cards_say_what_they_were_fitted_with_and_the_figures_what_it_is_wor
     assert figures["abstaining"]["painted"]["null"] < 0.1
     assert 0.85 < figures["intervals"]["area"]["both"]["coverage"] < 0.96
     assert figures["grown"]["grown"]["falls"] <= 0.2
+    assert found.regions.scores["region_accuracy_painted"]["value"] >= figures["severity"]["painted"]["accuracy"] - 0.05

@@ -33,7 +33,7 @@ def test_make_models_goes_from_nothing_to_two_cards(tmp_path: Path, monkeypatch:
     small = {
         "SEGMENTER_SIDE_PX": 96,
         "PAINTED_ROUNDS": ((18, 1, 1),),
-        "MIXED_ROUNDS": ((18, 101, 1, 0),),
+        "MIXED_ROUNDS": ((18, 101, 1, 0, 4), (18, 151, 1, 0, 3)),
         "CLASSIFIER_SIZE_PX": (112, 96),
         "CLASSIFIER_ROUNDS": ((24, 201, 1, 1, 0.0, 0.0), (24, 301, 0, 1, 0.0, 1.0)),
         "CALIBRATION_FIELDS": 30,
@@ -48,6 +48,7 @@ def test_make_models_goes_from_nothing_to_two_cards(tmp_path: Path, monkeypatch:
     assert make_models.main(["--weights", "none", "--classifier-weights", "none", *places]) == 0
     segmenter = load_card(tmp_path / "models" / "segmenter.onnx", "segment")
     classifier = load_card(tmp_path / "models" / "classifier.onnx", "classify")
-    assert (segmenter.version, segmenter.training.initialised_from) == ("9.9.9", "segmenter.pt, 1 epochs from none")
+    begun = "averaged-1.pt, 1 epochs from segmenter.pt, 1 epochs from none"
+    assert (segmenter.version, segmenter.training.initialised_from) == ("9.9.9", begun)
     assert {"mask_map50", "region_recall", "relief_region_recall"} <= set(segmenter.scores)
     assert {"conformal_coverage_low_95", "magnification_share_changes", "region_accuracy_weak"} <= set(classifier.scores)
