@@ -31,7 +31,7 @@ training: $(VENV)/.training  # all that trains, exports and compares: torch, som
 
 models: $(VENV)/.training
 	$(BIN)/python -m training.learn.make_models --weights $(or $(WEIGHTS),coco) \
-		--classifier-weights $(or $(CLASSIFIER_WEIGHTS),imagenet) --out edge/models/files $(if $(REAL),--real $(REAL))
+		--classifier-weights $(or $(CLASSIFIER_WEIGHTS),imagenet) --out edge/models/files $(if $(REAL),--real $(REAL)) $(if $(OXIDE),--oxide $(OXIDE))
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m edge.wire.schema docs

@@ -41,7 +41,7 @@ from training.learn.field_records import Records, collect, jobs, steps_of
 from training.learn.region_weights import examples, fit, score
 from training.score.baselines import oracle_hits
 
-FIELDS, GROWN, SEED = 1000, 100, 900_000
+FIELDS, GROWN, SEED = 1000, 100, 1_200_000
 FOREIGN_PART: Final = 0.03
 """Part of the drawn fields that may be called foreign."""
 OWN_KINDS: Final = ("painted", "relief", "blended")
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fields", type=int, default=FIELDS, metavar="N", help="of each generator (%(default)s)")
     parser.add_argument("--grown", type=int, default=GROWN, metavar="N", help="growing scenes of each (%(default)s)")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="(%(default)s)")
-    parser.add_argument("--regions-version", default="0.7.0", metavar="V", help="of regions.json (%(default)s)")
+    parser.add_argument("--model-version", default="0.6.1", metavar="V", help="of classifier and regions (%(default)s)")
     parser.add_argument("--again", action="store_true", help="inspect nothing, use what the last run kept")
     parser.add_argument("--dry-run", action="store_true", help="print the figures, write no card")
     arguments = parser.parse_args(argv)
@@ -71,19 +71,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not arguments.again:
             todo = jobs(SEED, arguments.fields, arguments.grown, arguments.real, arguments.oxide)
             collect(arguments.models, todo, arguments.processes).save(kept)
-        records = Records.load(kept)
-        segmenter = load_card(arguments.models / "segmenter.onnx", "segment")
-        classifier = load_card(arguments.models / "classifier.onnx", "classify")
-        found = fitted(records, segmenter, classifier, arguments.regions_version)
+        found = fitted_of(arguments.models, kept, arguments.model_version)
     except (EdgeError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     if not arguments.dry_run:
-        for name, card in (("segmenter", found.segmenter), ("classifier", found.classifier), ("regions", found.regions)):
-            text = card.model_dump_json(by_alias=True, indent=1) + "\n"
-            (arguments.models / f"{name}.json").write_text(text, encoding="utf-8")
+        found.write(arguments.models)
     print(json.dumps(found.figures, indent=1))
     return 0
+
+
+def fitted_of(models: Path, kept: Path, version: str) -> Fitted:
+    """All fits for the models of a folder from the inspected fields in `kept`. Raises EdgeError, OSError."""
+    segmenter, classifier = load_card(models / "segmenter.onnx", "segment"), load_card(models / "classifier.onnx", "classify")
+    return fitted(Records.load(kept), segmenter, classifier, version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,14 @@ class Fitted:
     regions: RegionWeights
     figures: dict[str, Any]
 
+    def write(self, models: Path) -> None:
+        """Both cards and `regions.json` into the folder of the models."""
+        for name, card in (("segmenter", self.segmenter), ("classifier", self.classifier), ("regions", self.regions)):
+            text = card.model_dump_json(by_alias=True, indent=1) + "\n"
+            (models / f"{name}.json").write_text(text, encoding="utf-8")
 
-def fitted(records: Records, segmenter: ModelCard, classifier: ModelCard, regions_version: str = "1") -> Fitted:
+
+def fitted(records: Records, segmenter: ModelCard, classifier: ModelCard, version: str = "1") -> Fitted:
     """All fits.
 
     Drawn fields are dealt by their number: a quarter is learnt from, one gives limits and margins, half are measured on.
@@ -135,10 +142,11 @@ def fitted(records: Records, segmenter: ModelCard, classifier: ModelCard, region
         for name in MEASURES
     }
     intervals = IntervalFit(level=COVERAGE, fitted_with=with_, **spreads)
-    classifier = classifier.model_copy(update={"calibration": calibration.model_copy(update={"field": field})})
+    judged = calibration.model_copy(update={"field": field})
+    classifier = classifier.model_copy(update={"calibration": judged, "version": version})
     of_segmenter = segmenter.calibration.model_copy(update={"intervals": intervals})
     segmenter = segmenter.model_copy(update={"calibration": of_segmenter})
-    regions, of_regions = _regions(records, _probabilities(severity, numbers), limited & plain, checked, with_, regions_version)
+    regions, of_regions = _regions(records, _probabilities(severity, numbers), limited & plain, checked, with_, version)
     figures = {
         "severity": _severity_figures(records, numbers, severity, calibration.temperature, checked),
         "grown": _grown_figures(records, numbers, severity),

@@ -79,12 +79,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="real images to learn from besides: superalloy/ and nanocomposite/ with NAME_mask.png beside each image",
     )
+    parser.add_argument(
+        "--oxide", type=Path, metavar="DIR", help="with --real: images/ of oxide sections, foreign to corroded metal"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/models"), metavar="DIR", help="data and weights (%(default)s)")
-    parser.add_argument("--model-version", default="0.3.0", metavar="V", help="version written into the cards (%(default)s)")
+    parser.add_argument("--model-version", default="0.6.1", metavar="V", help="version written into the cards (%(default)s)")
     arguments = parser.parse_args(argv)
     try:
         make_segmenter(arguments.weights, arguments.work, arguments.out, arguments.model_version, arguments.real)
         make_classifier(arguments.classifier_weights, arguments.work, arguments.out, arguments.model_version)
+        if arguments.real:
+            make_fits(arguments.work, arguments.out, arguments.model_version, arguments.real, arguments.oxide)
+        else:
+            print("no fits of abstaining, severity by measures and intervals: they need other materials, see --real")
     except EdgeError as error:
         print(error, file=sys.stderr)
         return 1
@@ -203,6 +210,16 @@ def publish_classifier(checkpoint: Checkpoint, out: Path, version: str) -> Path:
         **score_region_verdicts(graph, calibration, scenes, f"{REGION_SCENES} {drawn} {REGION_SEED}"),
     }
     return export_classifier(replace(checkpoint, scores=scores), out, version=version)
+
+
+def make_fits(work: Path, out: Path, version: str, real: Path, oxide: Path | None) -> None:
+    """Inspect drawn and real fields with both models, fit what rests on the measures, write it beside the models."""
+    from training.learn import fields
+    from training.learn.field_records import collect, jobs
+
+    kept = work / "fields.npz"
+    collect(out, jobs(fields.SEED, fields.FIELDS, fields.GROWN, real, oxide), 2).save(kept)
+    fields.fitted_of(out, kept, version).write(out)
 
 
 if __name__ == "__main__":

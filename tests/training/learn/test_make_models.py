@@ -10,7 +10,7 @@ from training.draw.samples import SAMPLES
 
 
 def test_sample_seeds_are_not_trained_on() -> None:
-    from training.learn import make_models
+    from training.learn import fields, make_models
 
     trained = {
         *(seed for images, first, _ in make_models.PAINTED_ROUNDS for seed in range(first, first + images)),
@@ -19,6 +19,7 @@ def test_sample_seeds_are_not_trained_on() -> None:
     }
     tested = set(range(make_models.TEST_SEED, make_models.TEST_SEED + make_models.TEST_IMAGES))
     assert not trained & tested
+    assert max(trained) < fields.SEED
     assert not trained & {sample.seed for sample in SAMPLES}
 
 
