@@ -48,6 +48,7 @@ class Inspector:
         pixel_size_nm: float | None = None,
         segmenter: ImagePath | None = None,
         classifier: ImagePath | None = None,
+        regions: ImagePath | None = None,
     ) -> None:
         """Load the models.
 
@@ -61,7 +62,7 @@ class Inspector:
             settings = config
         else:
             settings = load_for_command(None if config is None else Path(config))
-        models = {"backend": backend, "segmenter": _text(segmenter), "classifier": _text(classifier)}
+        models = {"backend": backend, "segmenter": _text(segmenter), "classifier": _text(classifier), "regions": _text(regions)}
         wanted = {"stages": stages, "confidence": confidence, "pixel_size_nm": pixel_size_nm}
         self._settings = change(settings, {"models": models, "inspect": wanted})
         self._pipeline = Pipeline(self._settings, precision=precision_for(self._settings))

@@ -136,6 +136,8 @@ def test_arguments_take_the_place_of_what_the_file_says(tmp_path: Path) -> None:
         edge.Inspector(confidence=2.0)
     with pytest.raises(edge.ModelError):
         edge.Inspector(segmenter=tmp_path / "none.onnx")
+    with pytest.raises(edge.ModelError, match="weights for regions"):
+        edge.Inspector(regions=tmp_path / "none.json")
 
 
 def test_the_picture_is_red_first_and_the_labels_count_regions(inspector: edge.Inspector) -> None:

@@ -20,7 +20,7 @@ from edge.backends.tensorrt import device, passport
 from edge.cache import cache_folder
 from edge.commands.doctor_state import look_at_state
 from edge.commands.finding import Finding, Level
-from edge.config import InspectionSettings, Settings
+from edge.config import InspectionSettings, ModelSettings, Settings
 from edge.errors import EdgeError, ModelError
 from edge.folder.events import network_file_system
 from edge.folder.reach import require, unreached
@@ -28,6 +28,7 @@ from edge.folder.scan import FolderGone, scan
 from edge.inspection import parity
 from edge.inspection.limits import require_known_classes
 from edge.inspection.pipeline import Pipeline
+from edge.inspection.region_severity import RegionJudge
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.models.signature import PublicKey
@@ -192,6 +193,8 @@ def _models(settings: InspectionSettings) -> Iterator[Finding]:
         tasks.append(("classify", settings.models.classifier))
     for task, name in tasks:
         yield from _tried("models", lambda task=task, name=name: _described_model(name, task, settings.models.public_key))  # type: ignore[misc]
+    if settings.inspect.stages == "both" and settings.inspect.region_crops:
+        yield from _tried("models", lambda: _described_regions(settings.models))
     if settings.severity.rule == "limits":
         yield from _tried("severity", lambda: _described_limits(settings))
 
@@ -211,6 +214,11 @@ def _described_model(name: str, task: Literal["segment", "classify"], public_key
     card = load_card(path, task, public_key)
     signed = f", which {PublicKey.parse(public_key).name} signed" if public_key else ""
     return f"{card.name} {card.version} ({path.name}) to {task}: {', '.join(card.classes)}; its hash matches its card{signed}"
+
+
+def _described_regions(models: ModelSettings) -> str:
+    identity = RegionJudge(models.regions, models.public_key).identity
+    return f"{identity.name} {identity.version} to judge single regions"
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -18,8 +19,8 @@ from edge.backends import table
 from edge.backends.table import Backend
 from edge.config import InspectionSettings, SeveritySettings
 from edge.errors import BackendError
-from edge.inspection.pipeline import Pipeline
-from edge.models.card import load_card
+from edge.inspection.pipeline import Pipeline, region_judge
+from edge.models.card import ModelCard, load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import Inspection, Micrograph, Source
 from edge.samples import sample_micrographs
@@ -185,15 +186,23 @@ def _key(settings: InspectionSettings, backend: Backend, precision: str) -> list
     """Everything that the outcome depends on."""
     wanted = settings.inspect
     stages = wanted.stages
-    models, signer = [], settings.models.public_key
+    models: list[str] = []
+    signer = settings.models.public_key
     if stages != "classify":
-        models.append(load_card(resolve_model(settings.models.segmenter, "segment"), "segment", signer).sha256)
+        models += _of_card(load_card(resolve_model(settings.models.segmenter, "segment"), "segment", signer))
     if stages != "segment":
-        models.append(load_card(resolve_model(settings.models.classifier, "classify"), "classify", signer).sha256)
+        models += _of_card(load_card(resolve_model(settings.models.classifier, "classify"), "classify", signer))
+    if judge := region_judge(settings):
+        models.append(judge.identity.sha256)
     counted = f"{wanted.min_diameter_px} {wanted.min_diameter_um}"
     thresholds = f"{stages} {wanted.confidence} {wanted.iou} {wanted.tile} {wanted.max_regions} {counted}"
     library = backend.fingerprint(models_of(settings), precision)
     return [*models, backend.name, precision, thresholds, __version__, *library, processor()]
+
+
+def _of_card(card: ModelCard) -> tuple[str, str]:
+    """Hashes of the weights, and of what the card fits to them: it can be fitted again for the same weights."""
+    return card.sha256, hashlib.sha256(card.calibration.model_dump_json().encode()).hexdigest()
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

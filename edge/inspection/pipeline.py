@@ -80,8 +80,7 @@ class Pipeline:
         networks: list[Network] = []
         self._segmenter: Segmenter | None = None
         self._classifier: Classifier | None = None
-        judges = wanted.stages == "both" and wanted.region_crops > 0
-        self._judge = RegionJudge(settings.models.regions, settings.models.public_key) if judges else None
+        self._judge = region_judge(settings)
         with ExitStack() as opened:
             if wanted.stages != "classify":
                 path = resolve_model(settings.models.segmenter, "segment")
@@ -294,6 +293,13 @@ class Pipeline:
         if self._segmenter and label == "low" and measures.area_fraction > MUCH_CORROSION:
             reasons.append(f"stages_conflict: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
         return reasons
+
+
+def region_judge(settings: InspectionSettings) -> RegionJudge | None:
+    """What judges single regions; None where nobody asks for it. Raises ModelError."""
+    if settings.inspect.stages != "both" or not settings.inspect.region_crops:
+        return None
+    return RegionJudge(settings.models.regions, settings.models.public_key)
 
 
 def least_score(settings: InspectionSettings) -> float:

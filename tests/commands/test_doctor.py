@@ -37,6 +37,7 @@ def test_without_a_configuration_the_machine_and_the_shipped_models_are_looked_a
     printed = capsys.readouterr().out
     assert "onnxruntime is installed" in printed
     assert "its hash matches its card" in printed
+    assert "to judge single regions" in printed
     assert "0 problems" in printed
 
 

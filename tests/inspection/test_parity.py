@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from edge.errors import BackendError
 from edge.inspection import parity
 from edge.inspection.parity import Parity, compare, gated_precision
 from edge.inspection.pipeline import Pipeline
+from edge.models.card import BUILTIN_FOLDER, Calibration
 from edge.records import Inspection, RegionSeverity, Severity
 from tests.conftest import SOURCE, micrograph, pitted, settings_for
 
@@ -24,6 +26,7 @@ AGREES = Parity(
     images=8, mean_mask_iou=0.998, worst_mask_iou=0.991, flips=0, domain_flips=0, largest_probability_difference=0.01
 )
 FLIPS = replace(AGREES, flips=1)
+OTHER_CARD = SimpleNamespace(sha256="f" * 64, calibration=Calibration())
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_an_outcome_is_remembered_also_when_it_was_no(tmp_path: Path, runs: list
 
 @pytest.mark.parametrize(
     ("what", "other"),
-    [("processor", lambda: "another processor"), ("load_card", lambda *_: type("Card", (), {"sha256": "f" * 64}))],
+    [("processor", lambda: "another processor"), ("load_card", lambda *_: OTHER_CARD)],
 )
 def test_another_processor_or_model_is_compared_afresh(
     tmp_path: Path, runs: list[Parity], monkeypatch: pytest.MonkeyPatch, what: str, other: Any
@@ -290,3 +293,12 @@ def test_the_gate_compares_networks_and_not_what_limits_make_of_them(
     assert gated_precision(settings_for(tmp_path / "x", severity=limits), tmp_path)[0] == "bfloat16"
     assert rules == ["model", "model"]
     assert gated_precision(settings_for(tmp_path / "x"), tmp_path, may_run=False)[0] == "bfloat16"
+
+
+def test_other_weights_for_regions_are_another_question(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    other = tmp_path / "regions.json"
+    other.write_text((BUILTIN_FOLDER / "regions.json").read_text() + " ")
+    settings = [settings_for(tmp_path / "x", models={"regions": name}) for name in ("builtin", str(other))]
+    first, second = (parity._key(one, table.BACKENDS["openvino"], "float32") for one in settings)
+    assert first != second

@@ -1,7 +1,7 @@
 """Nothing but seeds in, the sample micrographs that the demo inspects out: files as microscopes write them.
 
-The seeds were never trained on. Some files carry a burnt-in data bar and a maker's metadata, so that the pixel size is
-known; a plain PNG has neither, and one TIFF has 16 bits.
+No scene of theirs was trained on: a seed draws another one at every size. Some files carry a burnt-in data bar and a
+maker's metadata, so that the pixel size is known; a plain PNG has neither, and one TIFF has 16 bits.
 
 The files that are shipped in edge/samples were drawn by the generator's first version. They are kept as they are, for
 scores and pictures in the documents were made with them. What this writes today has the same forms and other pictures.

@@ -149,7 +149,7 @@ def fitted(records: Records, segmenter: ModelCard, classifier: ModelCard, versio
     regions, of_regions = _regions(records, _probabilities(severity, numbers), limited & plain, checked, with_, version)
     figures = {
         "severity": _severity_figures(records, numbers, severity, calibration.temperature, checked),
-        "grown": _grown_figures(records, numbers, severity),
+        "grown": _grown_figures(records, numbers, field),
         "abstaining": _abstaining(records, numbers, field),
         "intervals": {name: _interval_figures(records, numbers, intervals, name, checked) for name in MEASURES},
         "regions": of_regions,
@@ -250,31 +250,41 @@ def _severity_figures(
     return found
 
 
-def _grown_figures(records: Records, numbers: Numbers, fit: SeverityFit) -> dict[str, Any]:
-    """How often the expected severity falls while a scene corrodes, and by how much at most."""
-    falls: dict[str, list[Floats]] = {}
-    rank = np.arange(len(SEVERITIES))
-    every = np.arange(len(records))
+def _grown_figures(records: Records, numbers: Numbers, fit: FieldFit) -> dict[str, Any]:
+    """How often the expected severity falls while a scene corrodes, by how much at most, and by a class without review."""
+    rank, every = np.arange(len(SEVERITIES)), np.arange(len(records))
+    found: dict[str, dict[str, list[Floats]]] = {}
     for scene in steps_of(records):
         rows = np.isin(every, np.flatnonzero((records.kinds == scene.kinds[0]) & (records.whats == scene.whats[0])))
-        expected = _probabilities(fit, _of(numbers, rows)) @ rank
-        falls.setdefault(str(scene.kinds[0]), []).append(expected[:-1] - expected[1:])
+        probabilities = _probabilities(fit.severity, _of(numbers, rows))
+        expected, label = probabilities @ rank, probabilities.argmax(axis=1)
+        several = (1 - probabilities <= fit.severity.conformal_quantile).sum(axis=1) > 1
+        doubted = several | _foreign(_of(numbers, rows), fit)
+        kept = found.setdefault(str(scene.kinds[0]), {"drop": [], "unseen": []})
+        kept["drop"].append(expected[:-1] - expected[1:])
+        kept["unseen"].append((label[1:] < label[:-1]) & ~doubted[1:] & ~doubted[:-1])
     return {
         kind: {
-            "scenes": len(each),
-            "steps": int(np.size(each)),
-            "falls": _rounded((np.array(each) > 1e-3).mean()),
-            "falls_over_0.1": _rounded((np.array(each) > 0.1).mean()),
-            "largest": _rounded(np.max(each)),
+            "scenes": len(each["drop"]),
+            "steps": int(np.size(each["drop"])),
+            "falls": _rounded((np.array(each["drop"]) > 1e-3).mean()),
+            "falls_over_0.1": _rounded((np.array(each["drop"]) > 0.1).mean()),
+            "largest": _rounded(np.max(each["drop"])),
+            "falls_by_a_class_without_review": int(np.sum(each["unseen"])),
         }
-        for kind, each in falls.items()
+        for kind, each in found.items()
     }
+
+
+def _foreign(numbers: Numbers, fit: FieldFit) -> NDArray[np.bool_]:
+    """bool [N]: by the measures or by the texture that the network sees."""
+    odds = np.array([foreignness(fit.foreign, row)[0] for row in rows_of(numbers)])
+    return np.asarray((odds > 0) | (numbers["texture"] > 0))
 
 
 def _abstaining(records: Records, numbers: Numbers, fit: FieldFit) -> dict[str, Any]:
     """The part that is out of the domain, by kind of field and by beginning of the name."""
-    odds = np.array([foreignness(fit.foreign, row)[0] for row in rows_of(numbers)])
-    out = (odds > 0) | (numbers["texture"] > 0)
+    out = _foreign(numbers, fit)
     checked = records.whats % 4 > 1
     groups = {
         "painted": (records.kinds == "painted") & (records.views == "") & checked,

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from training.draw.samples import SAMPLES
+from training.draw.samples import SAMPLES, SIZE_PX
 
 
-def test_sample_seeds_are_not_trained_on() -> None:
+def test_no_scene_is_tested_on_that_was_trained_on() -> None:
+    """A scene is its seed and its size: the same seed at another size draws another metal and other regions."""
     from training.learn import fields, make_models
 
-    trained = {
-        *(seed for images, first, _ in make_models.PAINTED_ROUNDS for seed in range(first, first + images)),
-        *(seed for images, first, *_ in make_models.MIXED_ROUNDS for seed in range(first, first + images)),
-        *(seed for images, first, *_ in make_models.CLASSIFIER_ROUNDS for seed in range(first, first + images)),
-    }
-    tested = set(range(make_models.TEST_SEED, make_models.TEST_SEED + make_models.TEST_IMAGES))
-    assert not trained & tested
-    assert max(trained) < fields.SEED
-    assert not trained & {sample.seed for sample in SAMPLES}
+    square = (make_models.SEGMENTER_SIDE_PX,) * 2
+    rounds = [(square, one) for one in (*make_models.PAINTED_ROUNDS, *make_models.MIXED_ROUNDS)]
+    rounds += [(make_models.CLASSIFIER_SIZE_PX, one) for one in make_models.CLASSIFIER_ROUNDS]
+    trained = {(seed, size) for size, (images, first, *_) in rounds for seed in range(first, first + images)}
+    first, last = make_models.TEST_SEED, make_models.TEST_SEED + make_models.TEST_IMAGES
+    assert not trained & {(seed, make_models.TEST_SIZE_PX) for seed in range(first, last)}
+    assert not trained & {(sample.seed, SIZE_PX) for sample in SAMPLES}
+    assert max(seed for seed, _ in trained) < fields.SEED
 
 
 @pytest.mark.slow
