@@ -234,10 +234,12 @@ def teach(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["next"]:
         return _next(words[1:])
+    if words[:1] == ["install"]:
+        return _install(words[1:])
     parser = _parser(
         "edge-teach",
         "Learn from reviews which regions and pixels count here, and write an adaptation file for [models] taught. "
-        "`edge-teach next PATH` asks for the clicks that teach most.",
+        "`edge-teach next PATH` asks for the clicks that teach most; `edge-teach install FILE` hands a file to the service.",
         "edge-teach --reviews reviews.jsonl --images reviewed/ --out plant.json",
     )
     parser.add_argument("--reviews", required=True, type=Path, metavar="FILE", help="edge.review/1, one a line")
@@ -268,6 +270,20 @@ def _next(words: Sequence[str]) -> int:
     from edge.commands.teach_next import run
 
     return run(find_images(arguments.paths, settings.watch), settings, clicks=arguments.clicks, as_json=arguments.json)
+
+
+def _install(words: Sequence[str]) -> int:
+    parser = _parser(
+        "edge-teach install",
+        'Check an adaptation and keep it in the state folder, for [models] taught = "state"; the command `taught` chooses it.',
+        "edge-teach install plant.json --config edge.toml",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="an adaptation of edge-teach")
+    parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, state folder")
+    arguments = parser.parse_args(words)
+    from edge.commands.teach import install
+
+    return install(arguments.file, _settings(arguments.config, {}))
 
 
 @_command

@@ -29,6 +29,7 @@ from edge.inspection import parity
 from edge.inspection.limits import require_known_classes
 from edge.inspection.pipeline import Pipeline
 from edge.inspection.region_severity import RegionJudge
+from edge.inspection.taught_shelf import adaptation_of
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.models.signature import PublicKey
@@ -195,6 +196,8 @@ def _models(settings: InspectionSettings) -> Iterator[Finding]:
         yield from _tried("models", lambda task=task, name=name: _described_model(name, task, settings.models.public_key))  # type: ignore[misc]
     if settings.inspect.stages == "both" and settings.inspect.region_crops:
         yield from _tried("models", lambda: _described_regions(settings.models))
+    if settings.models.taught:
+        yield from _adaptation(settings)
     if settings.severity.rule == "limits":
         yield from _tried("severity", lambda: _described_limits(settings))
 
@@ -214,6 +217,21 @@ def _described_model(name: str, task: Literal["segment", "classify"], public_key
     card = load_card(path, task, public_key)
     signed = f", which {PublicKey.parse(public_key).name} signed" if public_key else ""
     return f"{card.name} {card.version} ({path.name}) to {task}: {', '.join(card.classes)}; its hash matches its card{signed}"
+
+
+def _adaptation(settings: InspectionSettings) -> Iterator[Finding]:
+    try:
+        taught, untaught = adaptation_of(settings)
+    except EdgeError as error:
+        yield Finding("taught", "problem", str(error))
+        return
+    if untaught:
+        yield Finding("taught", "problem", untaught, cure_of(untaught))
+    elif taught is None:
+        yield Finding("taught", "ok", "no adaptation is chosen: the models are used as they are")
+    else:
+        of = f"{taught.file.reviews} reviews of {len(taught.file.images)} images"
+        yield Finding("taught", "ok", f"the adaptation {taught.sha256[:12]}… is used, taught by {of}")
 
 
 def _described_regions(models: ModelSettings) -> str:

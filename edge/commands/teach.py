@@ -1,4 +1,4 @@
-"""Reviews in, an adaptation file out: what `edge-teach` does; and what to click next."""
+"""Reviews in, an adaptation file out: what `edge-teach` does; and a file into the state folder, `edge-teach install`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from edge.config import CommandSettings
 from edge.errors import ConfigError
 from edge.inspection.taught_file import encode
+from edge.inspection.taught_shelf import STATE, keep, path_of
 from edge.teach.reviews import read_reviews
 from edge.teach.teach import Lesson, teach
 
@@ -72,3 +73,19 @@ def _write(path: Path, data: bytes) -> Path | None:
         part.unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
     return kept
+
+
+def install(file: Path, settings: CommandSettings) -> int:
+    """Keep an adaptation in the state folder; 0. Raises ModelError where it does not fit, ConfigError where it cannot be."""
+    state = settings.state.folder
+    if not state.is_dir():
+        raise ConfigError(f"{state} is no folder: the service makes it at its first start (state.folder)")
+    try:
+        taught = keep(state, file, settings)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be kept in {state}: {error.strerror or error}; run as the service's user") from error
+    print(f"kept: {path_of(state, taught.sha256)}")
+    if settings.models.taught != STATE:
+        print(f'to choose it by command: [models] taught = "{STATE}", and restart')
+    print(f'to use it: the command taught with {{"sha256": "{taught.sha256}"}}')
+    return 0

@@ -26,7 +26,8 @@ from edge.inspection.measure import counted_regions, measure, quality
 from edge.inspection.region_severity import RegionJudge
 from edge.inspection.segment import Found, Segmenter, no_regions
 from edge.inspection.taught import LOW_FLOOR, taught_regions
-from edge.inspection.taught_file import Taught, load_taught
+from edge.inspection.taught_file import Taught
+from edge.inspection.taught_shelf import adaptation_of
 from edge.models.card import FieldFit, IntervalFit, ModelCard, load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import (
@@ -65,6 +66,7 @@ def limits_of(settings: InspectionSettings) -> sem.Limits:
 class Pipeline:
     """Both stages with their models loaded; opened, used and closed by one thread.
 
+    untaught: why a chosen adaptation is not used, which every inspection then says; None where nothing is amiss.
     stages of the settings: "both", "segment" or "classify", the paper's three uses.
     precision: what both networks are asked to run in.
     """
@@ -81,6 +83,7 @@ class Pipeline:
         self._segmenter: Segmenter | None = None
         self._classifier: Classifier | None = None
         self._judge = region_judge(settings)
+        self._taught, self.untaught = adaptation_of(settings)
         with ExitStack() as opened:
             if wanted.stages != "classify":
                 path = resolve_model(settings.models.segmenter, "segment")
@@ -90,7 +93,7 @@ class Pipeline:
                 self._segmenter = Segmenter(
                     networks[-1],
                     card,
-                    confidence=least_score(settings),
+                    confidence=least_score(settings, self._taught),
                     iou=wanted.iou,
                     tile=wanted.tile,
                     max_regions=wanted.max_regions,
@@ -100,14 +103,6 @@ class Pipeline:
                 card = load_card(path, "classify", settings.models.public_key)
                 networks.append(opened.enter_context(open_network(backend, path, precision)))
                 self._classifier = Classifier(networks[-1], card)
-            self._taught: Taught | None = None
-            if settings.models.taught:
-                self._taught = load_taught(
-                    Path(settings.models.taught),
-                    self._segmenter.card if self._segmenter else None,
-                    self._classifier.card if self._classifier else None,
-                    settings.models.public_key,
-                )
             self._opened = opened.pop_all()
         self.models = ModelsUsed(
             segmenter=_identity(self._segmenter.card) if self._segmenter else None,
@@ -133,6 +128,8 @@ class Pipeline:
         regions = counted_regions(regions, least_px)
         measures = measure(regions, (micrograph.height_px, micrograph.width_px), micrograph.drawn_px)
         measures = replace(measures, counted_from_px=least_px, counted_from_um=least_um)
+        if self.untaught:
+            unsure += (f"taught_unsure: {self.untaught}",)
         trust = quality(micrograph.grey, micrograph.saturated_fraction, None, micrograph.warnings + doubts + unsure)
         described = describe(regions, measures, micrograph.grey, trust) if self._segmenter else None
         measured = time.perf_counter()
@@ -302,10 +299,10 @@ def region_judge(settings: InspectionSettings) -> RegionJudge | None:
     return RegionJudge(settings.models.regions, settings.models.public_key)
 
 
-def least_score(settings: InspectionSettings) -> float:
+def least_score(settings: InspectionSettings, taught: Taught | None) -> float:
     """Of the network's, from which on a region is looked at: a weak one can rise where scores are taught."""
     wanted = settings.inspect.confidence
-    return min(wanted, LOW_FLOOR) if settings.models.taught else wanted
+    return min(wanted, LOW_FLOOR) if taught else wanted
 
 
 def _engine_sha256(networks: Sequence[Network]) -> str | None:

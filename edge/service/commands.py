@@ -1,4 +1,4 @@
-"""A command of the contract in, what it came to out: replay, inspect, pause, resume, rescan, info.
+"""A command of the contract in, what it came to out: replay, inspect, pause, resume, rescan, info, taught.
 
 Called in the publisher's thread, and does not block; what a command changes, the threads meet in `Shared` or the journal.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from edge import __version__
 from edge.config import Settings
+from edge.inspection import taught_shelf
 from edge.journal import Journal
 from edge.service.shared import Shared
 from edge.wire.encode import display_path
@@ -35,6 +36,8 @@ class Commands:
         if name == "rescan":
             self._shared.scan_now.set()
             return {}
+        if name == "taught":
+            return choose_adaptation(self._settings, self._shared, fields["sha256"])
         return self._info()
 
     def _inspect_again(self, verdict_id: str) -> dict[str, Any]:
@@ -59,5 +62,23 @@ class Commands:
             "precision": precision,
             "epoch": self._journal.epoch,
             "settings_sha256": self._settings.inspection_sha256(),
+            "taught": self._shared.figures.taught,
             **{key: value for key, value in self._journal.info().items() if key != "epoch"},
         }
+
+
+def choose_adaptation(settings: Settings, shared: Shared, sha256: str | None) -> dict[str, Any]:
+    """Have this adaptation used from the next image on, None: none. It is checked first, and remembered before it is used.
+
+    Raises ValueError or ModelError, and nothing has changed then.
+    """
+    if settings.models.taught != taught_shelf.STATE:
+        raise ValueError('models.taught in the configuration names what is used: set it to "state" to choose by command')
+    if sha256 is not None:
+        taught_shelf.usable(settings, sha256)
+    try:
+        choice = taught_shelf.choose(settings.state.folder, sha256)
+    except OSError as error:
+        raise ValueError(f"the choice cannot be written into {settings.state.folder}: {error.strerror or error}") from error
+    shared.models_wanted.set()
+    return {"sha256": choice.sha256, "before": choice.before}

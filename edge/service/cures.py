@@ -54,6 +54,11 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         "Bring the broker back (`edge-doctor --config FILE` says what is wrong with it), or raise state.max_gib. Images wait.",
     ),
     (
+        r"^the chosen adaptation is not used",
+        "Choose another with the command `taught`, or put the file back into `taught/` of the state folder and choose it again."
+        " Images are inspected as without one meanwhile, and each inspection says so.",
+    ),
+    (
         r"is damaged",
         "Stop the service, keep a copy of the state folder, and put back a backup or move journal.sqlite3 away to begin anew.",
     ),

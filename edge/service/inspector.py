@@ -32,24 +32,33 @@ class Inspector(Worker):
     name = "inspector"
 
     def run(self) -> None:
-        """Load the models, then inspect until stopped; in between, draw what an earlier life left undrawn."""
+        """Load the models, then inspect until stopped; in between, draw what an earlier life left undrawn.
+
+        They are opened anew, between two images, when another adaptation was chosen.
+        """
         try:
-            with self._working_pipeline() as pipeline:
-                self.shared.models_loaded.set()
-                self.shared.status.report("start", None)
-                self.shared.new_work.set()
-                self._inspect_until_stopped(pipeline, MissingPictures(self, pipeline))
+            missing = MissingPictures(self)
+            while not self.shared.stopping.is_set():
+                self.shared.models_wanted.clear()  # before the choice is read, so that a later one is seen
+                with self._working_pipeline() as pipeline:
+                    self.shared.models_loaded.set()
+                    self.shared.status.report("start", None)
+                    self.shared.new_work.set()
+                    self._inspect_until_stopped(pipeline, missing)
         finally:
             self.shared.inspector_ended.set()
 
     def _inspect_until_stopped(self, pipeline: Pipeline, missing: MissingPictures) -> None:
-        """New images first. A missing picture is drawn when none waits, and after every few, so that none waits for ever."""
+        """Until stopped, or until other models are wanted; new images first.
+
+        A missing picture is drawn when none waits, and after every few, so that none waits for ever.
+        """
         in_a_row = 0
-        while not self.shared.stopping.is_set():
+        while not self.shared.stopping.is_set() and not self.shared.models_wanted.is_set():
             self.beat()
             if missing and in_a_row >= IN_A_ROW:
                 in_a_row = 0
-                missing.draw_next()
+                missing.draw_next(pipeline)
             try:
                 decoded = self.shared.decoded.get(timeout=0.05 if missing else 0.2)
             except queue.Empty:
@@ -78,6 +87,8 @@ class Inspector(Worker):
             pipeline, why = self._tried_pipeline("float32"), f"{precision} did not run"
         models = pipeline.models
         self.shared.figures.runs_on = (models.backend, models.precision)
+        self.shared.figures.taught = models.taught_sha256
+        self.shared.status.report("taught", pipeline.untaught)
         log.info("models run on %s in %s: %s", models.backend, models.precision, why)
         return pipeline
 

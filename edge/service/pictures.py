@@ -40,21 +40,21 @@ class MissingPictures:
     What has a verdict from before the process ended, but no picture, is inspected anew; only the picture is kept.
     """
 
-    def __init__(self, worker: Worker, pipeline: Pipeline) -> None:
+    def __init__(self, worker: Worker) -> None:
         """Looks at what is missing; draws nothing."""
-        self._worker, self._pipeline = worker, pipeline
+        self._worker = worker
         self._undrawn = deque(worker.journal.pictures.undrawn())
 
     def __len__(self) -> int:
         """How many are still to be drawn."""
         return len(self._undrawn)
 
-    def draw_next(self) -> None:
+    def draw_next(self, pipeline: Pipeline) -> None:
         """Draw the next one, or give it up. Raises BackendError when the network is broken."""
         worker, undrawn = self._worker, self._undrawn.popleft()
         worker.beat()
         try:
-            inspection = _inspected_again(worker, self._pipeline, undrawn)
+            inspection = _inspected_again(worker, pipeline, undrawn)
         except BackendError:
             raise
         except Exception as error:  # the image is gone or another one; or a defect of ours, which costs this picture alone
@@ -70,7 +70,10 @@ def _inspected_again(worker: Worker, pipeline: Pipeline, undrawn: Undrawn) -> In
     if undrawn.tries >= DEATHS:
         raise ImageError("crashed", f"drawing it killed the process {undrawn.tries} times")
     worker.journal.pictures.count_try(undrawn.id)
-    before = json.loads(undrawn.verdict)["image"]
+    verdict = json.loads(undrawn.verdict)
+    before, used = verdict["image"], verdict.get("model") or {}
+    if (used.get("taught") or {}).get("sha256") != pipeline.models.taught_sha256:
+        raise ImageError("unreadable", "another adaptation is used now, and would draw other outlines")
     path, limits = worker.folder / undrawn.path, limits_of(worker.settings)
     file = read_file(path, limits.max_bytes, within=worker.folder)
     if file.sha256 != before["sha256"]:

@@ -46,12 +46,29 @@ def take(journal: Journal, settings: Settings, line: bytes, where: str) -> bool:
 
 
 def keep_image(journal: Journal, settings: Settings, review: Review) -> str | None:
-    """Copy the reviewed file and its sidecars into the state folder; why that was not possible, None when they are there."""
-    sha256 = review.image.sha256
-    place = journal.folder / "reviewed" / sha256
+    """Copy the reviewed file, its sidecars and the inspection that was reviewed into the state folder.
+
+    Returns why that was not possible, None when they are there. The image is copied once, each reviewed inspection too.
+    """
+    place = journal.folder / "reviewed" / review.image.sha256
+    try:
+        if kept_image(journal.folder, review.image.sha256) is None:
+            problem = _copy_image(journal, settings, review.image.sha256, place)
+            if problem is not None:
+                return problem
+        name = f"{review.inspection_id}{INSPECTION}"
+        if review.inspection_id and not (place / name).exists():
+            told = journal.reviews.inspection(review.inspection_id)
+            if told is not None:
+                _write(place, name, told)
+    except OSError as error:
+        return f"it cannot be copied into {place}: {error.strerror or error}"
+    return None
+
+
+def _copy_image(journal: Journal, settings: Settings, sha256: str, place: Path) -> str | None:
+    """Why the file cannot be copied. Raises OSError."""
     folder, found = settings.watch.folder, journal.reviews.path_of(sha256)
-    if kept_image(journal.folder, sha256) is not None:
-        return None
     if found is None:
         return f"no image whose hash begins {sha256[:12]} was inspected last under its name: it was changed, or never was here"
     path = os.fsdecode(found)
@@ -61,20 +78,20 @@ def keep_image(journal: Journal, settings: Settings, review: Review) -> str | No
         return f"{path!r} {error.message}"
     if file.sha256 != sha256:
         return f"{path!r} was changed since it was reviewed"
-    try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, data in (*file.sidecars.items(), (Path(path).name, file.data)):  # the image last: then all is there
-            draft = place / f".{name[-100:]}.tmp"
-            with draft.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(place / name)
-        if review.inspection_id and (told := journal.reviews.inspection(review.inspection_id)) is not None:
-            (place / f"{review.inspection_id}{INSPECTION}").write_bytes(told)
-    except OSError as error:
-        return f"it cannot be copied into {place}: {error.strerror or error}"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, data in (*file.sidecars.items(), (Path(path).name, file.data)):  # the image last: then all is there
+        _write(place, name, data)
     return None
+
+
+def _write(place: Path, name: str, data: bytes) -> None:
+    """Whole or not at all, also when the power goes. Raises OSError."""
+    draft = place / f".{name[-100:]}.tmp"
+    with draft.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(place / name)
 
 
 def kept_image(state: Path, sha256: str) -> Path | None:

@@ -218,14 +218,15 @@ class Status:
 class Figures:
     """What threads measure and the publisher's thread sends.
 
-    backend, precision of the models that run: `runs_on`, set by the inspector.
+    backend, precision of the models that run: `runs_on`, and the hash of the adaptation: `taught`, set by the inspector.
     state_bytes: what the state folder holds, set by upkeep.
     latencies: added to by the recorder; it has a lock of its own.
-    The first two are replaced whole by their one writer, so that no reader sees half of one.
+    The first three are replaced whole by their one writer, so that no reader sees half of one.
     """
 
     def __init__(self) -> None:
         self.runs_on = ("none", "none")
+        self.taught: str | None = None
         self.state_bytes = 0
         self.latencies = Latencies()
 
@@ -245,6 +246,7 @@ class Shared:
         state_full       upkeep                                    upkeep       decoder
         inspector_ended  inspector                                 –            recorder
         suspect_tried    decoder                                   suspects     decoder
+        models_wanted    commands                                  inspector    inspector
 
     failure: what ended a thread, which ends the process.
     wake_publishers: the outbox or a picture is there; may be called from any thread, and does not block.
@@ -260,6 +262,7 @@ class Shared:
         self.state_full = threading.Event()
         self.inspector_ended = threading.Event()
         self.suspect_tried = threading.Event()
+        self.models_wanted = threading.Event()
         self.decoded: queue.Queue[Decoded] = queue.Queue(maxsize=AHEAD)
         self.suspects: queue.Queue[Decoded] = queue.Queue(maxsize=1)
         self.inspected: queue.Queue[Inspected] = queue.Queue(maxsize=1)

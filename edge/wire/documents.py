@@ -283,6 +283,12 @@ class Rescan(Command):
     """Look through the folder now."""
 
 
+class Taught(Command):
+    """Use this adaptation of those that are kept from the next image on; null: as without one."""
+
+    sha256: Sha256 | None
+
+
 class Info(Command):
     """Tell versions, models, settings that matter, and counts."""
 
@@ -294,5 +300,6 @@ COMMANDS: dict[str, type[Command]] = {
     "resume": Resume,
     "rescan": Rescan,
     "info": Info,
+    "taught": Taught,
 }
 """Every command by the last level of its topic."""

@@ -51,7 +51,7 @@ class Missing:
     def __len__(self) -> int:
         return self._left
 
-    def draw_next(self) -> None:
+    def draw_next(self, _: object) -> None:
         self._left -= 1
         self._order.append("missing")
 

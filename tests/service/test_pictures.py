@@ -29,9 +29,9 @@ def killed(_: Inspection) -> NDArray[np.uint8]:
 
 def drawn_at_the_next_start(inspector: Inspector) -> list[str]:
     with Pipeline(inspector.settings) as pipeline:
-        missing = MissingPictures(inspector, pipeline)
+        missing = MissingPictures(inspector)
         while missing:
-            missing.draw_next()
+            missing.draw_next(pipeline)
     return [path.name for path in inspector.journal.pictures.folder.iterdir()]
 
 

@@ -52,6 +52,19 @@ def test_the_image_is_kept_when_the_export_folder_is_cleaned(settings: Settings,
     assert not reviewed.take(journal, settings, said(), "again")
 
 
+def test_a_later_inspection_of_an_image_that_is_kept_is_kept_too(
+    settings: Settings, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspected(journal, settings)
+    ids = [f"0b0e7b5e-8c1e-4d52-9c0e-00000000000{n}" for n in (1, 2)]
+    monkeypatch.setattr(type(journal.reviews), "inspection", lambda _, known: json.dumps({"id": known}).encode())
+    for number, inspection_id in enumerate(ids):
+        reviewed.take(journal, settings, said(review_id=f"r{number}", inspection_id=inspection_id), "here")
+    place = journal.folder / "reviewed" / SHA
+    assert [json.loads((place / f"{one}{reviewed.INSPECTION}").read_bytes())["id"] for one in ids] == ids
+    assert not list(place.glob(".*.tmp"))
+
+
 def test_an_image_that_was_changed_or_is_unknown_is_a_sentence(settings: Settings, journal: Journal) -> None:
     inspected(journal, settings).write_bytes(b"other")
     review = reviewed.parse_review(said(), "here")
