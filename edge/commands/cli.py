@@ -236,7 +236,8 @@ def teach(argv: Sequence[str] | None = None) -> int:
         return _next(words[1:])
     parser = _parser(
         "edge-teach",
-        "Learn from reviews which regions and pixels count here, and write an adaptation file for [models] taught. "
+        "Learn from reviews which regions and pixels count here and how severe fields are, and write an adaptation file for "
+        "[models] taught. "
         "`edge-teach next PATH` asks for the clicks that teach most.",
         "edge-teach --reviews reviews.jsonl --images reviewed/ --out plant.json",
     )
@@ -244,12 +245,18 @@ def teach(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="where the reviewed images are")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the adaptation; one that is there is kept")
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds")
+    parser.add_argument(
+        "--classes",
+        default="",
+        metavar="NAME=LABEL,…",
+        help="severity classes of your own, lowest first, and which of low, moderate, severe each stands for, if any",
+    )
     parser.add_argument("--json", action="store_true", help="one object with before, after and how")
     arguments = parser.parse_args(words)
     settings = _settings(arguments.config, {})
     from edge.commands.teach import run
 
-    return run(arguments.reviews, arguments.images, arguments.out, settings, as_json=arguments.json)
+    return run(arguments.reviews, arguments.images, arguments.out, settings, as_json=arguments.json, classes=arguments.classes)
 
 
 def _next(words: Sequence[str]) -> int:
