@@ -246,11 +246,22 @@ class RegionSeverity:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What the network answered, or what limits give, then without numbers. probabilities: by class, calibrated, sum 1."""
+    """What the network answered, or what limits give, then without numbers. probabilities: by class, calibrated, sum 1.
 
-    label: SeverityLabel
+    own_class: of a plant that taught classes of its own; label is None where such a class stands for none.
+    """
+
+    label: SeverityLabel | None
     confidence: float | None = None
     probabilities: Mapping[str, float] | None = None
+    own_class: str | None = None
+
+    @property
+    def said(self) -> str:
+        """The class in words: the plant's own, and what it stands for."""
+        if self.own_class is None or self.own_class == self.label:
+            return self.label or "nothing"
+        return f"{self.own_class} ({self.label})" if self.label else self.own_class
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -266,7 +277,8 @@ class Severity:
     [0, 0], where no network was asked, and in_domain is then None.
     domain_ratio: distance from the training images over the model's limit, above 1 out of its domain; None where the model
     knows no domain.
-    source: what the label follows from; limits give a label alone.  own_class: of a plant that taught classes of its own.
+    source: what the label follows from; limits give a label alone.
+    own_class: of a plant that taught classes of its own; label is then None, without abstaining, where it stands for none.
     network: what the network answered, where the label is not its and it was asked.
     """
 
@@ -286,7 +298,8 @@ class Severity:
 
     def __post_init__(self) -> None:
         numbers = (self.confidence, self.probabilities)
-        _check((self.guess is not None) == (self.label is None), "a guess stands for a verdict, not beside one")
+        bare_of_class = self.label is None and self.own_class is None
+        _check((self.guess is not None) == bare_of_class, "a guess stands for a verdict, not beside one")
         bare = self.guess is not None or self.source == "limits"
         _check(numbers == (None, None) if bare else None not in numbers, "a verdict by a network, and no other, has numbers")
         _check(self.guess is None or (self.needs_review and bool(self.reasons)), "abstaining needs a review and its reason")
@@ -304,17 +317,15 @@ class Severity:
     @property
     def _verdict(self) -> Guess:
         """As it is, or as it would have been."""
-        if self.label is None:
-            assert self.guess is not None
-            return self.guess
-        return Guess(self.label, self.confidence, self.probabilities)
+        return self.guess or Guess(self.label, self.confidence, self.probabilities, self.own_class)
 
     @property
     def said(self) -> str:
         """In words for people: the label with what it rests on, or why there is none. The guess is not in them."""
-        if self.label is None:
+        if self.guess:
             return f"not judged ({code_of(self.reasons[0])})"
-        return f"{self.label} {self.confidence:.0%}" if self.confidence is not None else f"{self.label} ({self.source})"
+        said = self._verdict.said
+        return f"{said} {self.confidence:.0%}" if self.confidence is not None else f"{said} ({self.source})"
 
     def doubted(self, reasons: Iterable[str]) -> Severity:
         """With these further reasons to have a person look, and without a label where one of all is in `ABSTAINING`.
@@ -330,7 +341,8 @@ class Severity:
         one = replace(self, reasons=tuple(every), needs_review=bool(every))
         if self.abstained or not abstains:
             return one
-        nothing: dict[str, Any] = {"label": None, "confidence": None, "probabilities": None, "prediction_set": None}
+        given = ("label", "own_class", "confidence", "probabilities", "prediction_set")
+        nothing: dict[str, Any] = dict.fromkeys(given)
         return replace(one, guess=self._verdict, **nothing)
 
 

@@ -238,20 +238,27 @@ def teach(argv: Sequence[str] | None = None) -> int:
         return _install(words[1:])
     parser = _parser(
         "edge-teach",
-        "Learn from reviews which regions and pixels count here, and write an adaptation file for [models] taught. "
-        "`edge-teach next PATH` asks for the clicks that teach most; `edge-teach install FILE` hands a file to the service.",
+        "Learn from reviews which regions and pixels count here and how severe fields are, and write an adaptation file for "
+        "[models] taught. `edge-teach next PATH` asks for the clicks that teach most; `edge-teach install FILE` gives a file to "
+        "the service.",
         "edge-teach --reviews reviews.jsonl --images reviewed/ --out plant.json",
     )
     parser.add_argument("--reviews", required=True, type=Path, metavar="FILE", help="edge.review/1, one a line")
     parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="where the reviewed images are")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the adaptation; one that is there is kept")
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds")
+    parser.add_argument(
+        "--classes",
+        default="",
+        metavar="NAME=LABEL,…",
+        help="severity classes of your own, lowest first, and which of low, moderate, severe each stands for, if any",
+    )
     parser.add_argument("--json", action="store_true", help="one object with before, after and how")
     arguments = parser.parse_args(words)
     settings = _settings(arguments.config, {})
     from edge.commands.teach import run
 
-    return run(arguments.reviews, arguments.images, arguments.out, settings, as_json=arguments.json)
+    return run(arguments.reviews, arguments.images, arguments.out, settings, as_json=arguments.json, classes=arguments.classes)
 
 
 def _next(words: Sequence[str]) -> int:

@@ -29,7 +29,7 @@ from edge.inspection import parity
 from edge.inspection.limits import require_known_classes
 from edge.inspection.pipeline import Pipeline
 from edge.inspection.region_severity import RegionJudge
-from edge.inspection.taught_shelf import adaptation_of
+from edge.inspection.taught_shelf import adaptation_of, cards_of
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.models.signature import PublicKey
@@ -221,7 +221,7 @@ def _described_model(name: str, task: Literal["segment", "classify"], public_key
 
 def _adaptation(settings: InspectionSettings) -> Iterator[Finding]:
     try:
-        taught, untaught = adaptation_of(settings)
+        taught, untaught = adaptation_of(settings, *cards_of(settings))
     except EdgeError as error:
         yield Finding("taught", "problem", str(error))
         return

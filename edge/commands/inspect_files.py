@@ -95,14 +95,13 @@ def _said(severity: Severity) -> str:
     """The verdict with its prediction set; where there is none, why, and that a guess is no verdict."""
     if severity.guess:
         return f"{severity.said}; a guess, not to act on: {_guessed(severity.guess)}"
-    if severity.source == "limits":
-        return f"{severity.said}; the network says {_guessed(severity.network)}" if severity.network else severity.said
     sure = "" if severity.prediction_set is None else f", prediction set: {', '.join(severity.prediction_set)}"
-    return f"{severity.said}{sure}"
+    network = f"; the network says {_guessed(severity.network)}" if severity.network else ""
+    return f"{severity.said}{sure}{network}"
 
 
 def _guessed(guess: Guess) -> str:
-    return guess.label if guess.confidence is None else f"{guess.label} {guess.confidence:.0%}"
+    return guess.said if guess.confidence is None else f"{guess.said} {guess.confidence:.0%}"
 
 
 def _print_failure(source: Source, error: ImageError, settings: CommandSettings, as_json: bool) -> None:

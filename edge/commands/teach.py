@@ -13,16 +13,20 @@ from edge.errors import ConfigError
 from edge.inspection.taught_file import encode
 from edge.inspection.taught_shelf import STATE, keep, path_of
 from edge.teach.reviews import read_reviews
+from edge.teach.severity import parse_classes
 from edge.teach.teach import Lesson, teach
 
 
-def run(reviews: Path, images: Path, out: Path, settings: CommandSettings, *, as_json: bool) -> int:
-    """Teach and write `out`; 1 and nothing written where it does not help. Raises ConfigError, ModelError, BackendError."""
+def run(reviews: Path, images: Path, out: Path, settings: CommandSettings, *, as_json: bool, classes: str = "") -> int:
+    """Teach and write `out`; 1 and nothing written where it does not help. Raises ConfigError, ModelError, BackendError.
+
+    classes: of severities, "NAME=LABEL,…" in rising order; empty where the reviews say it.
+    """
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder: name a file in it")
     if not out.absolute().parent.is_dir():
         raise ConfigError(f"{out.absolute().parent} is no folder: make it first, or name another file")
-    lesson = teach(read_reviews(reviews), images, settings)
+    lesson = teach(read_reviews(reviews), images, settings, parse_classes(classes) if classes else ())
     for line in lesson.told:
         print(f"edge-teach: {line}", file=sys.stderr)
     if lesson.file is not None:

@@ -8,6 +8,7 @@ gives that sum out as `cam`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -66,6 +67,15 @@ def domain_distance(embedding: NDArray[np.float32], domain: DomainStatistics) ->
     return np.asarray(np.sqrt(np.maximum(along, beside)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldAnswer:
+    """What the network says of one field: probabilities float64 [C], cam float32 [C, h, w], embedding float32 [D]."""
+
+    probabilities: NDArray[np.float64]
+    cam: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+
 class Classifier:
     """The severity network with its card."""
 
@@ -84,22 +94,22 @@ class Classifier:
         grey: uint8 [H, W].  Raises BackendError.
         described: what stage 1 measured, where the card's fit belongs to it; without it the network judges alone.
         """
+        return self.judge(self.ask(grey), described)
+
+    def ask(self, grey: Grey) -> FieldAnswer:
+        """What the network alone says of the field of view. grey: uint8 [H, W].  Raises BackendError."""
         side = self.card.input_px
         outputs = run_on_crops(self._network, grey, [field_crop(grey.shape, side)], side, side)
         for name in ("logits", "cam", "embedding"):
             require_numbers(outputs[name], f"outputs {name}")
         probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)
-        return self._field_severity(probabilities[0], outputs["cam"][0], outputs["embedding"][:1], described)
+        return FieldAnswer(probabilities[0], outputs["cam"][0], outputs["embedding"][0])
 
-    def _field_severity(
-        self,
-        probabilities: NDArray[np.float64],
-        cam: NDArray[np.float32],
-        embedding: NDArray[np.float32],
-        described: Described | None,
-    ) -> Severity:
+    def judge(self, answer: FieldAnswer, described: Described | None = None) -> Severity:
+        """The severity that follows from an answer. described: as for `assess`."""
         calibration, classes = self.card.calibration, self.card.classes
-        domain_ratio, reasons = self._foreign(embedding, described)
+        probabilities, cam = answer.probabilities, answer.cam
+        domain_ratio, reasons = self._foreign(answer.embedding[None], described)
         in_domain = not reasons
         quantile = calibration.conformal_quantile
         if described is not None and calibration.field is not None:

@@ -36,6 +36,8 @@ WORDS: Final = MappingProxyType(
         "sharpness": "the logarithm of the sharpness",
         "contrast": "the contrast of the picture",
         "texture": "the texture as the classifier sees it",
+        "typical_size": "the logarithm of the typical size",
+        "network_odds": "the network's own verdict",
     }
 )
 """What each number is about, for reasons that a person reads."""

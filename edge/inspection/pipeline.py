@@ -6,10 +6,14 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge import sem
 from edge.backends import table
@@ -27,6 +31,7 @@ from edge.inspection.region_severity import RegionJudge
 from edge.inspection.segment import Found, Segmenter, no_regions
 from edge.inspection.taught import LOW_FLOOR, taught_regions
 from edge.inspection.taught_file import Taught
+from edge.inspection.taught_severity import by_taught, numbers_of
 from edge.inspection.taught_shelf import adaptation_of
 from edge.models.card import FieldFit, IntervalFit, ModelCard, load_card
 from edge.models.card import resolve as resolve_model
@@ -53,7 +58,32 @@ MUCH_CORROSION = 0.25
 
 _NO_STAGE_1 = 'inspect.stages = "classify" leaves out the regions: take "both" or "segment"'
 
+_NO_STAGE_2 = 'inspect.stages = "segment" leaves out the severity: take "both" or "classify"'
+
 OpenNetwork = Callable[[str, Path, str], Network]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldSeen:
+    """What speaks for a field's severity: `numbers_of`, the embedding float32 [D], and what the network alone judges."""
+
+    numbers: Described
+    embedding: NDArray[np.float32]
+    untaught: Severity
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What stage 1 found and what was measured of it. found: regions, those too small to count included."""
+
+    regions: Regions
+    found: int
+    measures: Measures
+    trust: Quality
+    described: Described | None
+    segment_ms: float
+    masks_ms: float
+    measure_ms: float
 
 
 def limits_of(settings: InspectionSettings) -> sem.Limits:
@@ -72,9 +102,17 @@ class Pipeline:
     """
 
     def __init__(
-        self, settings: InspectionSettings, *, precision: str = "float32", open_network: OpenNetwork = table.open_network
+        self,
+        settings: InspectionSettings,
+        *,
+        precision: str = "float32",
+        open_network: OpenNetwork = table.open_network,
+        taught: Taught | None = None,
     ) -> None:
-        """Load what the settings name. Raises ModelError, BackendError, or ConfigError for a limit on a class unknown to it."""
+        """Load what the settings name. taught: an adaptation at hand, in place of the one that they name.
+
+        Raises ModelError, BackendError, or ConfigError for a limit on a class unknown to it.
+        """
         self._settings = settings
         self._settings_sha256 = settings.inspection_sha256()
         wanted = settings.inspect
@@ -83,11 +121,13 @@ class Pipeline:
         self._segmenter: Segmenter | None = None
         self._classifier: Classifier | None = None
         self._judge = region_judge(settings)
-        self._taught, self.untaught = adaptation_of(settings)
+        stage_1 = _model(settings.models.segmenter, "segment", settings) if wanted.stages != "classify" else None
+        stage_2 = _model(settings.models.classifier, "classify", settings) if wanted.stages != "segment" else None
+        cards = stage_1[1] if stage_1 else None, stage_2[1] if stage_2 else None
+        self._taught, self.untaught = (taught, None) if taught else adaptation_of(settings, *cards)
         with ExitStack() as opened:
-            if wanted.stages != "classify":
-                path = resolve_model(settings.models.segmenter, "segment")
-                card = load_card(path, "segment", settings.models.public_key)
+            if stage_1:
+                path, card = stage_1
                 require_known_classes(settings.severity, card)
                 networks.append(opened.enter_context(open_network(backend, path, precision)))
                 self._segmenter = Segmenter(
@@ -98,9 +138,8 @@ class Pipeline:
                     tile=wanted.tile,
                     max_regions=wanted.max_regions,
                 )
-            if wanted.stages != "segment":
-                path = resolve_model(settings.models.classifier, "classify")
-                card = load_card(path, "classify", settings.models.public_key)
+            if stage_2:
+                path, card = stage_2
                 networks.append(opened.enter_context(open_network(backend, path, precision)))
                 self._classifier = Classifier(networks[-1], card)
             self._opened = opened.pop_all()
@@ -121,36 +160,30 @@ class Pipeline:
         """
         started = time.perf_counter()
         micrograph = self._calibrated(micrograph)
-        regions, segment_ms, masks_ms, unsure = self._segment(micrograph)
-        segmented = time.perf_counter()
-        found = len(regions)
-        least_px, least_um, doubts = self._counted_from(micrograph)
-        regions = counted_regions(regions, least_px)
-        measures = measure(regions, (micrograph.height_px, micrograph.width_px), micrograph.drawn_px)
-        measures = replace(measures, counted_from_px=least_px, counted_from_um=least_um)
-        if self.untaught:
-            unsure += (f"taught_unsure: {self.untaught}",)
-        trust = quality(micrograph.grey, micrograph.saturated_fraction, None, micrograph.warnings + doubts + unsure)
-        described = describe(regions, measures, micrograph.grey, trust) if self._segmenter else None
+        seen = self._seen(micrograph)
+        regions, measures, trust = seen.regions, seen.measures, seen.trust
         measured = time.perf_counter()
         severity: Severity | None = None
         region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
-        if self._classifier:
-            weighed = described if self._belongs(self._classifier.card.calibration.field) else None
-            severity = self._classifier.assess(micrograph.grey, weighed)
+        answer = self._classifier.ask(micrograph.grey) if self._classifier else None
+        if self._classifier and answer:
+            severity = self._classifier.judge(answer, self._weighed(seen))
         classified = time.perf_counter()
-        trust = replace(trust, in_domain=severity.in_domain if severity else None)
-        doubts_of_it = self._doubts(micrograph, trust)
+        doubts = self._doubts(micrograph, trust)
         if severity:
-            severity = severity.doubted(doubts_of_it + self._conflicts(severity, found, measures))
+            severity = severity.doubted(doubts + self._conflicts(severity, seen.found, measures))
         trusted = severity is not None and not severity.abstained
         if self._judge and severity and severity.probabilities:
             most = self._settings.inspect.region_crops
             region_severities = self._judge.judge(micrograph.grey, regions, measures, severity.probabilities, most)
-        if described and trusted:
-            measures = self._with_intervals(measures, regions, described)
+        if seen.described and trusted:
+            measures = self._with_intervals(measures, regions, seen.described)
         if self._settings.severity.rule == "limits":
-            severity = by_limits(self._settings.severity, regions, measures, micrograph, severity).doubted(doubts_of_it)
+            severity = by_limits(self._settings.severity, regions, measures, micrograph, severity).doubted(doubts)
+        elif severity and answer and self._taught and self._taught.file.severity:
+            given = numbers_of(seen.described, measures, severity)
+            severity = by_taught(self._taught.file.severity, given, answer.embedding, severity).doubted(doubts)
+        trust = replace(trust, in_domain=severity.in_domain if severity else None)
         if severity is None or severity.abstained:
             region_severities = (None,) * len(regions)
         finished = time.perf_counter()
@@ -168,14 +201,50 @@ class Pipeline:
             settings_sha256=self._settings_sha256,
             timing=replace(
                 spent,
-                segment=segment_ms,
-                masks=masks_ms,
-                measure=(measured - segmented + finished - classified) * 1e3,
+                segment=seen.segment_ms,
+                masks=seen.masks_ms,
+                measure=seen.measure_ms + (finished - classified) * 1e3,
                 classify=(classified - measured) * 1e3,
                 total=spent.read + spent.decode + (finished - started) * 1e3,
             ),
             made_at=datetime.now(timezone.utc),
         )
+
+    def field(self, micrograph: Micrograph) -> FieldSeen:
+        """What speaks for the severity of a field, to be taught; nothing taught of severities and no limit decides here.
+
+        Raises BackendError; and ConfigError where stage 2 is not run.
+        """
+        if not self._classifier:
+            raise ConfigError(_NO_STAGE_2)
+        micrograph = self._calibrated(micrograph)
+        seen = self._seen(micrograph)
+        answer = self._classifier.ask(micrograph.grey)
+        untaught = self._classifier.judge(answer, self._weighed(seen))
+        doubts = self._doubts(micrograph, seen.trust) + self._conflicts(untaught, seen.found, seen.measures)
+        untaught = untaught.doubted(doubts)
+        return FieldSeen(numbers_of(seen.described, seen.measures, untaught), answer.embedding, untaught)
+
+    def _seen(self, micrograph: Micrograph) -> _Seen:
+        """Stage 1 and the measures of a calibrated micrograph."""
+        regions, segment_ms, masks_ms, unsure = self._segment(micrograph)
+        segmented = time.perf_counter()
+        found = len(regions)
+        least_px, least_um, doubts = self._counted_from(micrograph)
+        regions = counted_regions(regions, least_px)
+        measures = measure(regions, (micrograph.height_px, micrograph.width_px), micrograph.drawn_px)
+        measures = replace(measures, counted_from_px=least_px, counted_from_um=least_um)
+        if self.untaught:
+            unsure += (f"taught_unsure: {self.untaught}",)
+        trust = quality(micrograph.grey, micrograph.saturated_fraction, None, micrograph.warnings + doubts + unsure)
+        described = describe(regions, measures, micrograph.grey, trust) if self._segmenter else None
+        measure_ms = (time.perf_counter() - segmented) * 1e3
+        return _Seen(regions, found, measures, trust, described, segment_ms, masks_ms, measure_ms)
+
+    def _weighed(self, seen: _Seen) -> Described | None:
+        """What stage 1 measured, where the classifier's card has a fit that rests on it."""
+        fits = self._classifier is not None and self._belongs(self._classifier.card.calibration.field)
+        return seen.described if fits else None
 
     def inspect_file(self, file: FileBytes, source: Source, spent: Timing = Timing()) -> list[Inspection]:  # noqa: B008 (frozen)
         """The verdicts on a file's pages, which share what was `spent` on reading it. Raises ImageError or BackendError."""
@@ -302,7 +371,12 @@ def region_judge(settings: InspectionSettings) -> RegionJudge | None:
 def least_score(settings: InspectionSettings, taught: Taught | None) -> float:
     """Of the network's, from which on a region is looked at: a weak one can rise where scores are taught."""
     wanted = settings.inspect.confidence
-    return min(wanted, LOW_FLOOR) if taught else wanted
+    return min(wanted, LOW_FLOOR) if taught and taught.file.for_stage_1 else wanted
+
+
+def _model(name: str, task: Literal["segment", "classify"], settings: InspectionSettings) -> tuple[Path, ModelCard]:
+    path = resolve_model(name, task)
+    return path, load_card(path, task, settings.models.public_key)
 
 
 def _engine_sha256(networks: Sequence[Network]) -> str | None:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from edge.errors import ModelError
 from edge.inspection.linear import Linear, Part
+from edge.inspection.taught_severity import TaughtSeverity
 from edge.models.card import ModelCard
 from edge.models.signature import require_signed
 
@@ -58,6 +59,7 @@ class TaughtFile(Part):
     after: dict[str, Any]
     regions: TaughtRegions | None = None
     pixels: TaughtPixels | None = None
+    severity: TaughtSeverity | None = None
 
     @property
     def for_stage_1(self) -> bool:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge.config import CommandSettings, InspectionSettings
 from edge.errors import ConfigError, ModelError
 from edge.inspection.taught_file import Sha256, Taught, load_taught
+from edge.inspection.taught_severity import require_same_measures
 from edge.models.card import ModelCard, load_card
 from edge.models.card import resolve as resolve_model
 
@@ -75,7 +76,7 @@ def choose(state: Path, sha256: str | None) -> Choice:
 
 def keep(state: Path, file: Path, settings: InspectionSettings) -> Taught:
     """Copy an adaptation into the state folder, under its hash. Raises ModelError where it does not fit the models, OSError."""
-    taught = load_taught(file, *cards_of(settings), settings.models.public_key)
+    taught = _loaded(file, settings, *cards_of(settings))
     target = path_of(state, taught.sha256)
     data = file.read_bytes()
     if hashlib.sha256(data).hexdigest() != taught.sha256:
@@ -94,20 +95,22 @@ def usable(settings: CommandSettings, sha256: str) -> Taught:
     path = path_of(settings.state.folder, sha256)
     if not path.is_file():
         raise ModelError(f"no adaptation {sha256[:12]}… is kept here: edge-teach install FILE puts one there")
-    return load_taught(path, *cards_of(settings), settings.models.public_key, sha256)
+    return _loaded(path, settings, *cards_of(settings), sha256=sha256)
 
 
-def adaptation_of(settings: InspectionSettings) -> tuple[Taught | None, str | None]:
-    """What the settings want used, None for nothing; and why a chosen one is not used.
+def adaptation_of(
+    settings: InspectionSettings, segmenter: ModelCard | None, classifier: ModelCard | None
+) -> tuple[Taught | None, str | None]:
+    """What the settings want used, None for nothing; and why a chosen one is not used. segmenter, classifier: see `cards_of`.
 
     One that was chosen and cannot be read must not stop the service, and nobody may take the untaught answer for the taught
     one. Raises ModelError for a file that the settings name; ConfigError where no state folder is known.
     """
-    name, key = settings.models.taught, settings.models.public_key
+    name = settings.models.taught
     if not name:
         return None, None
     if name != STATE:
-        return load_taught(Path(name), *cards_of(settings), key), None
+        return _loaded(Path(name), settings, segmenter, classifier), None
     if not isinstance(settings, CommandSettings):
         raise ConfigError('models.taught = "state" needs the state folder: give the configuration file')
     state = settings.state.folder
@@ -115,7 +118,7 @@ def adaptation_of(settings: InspectionSettings) -> tuple[Taught | None, str | No
         sha256 = chosen(state).sha256
         if sha256 is None:
             return None, None
-        return load_taught(path_of(state, sha256), *cards_of(settings), key, sha256), None
+        return _loaded(path_of(state, sha256), settings, segmenter, classifier, sha256=sha256), None
     except ModelError as error:
         return None, f"the chosen adaptation is not used: {error}"
 
@@ -128,6 +131,16 @@ def cards_of(settings: InspectionSettings) -> tuple[ModelCard | None, ModelCard 
         load_card(resolve_model(models.segmenter, "segment"), "segment", key) if stages != "classify" else None,
         load_card(resolve_model(models.classifier, "classify"), "classify", key) if stages != "segment" else None,
     )
+
+
+def _loaded(
+    path: Path, settings: InspectionSettings, segmenter: ModelCard | None, classifier: ModelCard | None, *, sha256: str = ""
+) -> Taught:
+    """For these models and settings. Raises ModelError."""
+    taught = load_taught(path, segmenter, classifier, settings.models.public_key, sha256)
+    if taught.file.severity is not None and classifier is not None:
+        require_same_measures(taught.file.severity, settings)
+    return taught
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -190,7 +190,10 @@ def _guess(guess: Guess | None) -> documents.GuessFields | None:
     if guess is None:
         return None
     return documents.GuessFields(
-        label=guess.label, confidence=_confidence(guess.confidence), probabilities=_probabilities(guess.probabilities)
+        label=guess.label,
+        class_=guess.own_class,
+        confidence=_confidence(guess.confidence),
+        probabilities=_probabilities(guess.probabilities),
     )
 
 

@@ -79,7 +79,8 @@ class GuessFields(Document):
     The numbers are null where the label follows from limits.
     """
 
-    label: SeverityLabel
+    label: SeverityLabel | None = Field(description="null for a plant's own class that stands for none")
+    class_: Text | None = Field(serialization_alias="class", description="where a plant taught classes of its own")
     confidence: Share | None
     probabilities: dict[str, Share] | None
 
@@ -90,7 +91,7 @@ class SeverityFields(Document):
     A verdict by the plant's own limits has neither confidence nor probabilities nor a prediction set.
     """
 
-    label: SeverityLabel | None
+    label: SeverityLabel | None = Field(description="null when it abstains, and for a plant's own class that stands for none")
     class_: Text | None = Field(serialization_alias="class", description="where a plant taught classes of its own")
     confidence: Share | None = Field(description="null when it abstains or follows from limits, as are the probabilities")
     probabilities: dict[str, Share] | None
@@ -99,7 +100,7 @@ class SeverityFields(Document):
     )
     abstained: bool
     guess: GuessFields | None = Field(description="null unless it abstains")
-    network: GuessFields | None = Field(description="what the network answered, where the label follows from limits")
+    network: GuessFields | None = Field(description="what the network answered, where the label is not its")
     source: SeveritySource
     needs_review: bool
     reasons: list[Reason] = Field(description="those for abstaining first")

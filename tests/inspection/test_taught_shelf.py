@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.config import InspectionSettings, change
 from edge.errors import ConfigError, ModelError
 from edge.inspection import taught_shelf
 from edge.inspection.pipeline import Pipeline
+from edge.inspection.taught_file import Taught
 from tests.conftest import SOURCE, micrograph, pitted, settings_for
 from tests.inspection.test_taught_file import content
 
@@ -26,9 +28,13 @@ def of_state(tmp_path: Path, **models: str) -> taught_shelf.CommandSettings:
     return settings_for(tmp_path / "export", models={"taught": "state", "backend": "onnxruntime", **models})
 
 
+def in_use(settings: InspectionSettings) -> tuple[Taught | None, str | None]:
+    return taught_shelf.adaptation_of(settings, *taught_shelf.cards_of(settings))
+
+
 def test_nothing_is_chosen_at_first(tmp_path: Path) -> None:
     assert taught_shelf.chosen(tmp_path).sha256 is None
-    assert taught_shelf.adaptation_of(of_state(tmp_path)) == (None, None)
+    assert in_use(of_state(tmp_path)) == (None, None)
 
 
 def test_every_adaptation_stays_and_the_earlier_one_is_remembered(tmp_path: Path) -> None:
@@ -37,7 +43,7 @@ def test_every_adaptation_stays_and_the_earlier_one_is_remembered(tmp_path: Path
     for wanted, before in ((first, None), (second, first), (None, second), (first, None)):
         choice = taught_shelf.choose(tmp_path / "state", wanted)
         assert (choice.sha256, choice.before) == (wanted, before)
-        taught, untaught = taught_shelf.adaptation_of(settings)
+        taught, untaught = in_use(settings)
         assert (taught.sha256 if taught else None, untaught) == (wanted, None)
     assert taught_shelf.kept(tmp_path / "state") == tuple(sorted((first, second)))
 
@@ -94,7 +100,5 @@ def test_a_kill_while_the_choice_is_written_leaves_the_earlier_one(tmp_path: Pat
 
 
 def test_without_a_state_folder_there_is_no_choice() -> None:
-    from edge.config import InspectionSettings, change
-
     with pytest.raises(ConfigError, match="state folder"):
         taught_shelf.adaptation_of(change(InspectionSettings(), {"models": {"taught": "state"}}))
