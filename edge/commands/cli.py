@@ -239,8 +239,8 @@ def teach(argv: Sequence[str] | None = None) -> int:
     parser = _parser(
         "edge-teach",
         "Learn from reviews which regions and pixels count here and how severe fields are, and write an adaptation file for "
-        "[models] taught. `edge-teach next PATH` asks for the clicks that teach most; `edge-teach install FILE` gives a file to "
-        "the service.",
+        "[models] taught. `edge-teach next PATH` asks for the clicks that teach most; `edge-teach install FILE` gives a file "
+        "to the service.",
         "edge-teach --reviews reviews.jsonl --images reviewed/ --out plant.json",
     )
     parser.add_argument("--reviews", required=True, type=Path, metavar="FILE", help="edge.review/1, one a line")
