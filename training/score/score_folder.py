@@ -23,7 +23,7 @@ from training.data.read_images import UNREADABLE, Page, read_pages
 from training.data.read_labels import read_labels
 from training.labels.image_labels import Finding, LabelledRegion, lines_of
 from training.labels.regions import make_regions
-from training.score import folder_scores, perturb, thresholds
+from training.score import coverage, folder_scores, perturb, thresholds
 from training.score.baselines import covered
 from training.score.field_scores import FieldScore, compare
 from training.score.folder_scores import ScoredImage
@@ -240,6 +240,7 @@ def _scored(page: Page, truth: Regions | None, inspected: _Inspected) -> ScoredI
         thresholds=simple,
         seen=_seen(inspection),
         views=inspected.views,
+        promised={} if truth is None else coverage.promised(inspection, truth),
     )
 
 
@@ -262,11 +263,12 @@ def _whole(scored: Sequence[ScoredImage]) -> dict[str, Any]:
     """The numbers of the folder, in the order of the document."""
     known = [(one, one.field) for one in scored if one.field is not None]
     fields, groups = [field for _, field in known], [one.group for one, _ in known]
-    content: dict[str, Any] = {"edge": None, "worst": None, "by_size": None, "thresholds": None}
+    content: dict[str, Any] = {"edge": None, "worst": None, "by_size": None, "intervals": None, "thresholds": None}
     if fields:
         content["edge"] = folder_scores.numbers(fields, groups)
         content["worst"] = folder_scores.worst(scored)
         content["by_size"] = folder_scores.by_size(fields)
+        content["intervals"] = coverage.coverage([one.promised for one, _ in known])
         names = [name for name in (OTSU_KNOWN, *thresholds.THRESHOLDS) if any(name in one.thresholds for one in scored)]
         content["thresholds"] = {}
         for name in names:
