@@ -21,6 +21,7 @@ from training.data.find import ImageFile, find_images, find_labels, read_sample_
 from training.data.options import Options
 from training.data.read_images import UNREADABLE, Page, read_pages
 from training.data.read_labels import read_labels
+from training.data.read_reviews import with_reviews
 from training.labels.image_labels import Finding, LabelledRegion, lines_of
 from training.labels.regions import make_regions
 from training.score import coverage, folder_scores, perturb, thresholds
@@ -80,6 +81,14 @@ def open_folder(folder: Path, options: Options, *, clean: bool) -> LabelledPages
     rule = None
     if labels.kind is not None:
         findings += told
+        if labels.kind == "reviews":
+            pages, labels = with_reviews(labels_in, pages, options.classes, findings)
+            parts = [page.key for page in pages if page.crop_px is not None]
+            findings += [
+                Finding("part of an image that was reviewed: not scored, only wholes are", key, fatal=False) for key in parts
+            ]
+            pages = tuple(page for page in pages if page.crop_px is None)
+            labels = replace(labels, drawn={key: found for key, found in labels.drawn.items() if key not in parts})
         _, regions, rule = read_labels(labels_in, files, pages, labels, options, findings)
     elif clean:
         regions = (no_regions(),) * len(pages)
@@ -202,7 +211,7 @@ def _inspected(
 
 def truth_of(data: LabelledPages, page: Page, inspection: Inspection) -> Regions | None:
     """The labelled regions as they can be compared: cut to the inspected rows, without those that do not count."""
-    if not data.regions or inspection.models.segmenter is None:
+    if not data.regions or not page.outlined or inspection.models.segmenter is None:
         return None
     regions = data.regions[data.pages.index(page)]
     micrograph = inspection.micrograph
