@@ -27,7 +27,7 @@ def document(regions: Regions, sha256: str = "a" * 64, **changed: Any) -> dict[s
         "inspection_id": "i1",
         "image": {"sha256": sha256, "page": 0},
         "model": {"segmenter": {"sha256": SEGMENTER}, "taught": None},
-        "corrosion": {"by_class": dict.fromkeys(regions.class_names, {}), "regions_below": 0},
+        "corrosion": {"by_class": {key: {} for key in regions.class_names}, "regions_below": 0},
         "regions": [
             {
                 "index": index,
