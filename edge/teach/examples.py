@@ -62,7 +62,7 @@ def examples_of(
     """
     verdicts = _verdicts(reviews, regions)
     for one in reviews:
-        _require_inside(one, grey.shape)
+        require_inside(one, grey.shape)
     if any(one.complete for one in reviews):
         verdicts = {**_unmarked(reviews, regions, confidence), **verdicts}
     marked = np.array(sorted(verdicts), np.intp)
@@ -139,7 +139,8 @@ def _same(one: RegionVerdict, regions: Regions) -> int | None:
     return best if overlap[best] >= SAME_BOX else None
 
 
-def _require_inside(review: Review, shape: tuple[int, ...]) -> None:
+def require_inside(review: Review, shape: tuple[int, ...]) -> None:
+    """Raises ReviewError where a mark lies outside an image of `shape` (rows, columns, data bar included or not)."""
     height, width = shape
     points = [one.point_px for one in review.missed if one.point_px]
     points += [point for one in review.missed for point in one.outline_px or ()]
@@ -187,6 +188,18 @@ def _label_map(
     for review in reviews:
         for one in review.missed:
             _draw_missed(truth, one)
+    ground, corroded = brushed_pixels(reviews, shape)
+    truth[ground > corroded] = GROUND
+    truth[corroded > ground] = CORRODED
+    truth[(ground & corroded) > 0] = UNKNOWN
+    return truth, min(areas, default=12)
+
+
+def brushed_pixels(reviews: Sequence[Review], shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """uint8 [H, W] twice, 1 where the reviews of one image brushed background, and where they brushed corrosion.
+
+    Raises ReviewError where much is brushed as both.
+    """
     ground, corroded = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     for review in reviews:
         for stroke in review.brushed:
@@ -198,10 +211,7 @@ def _label_map(
         raise ReviewError(
             f"{reviews[0].image.name}: the same pixels are brushed as background and as corroded: brush them once"
         )
-    truth[ground > corroded] = GROUND
-    truth[corroded > ground] = CORRODED
-    truth[(ground & corroded) > 0] = UNKNOWN
-    return truth, min(areas, default=12)
+    return ground, corroded
 
 
 def _draw_missed(truth: NDArray[np.int8], one: Missed) -> None:

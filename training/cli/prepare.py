@@ -21,7 +21,10 @@ def add(commands: Commands) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="gets images/, labels/, samples.csv, dataset.json"
     )
     parser.add_argument(
-        "--labels", choices=("auto", "yolo", "labelme", "coco", "png", "npy"), default="auto", help="kind (%(default)s)"
+        "--labels",
+        choices=("auto", "yolo", "labelme", "coco", "png", "npy", "reviews"),
+        default="auto",
+        help="kind (%(default)s)",
     )
     parser.add_argument(
         "--labels-from", type=Path, metavar="DIR", help="folder of labels/ or masks/, where they are not in DATA"

@@ -34,7 +34,10 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--clean", action="store_true", help="nothing is corroded in any image: there are no labels")
     parser.add_argument(
-        "--labels", choices=("auto", "yolo", "labelme", "coco", "png", "npy"), default="auto", help="kind (%(default)s)"
+        "--labels",
+        choices=("auto", "yolo", "labelme", "coco", "png", "npy", "reviews"),
+        default="auto",
+        help="kind (%(default)s)",
     )
     parser.add_argument(
         "--labels-from", type=Path, metavar="DIR", help="folder of labels/ or masks/, where they are not in FOLDER"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Final, Literal
 
 from edge.config import SampleSettings
 from edge.errors import ConfigError
@@ -15,6 +15,9 @@ from edge.records import SEVERITIES, SeverityLabel
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+OUTLINES: Final = "outlines"
+UNKNOWN: Final = "unknown"
+"""What stands in that column of samples.csv for an image whose regions nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class LabelledImage:
     """One image of a data set. severity is None when neither samples.csv nor the name says it.
 
     part and fold (from 0; None for test images): of a prepared data set.  origin: the image that this one is a varied
-    copy of; a copy is only ever learnt from.
+    copy of; a copy is only ever learnt from.  outlined: whether its regions are known.
     """
 
     path: Path
@@ -31,6 +34,7 @@ class LabelledImage:
     part: Part | None = None
     fold: int | None = None
     origin: str | None = None
+    outlined: bool = True
 
 
 Images = tuple[LabelledImage, ...]
@@ -49,6 +53,10 @@ class DataSet:
     def prepared(self) -> bool:
         """Whether `edge-train prepare` has decided on the parts and folds."""
         return any(image.part is not None for image in self.images)
+
+    def outlined(self) -> DataSet:
+        """The same without the images whose regions nobody knows: they are no clean ones."""
+        return replace(self, images=tuple(image for image in self.images if image.outlined))
 
     @property
     def folds(self) -> int:
@@ -153,6 +161,7 @@ def open_data_set(folder: Path) -> DataSet:
                 part=next((part for part in PARTS if part == row.get("part")), None),
                 fold=int(row["fold"]) if row.get("fold") else None,
                 origin=row.get("origin") or None,
+                outlined=row.get(OUTLINES) != UNKNOWN,
             )
         )
     classes_file = folder / "classes.txt"

@@ -13,10 +13,12 @@ from typing import Any, Final
 from edge.errors import ConfigError
 from training.data.options import Options
 from training.labels.formats import FORMATS, LabelKind, load_json
-from training.labels.image_labels import Finding
+from training.labels.image_labels import Finding, ImageLabels
 
 IMAGE_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 LABEL_FOLDERS: Final = ("labels", "masks", "annotations")
+REVIEWS: Final = "reviews.jsonl"
+"""In a folder that `edge-review export` wrote."""
 MASK_ENDING: Final = "_mask"
 """NAME_mask.png beside NAME.png or NAME.jpg, or in a folder of masks, is the mask of NAME."""
 
@@ -36,12 +38,17 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class LabelFiles:
-    """Where the labels of a data set are. files: by key, see `ImageFile`.  coco: the parsed file."""
+    """Where the labels of a data set are. files: by key, see `ImageFile`.  coco: the parsed file.
+
+    drawn, classes: of reviews, see `read_reviews.with_reviews`: the labels of each page by key, and the names of classes.
+    """
 
     kind: LabelKind | None
     files: Mapping[str, Path] = field(default_factory=dict)
     coco: Mapping[str, Any] = field(default_factory=dict)
     coco_name: str = ""
+    drawn: Mapping[str, ImageLabels] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 def find_images(data: Path) -> tuple[ImageFile, ...]:
@@ -115,6 +122,8 @@ def find_labels(data: Path, files: Sequence[ImageFile], options: Options, findin
     shown = {kind: f"{kind} ({len(paths)} files)" for kind, paths in found.items()}
     if coco:
         shown["coco"] = f"coco ({', '.join(coco)})"
+    if (data / REVIEWS).is_file():
+        shown["reviews"] = f"reviews ({REVIEWS})"
     if options.labels == "auto" and len(shown) > 1:
         raise ConfigError(f"{data} holds labels of several kinds: {', '.join(shown.values())}; choose one with --labels")
     if options.labels == "auto" and not shown:
@@ -125,7 +134,7 @@ def find_labels(data: Path, files: Sequence[ImageFile], options: Options, findin
         raise ConfigError(f"{data} holds no labels of kind {kind}, but {', '.join(shown.values()) or 'none at all'}")
     if kind == "coco":
         return LabelFiles(kind, coco=_one_coco(coco), coco_name=", ".join(coco))
-    return LabelFiles(kind, found[kind])
+    return LabelFiles(kind, found.get(kind, {}))
 
 
 def _label_key(path: Path, root: Path, keys: set[str]) -> str:

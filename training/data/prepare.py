@@ -17,6 +17,7 @@ from training.data.find import find_images, find_labels, read_sample_rows
 from training.data.options import Options, check_options
 from training.data.read_images import read_pages
 from training.data.read_labels import classes_by_annealing, read_labels
+from training.data.read_reviews import with_reviews
 from training.data.split import split
 from training.data.write import Plan, write
 from training.labels.image_labels import Finding, lines_of
@@ -56,6 +57,8 @@ def prepare(data: Path, out: Path, options: Options, command: str) -> Prepared:
     pages = read_pages(files, read_sample_rows(data, files, findings), findings)
     labels_in = options.labels_from or data
     labels = find_labels(labels_in, files, options, findings)
+    if labels.kind == "reviews":
+        pages, labels = with_reviews(labels_in, pages, options.classes, findings)
     classes, regions, rule = read_labels(labels_in, files, pages, labels, options, findings)
     if options.classes_by == "annealing":
         classes, regions = classes_by_annealing(pages, regions, findings)

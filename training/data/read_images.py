@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge import sem
 from edge.config import SampleSettings
 from edge.errors import ImageError
-from edge.records import SEVERITIES, Micrograph, SeverityLabel
+from edge.records import SEVERITIES, Grey, Micrograph, SeverityLabel
 from training.data.dataset import sample_group, severity_of
 from training.data.find import ImageFile
 from training.labels.image_labels import Finding
@@ -35,7 +35,11 @@ class Specimen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """One image as training will see it, and what is known about it. key: the file's, with the page where there are several."""
+    """One image as training will see it, and what is known about it. key: the file's, with the page where there are several.
+
+    crop_px: x, y, width, height of the part of the image that this is; width_px and height_px are then the part's, and
+    stored_height_px is that and the data bar.  outlined: whether its regions are known; where not, none of its labels count.
+    """
 
     file: ImageFile
     number: int
@@ -51,6 +55,8 @@ class Page:
     exposure_h: float | None
     severity: SeverityLabel | None
     group: str
+    crop_px: tuple[int, int, int, int] | None = None
+    outlined: bool = True
 
     @property
     def name(self) -> str:
@@ -85,6 +91,36 @@ def read_pages(files: Sequence[ImageFile], rows: Mapping[str, dict[str, str]], f
     return tuple(pages)
 
 
+def grey_of(page: Page) -> Grey:
+    """uint8 [height_px, width_px]: the page's pixels, read again. Raises ImageError and OSError."""
+    grey = sem.read(page.file.path.read_bytes(), page.file.path.name)[page.number].grey
+    if page.crop_px is None:
+        return grey
+    x, y, width, height = page.crop_px
+    return np.ascontiguousarray(grey[y : y + height, x : x + width])
+
+
+def part_of(page: Page, box_px: tuple[int, int, int, int]) -> Page:
+    """A part of a page, as a page of its own. Without a severity, which is said of fields as a whole."""
+    width, height = box_px[2:]
+    databar_px = page.stored_height_px - page.height_px
+    part = replace(
+        page,
+        key=f"{page.key}_part",
+        width_px=width,
+        height_px=height,
+        stored_height_px=height + databar_px,
+        severity=None,
+        crop_px=box_px,
+    )
+    grey = grey_of(part)
+    return replace(part, pixels_sha256=_pixels_sha256(grey), details=_details(grey))
+
+
+def _pixels_sha256(grey: Grey) -> str:
+    return hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
+
+
 def _page(file: ImageFile, micrograph: Micrograph, file_sha256: str, specimen: Specimen) -> Page:
     grey = micrograph.grey
     return Page(
@@ -96,7 +132,7 @@ def _page(file: ImageFile, micrograph: Micrograph, file_sha256: str, specimen: S
         stored_height_px=micrograph.stored_height_px,
         grey_window=micrograph.grey_window,
         file_sha256=file_sha256,
-        pixels_sha256=hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest(),
+        pixels_sha256=_pixels_sha256(grey),
         details=_details(grey),
         annealing_min=specimen.annealing_min,
         exposure_h=specimen.exposure_h,

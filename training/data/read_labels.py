@@ -36,7 +36,10 @@ def read_labels(
     rule = _rule(labels, named, options, findings) if labels.kind in ("png", "npy") else None
     used: tuple[str, ...] = ()
     read_file = FORMATS[labels.kind].read
-    if read_file is None:
+    if labels.kind == "reviews":
+        used, keys, read = labels.classes, tuple(labels.drawn), _drawn_reader(labels.drawn)
+        named = ()
+    elif read_file is None:
         used, keys, read = _coco_reader(labels, findings)
     else:
         keys, read = tuple(labels.files), _file_reader(labels.files, read_file, rule)
@@ -44,10 +47,10 @@ def read_labels(
     chosen = _match(pages, tuple(key for key in keys if key not in unreadable), labels, findings)
     labelled = [_read_one(read, page, chosen.get(page.key)) for page in pages]
     for page, found in zip(pages, labelled, strict=True):
-        if found is None:
+        if found is None and page.outlined:
             what = "labels are missing (where nothing is corroded, say so by an empty label file)"
             findings.append(Finding(what, page.key))
-        elif not found.regions and not found.findings:
+        elif found is not None and not found.regions and not found.findings:
             findings.append(Finding("no regions: counts as free of corrosion", page.name, fatal=False))
     findings += [finding for found in labelled if found is not None for finding in found.findings]
     used_labels = {one.label for found in labelled if found is not None for one in found.regions}
@@ -160,6 +163,11 @@ def _coco_reader(labels: LabelFiles, findings: list[Finding]) -> tuple[tuple[str
 
 def _key_of(file_name: str) -> str:
     return PurePosixPath(file_name.replace("\\", "/")).with_suffix("").as_posix().removeprefix("images/")
+
+
+def _drawn_reader(drawn: Mapping[str, ImageLabels]) -> _Read:
+    """How to read labels that are drawn already."""
+    return lambda _page, key: drawn[key]
 
 
 def _file_reader(files: Mapping[str, Path], read_file: ReadFile, rule: MaskRule | None) -> _Read:

@@ -16,14 +16,14 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from edge import __version__, sem
+from edge import __version__
 from edge.inspection.segment import no_regions
 from edge.records import SEVERITIES, Grey, Regions
 from training.data.augment import draw_variation, vary
 from training.data.check import count_regions
-from training.data.dataset import PARTS, Part, hash_of
+from training.data.dataset import OUTLINES, PARTS, UNKNOWN, Part, hash_of
 from training.data.options import Options
-from training.data.read_images import Page
+from training.data.read_images import Page, grey_of
 from training.labels.formats import LabelKind
 from training.labels.masks import MaskRule
 from training.labels.yolo import yolo_text
@@ -56,8 +56,8 @@ def write(out: Path, data: Path, plan: Plan, options: Options, command: str) -> 
         (folder / "labels").mkdir()
         rows: list[dict[str, Any]] = []
         for index, page in enumerate(plan.pages):
-            grey = sem.read(page.file.path.read_bytes(), page.file.path.name)[page.number].grey
-            regions = plan.regions[index] if plan.regions else None
+            grey = grey_of(page)
+            regions = plan.regions[index] if plan.regions and page.outlined else None
             row = _row(page, plan.parts[index], plan.folds[index])
             _write_image(folder, page.name, grey, regions)
             rows.append({"image": f"{page.name}.png", **row})
@@ -66,10 +66,11 @@ def write(out: Path, data: Path, plan: Plan, options: Options, command: str) -> 
                 number = int(hashlib.sha256(page.name.encode()).hexdigest()[:8], 16)
                 variation = draw_variation(np.random.default_rng([options.seed, copy, number]), page.width_px, page.height_px)
                 varied, moved = vary(grey, regions or no_regions(plan.classes), variation)
-                _write_image(folder, name, varied, moved if plan.regions else None)
+                _write_image(folder, name, varied, None if regions is None else moved)
                 rows.append({"image": f"{name}.png", **row, "origin": f"{page.name}.png"})
         with (folder / "samples.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+            columns = COLUMNS if all(page.outlined for page in plan.pages) else (*COLUMNS, OUTLINES)
+            writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(sorted(rows, key=lambda row: str(row["image"])))
         (folder / "classes.txt").write_text("".join(f"{name}\n" for name in plan.classes), encoding="utf-8")
@@ -92,6 +93,7 @@ def _row(page: Page, part: Part, fold: int | None) -> dict[str, Any]:
         "group": page.group,
         "part": part,
         "fold": "" if fold is None else fold,
+        **({} if page.outlined else {OUTLINES: UNKNOWN}),
     }
 
 
@@ -139,6 +141,8 @@ def _record(folder: Path, data: Path, plan: Plan, options: Options, command: str
                 "sha256": page.file_sha256,
                 "databar_px": page.stored_height_px - page.height_px,
                 "grey_window": list(page.grey_window),
+                **({} if page.crop_px is None else {"crop_px": list(page.crop_px)}),
+                **({} if page.outlined else {OUTLINES: UNKNOWN}),
             }
             for page in plan.pages
         ],

@@ -1,4 +1,4 @@
-"""A label file of any of five kinds in, what it holds about one image out: a row a kind, in `FORMATS`.
+"""A label file of any of six kinds in, what it holds about one image out: a row a kind, in `FORMATS`.
 
 Nothing is repaired in silence: whatever is left out, cut off or divided is a `Finding`.
 """
@@ -17,7 +17,7 @@ from training.labels.labelme import read_labelme
 from training.labels.masks import MaskRule, load_mask, read_mask
 from training.labels.yolo import read_yolo
 
-LabelKind = Literal["yolo", "labelme", "coco", "png", "npy"]
+LabelKind = Literal["yolo", "labelme", "coco", "png", "npy", "reviews"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class LabelFormat:
     """One kind of label file.
 
     suffixes: in lower case.  read: the labels of one image from its own file, given what the values of masks mean; raises
-    ConfigError and OSError.  It is None where one file holds the labels of many images: see `coco.read_coco`.
+    ConfigError and OSError.  It is None where one file holds the labels of many images: `coco.read_coco`,
+    `reviewed.labels_of`.
     """
 
     suffixes: tuple[str, ...]
@@ -71,4 +72,5 @@ FORMATS: Final[Mapping[LabelKind, LabelFormat]] = {
     "coco": LabelFormat((".json",), None),
     "png": LabelFormat((".png", ".tif", ".tiff"), _read_mask_file),
     "npy": LabelFormat((".npy",), _read_mask_file),
+    "reviews": LabelFormat((".jsonl",), None),
 }

@@ -36,7 +36,7 @@ def fill(label: str | int, points: Points, width_px: int, height_px: int) -> Lab
     return cut(label, x0, y0, mask, width_px, height_px)
 
 
-def fill_with_line(label: int, points: Points, width_px: int, height_px: int) -> list[LabelledRegion]:
+def fill_with_line(label: str | int, points: Points, width_px: int, height_px: int) -> list[LabelledRegion]:
     """Pixels under the polygon and its line, corners brought to the pixels they lie in; empty outside the image."""
     corners = np.floor(points).astype(np.int64)
     first = corners.min(axis=0)

@@ -100,7 +100,7 @@ def train(data: Path, out: Path, recipe: Recipe, command: str, fold: int | None 
     one wrote; begin where there is none. Raises ConfigError for data, names or a run that cannot be used, and ModelError
     for weights.
     """
-    data_set = open_data_set(data)
+    data_set = open_data_set(data).outlined()
     run = _Run(recipe, fold, data_set.sha256, command)
     reached = progress(out) if resume else "none"
     if reached == "finished":

@@ -39,7 +39,7 @@ def evaluate(
     if not data_set.prepared:
         raise ConfigError(f"{data} was not made by edge-train prepare, so nothing says what may be scored on")
     warnings: list[str] = []
-    stage1 = [evaluate_segmenter(data_set, name, run, imgsz, warnings) for name, run in segmenters.items()]
+    stage1 = [evaluate_segmenter(data_set.outlined(), name, run, imgsz, warnings) for name, run in segmenters.items()]
     stage2 = [evaluate_classifier(data_set, name, run, warnings) for name, run in classifiers.items()]
     comparisons = [compare_segmenters(one, other) for one in stage1 for other in stage1[stage1.index(one) + 1 :]]
     comparisons += [compare_classifiers(one, other) for one in stage2 for other in stage2[stage2.index(one) + 1 :]]
@@ -56,7 +56,7 @@ def evaluate(
         segmenters=tuple(stage1),
         classifiers=tuple(stage2),
         comparisons=tuple(comparison for comparison in comparisons if comparison is not None),
-        time_course=measure_time_course(data_set, stage1[0], truth) if stage1 else None,
+        time_course=measure_time_course(data_set.outlined(), stage1[0], truth) if stage1 else None,
         warnings=tuple(warnings),
     )
 

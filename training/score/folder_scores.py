@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from edge.records import SEVERITIES, Severity, SeverityLabel
 from training.learn.calibration import wilson_interval
+from training.score import coverage
+from training.score.coverage import Promised
 from training.score.evaluation import Number, finite
 from training.score.field_scores import FieldScore
 from training.score.intervals import Design
@@ -32,6 +34,7 @@ class ScoredImage:
 
     severity: what stage 2 said, None where it was not asked.  thresholds: what each simple threshold reached, by name.
     seen, views: as it is and turned by an operator, see `perturb`; none where that was not asked for.
+    promised: the intervals that were given, with the truth of each.
     """
 
     name: str
@@ -42,6 +45,7 @@ class ScoredImage:
     thresholds: Mapping[str, FieldScore] = dataclasses.field(default_factory=dict)
     seen: Seen | None = None
     views: Mapping[str, Seen] = dataclasses.field(default_factory=dict)
+    promised: Mapping[str, Promised] = dataclasses.field(default_factory=dict)
 
 
 HOW: Final = {
@@ -231,6 +235,7 @@ def row(image: ScoredImage) -> dict[str, Any]:
             "right": int(one.true_hit.sum()),
             "false": one.false_regions,
             "thresholds": {name: _short(other.iou) for name, other in image.thresholds.items()},
+            "intervals": coverage.row(image.promised),
         }
     if image.severity is not None:
         said = image.severity

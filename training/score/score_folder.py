@@ -21,9 +21,10 @@ from training.data.find import ImageFile, find_images, find_labels, read_sample_
 from training.data.options import Options
 from training.data.read_images import UNREADABLE, Page, read_pages
 from training.data.read_labels import read_labels
+from training.data.read_reviews import with_reviews
 from training.labels.image_labels import Finding, LabelledRegion, lines_of
 from training.labels.regions import make_regions
-from training.score import folder_scores, perturb, thresholds
+from training.score import coverage, folder_scores, perturb, thresholds
 from training.score.baselines import covered
 from training.score.field_scores import FieldScore, compare
 from training.score.folder_scores import ScoredImage
@@ -80,6 +81,14 @@ def open_folder(folder: Path, options: Options, *, clean: bool) -> LabelledPages
     rule = None
     if labels.kind is not None:
         findings += told
+        if labels.kind == "reviews":
+            pages, labels = with_reviews(labels_in, pages, options.classes, findings)
+            parts = [page.key for page in pages if page.crop_px is not None]
+            findings += [
+                Finding("part of an image that was reviewed: not scored, only wholes are", key, fatal=False) for key in parts
+            ]
+            pages = tuple(page for page in pages if page.crop_px is None)
+            labels = replace(labels, drawn={key: found for key, found in labels.drawn.items() if key not in parts})
         _, regions, rule = read_labels(labels_in, files, pages, labels, options, findings)
     elif clean:
         regions = (no_regions(),) * len(pages)
@@ -202,7 +211,7 @@ def _inspected(
 
 def truth_of(data: LabelledPages, page: Page, inspection: Inspection) -> Regions | None:
     """The labelled regions as they can be compared: cut to the inspected rows, without those that do not count."""
-    if not data.regions or inspection.models.segmenter is None:
+    if not data.regions or not page.outlined or inspection.models.segmenter is None:
         return None
     regions = data.regions[data.pages.index(page)]
     micrograph = inspection.micrograph
@@ -240,6 +249,7 @@ def _scored(page: Page, truth: Regions | None, inspected: _Inspected) -> ScoredI
         thresholds=simple,
         seen=_seen(inspection),
         views=inspected.views,
+        promised={} if truth is None else coverage.promised(inspection, truth),
     )
 
 
@@ -262,11 +272,12 @@ def _whole(scored: Sequence[ScoredImage]) -> dict[str, Any]:
     """The numbers of the folder, in the order of the document."""
     known = [(one, one.field) for one in scored if one.field is not None]
     fields, groups = [field for _, field in known], [one.group for one, _ in known]
-    content: dict[str, Any] = {"edge": None, "worst": None, "by_size": None, "thresholds": None}
+    content: dict[str, Any] = {"edge": None, "worst": None, "by_size": None, "intervals": None, "thresholds": None}
     if fields:
         content["edge"] = folder_scores.numbers(fields, groups)
         content["worst"] = folder_scores.worst(scored)
         content["by_size"] = folder_scores.by_size(fields)
+        content["intervals"] = coverage.coverage([one.promised for one, _ in known])
         names = [name for name in (OTSU_KNOWN, *thresholds.THRESHOLDS) if any(name in one.thresholds for one in scored)]
         content["thresholds"] = {}
         for name in names:

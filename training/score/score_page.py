@@ -70,7 +70,7 @@ def page(document: Mapping[str, Any], worst: Sequence[Panels]) -> str:
     title = f"How good is the edge on {document['folder']}?"
     body = [f"<h1>{escape(title)}</h1>", _head(document)]
     if document["edge"]:
-        body += [_areas(document), _regions(document), _sizes(document["by_size"])]
+        body += [_areas(document), _regions(document), _sizes(document["by_size"]), _intervals(document["intervals"])]
     body += [_severity(document["severity"]), _perturbed(document["perturbed"])]
     if worst:
         body += ["<h2>The worst images</h2>", f"<p>{_WORST_FIRST}</p>"]
@@ -126,6 +126,23 @@ def _sizes(rows: Sequence[Mapping[str, Any]]) -> str:
         name = f"{row['from_px']:g} and more" if high is None else f"{row['from_px']:g} to {high:g}"
         cells.append([name, str(row["labelled"]), percent(row["recall"]), str(row["found"]), percent(row["precision"])])
     return table("By diameter, px of the image", ("", "labelled", "recall", "found", "precision"), cells)
+
+
+def _intervals(of: Mapping[str, Any]) -> str:
+    title = "<h2>Intervals</h2>"
+    if not of["with_intervals"]:
+        return title + f"<p>None of {of['images']} images has intervals.</p>"
+    names = {"area_fraction": "area fraction", "density_per_mm2": "regions in a mm²", "largest_px": "largest region, px"}
+    rows = []
+    for key, name in names.items():
+        one = of[key]
+        ends = one["interval_95"]
+        width = "–" if one["median_width"] is None else f"{one['median_width']:.3g}"
+        counts = [str(one[count]) for count in ("n", "held", "true_below", "true_above")]
+        rows.append([name, *counts, cell({"value": one["coverage"], "interval_95": ends}), width])
+    columns = ("", "images", "truth inside", "below", "above", "inside, %", "median width")
+    caption = f"{of['with_intervals']} of {of['images']} images have intervals; {percent(of['level'])} % should hold the truth"
+    return title + table(caption, columns, rows)
 
 
 def _severity(of: Mapping[str, Any] | None) -> str:

@@ -35,8 +35,20 @@ def describe(document: Mapping[str, Any]) -> str:
                 f"outlines        {_shown(edge['outline_px'], 2)} px from the labelled, "
                 f"{edge['outline_offset_px']['value']:+.2f} px outside"
             )
+        lines.append(_intervals(document["intervals"]))
     lines += _severity(document["severity"]) + _perturbed(document["perturbed"])
     return "\n".join(lines)
+
+
+def _intervals(of: Mapping[str, Any]) -> str:
+    if not of["with_intervals"]:
+        return f"intervals       none of {of['images']} images has one"
+    names = {"area_fraction": "area", "density_per_mm2": "density", "largest_px": "largest region"}
+    held = (f"{name} in {of[key]['held']} of {of[key]['n']}" for key, name in names.items() if of[key]["n"])
+    return (
+        f"intervals       hold the labelled {', '.join(held)} ({of['level']:.0%} wanted); "
+        f"{of['with_intervals']} of {of['images']} images have them"
+    )
 
 
 def _severity(of: Mapping[str, Any] | None) -> list[str]:

@@ -24,8 +24,8 @@ def test_every_kind_has_a_row_and_its_suffixes_are_in_lower_case() -> None:
         assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in row.suffixes)
 
 
-def test_only_coco_has_the_labels_of_many_images_in_one_file() -> None:
-    assert [kind for kind, row in FORMATS.items() if row.read is None] == ["coco"]
+def test_only_coco_and_reviews_have_the_labels_of_many_images_in_one_file() -> None:
+    assert [kind for kind, row in FORMATS.items() if row.read is None] == ["coco", "reviews"]
 
 
 def square() -> np.ndarray:
