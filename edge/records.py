@@ -246,10 +246,7 @@ class RegionSeverity:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What the network answered, or what limits give, then without numbers. probabilities: by class, calibrated, sum 1.
-
-    own_class: of a plant that taught classes of its own; label is None where such a class stands for none.
-    """
+    """What the network or reviewers say, or limits, then without numbers. probabilities: by class, calibrated, sum 1."""
 
     label: SeverityLabel | None
     confidence: float | None = None
@@ -259,9 +256,8 @@ class Guess:
     @property
     def said(self) -> str:
         """The class in words: the plant's own, and what it stands for."""
-        if self.own_class is None or self.own_class == self.label:
-            return self.label or "nothing"
-        return f"{self.own_class} ({self.label})" if self.label else self.own_class
+        own = self.own_class if self.own_class != self.label else None
+        return f"{own} ({self.label})" if own and self.label else own or self.label or "nothing"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,11 +271,9 @@ class Severity:
     reasons: why a person should look, each "code: sentence" with a code of `REASONS`, those for abstaining first.
     cam: float32 [h, w], 0…1, where the image speaks for the network's answer (exact Grad-CAM of the last convolution); empty,
     [0, 0], where no network was asked, and in_domain is then None.
-    domain_ratio: distance from the training images over the model's limit, above 1 out of its domain; None where the model
-    knows no domain.
-    source: what the label follows from; limits give a label alone.
-    own_class: of a plant that taught classes of its own; label is then None, without abstaining, where it stands for none.
-    network: what the network answered, where the label is not its and it was asked.
+    domain_ratio: distance from the training images over the limit, above 1 out of the domain; None where none is known.
+    source: what the label follows from; limits give a label alone.  network: its answer, where the label is not its.
+    own_class: of a plant that taught classes of its own; label is None, without abstaining, where it stands for none.
     """
 
     label: SeverityLabel | None
@@ -298,8 +292,7 @@ class Severity:
 
     def __post_init__(self) -> None:
         numbers = (self.confidence, self.probabilities)
-        bare_of_class = self.label is None and self.own_class is None
-        _check((self.guess is not None) == bare_of_class, "a guess stands for a verdict, not beside one")
+        _check((self.guess is None) == bool(self.label or self.own_class), "a guess stands for a verdict, not beside one")
         bare = self.guess is not None or self.source == "limits"
         _check(numbers == (None, None) if bare else None not in numbers, "a verdict by a network, and no other, has numbers")
         _check(self.guess is None or (self.needs_review and bool(self.reasons)), "abstaining needs a review and its reason")
@@ -341,8 +334,7 @@ class Severity:
         one = replace(self, reasons=tuple(every), needs_review=bool(every))
         if self.abstained or not abstains:
             return one
-        given = ("label", "own_class", "confidence", "probabilities", "prediction_set")
-        nothing: dict[str, Any] = dict.fromkeys(given)
+        nothing: dict[str, Any] = dict.fromkeys(("label", "own_class", "confidence", "probabilities", "prediction_set"))
         return replace(one, guess=self._verdict, **nothing)
 
 
