@@ -286,7 +286,7 @@ class Rescan(Command):
 class Taught(Command):
     """Use this adaptation of those that are kept from the next image on; null: as without one."""
 
-    sha256: Sha256 | None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)] | None
 
 
 class Info(Command):

@@ -100,7 +100,7 @@ class Blind:
     open_now = 0
 
     def __init__(self, settings: config.Settings, precision: str) -> None:
-        self._precision = precision
+        self._precision, self.untaught = precision, None
         self.models = ModelsUsed(None, None, "openvino", precision)
         Blind.open_now += 1
 
