@@ -132,7 +132,8 @@ def summary(rows: Sequence[Mapping[str, Any] | None]) -> str:
 
     worse = sum(row["after"] < row["before"] - 0.02 for row in told)
     return (
-        f"{len(rows)} draws, {len(rows) - len(told)} with too few, {sum(row['written'] for row in told)} written, {worse} of them worse: "
+        f"{len(rows)} draws, {len(rows) - len(told)} with too few, {sum(row['written'] for row in told)} written, "
+        f"{worse} of them worse: "
         f"right {mean('before')} -> {mean('after')} (by leaving images out {mean('estimate')}), abstained {mean('abstained')}, "
         f"prediction sets hold it {mean('in_set')}, size {mean('set_size')}"
     )
