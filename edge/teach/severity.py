@@ -146,7 +146,7 @@ def fit_severity(
     untaught, given = _untaught(fields, levels, right)
     before = _figures(untaught, right, given, own=own)
     told += (f"severity: before is {'always saying the commonest class' if own else 'the untaught verdict'}",)
-    rivals = [(untaught, given), (_commonest(fields, right), np.ones(len(fields), np.bool_))]
+    rivals = [(untaught, given), (_commonest(right), np.ones(len(fields), np.bool_))]
     if not all(_better((said, judged), rival, right) for rival in rivals):
         return Learnt(None, before, after, (*told, "severity: what was said of fields judges others no better than before"))
     part = _fitted(fields, ordered, settings)
@@ -204,9 +204,7 @@ def _ordered(fields: Sequence[LabelledField], given: Sequence[TaughtClass]) -> t
         listed = ", ".join(one.name for one in found)
         told.append(f"severity: the classes are ordered by {rule}, rising: {listed}; --classes says it otherwise")
     if without := [one.name for one in found if one.label is None]:
-        told.append(
-            f"severity: {', '.join(without)} stand for no label, so label is null there; --classes NAME=LABEL,… says which"
-        )
+        told.append(f"severity: no label is given where the class is {' or '.join(without)}; --classes NAME=LABEL,… gives one")
     once = [name for name in names if len({one.image for one in fields if one.verdict == name}) < LEAST_OF_CLASS]
     told += [f"severity: only one image is said to be {name}: review another" for name in once]
     return tuple(found), tuple(told)
@@ -285,15 +283,14 @@ def _usual_distance(rows: Floats, images: Indices) -> float:
 def _untaught(fields: Sequence[LabelledField], levels: Indices | None, truth: Indices) -> tuple[Indices, NDArray[np.bool_]]:
     """What is said without teaching, in the numbers of `truth`; and whether it is a verdict or a guess."""
     if levels is None:
-        return _commonest(fields, truth), np.ones(len(fields), np.bool_)
+        return _commonest(truth), np.ones(len(fields), np.bool_)
     answers = [SEVERITY_NAMES.index(one.seen.untaught.answer.label or "low") for one in fields]
     return np.array(answers, np.intp), np.array([not one.seen.untaught.abstained for one in fields])
 
 
-def _commonest(fields: Sequence[LabelledField], truth: Indices) -> Indices:
-    """For each field the class that is commonest among the other images."""
-    images = np.array([one.image for one in fields])
-    return np.array([np.bincount(truth[images != one.image]).argmax() for one in fields], np.intp)
+def _commonest(truth: Indices) -> Indices:
+    """The class that is commonest, for every field."""
+    return np.full(len(truth), np.bincount(truth).argmax(), np.intp)
 
 
 def _figures(said: Indices, truth: Indices, judged: NDArray[np.bool_], *, own: bool) -> dict[str, float | None]:

@@ -133,8 +133,8 @@ def summary(rows: Sequence[Mapping[str, Any] | None]) -> str:
     worse = sum(row["after"] < row["before"] - 0.02 for row in told)
     return (
         f"{len(rows)} draws, {len(rows) - len(told)} with too few, {sum(row['written'] for row in told)} written, "
-        f"{worse} of them worse: right {mean('before')} -> {mean('after')} (by leaving images out {mean('estimate')}), "
-        f"abstained {mean('abstained')}, "
+        f"{worse} of them worse: "
+        f"right {mean('before')} -> {mean('after')} (by leaving images out {mean('estimate')}), abstained {mean('abstained')}, "
         f"prediction sets hold it {mean('in_set')}, size {mean('set_size')}"
     )
 
