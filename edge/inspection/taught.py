@@ -40,11 +40,17 @@ def require_channels(taught: Taught, channels: int) -> None:
 
 
 def taught_regions(
-    taught: Taught, grey: Grey, regions: Regions, features: FeatureMap, confidence: float
+    taught: Taught,
+    grey: Grey,
+    regions: Regions,
+    features: FeatureMap,
+    confidence: float,
+    planes: NDArray[np.float32] | None = None,
 ) -> tuple[Regions, tuple[str, ...]]:
     """The regions that count by their taught scores, largest first, and a warning where pixels are not to be trusted.
 
-    regions: all from `LOW_FLOOR` on, with the network's scores.  Raises ModelError where the features are others.
+    regions: all from `LOW_FLOOR` on, with the network's scores.  planes: `filter_features` of the image, where they are there.
+    Raises ModelError where the features are others.
     """
     require_channels(taught, features.channels)
     doubts: tuple[str, ...] = ()
@@ -53,7 +59,7 @@ def taught_regions(
         scores = verified(taught.file.regions, grey, regions, features)
     judged = replace(regions, scores=scores, network_scores=regions.scores)
     if taught.file.pixels is not None:
-        answer = pixel_answer(taught.file.pixels, grey, regions, features)
+        answer = pixel_answer(taught.file.pixels, grey, regions, features, planes)
         if answer.doubt:
             doubts = (answer.doubt,)
         else:
@@ -70,9 +76,14 @@ def verified(part: TaughtRegions, grey: Grey, regions: Regions, features: Featur
     return np.asarray(probability(part.verifier.logits(rows[:, :width])), np.float32)
 
 
-def pixel_answer(part: TaughtPixels, grey: Grey, regions: Regions, features: FeatureMap) -> PixelAnswer:
-    """How each pixel of the working copy speaks for corrosion, and whether that can be believed here."""
-    planes = filter_features(grey)
+def pixel_answer(
+    part: TaughtPixels, grey: Grey, regions: Regions, features: FeatureMap, planes: NDArray[np.float32] | None = None
+) -> PixelAnswer:
+    """How each pixel of the working copy speaks for corrosion, and whether that can be believed here.
+
+    planes: `filter_features` of the image, where somebody has them already.
+    """
+    planes = filter_features(grey) if planes is None else planes
     shape = (int(planes.shape[1]), int(planes.shape[2]))
     every = (*planes, network_answer(regions, grey.shape, shape))
     logits = pixel_logits(part.filters, part.features, every, features, grey.shape)

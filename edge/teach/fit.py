@@ -7,7 +7,7 @@ does not help is left out of the adaptation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +27,8 @@ REGION_PENALTIES: Final = (3.0, 30.0)
 PIXEL_PENALTY: Final = 3.0
 PIXEL_WEIGHT: Final = 200.0
 """So many independent pixels an adaptation counts for: neighbours say the same."""
+MOST_IN_ALL: Final = 4000
+"""Pixels of all images together that are learnt from: time grows with them, and what is learnt hardly changes."""
 BLOCKS: Final = 4
 RECALL: Final = 0.8
 MOST_FOLDS: Final = 10
@@ -79,6 +81,8 @@ def fit_pixels(examples: Sequence[Examples], class_names: Sequence[str]) -> Part
     having = [one for one in examples if len(one.corroded)]
     if not having:
         return None
+    reviewed = sum(len(one.corroded) for one in having)
+    having = [_thinned(one, MOST_IN_ALL / reviewed) for one in having]
     rows = np.concatenate([one.pixels for one in having])
     right = np.concatenate([one.corroded for one in having])
     if right.all() or not right.any():
@@ -108,9 +112,24 @@ def fit_pixels(examples: Sequence[Examples], class_names: Sequence[str]) -> Part
         least_area_px=max(4, min(round(min(one.smallest_px for one in having) / 3), 50)),
         most_uncertain=min(max(UNCERTAIN_FACTOR * doubt, UNCERTAIN_LEAST), UNCERTAIN_MOST),
         area_range=(min(areas) / AREA_FACTOR, min(max(areas) * AREA_FACTOR, 1 - (1 - max(areas)) / AREA_FACTOR)),
-        reviewed=len(rows),
+        reviewed=reviewed,
     )
     return Part(part, before, after, "")
+
+
+def _thinned(one: Examples, part: float) -> Examples:
+    """The examples with this part of their pixels, evenly chosen; they lie in order, background first."""
+    count = len(one.corroded)
+    if part >= 1:
+        return one
+    take = np.unique(np.linspace(0, count - 1, max(2, int(count * part))).astype(np.intp))
+    return replace(
+        one,
+        pixels=one.pixels[take],
+        corroded=one.corroded[take],
+        pixel_places=one.pixel_places[take],
+        found=one.found[take],
+    )
 
 
 def folds_of(counts: Sequence[int], places: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:

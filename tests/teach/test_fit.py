@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from edge.inspection.features import FeatureMap
+from edge.inspection.pixel_features import FILTERS
 from edge.inspection.region_features import MEASURED
 from edge.teach.examples import Examples
 from edge.teach.fit import fit_pixels, fit_regions, folds_of
@@ -71,3 +73,31 @@ def test_images_are_left_out_whole_and_one_image_by_its_blocks() -> None:
     places = np.array([[0.1, 0.1], [0.9, 0.9], [0.9, 0.1]])
     assert folds_of([3, 0, 3], [places] * 3).tolist() == [0, 0, 0, 1, 1, 1]
     assert len(set(folds_of([3], [places]).tolist())) == 3
+
+
+def brushed_example(seed: int, count: int) -> Examples:
+    rng = np.random.default_rng(seed)
+    corroded = np.arange(count) >= count // 2
+    rows = rng.normal(size=(count, FILTERS + 2)).astype(np.float32)
+    rows[:, 4] += 2.0 * corroded
+    return replace(
+        example(seed, 0.0),
+        right=np.zeros(0, np.bool_),
+        regions=np.zeros((0, WIDTH), np.float32),
+        pixels=rows,
+        corroded=corroded,
+        pixel_places=rng.random((count, 2)),
+        found=np.zeros(count, np.bool_),
+        planes=tuple(rng.normal(size=(16, 16)).astype(np.float32) for _ in range(FILTERS)),
+    )
+
+
+def test_more_pixels_than_are_learnt_from_teach_the_same_and_are_all_told() -> None:
+    many, few = [brushed_example(seed, 4000) for seed in range(3)], [brushed_example(seed, 1200) for seed in range(3)]
+    of_many, of_few = fit_pixels(many, ("pit",)), fit_pixels(few, ("pit",))
+    assert of_many is not None
+    assert of_few is not None
+    assert of_many.taught.reviewed == 12000
+    assert of_few.taught.reviewed == 3600
+    assert of_many.taught.filters.weights[4] == pytest.approx(of_few.taught.filters.weights[4], rel=0.15)
+    assert of_many.taught == fit_pixels(many, ("pit",)).taught  # type: ignore[union-attr]

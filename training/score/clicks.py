@@ -26,12 +26,15 @@ from edge import sem
 from edge.config import CommandSettings, change, load_for_command
 from edge.inspection.measure import chosen
 from edge.inspection.pipeline import Pipeline, limits_of
+from edge.inspection.pixel_features import filter_features
 from edge.inspection.segment import Found
-from edge.inspection.taught import LOW_FLOOR, taught_regions
-from edge.inspection.taught_file import Taught, TaughtFile
+from edge.inspection.taught import LOW_FLOOR, pixel_answer, taught_regions, uncertainty
+from edge.inspection.taught_file import SCHEMA, Taught, TaughtFile, TaughtPixels
 from edge.records import Grey, Mask, Regions
+from edge.teach.examples import examples_of
+from edge.teach.fit import fit_pixels, fit_regions
 from edge.teach.reviews import read_reviews
-from edge.teach.teach import teach
+from edge.teach.teach import BLOCKS
 from training.data.options import Options
 from training.score.baselines import covered
 from training.score.score_folder import open_folder
@@ -39,6 +42,8 @@ from training.score.score_folder import open_folder
 STROKE_PX, BRUSH_PX, INSET_PX = 60, 4, 1.5
 SAME: Final = 0.3
 RECALL: Final = 0.8
+GOOD: Final = 0.6
+"""Area IoU from which a doubt is a false one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,9 +133,12 @@ def is_right(one: Seen, regions: Regions | None = None) -> NDArray[np.bool_]:
 
 def area_iou(regions: Regions, truth: Mask) -> float:
     """Of the union of the regions with the truth; 1 where both are empty."""
-    union = covered(regions, truth.shape)
-    either = int(np.count_nonzero(union | truth))
-    return int(np.count_nonzero(union & truth)) / either if either else 1.0
+    return _iou(covered(regions, truth.shape), truth)
+
+
+def _iou(one: Mask, two: Mask) -> float:
+    either = int(np.count_nonzero(one | two))
+    return int(np.count_nonzero(one & two)) / either if either else 1.0
 
 
 def precision_at_recall(scores: NDArray[np.float32], right: NDArray[np.bool_], recall: float = RECALL) -> float:
@@ -143,14 +151,16 @@ def precision_at_recall(scores: NDArray[np.float32], right: NDArray[np.bool_], r
     return float(precision[hits >= recall * hits[-1]].max())
 
 
-def see(folder: Path, settings: CommandSettings) -> list[Seen]:
-    """Every labelled image of the folder, with what stage 1 finds from the low floor on."""
+def see(folder: Path, settings: CommandSettings, only: tuple[str, ...] = ()) -> list[Seen]:
+    """Every labelled image of the folder, with what stage 1 finds from the low floor on. only: beginnings of names, if any."""
     data = open_folder(folder, Options(class_blind=True), clean=False)
     looking = change(settings, {"inspect": {"stages": "segment", "confidence": LOW_FLOOR}, "models": {"taught": ""}})
     seen = []
     with Pipeline(looking) as pipeline:
         for page, labelled in zip(data.pages, data.regions, strict=True):
             path = page.file.path
+            if only and not path.stem.startswith(only):
+                continue
             micrograph = sem.read(path.read_bytes(), path.name, {}, limits_of(looking))[0]
             truth = covered(labelled, micrograph.grey.shape)
             group = path.stem.split("_")[0]
@@ -160,26 +170,68 @@ def see(folder: Path, settings: CommandSettings) -> list[Seen]:
 
 
 def score(
-    seen: Sequence[Seen], settings: CommandSettings, *, kind: str, clicks: int, seeds: int, teachers: Sequence[Seen]
+    seen: Sequence[Seen],
+    settings: CommandSettings,
+    *,
+    kind: str,
+    clicks: int,
+    seeds: int,
+    teachers: Sequence[Seen],
 ) -> list[dict[str, Any]]:
-    """One row for each taught image, seed and image of another specimen."""
-    rows = []
+    """One row for each image, and each taught image of another specimen and seed.
+
+    No image is shown to the network again, and its filters are run once.
+    """
     confidence = settings.inspect.confidence
+    lessons = []
     for teacher in teachers:
         for seed in range(seeds):
             document = review_of(teacher, clicks, kind, np.random.default_rng(seed))
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder, "reviews.jsonl")
-                file.write_text(json.dumps(document) + "\n")
-                lesson = teach(read_reviews(file), teacher.path.parent, settings)
-            told = {"taught_on": teacher.name, "seed": seed}
-            others = [other for other in seen if other.group != teacher.group]
-            rows += [{**told, "image": other.name, **_row(lesson.file, other, confidence)} for other in others]
-            _tell(rows, f"{teacher.name} seed {seed}: {'; '.join(lesson.told) or 'taught'}")
+            file, why = taught_by(document, teacher, kind, confidence)
+            lessons.append((teacher, seed, file))
+            print(f"{teacher.name} seed {seed}: {why or 'taught'}", file=sys.stderr, flush=True)
+    rows = []
+    for other in seen:
+        those = [lesson for lesson in lessons if lesson[0].group != other.group]
+        planes = filter_features(other.grey) if kind == "pixels" and those else None
+        for teacher, seed, file in those:
+            told = {"taught_on": teacher.name, "seed": seed, "image": other.name, "taught": file is not None}
+            rows.append({**told, **_row(file, other, confidence, planes)})
+        if those:
+            print(f"{other.name}: {summary(rows)}", file=sys.stderr, flush=True)
     return rows
 
 
-def _row(file: TaughtFile | None, other: Seen, confidence: float) -> dict[str, Any]:
+def taught_by(document: dict[str, Any], teacher: Seen, kind: str, confidence: float) -> tuple[TaughtFile | None, str]:
+    """What one review of a seen image teaches, as `edge-teach` would; or None, and why."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder, "reviews.jsonl")
+        lines.write_text(json.dumps(document) + "\n")
+        reviews = read_reviews(lines)
+    features = teacher.found.features
+    assert features is not None
+    example = examples_of(reviews, teacher.grey, teacher.found.regions, features, confidence=confidence)
+    classes = teacher.found.regions.class_names
+    part = fit_pixels([example], classes) if kind == "pixels" else fit_regions([example], features.channels)
+    if part is None or part.taught is None:
+        return None, part.why if part else "nothing was clicked"
+    file = TaughtFile(
+        schema=SCHEMA,
+        segmenter=None,
+        classifier=None,
+        reviews=1,
+        images=(example.sha256,),
+        provisional=True,
+        how=BLOCKS,
+        before={kind: part.before},
+        after={kind: part.after},
+        regions=part.taught if kind == "regions" else None,
+        pixels=part.taught if kind == "pixels" else None,
+    )
+    return file, ""
+
+
+def _row(file: TaughtFile | None, other: Seen, confidence: float, planes: NDArray[np.float32] | None) -> dict[str, Any]:
     found = other.found
     plain = chosen(found.regions, np.flatnonzero(found.regions.scores >= confidence))
     before, regions = plain, plain
@@ -188,7 +240,7 @@ def _row(file: TaughtFile | None, other: Seen, confidence: float) -> dict[str, A
     ranked = found.regions.scores
     if file is not None:
         assert found.features is not None
-        every, doubts = taught_regions(Taught(file, ""), other.grey, found.regions, found.features, 0.0)
+        every, doubts = taught_regions(Taught(file, ""), other.grey, found.regions, found.features, 0.0, planes)
         regions = chosen(every, np.flatnonzero(every.scores >= confidence))
         if file.pixels is None:
             ranked, right = every.scores, is_right(other, every)
@@ -196,8 +248,33 @@ def _row(file: TaughtFile | None, other: Seen, confidence: float) -> dict[str, A
         "before": area_iou(before, other.truth),
         "after": area_iou(regions, other.truth),
         "doubt": bool(doubts),
+        "why": "; ".join(doubts),
         "precision_before": precision_at_recall(found.regions.scores, is_right(other)),
         "precision_after": precision_at_recall(ranked, right),
+        **(_signals(file.pixels, other, plain, planes) if file is not None and file.pixels is not None else {}),
+    }
+
+
+def _signals(part: TaughtPixels, other: Seen, plain: Regions, planes: NDArray[np.float32] | None) -> dict[str, float]:
+    """What could tell that taught pixels are wrong here, and how good they would be: to choose the rule of doubt by.
+
+    iou: of the taught pixels alone.  agreed: their IoU with the network's regions.  shares of the image, 0…1.
+    """
+    assert other.found.features is not None
+    logits = pixel_answer(part, other.grey, other.found.regions, other.found.features, planes).logits
+    height, width = other.truth.shape
+    said = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR) > 0
+    network = covered(plain, other.truth.shape)
+    return {
+        "pixels_iou": _iou(said, other.truth),
+        "pixels_agreed": _iou(said, network),
+        "pixels_area": float(said.mean()),
+        "network_area": float(network.mean()),
+        "true_area": float(other.truth.mean()),
+        "uncertain": uncertainty(logits),
+        "most_uncertain": part.most_uncertain,
+        "area_least": part.area_range[0],
+        "area_most": part.area_range[1],
     }
 
 
@@ -208,16 +285,14 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
         return float(np.mean([row[name] for row in rows]))
 
     low = [row for row in rows if row["after"] < 0.3]
+    good = [row for row in rows if row["after"] >= GOOD]
     return (
         f"{len(rows)} pairs: area IoU {mean('before'):.3f} -> {mean('after'):.3f}, "
         f"least {min(row['after'] for row in rows):.3f}; "
         f"doubted {mean('doubt'):.2f}; below 0.3: {len(low)}, of these without a doubt {sum(not row['doubt'] for row in low)}; "
+        f"from {GOOD} on: {len(good)}, of these doubted {sum(row['doubt'] for row in good)}; "
         f"precision at recall 0.80 {mean('precision_before'):.3f} -> {mean('precision_after'):.3f}"
     )
-
-
-def _tell(rows: Sequence[dict[str, Any]], done: str) -> None:
-    print(f"{done}: {summary(rows)}", file=sys.stderr, flush=True)
 
 
 def _sha256(path: Path) -> str:
@@ -237,12 +312,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="(%(default)s)")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="teach on every Nth image (%(default)s)")
     parser.add_argument("--only", default="", metavar="NAME,…", help="specimens, by the beginning of their names")
+    parser.add_argument(
+        "--held-out", default="", metavar="NAME,…", help="these are told apart, by the beginning of their names"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="the daemon's TOML file: its models and settings count")
     parser.add_argument("--json", type=Path, metavar="FILE", help="gets every pair")
     arguments = parser.parse_args(argv)
     settings = load_for_command(arguments.config)
     wanted = tuple(name for name in arguments.only.split(",") if name)
-    seen = [one for one in see(arguments.folder, settings) if not wanted or one.name.startswith(wanted)]
+    seen = see(arguments.folder, settings, wanted)
     rows = score(
         seen,
         settings,
@@ -254,6 +332,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(summary(rows))
+    held_out = tuple(name for name in arguments.held_out.split(",") if name)
+    for name, wanted_out in (("held out", True), ("the others", False)) if held_out else ():
+        half = [row for row in rows if row["image"].startswith(held_out) == wanted_out]
+        if half:
+            print(f"{name}: {summary(half)}")
     return 0
 
 
