@@ -37,7 +37,7 @@ from training.learn.calibration import (
     wilson_interval,
 )
 from training.learn.field_fits import Numbers, fit_foreign, fit_severity, fit_spread, holds, rows_of
-from training.learn.field_records import Records, collect, jobs, steps_of
+from training.learn.field_records import SIZES_PX, Records, collect, jobs, steps_of
 from training.learn.region_weights import examples, fit, score
 from training.score.baselines import oracle_hits
 
@@ -111,7 +111,7 @@ def fitted(records: Records, segmenter: ModelCard, classifier: ModelCard, versio
     """
     wanted = CommandSettings().inspect
     with_ = FittedWith(segmenter_sha256=segmenter.sha256, confidence=wanted.confidence, iou=wanted.iou)
-    turn = records.whats % 4
+    turn = _turns(records)
     own = np.isin(records.kinds, OWN_KINDS)
     plain = np.isin(records.kinds, OWN_KINDS[:2]) & (records.views == "")
     learnt, limited, checked = own & (turn == 0), own & (turn == 1), plain & (turn > 1)
@@ -165,6 +165,11 @@ def _roots(records: Records, name: str) -> tuple[Floats, Floats]:
     """Measured and true, as square roots."""
     column, measured = MEASURES[name]
     return records.number(measured), np.sqrt(records.truths[:, column])
+
+
+def _turns(records: Records) -> NDArray[np.int64]:
+    """int64 [N], 0…3, who is learnt from and who measured on; each turn has drawings of every size."""
+    return np.asarray(records.whats // len(SIZES_PX) % 4, np.int64)
 
 
 def _regions(
@@ -285,7 +290,7 @@ def _foreign(numbers: Numbers, fit: FieldFit) -> NDArray[np.bool_]:
 def _abstaining(records: Records, numbers: Numbers, fit: FieldFit) -> dict[str, Any]:
     """The part that is out of the domain, by kind of field and by beginning of the name."""
     out = _foreign(numbers, fit)
-    checked = records.whats % 4 > 1
+    checked = _turns(records) > 1
     groups = {
         "painted": (records.kinds == "painted") & (records.views == "") & checked,
         "relief": (records.kinds == "relief") & (records.views == "") & checked,
