@@ -138,8 +138,9 @@ def _agreement(
     if remembered is None:
         if not may_run:
             return False, f"{precision} has not been checked on this machine yet: edge-doctor does it"
-        # Networks are compared, not what a plant's limits make of them.
-        settings = settings.model_copy(update={"severity": SeveritySettings()})
+        # Networks are compared, not what limits or reviews make of them; and the chosen adaptation may change meanwhile.
+        untaught = settings.models.model_copy(update={"taught": ""})
+        settings = settings.model_copy(update={"severity": SeveritySettings(), "models": untaught})
         with Pipeline(settings) as reference:
             try:
                 with Pipeline(settings, precision=precision) as candidate:

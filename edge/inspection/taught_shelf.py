@@ -64,9 +64,13 @@ def chosen(state: Path) -> Choice:
 
 
 def choose(state: Path, sha256: str | None) -> Choice:
-    """Remember the choice, whole or not at all; it counts from the next opening of the models. Raises OSError."""
+    """Remember the choice, whole or not at all; it counts from the next opening of the models. Raises OSError.
+
+    The same choice again, as when a command is delivered twice, leaves the one before it as it was.
+    """
     try:
-        before = chosen(state).sha256
+        now = chosen(state)
+        before = now.before if now.sha256 == sha256 else now.sha256
     except ModelError:
         before = None
     choice = Choice(schema="edge.chosen/1", sha256=sha256, before=before)

@@ -7,6 +7,7 @@ In the state folder stand
     pictures/        overlays that wait to be sent or are kept; the database refers to them by file name
     lock             held, as is the folder, while a journal is open for writing; holds the process id
     reviewed/        the files of reviewed images, never pruned: see `edge.service.reviewed`
+    taught/          adaptations and which one is chosen, never pruned: see `edge.inspection.taught_shelf`
     requests/        what people ask for while a daemon holds the lock: see `edge.journal.requests`
     problems.json    why the daemon is degraded, for edge-doctor: see `edge.service.problems`
     witness          the highest `seq` given away and which file the database was: shows that an older copy came back

@@ -295,6 +295,23 @@ def test_the_gate_compares_networks_and_not_what_limits_make_of_them(
     assert gated_precision(settings_for(tmp_path / "x"), tmp_path, may_run=False)[0] == "bfloat16"
 
 
+@pytest.mark.parametrize("taught", ["state", "/plant.json"])
+def test_the_gate_compares_networks_and_not_what_was_taught(
+    tmp_path: Path, runs: list[Parity], monkeypatch: pytest.MonkeyPatch, taught: str
+) -> None:
+    """Another choice between the two openings would be remembered as a precision that computes wrongly."""
+    opened = []
+
+    class Listening(NoPipeline):
+        def __init__(self, settings: Settings, precision: str = "float32") -> None:
+            opened.append(settings.models.taught)
+
+    monkeypatch.setattr(parity, "Pipeline", Listening)
+    runs.append(AGREES)
+    assert gated_precision(settings_for(tmp_path / "x", models={"taught": taught}), tmp_path)[0] == "bfloat16"
+    assert opened == ["", ""]
+
+
 def test_other_weights_for_regions_are_another_question(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     other = tmp_path / "regions.json"

@@ -48,6 +48,14 @@ def test_every_adaptation_stays_and_the_earlier_one_is_remembered(tmp_path: Path
     assert taught_shelf.kept(tmp_path / "state") == tuple(sorted((first, second)))
 
 
+def test_a_choice_that_arrives_twice_does_not_forget_the_earlier_one(tmp_path: Path) -> None:
+    settings, state = of_state(tmp_path), tmp_path / "state"
+    first, second = (taught_shelf.keep(state, adaptation(tmp_path, reviews=n), settings).sha256 for n in (1, 2))
+    for wanted, before in ((first, None), (first, None), (second, first), (second, first), (None, second), (None, second)):
+        assert taught_shelf.choose(state, wanted).before == before
+        assert taught_shelf.chosen(state).before == before
+
+
 def test_an_adaptation_of_other_models_is_not_taken_in(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="another segmenter"):
         taught_shelf.keep(tmp_path / "state", adaptation(tmp_path, segmenter="1" * 64), of_state(tmp_path))
@@ -101,4 +109,4 @@ def test_a_kill_while_the_choice_is_written_leaves_the_earlier_one(tmp_path: Pat
 
 def test_without_a_state_folder_there_is_no_choice() -> None:
     with pytest.raises(ConfigError, match="state folder"):
-        taught_shelf.adaptation_of(change(InspectionSettings(), {"models": {"taught": "state"}}))
+        in_use(change(InspectionSettings(), {"models": {"taught": "state"}}))
