@@ -101,7 +101,7 @@ def test_an_abstained_severity_has_no_label_and_a_guess_with_its_reason() -> Non
     judged, message = encoded(example()), encoded(abstained())
     severity = message["severity"]
     assert {severity[name] for name in ("label", "confidence", "probabilities", "prediction_set", "class")} == {None}
-    assert severity["guess"] == {name: judged["severity"][name] for name in ("label", "confidence", "probabilities")}
+    assert severity["guess"] == {name: judged["severity"][name] for name in ("label", "confidence", "probabilities", "class")}
     assert (severity["abstained"], severity["needs_review"]) == (True, True)
     assert [reason.partition(":")[0] for reason in severity["reasons"]] == ["no_contrast"]
     assert message["corrosion"] == judged["corrosion"]
@@ -126,7 +126,7 @@ def test_a_severity_by_limits_is_a_label_beside_what_the_network_said() -> None:
         None,
     )
     assert (severity["confidence"], severity["probabilities"], severity["prediction_set"]) == (None, None, None)
-    assert severity["network"] == {name: network[name] for name in ("label", "confidence", "probabilities")}
+    assert severity["network"] == {name: network[name] for name in ("label", "confidence", "probabilities", "class")}
     assert severity["cam"] == network["cam"]
     assert network["network"] is None
 
@@ -137,7 +137,7 @@ def test_limits_need_no_network_and_leave_a_label_as_guess_where_they_cannot_jud
     assert alone["model"]["classifier"] is None
     severity = encoded(unmeasured())["severity"]
     assert (severity["label"], severity["abstained"]) == (None, True)
-    assert severity["guess"] == {"label": "severe", "confidence": None, "probabilities": None}
+    assert severity["guess"] == {"label": "severe", "confidence": None, "probabilities": None, "class": None}
 
 
 def test_intervals_are_in_the_units_of_their_measures_and_null_without_a_scale() -> None:
