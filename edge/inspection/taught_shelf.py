@@ -148,26 +148,26 @@ def _loaded(
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all. What root writes is given to whom the state folder belongs."""
+    """Whole or not at all. What root writes is given to whom the state folder belongs, and no link is followed."""
     folder = path.parent
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700)
-        _give(folder)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     draft = path.with_name(f".{path.name}.tmp")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    _give(draft)
-    draft.replace(path)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    wanted = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        os.fsync(descriptor)
+        with open(os.open(draft, wanted, 0o600), "wb") as stream:
+            for descriptor in (place, stream.fileno()):
+                _give(descriptor, folder.parent)
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+        os.fsync(place)
     finally:
-        os.close(descriptor)
+        os.close(place)
 
 
-def _give(path: Path) -> None:
+def _give(descriptor: int, state: Path) -> None:
     if os.geteuid() == 0:
-        owner = (path.parent if path.name == "taught" else path.parent.parent).stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+        owner = state.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
