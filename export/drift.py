@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from export.graphs import CANDIDATES
 
+LEAST_SEEN = 0.01
+
 
 def largest_drift(expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]) -> float:
     """The largest difference between two sets of outputs, each relative to its largest magnitude (at least 1).
 
     Nearly equal scores may change places in a TopK, or one may fall out of it: so each expected candidate is compared
-    with the found one that is most like it, and those at the very end of the ranking are left out.
+    with the found one that is most like it, and those at the very end of the ranking are left out. Nor does the class
+    count of one whose score is below `LEAST_SEEN`: rounding decides between classes that are as good as ruled out.
     """
     if any(values.shape != found[name].shape for name, values in expected.items()):
         return float("inf")
@@ -48,10 +51,11 @@ def _matched(
     one = {name: values[image] for name, values in expected.items()}
     other = {name: values[image] for name, values in found.items()}
     here, there = match_candidates(one, other)
-    return (
-        {name: values if name == "prototypes" else values[here] for name, values in one.items()},
-        {name: values if name == "prototypes" else values[there] for name, values in other.items()},
-    )
+    ours = {name: values if name == "prototypes" else values[here] for name, values in one.items()}
+    theirs = {name: values if name == "prototypes" else values[there] for name, values in other.items()}
+    if "classes" in ours:
+        theirs["classes"] = np.where(ours["scores"] < LEAST_SEEN, ours["classes"], theirs["classes"])
+    return ours, theirs
 
 
 def _drift(expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]) -> float:

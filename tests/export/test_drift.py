@@ -49,6 +49,15 @@ def test_the_worst_image_counts() -> None:
     assert largest_drift(candidates(), found) == pytest.approx(0.25, rel=1e-5)
 
 
+@pytest.mark.parametrize(("score", "drift"), [(0.3, 1.0), (0.0003, 0.0)])
+def test_a_class_counts_where_the_candidate_can_be_found(score: float, drift: float) -> None:
+    expected, found = candidates(), candidates()
+    for side, last in ((expected, 0.0), (found, 1.0)):
+        side["scores"][:, -1] = score
+        side["classes"] = np.zeros((2, 6)) + np.eye(6)[-1] * last
+    assert largest_drift(expected, found) == drift
+
+
 def test_a_difference_is_relative_to_large_values_and_absolute_to_small_ones() -> None:
     assert largest_drift({"x": np.array([100.0, 0.0])}, {"x": np.array([100.0, 1.0])}) == pytest.approx(0.01)
     assert largest_drift({"x": np.array([0.01, 0.0])}, {"x": np.array([0.01, 0.5])}) == pytest.approx(0.5)
