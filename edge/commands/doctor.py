@@ -226,7 +226,8 @@ def _adaptation(settings: InspectionSettings) -> Iterator[Finding]:
         yield Finding("taught", "problem", str(error))
         return
     if untaught:
-        yield Finding("taught", "problem", untaught, cure_of(untaught))
+        told = f"the chosen adaptation is not used: {untaught}"
+        yield Finding("taught", "problem", told, cure_of(told))
     elif taught is None:
         yield Finding("taught", "ok", "no adaptation is chosen: the models are used as they are")
     else:

@@ -235,7 +235,7 @@ class Pipeline:
         measures = measure(regions, (micrograph.height_px, micrograph.width_px), micrograph.drawn_px)
         measures = replace(measures, counted_from_px=least_px, counted_from_um=least_um)
         if self.untaught:
-            unsure += (f"taught_unsure: {self.untaught}",)
+            unsure += (f"taught_unsure: the chosen adaptation is not used: {self.untaught}",)
         trust = quality(micrograph.grey, micrograph.saturated_fraction, None, micrograph.warnings + doubts + unsure)
         described = describe(regions, measures, micrograph.grey, trust) if self._segmenter else None
         measure_ms = (time.perf_counter() - segmented) * 1e3

@@ -124,7 +124,7 @@ def adaptation_of(
             return None, None
         return _loaded(path_of(state, sha256), settings, segmenter, classifier, sha256=sha256), None
     except ModelError as error:
-        return None, f"the chosen adaptation is not used: {error}"
+        return None, str(error)
 
 
 def cards_of(settings: InspectionSettings) -> tuple[ModelCard | None, ModelCard | None]:

@@ -88,7 +88,8 @@ class Inspector(Worker):
         models = pipeline.models
         self.shared.figures.runs_on = (models.backend, models.precision)
         self.shared.figures.taught = models.taught_sha256
-        self.shared.status.report("taught", pipeline.untaught)
+        untaught = pipeline.untaught
+        self.shared.status.report("taught", f"the chosen adaptation is not used: {untaught}" if untaught else None)
         log.info("models run on %s in %s: %s", models.backend, models.precision, why)
         return pipeline
 
