@@ -20,15 +20,14 @@ from edge.backends.tensorrt import device, passport
 from edge.cache import cache_folder
 from edge.commands.doctor_state import look_at_state
 from edge.commands.finding import Finding, Level
-from edge.config import InspectionSettings, ModelSettings, Settings
+from edge.config import InspectionSettings, Settings
 from edge.errors import EdgeError, ModelError
 from edge.folder.events import network_file_system
 from edge.folder.reach import require, unreached
 from edge.folder.scan import FolderGone, scan
 from edge.inspection import parity
 from edge.inspection.limits import require_known_classes
-from edge.inspection.pipeline import Pipeline
-from edge.inspection.region_severity import RegionJudge
+from edge.inspection.pipeline import Pipeline, region_judge
 from edge.inspection.taught_shelf import adaptation_of, cards_of
 from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
@@ -194,8 +193,7 @@ def _models(settings: InspectionSettings) -> Iterator[Finding]:
         tasks.append(("classify", settings.models.classifier))
     for task, name in tasks:
         yield from _tried("models", lambda task=task, name=name: _described_model(name, task, settings.models.public_key))  # type: ignore[misc]
-    if settings.inspect.stages == "both" and settings.inspect.region_crops:
-        yield from _tried("models", lambda: _described_regions(settings.models))
+    yield from _region_weights(settings)
     if settings.models.taught:
         yield from _adaptation(settings)
     if settings.severity.rule == "limits":
@@ -235,9 +233,14 @@ def _adaptation(settings: InspectionSettings) -> Iterator[Finding]:
         yield Finding("taught", "ok", f"the adaptation {taught.sha256[:12]}… is used, taught by {of}")
 
 
-def _described_regions(models: ModelSettings) -> str:
-    identity = RegionJudge(models.regions, models.public_key).identity
-    return f"{identity.name} {identity.version} to judge single regions"
+def _region_weights(settings: InspectionSettings) -> Iterator[Finding]:
+    try:
+        judge = region_judge(settings)
+    except EdgeError as error:
+        yield Finding("models", "problem", str(error))
+        return
+    if judge:
+        yield Finding("models", "ok", f"{judge.identity.name} {judge.identity.version} to judge single regions")
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

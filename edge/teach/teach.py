@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from edge.config import InspectionSettings, change
 from edge.errors import ConfigError, ImageError, ReviewError
@@ -15,7 +15,7 @@ from edge.inspection.pipeline import Pipeline, limits_of
 from edge.inspection.taught import LOW_FLOOR
 from edge.inspection.taught_file import SCHEMA, Taught, TaughtFile
 from edge.inspection.taught_severity import TaughtClass, TaughtSeverity, measured_with
-from edge.models.card import ModelCard, load_card, resolve
+from edge.inspection.taught_shelf import cards_of
 from edge.records import Micrograph
 from edge.sem import read
 from edge.teach.examples import Examples, examples_of
@@ -134,10 +134,11 @@ def _file(reviews: Sequence[Review], taught: Mapping[str, Any], marked: int, set
     severity: TaughtSeverity | None = taught.get("severity")
     of_stage_1 = bool(set(taught) - {"severity"})
     measured = of_stage_1 or (severity is not None and severity.measured_with is not None)
+    segmenter, classifier = cards_of(settings)
     return TaughtFile(
         schema=SCHEMA,
-        segmenter=_card(settings, "segment").sha256 if measured else None,
-        classifier=_card(settings, "classify").sha256 if severity is not None else None,
+        segmenter=segmenter.sha256 if segmenter and measured else None,
+        classifier=classifier.sha256 if classifier and severity is not None else None,
         reviews=len(reviews),
         images=tuple(dict.fromkeys(one.image.sha256 for one in reviews)),
         provisional=of_stage_1 and marked == 1,
@@ -146,11 +147,6 @@ def _file(reviews: Sequence[Review], taught: Mapping[str, Any], marked: int, set
         after={},
         **taught,
     )
-
-
-def _card(settings: InspectionSettings, task: Literal["segment", "classify"]) -> ModelCard:
-    name = settings.models.segmenter if task == "segment" else settings.models.classifier
-    return load_card(resolve(name, task), task, settings.models.public_key)
 
 
 def _how(marked: int, after: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ def untaught(label: str = "low", ratio: float | None = 0.5) -> Severity:
     """A verdict of the network's that says `label` with 0.8."""
     given = {name: 0.8 if name == label else 0.1 for name in SEVERITIES}
     return Severity(
-        label=label,  # type: ignore[arg-type]
+        label=label,  # type: ignore[arg-type]  # a plain str: tests name labels freely
         confidence=0.8,
         probabilities=given,
         prediction_set=None,
