@@ -300,6 +300,41 @@ class MqttSettings(_Section):
             raise ConfigError(f"mqtt.password_file {path} cannot be read: {error}") from error
 
 
+class WebSettings(_Section):
+    """The live page. listen: HOST:PORT, empty for none."""
+
+    listen: str = Field("", pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):\d{1,5}$")
+    users_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    behind_proxy: bool = False
+    hosts: tuple[str, ...] = ()
+    publish_reviewer: bool = False
+
+    @model_validator(mode="after")
+    def _safe(self) -> WebSettings:
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file belong together")
+        if self.listen and not self.loopback:
+            if not (self.cert_file or self.behind_proxy):
+                raise ValueError("beyond loopback a page needs cert_file and key_file, or behind_proxy = true")
+            if not self.users_file:
+                raise ValueError("beyond loopback reading needs a login: name a users_file (`edge-dashboard user` writes it)")
+        return self
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        host = self.address[0]
+        return host in ("localhost", "::1") or re.fullmatch(r"127\.\d+\.\d+\.\d+", host) is not None
+
+
 class MetricsSettings(_Section):
     """Prometheus endpoint."""
 
@@ -347,6 +382,7 @@ class CommandSettings(InspectionSettings):
     state: StateSettings = StateSettings()
     mqtt: MqttSettings = MqttSettings()
     metrics: MetricsSettings = MetricsSettings()
+    web: WebSettings = WebSettings()
 
     @model_validator(mode="after")
     def _apart(self) -> CommandSettings:

@@ -31,8 +31,11 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         "edge.mqtt": "edge.records edge.errors edge.config edge.journal edge.wire",
         "edge.service": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
         " edge.folder edge.journal edge.wire edge.mqtt edge.teach",
+        "edge.web": "edge edge.records edge.errors edge.config edge.sem edge.folder edge.journal edge.wire edge.teach"
+        " edge.inspection",
+        "edge.report": "edge edge.records edge.errors edge.config edge.journal edge.wire edge.teach edge.inspection",
         "edge.commands": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
-        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service",
+        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service edge.web edge.report",
         "edge": "edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire",
         "export": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder",
         "training": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder"
@@ -56,6 +59,14 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "ultralytics": ("training", "export.checkpoint"),
     "torch": ("training", "export.checkpoint", "export.graphs", "export.trained", "export.to_onnx"),
     "timm": ("export.checkpoint",),
+    "starlette": ("edge.web",),
+    "uvicorn": ("edge.web.serve",),
+    "jinja2": ("edge.report.page",),
+    "matplotlib": ("edge.report", "training"),
+    "scipy": ("edge.report", "training"),
+    "statsmodels": ("edge.report",),
+    "pandas": ("edge.report", "training"),
+    "pyarrow": ("edge.report",),
     "cryptography": ("edge.models.signature",),
     "cyclonedx": ("export.sbom",),
 }
@@ -65,6 +76,7 @@ LONG_BECAUSE = "# long because "
 
 # Modules without a test file of their name, and where they are tested.
 TESTED_ELSEWHERE: Final[dict[str, str]] = {
+    "edge.commands.command_line": "commands/test_cli.py",
     "edge.mqtt.content": "mqtt/test_session.py",  # an interface and its values
     "training.cli.__main__": "training/learn/test_segmenter.py",  # run as `python -m training.cli`
     "training.learn.classifier_recipe": "training/learn/test_classifier.py",

@@ -10,50 +10,15 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge import __version__
 from edge.backends import table
-from edge.errors import ConfigError, EdgeError, ModelError
+from edge.commands.command_line import as_command, new_parser
 
 if TYPE_CHECKING:
     from edge.config import CommandSettings
-
-DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
-
-
-def _command(function: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
-    """Turn our own errors into one line on stderr and an exit status."""
-
-    @wraps(function)
-    def run(argv: Sequence[str] | None = None) -> int:
-        try:
-            return function(argv)
-        except (ConfigError, ModelError) as error:
-            print(f"edge-{function.__name__}: {error}", file=sys.stderr)
-            return WRONG_USAGE
-        except EdgeError as error:
-            print(f"edge-{function.__name__}: {error}", file=sys.stderr)
-            return SOME_FAILED
-        except BrokenPipeError:
-            # The reader of our output has gone (`| head`): keep the interpreter from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return SOME_FAILED
-        except KeyboardInterrupt:
-            return 130
-
-    return run
-
-
-def _parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        name, description=description, epilog=f"example:\n  {example}", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -81,10 +46,10 @@ def _settings(config: str | None, arguments: Mapping[str, Mapping[str, Any]]) ->
     return change(load_for_command(Path(config) if config else None), arguments)
 
 
-@_command
+@as_command
 def inspect(argv: Sequence[str] | None = None) -> int:
     """`edge-inspect`: inspect files once."""
-    parser = _parser(
+    parser = new_parser(
         "edge-inspect",
         "Inspect images, or all images in folders, once, and print what was found.",
         "edge-inspect export/AN_60_7days_003.tif --json --out results/",
@@ -105,10 +70,10 @@ def inspect(argv: Sequence[str] | None = None) -> int:
     return inspect_paths(find_images(arguments.paths, settings.watch), settings, as_json=arguments.json, out=out)
 
 
-@_command
+@as_command
 def daemon(argv: Sequence[str] | None = None) -> int:
     """`edge-daemon`: the service."""
-    parser = _parser(
+    parser = new_parser(
         "edge-daemon",
         "Watch a microscope's export folder and publish an inspection of every finished image.",
         "edge-daemon --config /etc/sem-corrosion-edge.toml --check",
@@ -130,10 +95,10 @@ def daemon(argv: Sequence[str] | None = None) -> int:
     return run(settings)
 
 
-@_command
+@as_command
 def doctor(argv: Sequence[str] | None = None) -> int:
     """`edge-doctor`: what this machine has and lacks."""
-    parser = _parser(
+    parser = new_parser(
         "edge-doctor",
         "Say what this machine has and lacks for the daemon, each problem with its cure.",
         "edge-doctor --config /etc/sem-corrosion-edge.toml",
@@ -148,10 +113,10 @@ def doctor(argv: Sequence[str] | None = None) -> int:
     return diagnose(settings, as_json=arguments.json)
 
 
-@_command
+@as_command
 def review(argv: Sequence[str] | None = None) -> int:
     """`edge-review`: what could not be inspected, and trying it again; reviews in and out."""
-    parser = _parser(
+    parser = new_parser(
         "edge-review",
         "Show the images that could not be inspected (the quarantine), and have them inspected again; hand reviews to the "
         "service, list and export them.",
@@ -228,7 +193,7 @@ def _action(
     return parser
 
 
-@_command
+@as_command
 def teach(argv: Sequence[str] | None = None) -> int:
     """`edge-teach`: reviews into an adaptation."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -236,7 +201,7 @@ def teach(argv: Sequence[str] | None = None) -> int:
         return _next(words[1:])
     if words[:1] == ["install"]:
         return _install(words[1:])
-    parser = _parser(
+    parser = new_parser(
         "edge-teach",
         "Learn from reviews which regions and pixels count here and how severe fields are, and write an adaptation file for "
         "[models] taught. `edge-teach next PATH` asks for the clicks that teach most; `edge-teach install FILE` gives a file "
@@ -262,7 +227,7 @@ def teach(argv: Sequence[str] | None = None) -> int:
 
 
 def _next(words: Sequence[str]) -> int:
-    parser = _parser(
+    parser = new_parser(
         "edge-teach next", "Inspect images and list what to click next: the clicks that teach most.", "edge-teach next export/"
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder that is searched for images")
@@ -280,7 +245,7 @@ def _next(words: Sequence[str]) -> int:
 
 
 def _install(words: Sequence[str]) -> int:
-    parser = _parser(
+    parser = new_parser(
         "edge-teach install",
         'Check an adaptation and keep it in the state folder, for [models] taught = "state"; the command `taught` chooses it.',
         "edge-teach install plant.json --config edge.toml",
@@ -293,10 +258,10 @@ def _install(words: Sequence[str]) -> int:
     return install(arguments.file, _settings(arguments.config, {}))
 
 
-@_command
+@as_command
 def demo(argv: Sequence[str] | None = None) -> int:
     """`edge-demo`: the whole product on this machine, in a minute."""
-    parser = _parser(
+    parser = new_parser(
         "edge-demo",
         "Start a broker and the real daemon, let sample images arrive, and show every inspection as it is published.",
         "edge-demo --images 12 --out demo-out",
@@ -313,7 +278,7 @@ def demo(argv: Sequence[str] | None = None) -> int:
     return run(images=arguments.images, out=Path(arguments.out), broker=arguments.broker, keep_open=arguments.keep_open)
 
 
-@_command
+@as_command
 def bench(argv: Sequence[str] | None = None) -> int:
     """`edge-bench`: latency and throughput on this machine."""
     arguments = _bench_arguments(argv)
@@ -342,7 +307,7 @@ def bench(argv: Sequence[str] | None = None) -> int:
 
 def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Checked; `scenario` is a tuple of names, and what names a file to read or write is a path or None."""
-    parser = _parser(
+    parser = new_parser(
         "edge-bench",
         "Measure latency and throughput, stage by stage, on real images (the shipped samples when none are named).",
         "edge-bench exports/ --backend openvino,onnxruntime --json today.json --plot today.svg",

@@ -9,14 +9,16 @@ from typing import Final
 import numpy as np
 
 from edge.backends import table
+from edge.config import Settings
 from edge.errors import BackendError, ImageError
 from edge.inspection import parity
 from edge.inspection.pipeline import Pipeline
+from edge.journal import Journal
 from edge.records import Inspection, Micrograph, Source, Timing
 from edge.samples import sample_micrographs
 from edge.service import gpu
 from edge.service.pictures import MissingPictures
-from edge.service.shared import Decoded, Inspected
+from edge.service.shared import Decoded, Inspected, Shared
 from edge.service.worker import Worker, printable
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,10 @@ class Inspector(Worker):
     """Runs the networks. A network that is broken ends the process; any other defect costs one image."""
 
     name = "inspector"
+
+    def __init__(self, settings: Settings, journal: Journal, shared: Shared) -> None:
+        super().__init__(settings, journal, shared)
+        self._put_back: Decoded | None = None
 
     def run(self) -> None:
         """Load the models, then inspect until stopped; in between, draw what an earlier life left undrawn.
@@ -60,10 +66,14 @@ class Inspector(Worker):
                 in_a_row = 0
                 missing.draw_next(pipeline)
             try:
-                decoded = self.shared.decoded.get(timeout=0.05 if missing else 0.2)
+                decoded = self._put_back or self.shared.decoded.get(timeout=0.05 if missing else 0.2)
             except queue.Empty:
                 in_a_row = IN_A_ROW
                 continue
+            self._put_back = None
+            if self.shared.models_wanted.is_set():  # chosen while this waited for an image: that one is the next
+                self._put_back = decoded
+                return
             in_a_row += 1
             inspected = self._inspect(pipeline, decoded)
             if inspected is not None:

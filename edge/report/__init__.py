@@ -1,0 +1,1 @@
+"""Inspections in; a report with pictures and trends, and tables, out."""
