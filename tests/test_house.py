@@ -76,6 +76,7 @@ LONG_BECAUSE = "# long because "
 
 # Modules without a test file of their name, and where they are tested.
 TESTED_ELSEWHERE: Final[dict[str, str]] = {
+    "edge.web.__main__": "service/test_page.py",  # a process
     "edge.commands.command_line": "commands/test_cli.py",
     "edge.mqtt.content": "mqtt/test_session.py",  # an interface and its values
     "training.cli.__main__": "training/learn/test_segmenter.py",  # run as `python -m training.cli`

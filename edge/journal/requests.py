@@ -30,42 +30,48 @@ def leave(folder: Path, verdict_ids: Sequence[str]) -> int:
     folder: the state folder. Raises StateError when this user may not write there.
     """
     files = 0
-    with disk.translated_os_errors(folder):
-        place = _own(folder / "requests", folder)
-        rest = iter(verdict_ids)
-        while ids := list(islice(rest, MOST_IDS)):
-            name = f"{time.time_ns():020d}-{uuid.uuid4().hex}"
-            draft = place / f"{name}.tmp"
-            draft.write_text(json.dumps({"schema": SCHEMA, "inspect": ids}), encoding="ascii")
-            _give(draft, folder)
-            draft.replace(place / f"{name}.json")
-            files += 1
+    rest = iter(verdict_ids)
+    while ids := list(islice(rest, MOST_IDS)):
+        leave_file(folder, ".json", json.dumps({"schema": SCHEMA, "inspect": ids}).encode("ascii"))
+        files += 1
     return files
 
 
 def waiting(folder: Path) -> list[Path]:
     """The files that were left and not taken up, oldest first. folder: the state folder."""
-    try:
-        return sorted(path for path in (folder / "requests").iterdir() if path.suffix == ".json")
-    except OSError:  # nobody has asked yet
-        return []
+    return left(folder, ".json")
 
 
 def leave_review(folder: Path, line: bytes) -> None:
     """Hand over one `edge.review/1`, checked already. folder: the state folder. Raises StateError as `leave`."""
-    with disk.translated_os_errors(folder):
-        place = _own(folder / "requests", folder)
-        draft = place / f"{time.time_ns():020d}-{uuid.uuid4().hex}.tmp"
-        draft.write_bytes(line)
-        _give(draft, folder)
-        draft.replace(draft.with_suffix(".review"))
+    leave_file(folder, ".review", line)
 
 
 def reviews_waiting(folder: Path) -> list[Path]:
     """The reviews that were handed over and not taken up, oldest first. folder: the state folder."""
+    return left(folder, ".review")
+
+
+def leave_file(folder: Path, suffix: str, data: bytes, stem: str | None = None) -> Path:
+    """Leave `data` whole or not at all, in a file that the service's user may read; return where.
+
+    stem: of the file's name, one by time where it is None, so that files sort by it. Raises StateError.
+    """
+    with disk.translated_os_errors(folder):
+        place = _own(folder / "requests", folder)
+        file = place / f"{stem or f'{time.time_ns():020d}-{uuid.uuid4().hex}'}{suffix}"
+        draft = place / f"{file.name}.tmp"
+        draft.write_bytes(data)
+        _give(draft, folder)
+        draft.replace(file)
+    return file
+
+
+def left(folder: Path, suffix: str) -> list[Path]:
+    """The files with this suffix that nobody has taken up, oldest first. folder: the state folder."""
     try:
-        return sorted(path for path in (folder / "requests").iterdir() if path.suffix == ".review")
-    except OSError:  # nobody has handed over any
+        return sorted(path for path in (folder / "requests").iterdir() if path.suffix == suffix)
+    except OSError:  # nobody has left anything yet
         return []
 
 

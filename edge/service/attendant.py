@@ -11,18 +11,23 @@ from pathlib import Path
 from typing import Final
 
 from edge.config import Settings
-from edge.errors import ReviewError, StateFullError
-from edge.journal import Journal, requests
+from edge.errors import EdgeError, ModelError, ReviewError, StateError, StateFullError
+from edge.inspection import taught_shelf
+from edge.journal import Journal, page_requests, requests
+from edge.journal.page_requests import Answer
 from edge.service import problems, reviewed
+from edge.service.commands import Commands
 from edge.service.cures import cure_of
 from edge.service.reports import reasons
 from edge.service.shared import Shared
 from edge.service.silence import silence
 from edge.service.worker import Worker, printable
+from edge.wire.command import checked_fields
 
 log = logging.getLogger(__name__)
 
-TURN_S: Final = 1.0
+TURN_S: Final = 0.25
+"""A person waits for what a click does."""
 MANY: Final = 16
 """When more is asked for at once, new images go first."""
 SILENCE_S: Final = 30.0
@@ -34,17 +39,21 @@ class Attendant(Worker):
 
     name = "attendant"
 
-    def __init__(self, settings: Settings, journal: Journal, shared: Shared) -> None:
+    def __init__(self, settings: Settings, journal: Journal, shared: Shared, commands: Commands | None = None) -> None:
+        """commands: what carries out those of the page; one of its own where none is given."""
         super().__init__(settings, journal, shared)
+        self._commands = commands or Commands(settings, journal, shared)
         self._told: dict[str, str] | None = None
         self._unreadable: set[Path] = set()
 
     def run(self) -> None:
-        """Take a turn each second."""
+        """Take a turn a few times a second."""
         next_silence = 0.0
         while not self.shared.stopping.is_set():
             self._take_requests()
             self._take_reviews()
+            self._take_adaptations()
+            self._take_commands()
             if time.monotonic() >= next_silence:
                 self.report(silence(self.settings.watch, self.journal, time.time()))
                 next_silence = time.monotonic() + SILENCE_S
@@ -88,6 +97,47 @@ class Attendant(Worker):
                 log.debug("the review %s waits: %s", file, error)
                 return
             requests.remove(file)
+
+    def _take_adaptations(self) -> None:
+        """Check and keep what was taught on the page; one that does not fit is dropped, and the log says why."""
+        for file in page_requests.waiting(self.journal.folder, page_requests.ADAPTATION):
+            if self.shared.stopping.is_set() or file in self._unreadable:
+                continue
+            try:
+                taught = taught_shelf.keep(self.journal.folder, file, self.settings)
+                log.info("adaptation %s, taught on the page, is kept", taught.sha256)
+            except (ModelError, ValueError) as error:
+                log.warning("an adaptation of the page is not kept: %s", error)
+            except OSError as error:
+                log.warning("an adaptation of the page cannot be kept: %s", error)
+                self._unreadable.add(file)
+            requests.remove(file)
+
+    def _take_commands(self) -> None:
+        """Carry out what was clicked, and answer."""
+        waiting = page_requests.waiting(self.journal.folder, page_requests.COMMAND)
+        if waiting:
+            self._take_adaptations()  # the one that is to be used may have come since
+        for file in waiting:
+            if self.shared.stopping.is_set() or file in self._unreadable:
+                continue
+            try:
+                page_requests.answer(file, self._answer(file))
+            except StateError as error:
+                log.warning("the page gets no answer: %s", error)
+                self._unreadable.add(file)
+            requests.remove(file)
+
+    def _answer(self, file: Path) -> Answer:
+        """What came of the command in one file."""
+        try:
+            asked = page_requests.read(file)
+            result = self._commands.carry_out(asked.name, checked_fields(asked.name, asked.fields), asked.who)
+        except (OSError, ValueError, EdgeError) as error:
+            log.warning("a command of the page is refused: %.500s", error)
+            return Answer(False, str(error), None)
+        log.info("command %r of the page is taken, %r asked", asked.name, asked.who)
+        return Answer(True, None, dict(result or {}))
 
     def _inspect_again(self, verdict_ids: list[str]) -> None:
         """As the command `inspect` does; what waits already is not asked for twice."""

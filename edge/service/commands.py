@@ -1,19 +1,28 @@
 """A command of the contract in, what it came to out: replay, inspect, pause, resume, rescan, info, taught.
 
-Called in the publisher's thread, and does not block; what a command changes, the threads meet in `Shared` or the journal.
+Called in the publisher's thread and in the attendant's, one at a time, and does not block; what a command changes, the
+threads meet in `Shared` or the journal. What changes something is written into the audit.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from edge import __version__
 from edge.config import Settings
+from edge.errors import EdgeError
 from edge.inspection import taught_shelf
-from edge.journal import Journal
+from edge.journal import Journal, audit
 from edge.service.shared import Shared
 from edge.wire.encode import display_path
+
+log = logging.getLogger(__name__)
+
+AUDITED: Final = frozenset({"inspect", "pause", "resume", "rescan", "taught"})
 
 
 class Commands:
@@ -23,9 +32,31 @@ class Commands:
         self._settings = settings
         self._journal = journal
         self._shared = shared
+        self._one_at_a_time = threading.Lock()
 
-    def carry_out(self, name: str, fields: dict[str, Any]) -> Mapping[str, Any] | None:
-        """Carry out one command; its fields are checked already. Raises ValueError with the reason."""
+    def carry_out(self, name: str, fields: dict[str, Any], who: str | None = None) -> Mapping[str, Any] | None:
+        """Carry out one command; its fields are checked already. Raises ValueError or an EdgeError with the reason.
+
+        who: the user of the page who asks, None for a command over MQTT.
+        """
+        with self._one_at_a_time:
+            try:
+                result = self._carried_out(name, fields)
+            except (EdgeError, ValueError) as error:
+                self._audit(name, fields, who, {"error": str(error), "result": None})
+                raise
+            self._audit(name, fields, who, {"error": None, "result": result})
+            return result
+
+    def _audit(self, name: str, fields: dict[str, Any], who: str | None, told: Mapping[str, Any]) -> None:
+        if name not in AUDITED:
+            return
+        try:
+            audit.append(self._journal.folder, at=time.time(), who=who, command=name, fields=fields, told=told)
+        except OSError as error:  # a full disk; the log has it all the same
+            log.warning("command %s is not in the audit: %s", name, error)
+
+    def _carried_out(self, name: str, fields: dict[str, Any]) -> Mapping[str, Any] | None:
         if name == "replay":
             wanted = str(fields["epoch"]), fields["first"], fields["last"]
             return {"messages": self._journal.outbox.replay(*wanted, behind_others=True)}

@@ -92,6 +92,10 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         "Find the client that sends so many commands (the log names what they ask for), and stop it or deny it our topics.",
     ),
     (
+        r"^the live page does not run",
+        "Do what the reason says: the page is tried again by itself. Inspecting and sending go on meanwhile.",
+    ),
+    (
         r"^channel ",
         "Look at the settings of this format and at the broker's access rules for its topics. Everything else goes on.",
     ),

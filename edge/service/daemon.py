@@ -12,6 +12,7 @@
     publisher … the same for each further channel, on a connection of its own             new messages
     upkeep      forgets what is older than the configuration wants                        its next turn
     attendant   requests that people left → work; is the microscope silent; problems.json its next turn
+    page        keeps the live page's process running, where one is wanted                its next look
 
 Each thread is a class in a module of its name. Threads meet in what `edge.service.shared` lists, and nowhere else: above
 all in the journal and in bounded queues, so that a kill at any moment leaves nothing but rows to take up again.
@@ -40,6 +41,7 @@ from edge.service.attendant import Attendant
 from edge.service.commands import Commands
 from edge.service.decoder import Decoder
 from edge.service.inspector import Inspector
+from edge.service.page import PageKeeper
 from edge.service.recorder import Recorder
 from edge.service.reports import Reports
 from edge.service.scanner import SILENT_S, Scanner
@@ -106,6 +108,7 @@ class Daemon:
             wake_publishers=self._wake_publishers, status_changed=lambda: self._publisher.refresh_status()
         )
         reports = Reports(settings, journal, shared)
+        commands = Commands(settings, journal, shared)
         self._publisher = Publisher(
             settings.mqtt,
             settings.topic_prefix,
@@ -113,7 +116,7 @@ class Daemon:
             device=settings.device,
             status=reports.status,
             health=reports.health,
-            on_command=Commands(settings, journal, shared).carry_out,
+            on_command=commands.carry_out,
             being_drawn=shared.being_drawn.__contains__,
             on_trouble=lambda name, problem: shared.status.report(f"mqtt {name}", problem),
         )
@@ -128,7 +131,8 @@ class Daemon:
             Suspects(settings, journal, shared),
             Recorder(settings, journal, shared, channels),
             Upkeep(settings, journal, shared),
-            Attendant(settings, journal, shared),
+            Attendant(settings, journal, shared, commands),
+            *((PageKeeper(settings, journal, shared),) if settings.web.listen else ()),
         )
         self._threads = [
             threading.Thread(target=run_guarded, args=(worker,), name=worker.name, daemon=True) for worker in workers

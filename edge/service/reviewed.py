@@ -30,7 +30,7 @@ def take(journal: Journal, settings: Settings, line: bytes, where: str) -> bool:
     Raises ReviewError where it is none, or its id is stored with other content; StateFullError on a full disk.
     """
     review = parse_review(line, where)
-    reviewer = journal.reviews.pseudonym(review.reviewer)
+    reviewer = review.reviewer if settings.web.publish_reviewer else journal.reviews.pseudonym(review.reviewer)
     try:
         number = journal.reviews.add(
             review.review_id,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,16 +21,27 @@ def decode_command(name: str, payload: bytes) -> tuple[str | None, dict[str, Any
     Raises ValueError, with a sentence for the sender, when the command is unknown or its payload is not what it takes. An
     empty payload never is: it is how a retained message is cleared.
     """
+    command = _checked(name, lambda model: model.model_validate_json(payload))
+    fields = command.model_dump(mode="json", exclude={"request_id"})
+    return command.request_id, fields
+
+
+def checked_fields(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a command that did not come over MQTT, checked against its schema. Raises ValueError."""
+    command = _checked(name, lambda model: model.model_validate_json(json.dumps(fields)))
+    return command.model_dump(mode="json", exclude={"request_id"})
+
+
+def _checked(name: str, validate: Callable[[type[documents.Command]], documents.Command]) -> documents.Command:
+    """Raises ValueError, with a sentence for the sender."""
     model = documents.COMMANDS.get(name)
     if model is None:
         raise ValueError(f"unknown command {name!r}; known: {', '.join(documents.COMMANDS)}")
     try:
-        command = model.model_validate_json(payload)
+        return validate(model)
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, problem['loc'])) or 'payload'}: {problem['msg']}" for problem in error.errors())
         raise ValueError(f"{name}: {'; '.join(problems)}") from error
-    fields = command.model_dump(mode="json", exclude={"request_id"})
-    return command.request_id, fields
 
 
 def encode_response(

@@ -10,7 +10,8 @@ import pytest
 from edge import config
 from edge.config import Settings
 from edge.errors import StateFullError
-from edge.journal import Journal, requests
+from edge.journal import Journal, audit, page_requests, requests
+from edge.journal.page_requests import Answer
 from edge.records import Fingerprint
 from edge.service import problems
 from edge.service.attendant import MANY, Attendant
@@ -150,3 +151,46 @@ def test_a_running_daemon_takes_a_request_and_one_that_was_stopped_at_its_next_s
             eventually(lambda: tries("broken.png") == [1, 2, 3], 60)
             again = eventually(lambda: [one.body for one in dashboard.on("/health") if one.body["today"]["failures"] == 3], 60)
             assert again[0]["last_image_at"] == health[0]["last_image_at"]
+
+
+def asked(attendant: Attendant, name: str, who: str = "ann", **fields: object) -> Answer:
+    told: list[Answer] = []
+    asker = threading.Thread(target=lambda: told.append(page_requests.ask(attendant.journal.folder, name, fields, who, 60)))
+    asker.start()
+    while asker.is_alive():
+        attendant._take_commands()
+        asker.join(0.02)
+    return told[0]
+
+
+def test_a_click_on_the_page_is_carried_out_answered_and_audited(attendant: Attendant) -> None:
+    assert asked(attendant, "pause").result == {"paused": True}
+    assert attendant.shared.paused.is_set()
+    assert asked(attendant, "resume", who="bea").ok
+    told = [(entry["who"], entry["command"], entry["error"]) for entry in audit.read(attendant.journal.folder)]
+    assert told == [("ann", "pause", None), ("bea", "resume", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "sentence"),
+    [
+        ("explode", {}, "unknown command"),
+        ("inspect", {}, "inspection_id"),
+        ("inspect", {"inspection_id": "00000000-0000-5000-8000-000000000000"}, "no inspection with this id"),
+        ("taught", {"sha256": None}, 'set it to "state"'),
+        ("pause", {"path": "/etc/passwd"}, "path"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_answered_with_a_sentence(
+    attendant: Attendant, name: str, fields: dict[str, object], sentence: str
+) -> None:
+    told = asked(attendant, name, **fields)
+    assert not told.ok
+    assert sentence in str(told.error)
+
+
+def test_an_adaptation_that_does_not_fit_is_dropped_and_the_next_thing_goes_on(attendant: Attendant) -> None:
+    page_requests.leave_adaptation(attendant.journal.folder, b"no adaptation")
+    attendant._take_adaptations()
+    assert page_requests.waiting(attendant.journal.folder, page_requests.ADAPTATION) == []
+    assert asked(attendant, "rescan").ok

@@ -1,0 +1,121 @@
+"""The live page's process: started with the settings, started anew when it ends or hangs, and never in the way.
+
+It reads the journal and leaves requests, so it needs nothing of this process but that it lives: its standard input is a pipe
+from here, and when that closes it ends. It writes a byte each few seconds; one that falls silent is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from typing import IO, Final
+
+from edge.service.worker import Worker
+
+log = logging.getLogger(__name__)
+
+SILENT_S: Final = 60.0
+"""So long it may say nothing: reading 10,000 verdicts for the first time takes seconds."""
+LOOK_S: Final = 0.5
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+STEADY_S: Final = 120.0
+"""One that has run for so long is started again at once."""
+COMMAND: Final = (sys.executable, "-m", "edge.web")
+
+
+class PageKeeper(Worker):
+    """Keeps one process running."""
+
+    name = "page"
+    command: tuple[str, ...] = COMMAND
+
+    def run(self) -> None:
+        """Start it, watch it, start it again; end it with the service."""
+        pause_s = FIRST_PAUSE_S
+        while not self.shared.stopping.is_set():
+            began = time.monotonic()
+            try:
+                why = self._one_life()
+            except OSError as error:
+                why = f"it cannot be started: {error.strerror or error}"
+            if why is None:
+                return
+            pause_s = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else min(2 * pause_s, LONGEST_PAUSE_S)
+            self.report(f"the live page does not run: {why}")
+            self.shared.stopping.wait(pause_s)
+
+    def _one_life(self) -> str | None:
+        """Until it ends, and why it did; None when the service stops."""
+        with subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            last: deque[str] = deque(maxlen=1)
+            teller = threading.Thread(target=tell, args=(process.stderr, last), name="page's log", daemon=True)
+            teller.start()
+            try:
+                try:
+                    process.stdin.write(self.settings.model_dump_json(by_alias=True).encode() + b"\n")
+                    process.stdin.flush()
+                except BrokenPipeError:  # it ended at once; its last line says why
+                    pass
+                if self._silent_or_ended(process, process.stdout):
+                    return f"it said nothing for {SILENT_S:.0f} s and was ended"
+            finally:
+                end(process)
+        teller.join(5.0)
+        if self.shared.stopping.is_set():
+            return None
+        return last[0] if last else f"it ended with status {process.returncode}"
+
+    def _silent_or_ended(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> bool:
+        """Watch it; whether it hangs. False when it ended or the service stops."""
+        heard = time.monotonic()
+        while not self.shared.stopping.is_set():
+            ready, _, _ = select.select([said], [], [], LOOK_S)
+            now = time.monotonic()
+            if ready:
+                if not os.read(said.fileno(), 4096):
+                    process.wait(10)
+                    return False
+                self.report(None)
+                heard = now
+            elif now - heard > SILENT_S:
+                return True
+        return False
+
+
+def environment() -> dict[str, str]:
+    """Of the page's process: one thread for what it computes, and nothing to tell systemd with."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")}
+    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def tell(lines: IO[bytes], last: deque[str]) -> None:
+    """Its log into ours; `last` keeps the newest line."""
+    for line in lines:
+        text = line.decode("utf-8", "backslashreplace").strip()
+        if text:
+            last.append(text)
+            log.info("page: %.500s", text)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and kill it where it does not within a second."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):  # what was not yet written
+        process.stdin.close()
+    try:
+        process.wait(1.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
