@@ -15,8 +15,8 @@ from typing import Final
 from edge.commands.finding import Finding, Level, several
 from edge.config import Settings
 from edge.errors import StateError
-from edge.journal import Journal, requests
-from edge.service import health, problems
+from edge.journal import Journal, problems, requests
+from edge.service import health
 from edge.service.cures import cure_of
 from edge.service.decoder import LEAST_FREE_BYTES
 from edge.service.silence import silence

@@ -11,8 +11,8 @@ from typing import Any
 from edge.commands.finding import several
 from edge.config import CommandSettings
 from edge.errors import ConfigError
-from edge.journal import Journal, Quarantined, requests
-from edge.service import health, problems
+from edge.journal import Journal, Quarantined, problems, requests
+from edge.service import health
 from edge.service.worker import printable
 from edge.wire.encode import display_path, timestamp
 

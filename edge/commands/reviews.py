@@ -9,8 +9,8 @@ from pathlib import Path
 
 from edge.commands.finding import several
 from edge.errors import ReviewError
-from edge.journal import Journal, requests
-from edge.service import problems, reviewed
+from edge.journal import Journal, problems, requests
+from edge.service import reviewed
 from edge.service.worker import printable
 from edge.teach.reviews import Review, check_clicks, disagreements, latest, parse_review, read_reviews
 

@@ -9,7 +9,7 @@ In the state folder stand
     reviewed/        the files of reviewed images, never pruned: see `edge.service.reviewed`
     taught/          adaptations and which one is chosen, never pruned: see `edge.inspection.taught_shelf`
     requests/        what people ask for while a daemon holds the lock: see `edge.journal.requests`
-    problems.json    why the daemon is degraded, for edge-doctor: see `edge.service.problems`
+    problems.json    why the daemon is degraded, for edge-doctor: see `edge.journal.problems`
     witness          the highest `seq` given away and which file the database was: shows that an older copy came back
     reserve          space set aside, given up when the disk is full, so that what frees space can still be written down
 """
@@ -38,6 +38,7 @@ from edge.journal.retention import Pruning
 from edge.journal.reviews import Reviews
 from edge.journal.tally import Tally
 from edge.journal.trusted_clock import TrustedClock
+from edge.journal.verdicts import Verdicts
 
 
 class Journal:
@@ -47,7 +48,7 @@ class Journal:
     is full; then nothing of that call was stored. `with` closes it.
 
     folder: where it lives.
-    ledger, outbox, pictures, quarantine, tally, reviews: its parts.
+    ledger, outbox, pictures, quarantine, tally, reviews, verdicts: its parts.
     clock: whether an age can be told now.
     renewed: this opening began a new epoch in an existing database.
     """
@@ -65,6 +66,7 @@ class Journal:
         self.quarantine = Quarantine(database)
         self.tally = Tally(database)
         self.reviews = Reviews(database, clock)
+        self.verdicts = Verdicts(database)
         self._database = database
         self._numbering = numbering
         self._clock = clock

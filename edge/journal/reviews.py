@@ -69,6 +69,10 @@ class Reviews:
         )
         return [StoredReview._make((*row[:5], bytes(row[5]))) for row in rows]
 
+    def newest(self) -> int:
+        """The highest `review_seq`, 0 before the first."""
+        return int(self._database.read("SELECT COALESCE(MAX(review_seq), 0) FROM review")[0][0])
+
     def path_of(self, image_sha256: str) -> bytes | None:
         """Below the watched folder: the image whose last inspected content has this hash; None when there is none."""
         rows = self._database.read("SELECT path FROM image WHERE content = ? ORDER BY id DESC LIMIT 1", image_sha256)

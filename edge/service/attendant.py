@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from edge import __version__
 from edge.config import Settings
 from edge.errors import EdgeError, ModelError, ReviewError, StateError, StateFullError
 from edge.inspection import taught_shelf
-from edge.journal import Journal, page_requests, requests
+from edge.journal import Journal, page_requests, problems, requests
 from edge.journal.page_requests import Answer
-from edge.service import problems, reviewed
+from edge.service import reviewed
 from edge.service.commands import Commands
 from edge.service.cures import cure_of
 from edge.service.reports import reasons
@@ -39,11 +41,19 @@ class Attendant(Worker):
 
     name = "attendant"
 
-    def __init__(self, settings: Settings, journal: Journal, shared: Shared, commands: Commands | None = None) -> None:
-        """commands: what carries out those of the page; one of its own where none is given."""
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        shared: Shared,
+        commands: Commands | None = None,
+        connected: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """commands: what carries out those of the page; one of its own where none is given.  connected: to the broker."""
         super().__init__(settings, journal, shared)
+        self._connected = connected
         self._commands = commands or Commands(settings, journal, shared)
-        self._told: dict[str, str] | None = None
+        self._told: tuple[dict[str, str], dict[str, Any]] | None = None
         self._unreadable: set[Path] = set()
 
     def run(self) -> None:
@@ -151,6 +161,17 @@ class Attendant(Worker):
 
     def _tell(self) -> None:
         """Write down why the service is degraded when that has changed."""
-        now = {reason: cure_of(reason) for reason in reasons(self.shared)}
-        if now != self._told and problems.write(self.journal.folder, now):
+        backend, precision = self.shared.figures.runs_on
+        now: tuple[dict[str, str], dict[str, Any]] = (
+            {reason: cure_of(reason) for reason in reasons(self.shared)},
+            {
+                "version": __version__,
+                "backend": backend,
+                "precision": precision,
+                "taught": self.shared.figures.taught,
+                "paused": self.shared.paused.is_set(),
+                "connected": self._connected(),
+            },
+        )
+        if now != self._told and problems.write(self.journal.folder, *now):
             self._told = now

@@ -131,7 +131,7 @@ class Daemon:
             Suspects(settings, journal, shared),
             Recorder(settings, journal, shared, channels),
             Upkeep(settings, journal, shared),
-            Attendant(settings, journal, shared, commands),
+            Attendant(settings, journal, shared, commands, lambda: self._publisher.connected),
             *((PageKeeper(settings, journal, shared),) if settings.web.listen else ()),
         )
         self._threads = [

@@ -22,7 +22,8 @@ from edge.commands.finding import Finding
 from edge.config import Settings
 from edge.journal import Journal, Message, Verdict, requests
 from edge.records import Fingerprint
-from edge.service import health, problems
+from edge.journal import problems
+from edge.service import health
 from tests import ROOT
 from tests.journal.examples import failure, inspected
 
@@ -149,7 +150,7 @@ def test_what_the_service_says_of_itself_is_told_with_its_cures(folder: Path) ->
 
 def test_a_service_that_was_killed_is_told(folder: Path) -> None:
     Journal.open(folder).close()
-    script = f"from pathlib import Path; from edge.service import problems; problems.write(Path({str(folder)!r}), {{}})"
+    script = f"from pathlib import Path; from edge.journal import problems; problems.write(Path({str(folder)!r}), {{}})"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
     assert "journalctl" in told(folder, "service", "was killed").cure
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge.commands.cli import review
-from edge.journal import Journal, Message, Verdict, requests
-from edge.service import problems
+from edge.journal import Journal, Message, Verdict, problems, requests
 from edge.service.isolated import DEATHS
 from tests import ROOT
 from tests.fakes.brokers import Listener, Mosquitto, eventually, needs_mosquitto

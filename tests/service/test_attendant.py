@@ -10,10 +10,9 @@ import pytest
 from edge import config
 from edge.config import Settings
 from edge.errors import StateFullError
-from edge.journal import Journal, audit, page_requests, requests
+from edge.journal import Journal, audit, page_requests, problems, requests
 from edge.journal.page_requests import Answer
 from edge.records import Fingerprint
-from edge.service import problems
 from edge.service.attendant import MANY, Attendant
 from edge.service.shared import Shared
 from tests.fakes.brokers import Listener, Mosquitto, eventually

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.service import problems
+from edge.journal import problems
 from tests import ROOT
 
 
@@ -25,7 +25,7 @@ def test_what_was_written_is_read_and_the_service_alive(tmp_path: Path) -> None:
 
 def test_a_service_that_was_killed_is_not_alive_and_one_that_stopped_has_left_nothing(tmp_path: Path) -> None:
     script = (
-        f"from pathlib import Path; from edge.service import problems; problems.write(Path({str(tmp_path)!r}), {{'a': 'b.'}})"
+        f"from pathlib import Path; from edge.journal import problems; problems.write(Path({str(tmp_path)!r}), {{'a': 'b.'}})"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
     told = problems.read(tmp_path)

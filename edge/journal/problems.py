@@ -1,4 +1,4 @@
-"""Why the service is degraded in, a small file beside the journal out, for `edge-doctor`: it needs no broker."""
+"""Why the service is degraded in, a small file beside the journal out, for `edge-doctor` and the live page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -19,17 +19,27 @@ LARGEST_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a service has written. pid: its process.  alive: whether that runs.  problems: reason → cure."""
+    """What a service has written. pid: its process.  alive: whether that runs.  problems: reason → cure.
+
+    live: further facts, plain JSON: `connected` to the broker, `paused`, `backend`, `precision`, `version`.
+    """
 
     pid: int
     alive: bool
     problems: Mapping[str, str]
+    live: Mapping[str, Any]
 
 
-def write(folder: Path, problems: Mapping[str, str]) -> bool:
-    """Say why this process is degraded; False where that cannot be written. folder: the state folder."""
+def write(folder: Path, problems: Mapping[str, str], live: Mapping[str, Any] | None = None) -> bool:
+    """Say why this process is degraded; False where that cannot be written. folder: the state folder.  live: see `Told`."""
     me = psutil.Process()
-    told = {"schema": SCHEMA, "pid": me.pid, "started_at": me.create_time(), "problems": dict(problems)}
+    told = {
+        "schema": SCHEMA,
+        "pid": me.pid,
+        "started_at": me.create_time(),
+        "problems": dict(problems),
+        "live": dict(live or {}),
+    }
     draft = folder / f"{FILE}.tmp"
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="ascii") as stream:
@@ -52,11 +62,11 @@ def read(folder: Path) -> Told | None:
         with (folder / FILE).open("rb") as stream:
             told = json.loads(stream.read(LARGEST_BYTES))
         pid, problems = int(told["pid"]), {str(text): str(cure) for text, cure in told["problems"].items()}
-        started_at = float(told["started_at"])
+        started_at, live = float(told["started_at"]), dict(told.get("live") or {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     try:
         alive = abs(psutil.Process(pid).create_time() - started_at) < 1.0  # else another process has the number by now
     except psutil.Error:
         alive = False
-    return Told(pid, alive, problems)
+    return Told(pid, alive, problems, live)

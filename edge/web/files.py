@@ -1,0 +1,37 @@
+"""The files that browsers get, read once: paths in, bytes with their type and ETag out."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final, NamedTuple
+
+PAGE: Final = Path(__file__).parent / "page"
+TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".woff2": "font/woff2",
+}
+
+
+class File(NamedTuple):
+    """One file. etag: quoted, as in the header."""
+
+    data: bytes
+    media_type: str
+    etag: str
+
+
+def load(folder: Path = PAGE) -> dict[str, File]:
+    """Every file of a known type below `folder`, by its path with slashes."""
+    return {
+        file.relative_to(folder).as_posix(): File(
+            data := file.read_bytes(), TYPES[file.suffix], f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+        )
+        for file in sorted(folder.rglob("*"))
+        if file.suffix in TYPES and file.is_file()
+    }

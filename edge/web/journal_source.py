@@ -1,0 +1,405 @@
+"""The state folder of one service in, what its pages show out. It only reads: a thread looks for news, and keeps the index."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Final
+
+from edge.config import Settings
+from edge.errors import EdgeError, ReviewError, StateError
+from edge.journal import Journal, audit, problems
+from edge.journal.history import History
+from edge.journal.verdicts import FIRST, Key, Told
+from edge.teach.reviews import Review, latest, parse_review
+from edge.web.lights import lights
+from edge.web.news import News
+from edge.web.pixels import GONE, Pixels
+from edge.web.rows import Row, parsed, row_of
+from edge.web.source import Event, Facts
+from edge.web.timeline import columns
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 0.5
+AGAIN_S: Final = 2.0
+LOW_DISK_BYTES: Final = 1 << 30
+
+
+class JournalSource:
+    """What `edge.web.source.Source` promises, from a journal. `with` ends its thread and closes its files."""
+
+    mode: Final = "journal"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.state = settings.state.folder
+        self.pixels = Pixels(settings)
+        self._news = News()
+        self._history = History(self.state / "web" / "index.sqlite3", _flat)
+        self._mutex = threading.RLock()
+        self._journal: Journal | None = None
+        self._why = "the journal was not looked at yet"
+        self._stopping = threading.Event()
+        self._reviews: tuple[int, dict[str, list[Review]]] = (-1, {})
+        self._timeline: tuple[int, Facts] = (-1, {})
+        self._version = 0
+        self._thread = threading.Thread(target=self._watch, name="news", daemon=True)
+
+    def __enter__(self) -> JournalSource:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stopping.set()
+        self._thread.join(5.0)
+        with self._mutex:
+            if self._journal is not None:
+                self._journal.close()
+        self._history.close()
+
+    # What pages ask for
+
+    def fleet(self) -> list[Facts]:
+        """The one microscope."""
+        now = self.now("")
+        device, told = self.settings.device, problems.read(self.state)
+        info = self._info()
+        state = "offline" if told is None or not told.alive else "degraded" if told.problems else "online"
+        tile = {
+            "device": self.settings.topic_prefix,
+            "site": device.site,
+            "area": device.area,
+            "id": device.id,
+            "state": state,
+            "reasons": [{"text": text, "cure": cure} for text, cure in (told.problems if told else {}).items()],
+            "connected_at_ms": None,
+            "last_row": now["row"],
+            "last_image_ms": now["last_image_ms"],
+            "queue": None if info is None else _queue(info),
+            "version": told.live.get("version") if told else None,
+            "today": now["today"],
+            "heard_ms": None,
+        }
+        return [tile]
+
+    def now(self, device: str) -> Facts:
+        """See `Source`."""
+        newest = self._history.page(limit=1)
+        row = self._shown([row for _, row in newest])[0] if newest else None
+        return {"row": row, **self._status()}
+
+    def rows(self, device: str, *, before: str, limit: int, doubtful: bool, search: str) -> Facts:
+        """See `Source`. Of what is doubtful, what nobody has reviewed comes first."""
+        found = self._history.page(before=_key(before), limit=limit, doubtful=doubtful, search=search)
+        rows = self._shown([row for _, row in found])
+        if doubtful:
+            rows.sort(key=lambda row: row["reviewed"] is not None)
+        return {"rows": rows, "next": f"{found[-1][0][0]}-{found[-1][0][1]}" if len(found) == limit else None}
+
+    def inspection(self, device: str, verdict_id: str) -> Facts | None:
+        """See `Source`."""
+        row = self._history.row(verdict_id)
+        if row is None:
+            return None
+        (shown,) = self._shown([row])
+        document = self.document(verdict_id)
+        has_image = self.pixels.there(row["path"], row["sha256"])
+        return {
+            "row": shown,
+            "inspection": document if row["kind"] == "inspection" else None,
+            "failure": document if row["kind"] == "failure" else None,
+            "reviews": [_said(review) for review in self.reviews_of(row)],
+            "has_image": has_image,
+            "has_overlay": self._overlay_file(verdict_id) is not None,
+            "why_no_image": None if has_image else GONE,
+        }
+
+    def overlay(self, device: str, verdict_id: str) -> tuple[bytes, str] | None:
+        """See `Source`."""
+        name = self._overlay_file(verdict_id)
+        if name is None:
+            return None
+        try:
+            data = (self.state / "pictures" / name).read_bytes()
+        except OSError:  # pruned just now
+            return None
+        return data, "image/webp" if data[8:12] == b"WEBP" else "image/png"
+
+    def image(self, device: str, verdict_id: str) -> bytes | None:
+        """See `Source`."""
+        row = self._history.row(verdict_id)
+        return None if row is None or row["kind"] != "inspection" else self.pixels.png(row["path"], row["sha256"], row["page"])
+
+    def timeline(self, device: str) -> Facts:
+        """See `Source`."""
+        version = self._version
+        if self._timeline[0] != version:
+            reviewed = self._reviews_by_id()
+            facts = columns((row for _, row in self._history.after(FIRST)), reviewed, audit.read(self.state, "taught"))
+            self._timeline = (version, facts)
+        return {**self._timeline[1], "complete": self._history.complete()}
+
+    def problems(self, device: str) -> Facts:
+        """See `Source`."""
+        told = problems.read(self.state)
+        facts: Facts = {
+            "problems": [{"text": text, "cure": cure} for text, cure in (told.problems if told else {}).items()],
+            "running": told is not None and told.alive,
+            "paused": bool(told and told.live.get("paused")),
+            "failures": [],
+            "dead_letters": [],
+            "gaps": [],
+            "suspects": 0,
+            "journal": None,
+        }
+        with self._mutex:
+            journal = self._journal
+            if journal is None:
+                facts["journal"] = self._why
+                return facts
+            try:
+                held = journal.quarantine.images(200)
+                facts["dead_letters"] = [
+                    {
+                        "seq": one.seq,
+                        "topic": one.topic,
+                        "reason": one.reason,
+                        "ts_ms": round(one.ts * 1000),
+                        "id": one.verdict_id,
+                    }
+                    for one in journal.outbox.dead_letters()[-200:]
+                ]
+                facts["suspects"] = journal.ledger.suspect_count()
+            except StateError as error:
+                facts["journal"] = str(error)
+                return facts
+        rows = [self._history.row(one.verdict_id) for one in held]
+        facts["failures"] = self._shown([row for row in rows if row is not None])
+        facts["gaps"] = [{"epoch": epoch, "first": first, "last": last} for epoch, first, last in self._history.gaps()]
+        return facts
+
+    def news(self, after: int, timeout_s: float) -> list[Event]:
+        """See `Source`."""
+        return self._news.after(after, timeout_s)
+
+    def last_event(self) -> int:
+        """See `Source`."""
+        return self._news.last
+
+    # What the other modules of the page ask for
+
+    def document(self, verdict_id: str) -> dict[str, Any] | None:
+        """The message of a verdict, None where it is no longer kept."""
+        with self._mutex:
+            return None if self._journal is None else parsed(self._journal.verdicts.sent(verdict_id))
+
+    def stored_reviews(self) -> list[Review]:
+        """All that can be read, in the order in which they came."""
+        return [review for those in self._reviews_by_id().values() for review in those]
+
+    def reviews_of(self, row: Row) -> list[Review]:
+        """Those of one inspection, the latest first."""
+        return list(reversed(self._reviews_by_id().get(row["id"], [])))
+
+    # Inside
+
+    def _status(self) -> Facts:
+        told, info = problems.read(self.state), self._info()
+        try:
+            free = shutil.disk_usage(self.state).free
+        except OSError:
+            free = None
+        today = self._today()
+        last = self._history.page(limit=1)
+        return {
+            "lights": lights(told, info, free, time.time(), None if info is not None else self._why),
+            "last_image_ms": last[0][1]["ts_ms"] if last else None,
+            "today": today,
+            "paused": bool(told and told.alive and told.live.get("paused")),
+            "running": bool(told and told.alive),
+            "clock_ms": round(time.time() * 1000),
+        }
+
+    def _today(self) -> dict[str, int]:
+        year, month, day, *_ = time.localtime()
+        rows = self._history.since(time.mktime((year, month, day, 0, 0, 0, 0, 0, -1)))
+        counts = {"inspections": 0, "failures": 0, "low": 0, "moderate": 0, "severe": 0, "abstained": 0, "to_review": 0}
+        for row in rows:
+            counts["failures" if row["kind"] == "failure" else "inspections"] += 1
+            for name in (row["label"], row["state"]):
+                if name in counts:
+                    counts[name] += 1
+            counts["to_review"] += row["kind"] == "inspection" and bool(row["needs_review"])
+        return counts
+
+    def _info(self) -> dict[str, Any] | None:
+        with self._mutex:
+            try:
+                return None if self._journal is None else self._journal.info()
+            except StateError as error:
+                self._why = str(error)
+                return None
+
+    def _overlay_file(self, verdict_id: str) -> str | None:
+        with self._mutex:
+            name = None if self._journal is None else self._journal.verdicts.picture(verdict_id)
+        return name if name and "/" not in name and (self.state / "pictures" / name).is_file() else None
+
+    def _shown(self, rows: list[Row]) -> list[Row]:
+        """Rows as a browser gets them: whether each is the newest of its image, and what reviewers said."""
+        old = self._history.superseded([row["id"] for row in rows])
+        reviews = self._reviews_by_id()
+        device = self.settings.topic_prefix
+        return [
+            {**row, "device": device, "newest": row["id"] not in old, "reviewed": reviewed(reviews.get(row["id"], []))}
+            for row in rows
+        ]
+
+    def _reviews_by_id(self) -> dict[str, list[Review]]:
+        """The reviews by the inspection that they speak of, read when there are new ones."""
+        with self._mutex:
+            if self._journal is None:
+                return self._reviews[1]
+            count = self._journal.reviews.newest()
+            if count != self._reviews[0]:
+                found: dict[str, list[Review]] = {}
+                for one in self._journal.reviews.all():
+                    try:
+                        review = parse_review(one.said, one.review_id)
+                    except ReviewError:  # of a newer version
+                        continue
+                    found.setdefault(review.inspection_id or "", []).append(review)
+                self._reviews = (count, found)
+            return self._reviews[1]
+
+    def _watch(self) -> None:
+        """Open the journal, look for news; whatever goes wrong is tried again."""
+        while not self._stopping.is_set():
+            try:
+                self._look()
+            except EdgeError as error:
+                with self._mutex:
+                    self._why = str(error)
+                    if self._journal is not None:
+                        self._journal.close()
+                    self._journal = None
+                log.debug("the journal cannot be read: %s", error)
+                self._news.add(("status", self._status_or_nothing()))
+            except Exception:  # a defect of ours must not leave a page that stands still
+                log.exception("looking for news failed")
+            self._stopping.wait(AGAIN_S)
+
+    def _look(self) -> None:
+        with self._mutex:
+            self._journal = Journal.view(self.state)
+        file = self.state / "journal.sqlite3"
+        inode = file.stat().st_ino
+        shown: Key | None = None
+        said: Facts | None = None
+        seen, reviews = -1, -1
+        while not self._stopping.is_set():
+            with self._mutex:
+                changes = self._journal.verdicts.changes()
+                filled = self._history.fill(self._journal.verdicts) if changes != seen or not self._history.complete() else []
+            seen = changes
+            if filled:
+                self._version += 1
+                news = [(key, row) for key, row in filled if shown is not None and key > shown]
+                shown = max(shown or FIRST, filled[0][0])
+                rows = self._shown([row for _, row in reversed(news)])
+                self._news.add(*(("verdict", {"row": row}) for row in rows))
+            count = self._journal.reviews.newest()
+            if count != reviews and reviews >= 0:
+                self._version += 1
+                self._news.add(("review", {}))
+            reviews = count
+            now = self._status()
+            if _without_clock(now) != said:
+                said = _without_clock(now)
+                self._news.add(("status", {"device": self.settings.topic_prefix, "now": now}))
+            if not filled and self._stopping.wait(LOOK_S):
+                return
+            if not file.exists() or file.stat().st_ino != inode:
+                raise StateError("the journal was moved away: a new one is waited for")
+
+    def _status_or_nothing(self) -> Facts:
+        try:
+            return {"device": self.settings.topic_prefix, "now": self._status()}
+        except EdgeError:
+            return {"device": self.settings.topic_prefix, "now": None}
+
+
+def reviewed(reviews: Iterable[Review]) -> Facts | None:
+    """What the reviews of one inspection come to; None without one that counts."""
+    counting = [one for one in latest(reviews) if not one.withdrawn]
+    if not counting:
+        return None
+    last = max(counting, key=lambda one: one.ts_ms)
+    verdicts = {one.severity.verdict for one in counting if one.severity is not None}
+    return {
+        "verdict": last.severity.verdict if last.severity else None,
+        "reviewer": last.reviewer,
+        "ts_ms": last.ts_ms,
+        "disagree": len(verdicts) > 1,
+        "struck": sum(region.verdict == "not_corrosion" for region in last.regions),
+        "missed": len(last.missed),
+    }
+
+
+def _said(review: Review) -> Facts:
+    """A review as the page shows it."""
+    return {
+        "review_id": review.review_id,
+        "reviewer": review.reviewer,
+        "ts_ms": review.ts_ms,
+        "withdrawn": review.withdrawn,
+        "severity": review.severity.verdict if review.severity else None,
+        "regions": [
+            {"index": region.index, "box_px": region.box_px, "verdict": region.verdict, "class": region.class_name}
+            for region in review.regions
+        ],
+        "missed": [{"point_px": one.point_px, "box_px": one.box_px, "outline_px": one.outline_px} for one in review.missed],
+        "brushed": [
+            {"class": one.class_name, "points_px": one.points_px, "radius_px": one.radius_px} for one in review.brushed
+        ],
+        "complete": bool(review.complete),
+        "note": review.note,
+    }
+
+
+def _flat(told: Told) -> Row:
+    row = row_of(
+        told.sent,
+        verdict_id=told.verdict_id,
+        kind=told.kind,
+        path=told.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+        revision=told.revision,
+        run=told.run,
+        made_at=told.made_at,
+    )
+    row["epoch"], row["seq"] = told.epoch, told.key[1]
+    return row
+
+
+def _queue(info: dict[str, Any]) -> Facts:
+    oldest = info["oldest_unsent"]
+    return {
+        "images_waiting": info["images"]["waiting"] + info["images"]["running"],
+        "unsent": info["unsent"],
+        "oldest_unsent_s": None if oldest is None else max(0.0, time.time() - oldest),
+        "dead_letters": info["dead_letters"],
+    }
+
+
+def _without_clock(now: Facts) -> Facts:
+    return {name: value for name, value in now.items() if name != "clock_ms"}
+
+
+def _key(text: str) -> Key | None:
+    epoch, _, seq = text.partition("-")
+    return (int(epoch), int(seq)) if epoch.isdigit() and seq.isdigit() and len(text) < 40 else None
