@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from edge.journal.database import Database
 
@@ -62,20 +62,7 @@ class Verdicts:
             *below,
             limit,
         )
-        return [
-            Told(
-                (epoch, seq),
-                verdict_id,
-                name,
-                kind,
-                os.fsdecode(path),
-                revision,
-                run,
-                at,
-                None if sent is None else bytes(sent),
-            )
-            for epoch, seq, verdict_id, name, kind, path, revision, run, at, sent in rows
-        ]
+        return [_told(row) for row in rows]
 
     def sent(self, verdict_id: str) -> bytes | None:
         """The JSON of one verdict's message, None where it is not known or no longer kept."""
@@ -102,3 +89,9 @@ class Verdicts:
         """The names of the first epoch, which is this journal's, and of the last."""
         names = [str(name) for (name,) in self._database.read("SELECT name FROM epoch ORDER BY id")]
         return (names[0], names[-1]) if names else ("", "")
+
+
+def _told(row: tuple[Any, ...]) -> Told:
+    epoch, seq, verdict_id, name, kind, path, revision, run, made_at, sent = row
+    body = None if sent is None else bytes(sent)
+    return Told((epoch, seq), verdict_id, name, kind, os.fsdecode(path), revision, run, made_at, body)

@@ -96,10 +96,7 @@ class Guard:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        if host.startswith("["):
-            name = host.partition("]")[0] + "]"
-        else:
-            name = host.partition(":")[0]
+        name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
         return name.casefold() in self._hosts
 
 

@@ -20,7 +20,7 @@ from edge.web.lights import lights
 from edge.web.news import News
 from edge.web.pixels import GONE, Pixels
 from edge.web.rows import Row, parsed, row_of
-from edge.web.source import Event, Facts
+from edge.web.source import Event, Facts, Mode
 from edge.web.timeline import columns
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ LOW_DISK_BYTES: Final = 1 << 30
 class JournalSource:
     """What `edge.web.source.Source` promises, from a journal. `with` ends its thread and closes its files."""
 
-    mode: Final = "journal"
+    mode: Mode = "journal"
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

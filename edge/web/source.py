@@ -23,7 +23,9 @@ class Source(Protocol):
     device: the topic prefix of a microscope; empty for the only one.
     """
 
-    mode: Mode
+    @property
+    def mode(self) -> Mode:
+        """What stands behind it."""
 
     def fleet(self) -> list[Facts]:
         """Every microscope that is known."""

@@ -1,0 +1,113 @@
+"""A source of facts in, a served page out, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from edge.config import WebSettings
+from edge.errors import ConfigError
+from edge.web.source import Source
+
+log = logging.getLogger(__name__)
+
+BEAT_S: Final = 2.0
+LONGEST_END_S: Final = 2
+EXTRA: Final = "the live page needs the extra web: pip install 'sem-corrosion-edge[web]'"
+
+
+def serve(
+    source: Source, web: WebSettings, *, version: str, until: threading.Event, beat: Callable[[], None] = lambda: None
+) -> None:
+    """Serve until `until` is set or a signal comes.
+
+    beat: called each few seconds in the event loop, whose sign of life it is.
+    Raises ConfigError where users, certificate or address cannot be used, or starlette and uvicorn are not installed.
+    """
+    try:
+        import uvicorn
+
+        from edge.web.actions import Actions
+        from edge.web.app import build
+        from edge.web.journal_source import JournalSource
+    except ImportError as error:
+        raise ConfigError(EXTRA) from error
+    from edge.web.sessions import Sessions
+
+    sessions = Sessions(Path(web.users_file) if web.users_file else None)
+    require_certificate(web)
+    listener = listening(web)
+    actions = Actions(source) if isinstance(source, JournalSource) else None
+    app, _page = build(source, sessions, actions, web, version)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ssl_certfile=web.cert_file or None,
+        ssl_keyfile=web.key_file or None,
+        proxy_headers=web.behind_proxy,
+        forwarded_allow_ips="127.0.0.1,::1",
+        timeout_graceful_shutdown=LONGEST_END_S,
+        limit_concurrency=256,
+        ws="none",
+        http="h11",
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    server = uvicorn.Server(config)
+    log.info("the live page is served at %s", address_of(web))
+
+    async def watch() -> None:
+        while True:
+            if server.started:
+                beat()
+            await asyncio.sleep(BEAT_S if server.started else 0.05)
+
+    async def both() -> None:
+        ending = asyncio.create_task(watch())
+        threading.Thread(target=wake, args=(until, asyncio.get_running_loop(), server), name="end", daemon=True).start()
+        await server.serve(sockets=[listener])
+        ending.cancel()
+
+    asyncio.run(both())
+
+
+def wake(until: threading.Event, loop: asyncio.AbstractEventLoop, server: object) -> None:
+    """Tell the server to end as soon as `until` is set."""
+    until.wait()
+    loop.call_soon_threadsafe(setattr, server, "should_exit", True)
+
+
+def address_of(web: WebSettings) -> str:
+    """What a browser is given."""
+    return f"{'https' if web.cert_file else 'http'}://{web.listen}/"
+
+
+def listening(web: WebSettings) -> socket.socket:
+    """A socket that listens. Raises ConfigError when the address cannot be used."""
+    host, port = web.address
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listener = socket.socket(infos[0][0], socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(infos[0][4])
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"web.listen {web.listen} cannot be used: {getattr(error, 'strerror', None) or error}") from error
+    listener.set_inheritable(False)
+    return listener
+
+
+def require_certificate(web: WebSettings) -> None:
+    """Raises ConfigError where cert_file and key_file cannot be used."""
+    if not web.cert_file:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(web.cert_file, web.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"web.cert_file {web.cert_file} and key_file cannot be used: {error}") from error
