@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -20,6 +20,7 @@ from edge.errors import EdgeError
 from edge.web import files
 from edge.web.actions import COMMANDS, Actions
 from edge.web.guard import Guard
+from edge.web.said import JSONResponse
 from edge.web.sessions import Session, Sessions, TooOftenError
 from edge.web.source import Source
 from edge.web.stream import Stream
@@ -158,7 +159,7 @@ class Page:
         self._allowed(request, "read")
         asked = request.query_params
         limit = asked.get("limit", "50")
-        count = min(MOST_ROWS, max(1, int(limit))) if limit.isdigit() and len(limit) < 6 else 50
+        count = min(MOST_ROWS, max(1, int(limit))) if limit.isdecimal() and len(limit) < 6 else 50
         found = await run_in_threadpool(
             lambda: self.source.rows(
                 _device(request),
@@ -210,9 +211,14 @@ class Page:
         if self.stream.full:
             raise RefusedError(503, "too many pages are open at once: close some")
         last = request.headers.get("last-event-id", "")
-        after = int(last) if last.isdigit() and len(last) < 20 else None
+        after = int(last) if last.isdecimal() and len(last) < 20 else None
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(self.stream.events(after), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(
+            self.stream.events(after, lambda: self._may_listen(request)), media_type="text/event-stream", headers=headers
+        )
+
+    def _may_listen(self, request: Request) -> bool:
+        return not self.sessions.needed or self._known(request) is not None
 
     # Changing
 

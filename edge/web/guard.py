@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.config import WebSettings
+from edge.web.said import JSONResponse
 
 POLICY: Final = "; ".join(
     (
@@ -84,14 +83,14 @@ class Guard:
             return 405, "only GET, HEAD and POST are understood"
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if origin is not None:
-            if urlsplit(origin).netloc.casefold() != host.casefold() or urlsplit(origin).scheme not in ("http", "https"):
+            if origin.casefold() not in (f"http://{host}".casefold(), f"https://{host}".casefold()):
                 return 403, "the request comes from another page"
         elif site not in (None, "same-origin"):
             return 403, "the request comes from another page"
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return 415, "a change is asked for in JSON"
         length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > LARGEST_BODY_BYTES:
+        if length.isdecimal() and int(length) > LARGEST_BODY_BYTES:
             return 413, f"more than {LARGEST_BODY_BYTES} bytes"
         return None
 

@@ -227,14 +227,14 @@ class JournalSource:
 
     def _today(self) -> dict[str, int]:
         year, month, day, *_ = time.localtime()
-        rows = self._history.since(time.mktime((year, month, day, 0, 0, 0, 0, 0, -1)))
+        rows = self._history.counts_since(time.mktime((year, month, day, 0, 0, 0, 0, 0, -1)))
         counts = {"inspections": 0, "failures": 0, "low": 0, "moderate": 0, "severe": 0, "abstained": 0, "to_review": 0}
-        for row in rows:
-            counts["failures" if row["kind"] == "failure" else "inspections"] += 1
-            for name in (row["label"], row["state"]):
+        for kind, label, verdict_state, doubtful, count in rows:
+            counts["failures" if kind == "failure" else "inspections"] += count
+            for name in (label, verdict_state):
                 if name in counts:
-                    counts[name] += 1
-            counts["to_review"] += row["kind"] == "inspection" and bool(row["needs_review"])
+                    counts[name] += count
+            counts["to_review"] += count if kind == "inspection" and doubtful else 0
         return counts
 
     def _info(self) -> dict[str, Any] | None:
@@ -282,17 +282,21 @@ class JournalSource:
         while not self._stopping.is_set():
             try:
                 self._look()
-            except EdgeError as error:
-                with self._mutex:
-                    self._why = str(error)
-                    if self._journal is not None:
-                        self._journal.close()
-                    self._journal = None
+            except (EdgeError, OSError) as error:
+                self._let_go(str(error))
                 log.debug("the journal cannot be read: %s", error)
                 self._news.add(("status", self._status_or_nothing()))
             except Exception:  # a defect of ours must not leave a page that stands still
+                self._let_go("the page has a defect: its log says more")
                 log.exception("looking for news failed")
             self._stopping.wait(AGAIN_S)
+
+    def _let_go(self, why: str) -> None:
+        with self._mutex:
+            self._why = why
+            if self._journal is not None:
+                self._journal.close()
+            self._journal = None
 
     def _look(self) -> None:
         with self._mutex:
@@ -402,4 +406,4 @@ def _without_clock(now: Facts) -> Facts:
 
 def _key(text: str) -> Key | None:
     epoch, _, seq = text.partition("-")
-    return (int(epoch), int(seq)) if epoch.isdigit() and seq.isdigit() and len(text) < 40 else None
+    return (int(epoch), int(seq)) if epoch.isdecimal() and seq.isdecimal() and max(len(epoch), len(seq)) < 19 else None

@@ -23,7 +23,7 @@ def row_of(sent: bytes | None, *, verdict_id: str, kind: str, path: str, revisio
     else:
         try:
             row = inspection_row(document) if kind == "inspection" else failure_row(document)
-        except (KeyError, TypeError, AttributeError, ValueError):
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
             row = {**_nothing(kind), "forgotten": True}
     name = path.rpartition("/")[2]
     row.update(id=verdict_id, path=path, name=name, revision=revision, run=run, ts_ms=round(made_at * 1000))

@@ -16,6 +16,8 @@ from edge.web.users import User, load, verified
 
 LONGEST_S: Final = 12 * 3600.0
 MOST: Final = 1000
+MOST_WAITING: Final = 4
+"""Logins that wait for each other; more would take the threads that others read with."""
 FREE_TRIES: Final = 5
 LONGEST_WAIT_S: Final = 900.0
 FORGOTTEN_S: Final = 3600.0
@@ -48,6 +50,7 @@ class Sessions:
         self._file, self._clock = users_file, clock
         self._mutex = threading.RLock()
         self._one_password = threading.Lock()  # each costs 32 MiB for a tenth of a second
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._sessions: OrderedDict[str, tuple[Session, str]] = OrderedDict()
         self._tries: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._users: dict[str, User] = {}
@@ -63,18 +66,10 @@ class Sessions:
     def log_in(self, name: str, password: str, address: str) -> tuple[str, Session] | None:
         """A new session with its token, None for a wrong name or password. Raises TooOftenError."""
         keys = (f"name {name[:64]}", f"address {address}")
+        user = self._tried(keys, name, password)
+        if user is None:
+            return None
         with self._mutex:
-            wait_s = max(self._waits_s(key) for key in keys)
-            if wait_s > 0:
-                raise TooOftenError(wait_s)
-            users = self._current()
-        with self._one_password:
-            user = verified(users, name, password)
-        with self._mutex:
-            if user is None:
-                for key in keys:
-                    self._count(key)
-                return None
             self._tries.pop(keys[0], None)
             token = secrets.token_urlsafe(32)
             session = Session(user.name, secrets.token_urlsafe(32), self._clock() + LONGEST_S)
@@ -82,6 +77,31 @@ class Sessions:
             while len(self._sessions) > MOST:
                 self._sessions.popitem(last=False)
         return token, session
+
+    def _tried(self, keys: tuple[str, ...], name: str, password: str) -> User | None:
+        """One try after the other: those that come at once are counted as those that come singly."""
+        self._require_patience(keys)
+        if not self._waiting.acquire(blocking=False):
+            raise TooOftenError(1.0)
+        try:
+            with self._one_password:
+                self._require_patience(keys)
+                with self._mutex:
+                    users = self._current()
+                user = verified(users, name, password)
+                if user is None:
+                    with self._mutex:
+                        for key in keys:
+                            self._count(key)
+                return user
+        finally:
+            self._waiting.release()
+
+    def _require_patience(self, keys: tuple[str, ...]) -> None:
+        with self._mutex:
+            wait_s = max(self._waits_s(key) for key in keys)
+        if wait_s > 0:
+            raise TooOftenError(wait_s)
 
     def log_out(self, token: str) -> None:
         """Forget a session."""

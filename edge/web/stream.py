@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from edge.errors import EdgeError
+from edge.web.said import text
 from edge.web.source import Event, Source
 
 log = logging.getLogger(__name__)
@@ -47,25 +47,28 @@ class Stream:
         """Whether no further listener is taken."""
         return len(self._listeners) >= MOST_LISTENERS
 
-    async def events(self, after: int | None) -> AsyncIterator[bytes]:
-        """The text of an event stream, without end. after: the last number that the browser has seen."""
+    async def events(self, after: int | None, allowed: Callable[[], bool] = lambda: True) -> AsyncIterator[bytes]:
+        """The text of an event stream, without end. after: the last number that the browser has seen.
+
+        allowed: asked before each word, so that who logs out, or is taken out of the users file, hears nothing more.
+        """
         queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=QUEUED)
         self._listeners.add(queue)
         try:
             last = self._source.last_event()
             yield f"retry: 2000\nid: {last}\nevent: hello\ndata: {{}}\n\n".encode()
             if after is not None and after != last:
-                for event in self._source.news(after, 0.0) if after < last else [Event(last, "reload", {})]:
-                    yield encoded(event)
+                for missed in self._source.news(after, 0.0) if after < last else [Event(last, "reload", {})]:
+                    yield encoded(missed)
             while not self._stopping.is_set():
+                event: Event | None
                 try:
                     event = await asyncio.wait_for(queue.get(), ALIVE_S)
                 except asyncio.TimeoutError:
-                    yield b": still here\n\n"
-                    continue
-                if event.kind == "end":
+                    event = None
+                if (event is not None and event.kind == "end") or not allowed():
                     return
-                yield encoded(event)
+                yield b": still here\n\n" if event is None else encoded(event)
         finally:
             self._listeners.discard(queue)
 
@@ -103,4 +106,4 @@ def put(queue: asyncio.Queue[Event], event: Event) -> None:
 
 def encoded(event: Event) -> bytes:
     """As the HTML standard has it, 9.2. JSON holds no raw line break."""
-    return f"id: {event.number}\nevent: {event.kind}\ndata: {json.dumps(event.said)}\n\n".encode()
+    return f"id: {event.number}\nevent: {event.kind}\ndata: {text(event.said)}\n\n".encode()

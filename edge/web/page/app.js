@@ -1,0 +1,166 @@
+// The shell: who is logged in, which room is shown, news for it, language and theme.
+
+import * as api from "./api.js";
+import * as format from "./format.js";
+import { element } from "./format.js";
+
+const ROOMS = { now: "./rooms/now.js", timeline: "./rooms/timeline.js", review: "./rooms/review.js", problems: "./rooms/problems.js", fleet: "./rooms/fleet.js" };
+const place = Object.fromEntries(["head", "device", "rooms", "link", "language", "theme", "logout", "room", "news", "skip"].map((id) => [id, document.getElementById(id)]));
+const state = { session: null, table: {}, spare: {}, room: null, close: null, clock: 0, silence: null, drawn: 0 };
+
+// A key and values in, a sentence out; English where a language lacks it.
+function words(key, values = {}) {
+  const text = state.table[key] ?? state.spare[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+const known = (key) => key in state.table || key in state.spare;
+const stored = (name, value) => {
+  try {
+    if (value === undefined) return localStorage.getItem(name);
+    localStorage.setItem(name, value);
+  } catch { /* a browser that keeps nothing */ }
+  return value;
+};
+
+async function speak(language) {
+  const fetched = await Promise.all(["en", language].map((name) => api.get(`/page/words/${name}.json`)));
+  [state.spare, state.table] = fetched;
+  document.documentElement.lang = language;
+  format.setLanguage(language);
+  stored("language", language);
+}
+
+function parts() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [room, ...rest] = path.split("/");
+  return { room: ROOMS[room] ? room : "now", id: rest.length ? decodeURIComponent(rest.join("/")) : null, device: new URLSearchParams(query).get("device") || "" };
+}
+
+const go = (room, id = null, device = parts().device) => {
+  location.hash = `#/${room}${id ? `/${encodeURIComponent(id)}` : ""}${device ? `?device=${encodeURIComponent(device)}` : ""}`;
+};
+
+function shell() {
+  document.title = words("shell.title");
+  place.skip.textContent = words("shell.skip");
+  place.rooms.setAttribute("aria-label", words("shell.rooms"));
+  const here = parts();
+  place.rooms.replaceChildren(...Object.keys(ROOMS).map((name) => element("a", {
+    href: `#/${name}${here.device ? `?device=${encodeURIComponent(here.device)}` : ""}`, id: `to-${name}`, "aria-current": name === here.room ? "page" : false,
+  }, words(`shell.${name}`))));
+  place.language.replaceChildren(...state.session.languages.map((name) => element("option", { value: name, selected: name === document.documentElement.lang }, name)));
+  place.language.setAttribute("aria-label", words("shell.language"));
+  place.theme.textContent = "◐";
+  place.theme.setAttribute("aria-label", words("shell.theme"));
+  place.theme.title = words("shell.theme");
+  place.logout.hidden = !state.session.user;
+  place.logout.textContent = words("shell.logout", { name: state.session.user || "" });
+  place.device.textContent = here.device || words("shell.title");
+}
+
+async function open() {
+  const turn = (state.drawn += 1);
+  state.close?.();
+  state.close = null;
+  shell();
+  if (state.session.login && !state.session.user) return login();
+  const here = parts();
+  try {
+    const { room } = await import(ROOMS[here.room]);
+    if (turn !== state.drawn) return;
+    const root = element("section", { "aria-label": words(`shell.${here.room}`) });
+    place.room.replaceChildren(root);
+    const made = room(root, { api, format, words, known, go, id: here.id, device: here.device, session: state.session, now: () => Date.now() + state.clock, problem });
+    state.room = made;
+    state.close = () => { made.close?.(); state.room = null; };
+  } catch (error) {
+    problem(error);
+  }
+}
+
+// What went wrong, where the room would be; a session that is over leads to the login.
+function problem(error) {
+  if (error.status === 401) return begin();
+  const text = error.status ? error.message : words("shell.unreachable");
+  if (place.room.querySelector(".card")) return note(text);
+  place.room.replaceChildren(element("p", { class: "card wrong", role: "alert" }, text));
+}
+
+function note(text) {
+  place.news.textContent = text;
+}
+
+function login() {
+  const name = element("input", { id: "name", autocomplete: "username", required: true });
+  const password = element("input", { id: "password", type: "password", autocomplete: "current-password", required: true });
+  const wrong = element("p", { class: "wrong", role: "alert" });
+  const form = element("form", { class: "card login", id: "login" },
+    element("h1", {}, words("login.title")),
+    element("label", { for: "name" }, words("login.name"), name),
+    element("label", { for: "password" }, words("login.password"), password),
+    element("button", { class: "main", type: "submit" }, words("login.enter")), wrong);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    wrong.textContent = "";
+    try {
+      await api.post("/api/login", { name: name.value, password: password.value });
+      await begin();
+    } catch (error) {
+      password.value = "";
+      wrong.textContent = error.status === 401 ? words("login.wrong") : error.status === 429 ? words("login.wait", { seconds: error.wait }) : error.message || words("shell.unreachable");
+    }
+  });
+  place.room.replaceChildren(form);
+  name.focus();
+}
+
+function listen() {
+  state.silence?.();
+  let lost = null;
+  const tell = (kind, said) => {
+    if (kind === "link") {
+      clearTimeout(lost);
+      const show = () => {
+        place.link.textContent = said.up ? words("shell.live") : words("shell.lost");
+        place.link.classList.toggle("lost", !said.up);
+      };
+      said.up ? show() : (lost = setTimeout(show, 1500));
+      if (said.over) setTimeout(() => begin().catch(() => {}), 5000);
+      return;
+    }
+    if (said.now?.clock_ms) state.clock = said.now.clock_ms - Date.now();
+    if (kind === "verdict") {
+      const row = said.row;
+      note(words("now.news", { name: row.name, severity: format.said(row, words) }));
+    }
+    state.room?.update?.(kind, said);
+  };
+  state.silence = api.listen(tell);
+}
+
+async function begin() {
+  state.session = await api.session();
+  const wanted = stored("language") || navigator.language.slice(0, 2);
+  await speak(state.session.languages.includes(wanted) ? wanted : "en");
+  state.silence?.();
+  state.silence = null;
+  if (!state.session.login || state.session.user) listen();
+  await open();
+}
+
+place.language.addEventListener("change", async () => { await speak(place.language.value); await open(); });
+place.logout.addEventListener("click", async () => { await api.post("/api/logout").catch(() => {}); await begin(); });
+place.theme.addEventListener("click", () => {
+  const dark = document.documentElement.dataset.theme
+    ? document.documentElement.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+  document.documentElement.dataset.theme = stored("theme", dark ? "light" : "dark");
+});
+if (stored("theme")) document.documentElement.dataset.theme = stored("theme");
+addEventListener("hashchange", () => open());
+const start = () => begin().catch((error) => {
+  place.room.replaceChildren(element("p", { class: "card wrong" }, error.message || "The server does not answer."));
+  setTimeout(start, 3000);
+});
+start();

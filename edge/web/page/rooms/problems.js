@@ -1,0 +1,69 @@
+// Problems: why the service is degraded, what could not be inspected or sent, and what to do about it.
+
+export function room(root, ctx) {
+  const { words, format, api, device, session } = ctx;
+  const { element } = format;
+  const answer = element("p", { role: "status", id: "answer" });
+  const body = element("div", { id: "problems" });
+  const may = (role) => session.may.includes(role);
+  const why = session.mode === "broker" ? words("problems.reads_only") : words("problems.needs_role");
+  let paused = false, closed = false, soon = null;
+
+  async function ask(name, fields, done) {
+    if (name === "pause" && !confirm(words("problems.confirm_pause"))) return;
+    answer.className = "";
+    answer.textContent = words("problems.asked");
+    try {
+      const told = await api.post("/api/command", { name, fields });
+      answer.className = told.ok ? "fine" : "wrong";
+      answer.textContent = told.ok ? done : told.error;
+      load();
+    } catch (error) {
+      answer.className = "wrong";
+      answer.textContent = error.message;
+      if (error.status === 401) ctx.problem(error);
+    }
+  }
+
+  const button = (name, role, fields, done, id = name) => element("button", {
+    type: "button", id: `ask-${id}`, disabled: !may(role), title: may(role) ? "" : why, onclick: () => ask(name, fields, done),
+  }, words(`problems.${name}`));
+  const tools = element("div", { class: "row" });
+  root.append(element("h1", {}, words("shell.problems")), element("div", { class: "card" }, tools, may("command") ? null : element("p", { class: "small faint" }, why), answer), body);
+
+  const section = (title, ...children) => element("section", { class: "card" }, element("h2", {}, title), ...children);
+  const table = (heads, rows) => element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map((cell) => element("td", {}, cell)))))));
+
+  function draw(facts) {
+    paused = facts.paused;
+    tools.replaceChildren(button("rescan", "command", {}, words("problems.done_rescan")), paused ? button("resume", "command", {}, words("problems.done_resume")) : button("pause", "command", {}, words("problems.done_pause")));
+    const parts = [];
+    if (facts.journal) parts.push(section(words("problems.journal"), element("p", { class: "wrong" }, facts.journal)));
+    if (facts.running === false) parts.push(section(words("problems.service"), element("p", { class: "wrong" }, words("problems.not_running"))));
+    if (paused) parts.push(section(words("problems.service"), element("p", { class: "wrong" }, words("light.paused"))));
+    if (facts.problems.length) parts.push(section(words("problems.reasons"), element("ul", { class: "reasons" }, facts.problems.map((one) => element("li", {}, element("b", {}, one.text), element("div", {}, one.cure))))));
+    if (facts.failures.length) {
+      parts.push(section(words("problems.failures", { count: facts.failures.length }), table([words("problems.image"), words("problems.why"), words("problems.when"), ""],
+        facts.failures.map((row) => [row.path, `${row.message} (${row.code})`, format.time(row.ts_ms), button("inspect", "review", { inspection_id: row.id }, words("problems.done_inspect", { name: row.name }), `inspect-${row.id}`)]))));
+    }
+    if (facts.dead_letters.length) parts.push(section(words("problems.dead", { count: facts.dead_letters.length }), element("p", { class: "small faint" }, words("problems.dead_cure")), table(["seq", words("problems.topic"), words("problems.why"), words("problems.when")], facts.dead_letters.map((one) => [String(one.seq), one.topic, one.reason, format.time(one.ts_ms)]))));
+    if (facts.gaps.length) parts.push(section(words("problems.gaps"), element("p", { class: "small faint" }, words("problems.gaps_cure")), table(["epoch", "seq"], facts.gaps.map((one) => [String(one.epoch), one.first === one.last ? String(one.first) : `${one.first} – ${one.last}`]))));
+    if (facts.suspects) parts.push(section(words("problems.suspects", { count: facts.suspects }), element("p", {}, words("problems.suspects_cure"))));
+    if (!parts.length) parts.push(element("p", { class: "card fine", id: "all-well" }, `● ${words("problems.none")}`));
+    body.replaceChildren(...parts);
+  }
+
+  async function load() {
+    try {
+      const facts = await api.get("/api/problems", { device });
+      if (!closed) draw(facts);
+    } catch (error) {
+      ctx.problem(error);
+    }
+  }
+  load();
+  return {
+    update() { clearTimeout(soon); soon = setTimeout(load, 400); },
+    close() { closed = true; clearTimeout(soon); },
+  };
+}

@@ -1,0 +1,286 @@
+// Review: doubtful verdicts first, marks by mouse or keyboard, one review saved for each image; and what was taught by them.
+
+import { bench, measures, reviewedLine, rowButton, severityWord, typing, verdictCard } from "./parts.js";
+
+const BRUSH_PX = 8;
+const KEYS = ["A", "1 2 3", "U", "C", "J K", "X", "Y", "M", "B", "G", "W", "Z", "Enter", "N", "R H"];
+
+export function room(root, ctx) {
+  const { words, format, api, device, session } = ctx;
+  const { element } = format;
+  const may = session.may.includes("review");
+  const desk = bench(ctx);
+  const { picture } = desk;
+  const list = element("ul", { class: "list", id: "doubtful" });
+  const more = element("button", { type: "button", id: "more", hidden: true }, words("review.more"));
+  const only = element("input", { type: "checkbox", id: "only", checked: true });
+  const side = element("div", { id: "side" });
+  const state = element("p", { role: "status", id: "marked" });
+  const teaching = element("section", { class: "card", id: "teaching" });
+  let rows = [], next = null, found = null, closed = false, soon = null, here = -1, brush = null;
+  let marks = fresh();
+  let past = [];
+
+  function fresh() { return { regions: new Map(), missed: [], brushed: [], complete: false, severity: null, note: "" }; }
+  const copy = () => ({ ...marks, regions: new Map(marks.regions), missed: [...marks.missed], brushed: [...marks.brushed] });
+  const empty = () => !marks.regions.size && !marks.missed.length && !marks.brushed.length && !marks.complete && !marks.severity && !marks.note;
+
+  function change(work) {
+    if (!found?.inspection || !may) return;
+    past.push(copy());
+    work();
+    drawMarks();
+  }
+
+  const tools = element("div", { class: "row", id: "tools" });
+  const button = (name, key, act, pressed = null) => element("button", { type: "button", id: `do-${name}`, title: key, disabled: !may || !found?.inspection, "aria-pressed": pressed === null ? false : String(pressed), onclick: act }, `${words(`review.${name}`)} `, element("kbd", {}, key));
+
+  function drawMarks() {
+    found?.inspection?.regions.forEach((region) => picture.mark(region.index, { not_corrosion: "struck", right: "accepted" }[marks.regions.get(region.index)]));
+    picture.setMarks(marks.missed, marks.brushed);
+    const struck = [...marks.regions.values()].filter((one) => one === "not_corrosion").length;
+    const parts = [];
+    if (marks.severity) parts.push(words("review.says", { severity: severityWord(marks.severity, words) }));
+    if (struck) parts.push(words("review.count_struck", { count: struck }));
+    if (marks.regions.size - struck) parts.push(words("review.count_right", { count: marks.regions.size - struck }));
+    if (marks.missed.length) parts.push(words("review.count_missed", { count: marks.missed.length }));
+    if (marks.brushed.length) parts.push(words("review.count_brushed", { count: marks.brushed.length }));
+    if (marks.complete) parts.push(words("review.is_complete"));
+    state.className = "";
+    state.textContent = parts.join(" · ") || (may ? words("review.nothing_marked") : words(session.mode === "broker" ? "problems.reads_only" : "review.needs_role"));
+    tools.replaceChildren(
+      button("accept", "A", press.accept), ...["low", "moderate", "severe"].map((name, at) => severityButton(name, String(at + 1))), severityButton("uncorroded", "U"), severityButton("cannot_tell", "C"),
+      button("strike", "X", press.strike), button("right", "Y", press.right), button("missed", "M", press.missed, picture.tool === "point"),
+      button("brush", "B", press.brush, picture.tool === "brush" && brush !== "background"), button("background", "G", press.background, picture.tool === "brush" && brush === "background"),
+      button("complete", "W", press.complete, marks.complete), button("undo", "Z", press.undo), button("save", "Enter", press.save));
+    tools.querySelector("#do-save").classList.add("main");
+  }
+
+  const severityButton = (name, key) => element("button", { type: "button", id: `say-${name}`, disabled: !may || !found?.inspection, "aria-pressed": String(marks.severity === name), onclick: () => press.say(name) }, `${words(`severity.${name}`)} `, element("kbd", {}, key));
+
+  function setTool(tool, what = null) {
+    const same = picture.tool === tool && brush === what;
+    brush = same ? null : what;
+    picture.setTool(same ? "look" : tool);
+    drawMarks();
+  }
+
+  function step(by) {
+    const regions = found?.inspection?.regions || [];
+    if (!regions.length) return;
+    here = (here + by + regions.length) % regions.length;
+    picture.highlight(regions[here].index);
+    drawRegions();
+  }
+
+  function verdictOf(kind) {
+    const region = found?.inspection?.regions[here];
+    if (!region) return;
+    change(() => (marks.regions.get(region.index) === kind ? marks.regions.delete(region.index) : marks.regions.set(region.index, kind)));
+    drawRegions();
+  }
+
+  const press = {
+    accept: () => { const severity = found?.inspection?.severity; change(() => { marks.severity = severity?.class || severity?.label || marks.severity; marks.complete = true; }); },
+    say: (name) => change(() => { marks.severity = marks.severity === name ? null : name; }),
+    strike: () => verdictOf("not_corrosion"),
+    right: () => verdictOf("right"),
+    missed: () => setTool("point"),
+    brush: () => setTool("brush", brush && brush !== "background" ? brush : classes()[0]),
+    background: () => setTool("brush", "background"),
+    complete: () => change(() => { marks.complete = !marks.complete; }),
+    undo: () => (past.length ? undoMark() : withdraw()),
+    save,
+  };
+
+  const classes = () => [...new Set((found?.inspection?.regions || []).map((region) => region.class)), "corrosion"];
+
+  function undoMark() {
+    marks = past.pop();
+    drawMarks();
+    drawRegions();
+  }
+
+  const said = (text, kind) => { state.className = kind; state.textContent = text; };
+
+  async function save() {
+    if (!may || !found?.inspection) return;
+    if (empty()) return said(words("review.nothing_marked"), "wrong");
+    const regions = found.inspection.regions.filter((region) => marks.regions.has(region.index)).map((region) => ({ index: region.index, box_px: region.box_px, verdict: marks.regions.get(region.index) }));
+    const before = own();
+    const body = { inspection_id: found.row.id, regions, missed: marks.missed.map((point) => ({ point_px: point })), brushed: marks.brushed, complete: marks.complete, severity: marks.severity ? { verdict: marks.severity } : null, note: marks.note || null, supersedes: before?.review_id || null };
+    await hand(body, "review.saved");
+  }
+
+  const own = () => found?.reviews.find((one) => one.reviewer === session.user && !one.withdrawn);
+
+  async function withdraw() {
+    const mine = own();
+    if (mine && may) await hand({ inspection_id: found.row.id, supersedes: mine.review_id, withdrawn: true }, "review.withdrawn");
+  }
+
+  async function hand(body, done) {
+    try {
+      await api.post("/api/review", body);
+      const id = found.row.id;
+      marks = fresh();
+      past = [];
+      await until(async () => (await api.inspection(device, id)).reviews.some((one) => one.withdrawn === Boolean(body.withdrawn) && one.reviewer === session.user));
+      if (found?.row.id === id) { await open(id); said(words(done), "fine"); }
+      loadList();
+      loadTeaching();
+    } catch (error) {
+      said(error.message, "wrong");
+      if (error.status === 401) ctx.problem(error);
+    }
+  }
+
+  // The service stores what was handed over within a second; one that is stopped does so at its next start.
+  async function until(there) {
+    for (let turn = 0; turn < 20 && !closed; turn += 1) {
+      if (await there()) return;
+      await new Promise((done) => setTimeout(done, 250));
+    }
+  }
+
+  const regionList = element("ul", { class: "list regions", id: "regions" });
+  function drawRegions() {
+    const signs = { not_corrosion: "✕ ", right: "✓ " };
+    regionList.replaceChildren(...(found?.inspection?.regions || []).slice(0, 300).map((region, at) => element("li", {}, element("button", {
+      type: "button", class: `is-${region.severity?.label || "none"}`, "aria-current": at === here ? "true" : false, "data-index": region.index, onclick: () => { here = at; picture.highlight(region.index); drawRegions(); },
+    }, `${signs[marks.regions.get(region.index)] || ""}${region.index + 1} · ${picture.describe(region).replaceAll("\n", " · ")}`))));
+  }
+
+  async function open(id) {
+    try {
+      const loaded = await desk.show(device, id);
+      if (closed || !loaded) return;
+      found = loaded;
+      marks = fresh();
+      past = [];
+      here = -1;
+      const reviews = found.reviews.map((one) => element("li", {}, words(one.withdrawn ? "review.line_withdrawn" : "review.line", { who: one.reviewer, when: format.time(one.ts_ms), verdict: one.severity ? severityWord(one.severity, words) : words("review.marks_only"), regions: one.regions.length, missed: one.missed.length, brushed: one.brushed.length }), one.note ? ` “${one.note}”` : ""));
+      const note = element("textarea", { id: "note", rows: 2, disabled: !may, "aria-label": words("review.note"), placeholder: words("review.note") });
+      note.addEventListener("input", () => { marks.note = note.value; });
+      const again = element("button", { type: "button", id: "again", disabled: !may, onclick: () => inspectAgain([found.row.id]) }, words("problems.inspect"));
+      side.replaceChildren(verdictCard(found.row, ctx), element("div", { class: "card" }, measures(found.row, ctx), element("div", { class: "row" }, again)),
+        element("div", { class: "card" }, element("h2", {}, words("now.regions")), regionList), element("div", { class: "card" }, note, reviews.length ? element("h2", {}, words("review.earlier")) : null, element("ul", { id: "reviews" }, reviews)));
+      drawRegions();
+      drawMarks();
+      drawList();
+    } catch (error) {
+      ctx.problem(error);
+    }
+  }
+
+  async function inspectAgain(ids) {
+    let done = 0;
+    for (const id of ids) {
+      const told = await api.post("/api/command", { name: "inspect", fields: { inspection_id: id } }).catch((error) => ({ ok: false, error: error.message }));
+      if (!told.ok) return said(told.error, "wrong");
+      done += 1;
+    }
+    return said(words("review.again_done", { count: done }), "fine");
+  }
+
+  function drawList() {
+    list.replaceChildren(...rows.map((row) => rowButton(row, ctx, (one) => ctx.go("review", one.id, device), row.id === found?.row.id)));
+    if (!rows.length) list.replaceChildren(element("li", { class: "faint" }, words("review.none")));
+    more.hidden = !next;
+  }
+
+  async function loadList(further = false) {
+    try {
+      const page = await api.get("/api/rows", { device, limit: 50, doubtful: only.checked ? 1 : 0, before: further ? next : "" });
+      if (closed) return;
+      rows = [...(further ? rows : []), ...page.rows.filter((row) => row.kind === "inspection" && row.newest)];
+      next = page.next;
+      drawList();
+      const first = ctx.id || rows[0]?.id;
+      if (!found && first) await open(first);
+    } catch (error) {
+      ctx.problem(error);
+    }
+  }
+
+  async function loadTeaching() {
+    try {
+      const facts = await api.get("/api/teach", { device });
+      if (!closed) drawTeaching(facts);
+    } catch (error) {
+      ctx.problem(error);
+    }
+  }
+
+  function drawTeaching(facts) {
+    if (!facts.enabled) return teaching.replaceChildren(element("h2", {}, words("teach.title")), element("p", { class: "faint" }, words("problems.reads_only")));
+    const command = session.may.includes("command");
+    const parts = [element("h2", {}, words("teach.title")), element("p", {}, words("teach.reviews", facts))];
+    const begin = element("button", { type: "button", id: "teach", disabled: !may || facts.running || !facts.reviews, onclick: async () => { await api.post("/api/teach").catch((error) => said(error.message, "wrong")); loadTeaching(); } }, words(facts.running ? "teach.running" : "teach.begin"));
+    parts.push(begin);
+    if (facts.last_error) parts.push(element("p", { class: "wrong", id: "teach-error" }, facts.last_error));
+    if (facts.draft) {
+      const counts = facts.draft.counts;
+      if (counts) parts.push(element("p", { class: "fine", id: "taught-counts" }, words("teach.counts", counts)));
+      parts.push(element("p", { class: "small" }, words("teach.how", { how: facts.draft.how || "" })));
+      for (const [part, after] of Object.entries(facts.draft.after || {})) {
+        for (const [measure, value] of Object.entries(after)) {
+          const before = facts.draft.before?.[part]?.[measure];
+          if (typeof value === "number") parts.push(element("p", { class: "small" }, `${part} · ${measure}: ${format.number(before ?? null)} → ${format.number(value)}`));
+        }
+      }
+      if (facts.draft.provisional) parts.push(element("p", { class: "small" }, words("teach.provisional")));
+    }
+    const use = (sha256, text, id) => element("button", { type: "button", id, disabled: !command || !facts.taught_is_state, onclick: async () => {
+      try {
+        const told = await api.post("/api/taught", { sha256 });
+        said(told.ok ? words("teach.used") : told.error, told.ok ? "fine" : "wrong");
+        setTimeout(loadTeaching, 1500);
+      } catch (error) { said(error.message, "wrong"); }
+    } }, text);
+    if (facts.draft && facts.draft.sha256 !== facts.chosen) parts.push(use(facts.draft.sha256, words("teach.use"), "use-draft"));
+    if (!facts.taught_is_state) parts.push(element("p", { class: "small faint" }, words("teach.not_state")));
+    else if (!command) parts.push(element("p", { class: "small faint" }, words("teach.needs_role")));
+    parts.push(element("p", { class: "small" }, facts.chosen ? words("teach.chosen", { sha256: facts.chosen.slice(0, 12) }) : words("teach.none_chosen")));
+    if (facts.chosen) parts.push(use(null, words("teach.back"), "use-none"));
+    for (const one of facts.kept) if (one.sha256 !== facts.chosen && one.sha256 !== facts.draft?.sha256) parts.push(use(one.sha256, words("teach.use_kept", { sha256: one.sha256.slice(0, 12), reviews: one.reviews ?? "?" }), `use-${one.sha256.slice(0, 12)}`));
+    if (facts.chosen || facts.kept.length) parts.push(element("button", { type: "button", id: "again-all", disabled: !may, onclick: () => inspectAgain(rows.map((row) => row.id)) }, words("teach.again", { count: rows.length })));
+    teaching.replaceChildren(...parts);
+    if (facts.running) setTimeout(() => { if (!closed) loadTeaching(); }, 1500);
+  }
+
+  function keys(event) {
+    if (event.key === "Escape" && picture.tool !== "look") return setTool(picture.tool, brush);
+    if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !/^(INPUT|TEXTAREA)$/.test(event.target.tagName)) { event.preventDefault(); return press.undo(); }
+    if (typing(event) || (event.key === "Enter" && /^(BUTTON|A)$/.test(event.target.tagName))) return;
+    const acts = {
+      a: press.accept, 1: () => press.say("low"), 2: () => press.say("moderate"), 3: () => press.say("severe"), u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
+      j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, m: press.missed, b: press.brush, g: press.background, w: press.complete, z: press.undo, enter: press.save,
+      n: () => { const at = rows.findIndex((row) => row.id === found?.row.id); if (rows[at + 1]) ctx.go("review", rows[at + 1].id, device); },
+      r: desk.press.regions, h: desk.press.heat,
+    };
+    const act = acts[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  picture.on("region", (region) => { here = found.inspection.regions.indexOf(region); picture.highlight(region.index, false); drawRegions(); if (may) verdictOf("not_corrosion"); });
+  picture.on("point", (point) => change(() => marks.missed.push(point.map((one) => Math.round(one * 10) / 10))));
+  picture.on("drawing", (points) => picture.setMarks(marks.missed, [...marks.brushed, { points_px: points, radius_px: BRUSH_PX, class: brush }]));
+  picture.on("stroke", (points) => change(() => marks.brushed.push({ class: brush, points_px: points.map((point) => point.map((one) => Math.round(one * 10) / 10)), radius_px: BRUSH_PX })));
+  only.addEventListener("change", () => { next = null; loadList(); });
+  more.addEventListener("click", () => loadList(true));
+  document.addEventListener("keydown", keys);
+  root.append(element("div", { class: "split" },
+    element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, state), element("details", { class: "card" }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${key.toLowerCase().replaceAll(" ", "_")}`)}`))))),
+    element("div", {}, side)),
+  element("div", { class: "split" }, element("section", { class: "card" }, element("h2", {}, words("review.list")), element("label", { class: "small" }, only, " ", words("review.only")), list, more), teaching));
+  drawMarks();
+  loadList();
+  loadTeaching();
+  return {
+    update(kind) { if (kind !== "status") { clearTimeout(soon); soon = setTimeout(() => { loadList(); loadTeaching(); }, 700); } },
+    close() { closed = true; clearTimeout(soon); document.removeEventListener("keydown", keys); picture.close(); },
+  };
+}
