@@ -39,6 +39,7 @@ def run(reviews: Path, images: Path, out: Path, settings: CommandSettings, *, as
             "before": lesson.before,
             "after": lesson.after,
             "how": lesson.how,
+            "counts": lesson.counts,
             "written": str(out) if lesson.file else None,
             "told": list(lesson.told),
         }
@@ -51,6 +52,9 @@ def run(reviews: Path, images: Path, out: Path, settings: CommandSettings, *, as
 def describe(lesson: Lesson, out: Path) -> str:
     """What came of it, for people."""
     lines = [f"how: {lesson.how}"]
+    if (counts := lesson.counts) is not None:
+        gone, lost = f"{counts['struck_gone']} of {counts['struck']}", f"{counts['accepted_lost']} of {counts['accepted']}"
+        lines.append(f"  {gone} struck regions gone, {lost} accepted ones lost")
     for name, after in lesson.after.items():
         before: dict[str, Any] = lesson.before.get(name, {})
         lines += [f"  {name} {measure}: {before.get(measure)} -> {value}" for measure, value in after.items()]

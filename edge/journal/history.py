@@ -17,17 +17,18 @@ from typing import Any, Final
 from edge.errors import StateError
 from edge.journal.verdicts import BEYOND, FIRST, Key, Told, Verdicts
 
-VERSION: Final = 1
+VERSION: Final = 2
 STEP: Final = 200
 """Verdicts that are read at once: some tens of megabytes where there are thousands of regions in each."""
 
 _TABLES: Final = """
 CREATE TABLE row (epoch INTEGER NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, place TEXT NOT NULL, at REAL NOT NULL,
-    doubtful INTEGER NOT NULL, found TEXT NOT NULL, told TEXT NOT NULL, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
+    doubtful INTEGER NOT NULL, found TEXT NOT NULL, told TEXT NOT NULL,
+    kind TEXT, label TEXT, state TEXT, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
 CREATE UNIQUE INDEX row_id ON row (id);
 CREATE INDEX row_place ON row (place, epoch, seq);
 CREATE INDEX row_doubtful ON row (epoch, seq) WHERE doubtful;
-CREATE INDEX row_at ON row (at);
+CREATE INDEX row_at ON row (at, kind, label, state, doubtful);
 CREATE TABLE gap (above_epoch INTEGER, above_seq INTEGER, below_epoch INTEGER, below_seq INTEGER);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 INSERT INTO meta VALUES ('epochs', ''), ('journal', '');
@@ -75,16 +76,17 @@ class History:
         rows = [(one, self._flatten(one)) for one in found]
         with self._translated(), self._connection:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         *one.key,
                         one.verdict_id,
-                        row["place"],
+                        _writable(row["place"]),
                         one.made_at,
                         bool(row["needs_review"]),
                         _searchable(row),
                         json.dumps(row),
+                        *(None if row.get(name) is None else _writable(str(row[name])) for name in ("kind", "label", "state")),
                     )
                     for one, row in rows
                 ],
@@ -110,7 +112,7 @@ class History:
         values: list[Any] = [*(before or BEYOND)]
         if doubtful:
             wanted.append("doubtful")
-        for word in search.casefold().split()[:8]:
+        for word in _writable(search.casefold()).split()[:8]:
             wanted.append("found LIKE ? ESCAPE '!'")
             values.append("%" + word.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%")
         with self._translated():
@@ -139,11 +141,13 @@ class History:
                 return
             key = rows[-1][:2]
 
-    def since(self, at: float) -> list[Row]:
-        """Rows of verdicts made from `at`, seconds since 1970, on; at most 100,000."""
+    def counts_since(self, at: float) -> list[tuple[str, str | None, str | None, bool, int]]:
+        """Kind, label, state, whether doubtful, and how many verdicts made from `at`, seconds since 1970, on are so."""
         with self._translated():
-            rows = self._connection.execute("SELECT told FROM row WHERE at >= ? LIMIT 100000", (at,)).fetchall()
-        return [json.loads(told) for (told,) in rows]
+            rows = self._connection.execute(
+                "SELECT kind, label, state, doubtful, COUNT(*) FROM row WHERE at >= ? GROUP BY 1, 2, 3, 4", (at,)
+            ).fetchall()
+        return [(kind, label, state, bool(doubtful), count) for kind, label, state, doubtful, count in rows]
 
     def superseded(self, ids: list[str]) -> set[str]:
         """Those of these verdicts whose image has a newer one."""
@@ -225,4 +229,9 @@ def _searchable(row: Mapping[str, Any]) -> str:
         *(row.get("reasons") or ()),
     ]
     words += [f"{name}={value}" for name, value in (row.get("sample") or {}).items()]
-    return " ".join(str(word) for word in words if word is not None).casefold()
+    return _writable(" ".join(str(word) for word in words if word is not None).casefold())
+
+
+def _writable(text: str) -> str:
+    """SQLite takes no lone surrogate, and a name or a message may hold one."""
+    return text.encode("utf-8", "backslashreplace").decode()

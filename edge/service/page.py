@@ -27,6 +27,8 @@ LOOK_S: Final = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 STEADY_S: Final = 120.0
 """One that has run for so long is started again at once."""
+WRONG_USAGE: Final = 2
+"""How it ends where its last line says what is wrong with the settings."""
 COMMAND: Final = (sys.executable, "-m", "edge.web")
 
 
@@ -75,7 +77,7 @@ class PageKeeper(Worker):
         teller.join(5.0)
         if self.shared.stopping.is_set():
             return None
-        return last[0] if last else f"it ended with status {process.returncode}"
+        return last[0] if last and process.returncode == WRONG_USAGE else f"it ended with status {process.returncode}"
 
     def _silent_or_ended(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> bool:
         """Watch it; whether it hangs. False when it ended or the service stops."""

@@ -39,16 +39,21 @@ AREA_FACTOR: Final = 4.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """One thing that was taught, and what it came to. taught: None where it does not help; why says it in words."""
+    """One thing that was taught, and what it came to. taught: None where it does not help; why says it in words.
+
+    counts: of the regions that were shown, how many that were struck are gone (`struck_gone` of `struck`) and how many right
+    ones are lost (`accepted_lost` of `accepted`), each judged by what did not see it; None where no verifier came of it.
+    """
 
     taught: Any
     before: dict[str, float | None]
     after: dict[str, float | None]
     why: str
+    counts: dict[str, int] | None = None
 
 
-def fit_regions(examples: Sequence[Examples], channels: int) -> Part | None:
-    """A verifier of regions; None where no region was reviewed."""
+def fit_regions(examples: Sequence[Examples], channels: int, confidence: float = 0.3) -> Part | None:
+    """A verifier of regions; None where no region was reviewed. confidence: from which on a region is shown."""
     rows = np.concatenate([one.regions for one in examples if len(one.right)] or [np.zeros((0, 0), np.float32)])
     if not len(rows):
         return None
@@ -60,20 +65,26 @@ def fit_regions(examples: Sequence[Examples], channels: int) -> Part | None:
         return Part(None, {}, {}, why)
     folds = folds_of([len(one.right) for one in examples], [one.places for one in examples])
     before = _of_ranking(scores, right, np.clip(scores, 1e-3, 1 - 1e-3))
-    best: tuple[float, int, dict[str, float | None]] | None = None
+    best: tuple[float, int, dict[str, float | None], NDArray[np.float64]] | None = None
     for used in dict.fromkeys((0, channels)):
         guessed = _left_out(rows[:, : rows.shape[1] - channels + used], right, folds, _penalty(rows.shape[1] - channels, used))
         after = _of_ranking(guessed, right, guessed)
         loss = float(after["log_loss"] or 0.0)
         if best is None or loss < best[0] - 0.01:
-            best = (loss, used, after)
+            best = (loss, used, after, guessed)
     assert best is not None
-    _, used, after = best
+    _, used, after, guessed = best
     if not _better(before, after):
         return Part(None, before, after, "regions: what was marked tells right from not no better than the network's score")
     width = rows.shape[1] - channels + used
     verifier = fit(rows[:, :width], right, np.ones(len(rows)), _penalty(rows.shape[1] - channels, used))
-    return Part(TaughtRegions(verifier=verifier, channels=used, reviewed=len(rows)), before, after, "")
+    return Part(
+        TaughtRegions(verifier=verifier, channels=used, reviewed=len(rows)),
+        before,
+        after,
+        "",
+        _counted(scores, guessed, right, confidence),
+    )
 
 
 def fit_pixels(examples: Sequence[Examples], class_names: Sequence[str]) -> Part | None:
@@ -174,6 +185,20 @@ def _of_ranking(ranked: NDArray[np.float64], right: NDArray[np.bool_], said: NDA
         "average_precision": round(float(precision[right[order]].mean()), 4),
         "precision_at_recall_080": round(float(precision[recall >= RECALL].max()), 4),
         "log_loss": round(loss, 4),
+    }
+
+
+def _counted(
+    scores: NDArray[np.float64], guessed: NDArray[np.float64], right: NDArray[np.bool_], confidence: float
+) -> dict[str, int]:
+    """What becomes of the regions that the network shows. See `Part`."""
+    shown, gone = scores >= confidence, guessed < confidence
+    struck, accepted = shown & ~right, shown & right
+    return {
+        "struck": int(struck.sum()),
+        "struck_gone": int((struck & gone).sum()),
+        "accepted": int(accepted.sum()),
+        "accepted_lost": int((accepted & gone).sum()),
     }
 
 

@@ -31,13 +31,17 @@ BLOCKS: Final = "same image, optimistic: by blocks of its area"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
-    """What teaching came to. file: None where nothing helps.  told: what a user should know, in sentences."""
+    """What teaching came to. file: None where nothing helps.  told: what a user should know, in sentences.
+
+    counts: of regions, see `edge.teach.fit.Part`; None where no verifier of regions was taught.
+    """
 
     file: TaughtFile | None
     before: dict[str, Any]
     after: dict[str, Any]
     how: str
     told: tuple[str, ...]
+    counts: dict[str, int] | None = None
 
 
 def teach(reviews: Sequence[Review], images: Path, settings: InspectionSettings, classes: Sequence[TaughtClass] = ()) -> Lesson:
@@ -72,7 +76,7 @@ def teach(reviews: Sequence[Review], images: Path, settings: InspectionSettings,
     how = _how(len(marked), after)
     if file is not None:
         file = file.model_copy(update={"before": before, "after": after, "how": how})
-    return Lesson(file, before, after, how, told)
+    return Lesson(file, before, after, how, told, parts["regions"].counts if "regions" in parts else None)
 
 
 def _of_stage_1(review: Review) -> bool:
@@ -102,7 +106,10 @@ def _stage_1(
                 examples_of(those, micrograph.grey, found.regions, found.features, confidence=settings.inspect.confidence)
             )
             channels = found.features.channels
-    fitted = {"regions": fit_regions(examples, channels), "pixels": fit_pixels(examples, card.classes)}
+    fitted = {
+        "regions": fit_regions(examples, channels, settings.inspect.confidence),
+        "pixels": fit_pixels(examples, card.classes),
+    }
     return {name: part for name, part in fitted.items() if part is not None}
 
 

@@ -73,7 +73,7 @@ export class Picture {
     this.paths = [];
     this.tip.hidden = true;
     this.wait.hidden = pixels !== null;
-    this.wait.textContent = this.words("picture.gone");
+    this.wait.textContent = this.words(found.inspection ? "picture.gone" : "picture.not_inspected");
     this.says.hidden = this.own || pixels === null;
     this.says.textContent = found.why_no_image ? this.words("picture.kept") : "";
     if (pixels === null || !image) {

@@ -20,7 +20,7 @@ export function room(root, ctx) {
   root.append(
     element("div", { class: "split" },
       element("div", {}, desk.box, desk.bar, strip),
-      element("div", {}, side,
+      element("div", { class: "aside" }, side,
         element("div", { class: "card" }, element("h2", {}, words("now.regions")), regions),
         element("div", { class: "card" }, element("h2", {}, words("now.service")), lights, last, counts))));
   desk.bar.prepend(follow);

@@ -9,7 +9,7 @@ export function verdictCard(row, { words, format }) {
   const sure = row.label && row.confidence !== null ? words("verdict.confidence", { share: format.percent(row.confidence, 0) }) : null;
   const card = element("div", { class: `card verdict is-${kind}`, id: "verdict", "data-id": row.id },
     element("p", { class: "word" }, element("span", { class: "shape", "aria-hidden": "true" }, format.SHAPES[kind]), said),
-    element("p", { class: "small faint" }, [words(row.source ? `verdict.source_${row.source}` : "verdict.source_none"), sure].filter(Boolean).join(" · ")),
+    element("p", { class: "small faint" }, [row.kind === "failure" ? null : words(row.source ? `verdict.source_${row.source}` : "verdict.source_none"), sure].filter(Boolean).join(" · ")),
     element("p", {}, row.name, " ", row.newest === false ? element("span", { class: "faint" }, words("verdict.older")) : null));
   if (row.reviewed) card.append(reviewedLine(row.reviewed, { words, format }));
   const reasons = row.kind === "failure" ? [row.message] : row.reasons.map(format.sentence);

@@ -274,7 +274,7 @@ export function room(root, ctx) {
   document.addEventListener("keydown", keys);
   root.append(element("div", { class: "split" },
     element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, state), element("details", { class: "card" }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${key.toLowerCase().replaceAll(" ", "_")}`)}`))))),
-    element("div", {}, side)),
+    element("div", { class: "aside" }, side)),
   element("div", { class: "split" }, element("section", { class: "card" }, element("h2", {}, words("review.list")), element("label", { class: "small" }, only, " ", words("review.only")), list, more), teaching));
   drawMarks();
   loadList();

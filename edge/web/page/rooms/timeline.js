@@ -87,7 +87,7 @@ export function room(root, ctx) {
     const top = Math.max(...order.map((at) => Math.max(values[at], hi?.[at] ?? 0)), 1e-9);
     const side = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
     const chart = new uPlot({
-      width: Math.max(260, box.clientWidth || 800), height: 240, ms: 1, scales: { x: { time: byTime }, y: { range: [0, top * 1.08] } },
+      width: Math.max(260, box.clientWidth || 800), height: 240, scales: { x: { time: byTime }, y: { range: [0, top * 1.08] } },
       axes: [{ ...side, values: byTime ? undefined : (_, ticks) => ticks.map((tick) => (tick >= 48 ? `${format.number(tick / 24)} d` : `${format.number(tick)} h`)) }, { ...side, size: 64, values: (_, ticks) => ticks.map(show) }],
       series: [{ label: words(byTime ? "timeline.time" : "timeline.exposure"), value: (_, value) => (value === null || value === undefined ? "–" : byTime ? format.time(value * 1000) : `${format.number(value)} h`) }, ...series],
       cursor: { drag: { x: true, y: false } }, hooks: { draw: [whiskers] },
