@@ -101,3 +101,15 @@ def test_more_pixels_than_are_learnt_from_teach_the_same_and_are_all_told() -> N
     assert of_few.taught.reviewed == 3600
     assert of_many.taught.filters.weights[4] == pytest.approx(of_few.taught.filters.weights[4], rel=0.15)
     assert of_many.taught == fit_pixels(many, ("pit",)).taught  # type: ignore[union-attr]  # pixels are marked, so neither is None
+
+
+def test_struck_regions_that_go_and_accepted_ones_that_are_lost_are_counted() -> None:
+    part = fit_regions([example(1, 4.0), example(2, 4.0)], 2, confidence=0.0)
+    assert part is not None
+    assert part.counts is not None
+    assert part.counts["struck_gone"] == part.counts["accepted_lost"] == 0  # nothing is below a threshold of 0
+    shown = fit_regions([example(1, 4.0), example(2, 4.0)], 2, confidence=0.5)
+    assert shown is not None
+    assert shown.counts is not None
+    assert shown.counts["struck_gone"] == shown.counts["struck"] > 0
+    assert shown.counts["accepted_lost"] == 0
