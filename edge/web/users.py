@@ -102,9 +102,7 @@ def write(path: Path, users: Mapping[str, User]) -> None:
 def _scrypt(password: str, salt: bytes, cost: int) -> bytes:
     secret = password.encode("utf-8", "surrogatepass")  # JSON may hold what is no UTF-8
     memory = 129 * BLOCK * cost + (1 << 20)
-    return hashlib.scrypt(
-        password.encode("utf-8", "surrogatepass"), salt=salt, n=cost, r=BLOCK, p=SIDE_BY_SIDE, maxmem=memory, dklen=LENGTH
-    )
+    return hashlib.scrypt(secret, salt=salt, n=cost, r=BLOCK, p=SIDE_BY_SIDE, maxmem=memory, dklen=LENGTH)
 
 
 def _parts(text: str) -> tuple[int, bytes, bytes]:
