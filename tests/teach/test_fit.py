@@ -111,5 +111,5 @@ def test_struck_regions_that_go_and_accepted_ones_that_are_lost_are_counted() ->
     shown = fit_regions([example(1, 4.0), example(2, 4.0)], 2, confidence=0.5)
     assert shown is not None
     assert shown.counts is not None
-    assert shown.counts["struck_gone"] == shown.counts["struck"] > 0
-    assert shown.counts["accepted_lost"] == 0
+    assert shown.counts["struck_gone"] > shown.counts["struck"] / 2
+    assert shown.counts["accepted_lost"] < shown.counts["accepted"] / 4
