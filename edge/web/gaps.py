@@ -59,4 +59,4 @@ class Gaps:
         while len(self._epochs) > MOST_EPOCHS:
             oldest = next(iter(self._epochs))
             for table in (self._epochs, self._missing, self._order):
-                del table[oldest]  # type: ignore[attr-defined]
+                del table[oldest]

@@ -13,14 +13,14 @@ DEEPEST: Final = 32
 LARGEST_DOCUMENT: Final = 8 << 20
 LONGEST_TEXT: Final = 4096
 LARGEST_NUMBER: Final = 2**53
-_NO_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}]+', re.DOTALL)
+_NO_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
 _TEXTS: Final = ("path", "name", "label", "state", "source", "code", "message", "sha256", "segmenter", "classifier", "taught")
 _LISTS: Final = ("reasons", "warnings", "prediction_set")
 _COUNTS: Final = ("seq", "ts_ms", "page", "revision", "run", "region_count", "own_class")
 
 
 def document(payload: bytes, schema: str) -> dict[str, Any] | None:
-    """The object of JSON with this schema. Numbers are finite, texts can be written, and nothing is nested deeper than usual."""
+    """The object of JSON with this schema. Its numbers are finite, its texts can be written, it is not deep."""
     if len(payload) > LARGEST_DOCUMENT or _deep(payload):
         return None
     try:
