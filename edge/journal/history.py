@@ -49,6 +49,7 @@ class History:
         """Open the index, made anew where there is none, or one that cannot be used."""
         self._flatten = flatten
         self._mutex = threading.RLock()
+        self._moved: set[Key] | None = None  # found out at the first look
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._connection = _opened(file)
@@ -73,7 +74,7 @@ class History:
             return []
         number, above, below = gap[0], (gap[1], gap[2]), (gap[3], gap[4])
         found = verdicts.between(above, below, STEP)
-        rows = [(one, self._flatten(one)) for one in found]
+        rows = [(one, self._flatten(one)) for one in found if one.key not in (self._moved or ())]
         with self._translated(), self._connection:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -178,8 +179,11 @@ class History:
                 self._connection.execute("DELETE FROM row")
                 self._connection.execute("DELETE FROM gap")
                 self._connection.execute("UPDATE meta SET value = ? WHERE key = 'journal'", (journal,))
+            self._moved = None
+        if self._moved is None or epochs != known_as["epochs"]:
+            self._moved = verdicts.moved()
         if epochs != known_as["epochs"]:
-            known = verdicts.keys()
+            known = verdicts.keys() - self._moved
             ours = self._connection.execute("SELECT epoch, seq FROM row").fetchall()
             with self._connection:
                 self._connection.executemany(

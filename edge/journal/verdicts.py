@@ -85,6 +85,17 @@ class Verdicts:
         """All that are known."""
         return {(int(epoch), int(seq)) for epoch, seq in self._database.read("SELECT epoch, seq FROM verdict")}
 
+    def moved(self) -> set[Key]:
+        """Those that were never sent under their number, because a later epoch gave them another one: see `renewal`."""
+        if len(set(self.identity())) == 1:
+            return set()
+        rows = self._database.read(
+            "SELECT old.epoch, old.seq FROM verdict AS old JOIN verdict AS new USING (image, revision, run, kind, made_at)"
+            " WHERE new.epoch > old.epoch AND NOT EXISTS (SELECT 1 FROM outbox AS sent WHERE sent.epoch = old.epoch"
+            " AND sent.seq = old.seq AND sent.role = 'verdict')"
+        )
+        return {(int(epoch), int(seq)) for epoch, seq in rows}
+
     def identity(self) -> tuple[str, str]:
         """The names of the first epoch, which is this journal's, and of the last."""
         names = [str(name) for (name,) in self._database.read("SELECT name FROM epoch ORDER BY id")]
