@@ -41,6 +41,16 @@ INCOMPLETE_S = 4.0
 SLOW_CHUNKS = 6
 COLOURS = {"low": "32", "moderate": "33", "severe": "31", "unjudged": "36"}
 
+LIVE_PORT = 8080
+LIVE = """
+[models]
+taught = "state"
+
+[web]
+listen = "127.0.0.1:{port}"
+users_file = {users}
+"""
+
 CONFIG = """\
 [device]
 site = "demo"
@@ -90,10 +100,12 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
     with embedded_broker(port) if broker is None else _nothing(port) as port:
         area = f"run-{secrets.token_hex(3)}"
         config = _write_config(out, folder, host, port, area)
+        live = _add_live_page(out, config)
         dashboard = Dashboard()
         with _subscribed(dashboard, host, port, f"demo/{area}/sem/sem-01", out), _daemon(config, out) as process:
             _wait(dashboard, lambda: dashboard.state == "online", process, "the daemon to come online", out)
-            print(f"edge-daemon watches {folder}, the broker is {host}:{port}, pictures go to {out}\n", flush=True)
+            print(f"edge-daemon watches {folder}, the broker is {host}:{port}, pictures go to {out}", flush=True)
+            print(f"{live}\n", flush=True)
             closed_at: dict[str, float] = {}
             for name, deliver in _deliveries(samples, images):
                 _remember_deliveries(out, {*closed_at, name})
@@ -104,11 +116,13 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
             expected_pictures = sum(verdict["schema"] == "edge.inspection/2" for verdict in dashboard.verdicts)
             _wait(dashboard, lambda: len(dashboard.pictures) >= expected_pictures, process, "the pictures", out, fail=False)
             if keep_open:
-                print(f"\ncopy images into {folder}; Ctrl-C ends it", flush=True)
+                print(f"\n{live}\ncopy images into {folder}; Ctrl-C ends it", flush=True)
                 _until_interrupted(process)
     page = _write_page(out, dashboard)
     summary = summarise(dashboard, closed_at)
     print(f"\nopen {page} to look at every picture", flush=True)
+    if not keep_open:
+        print("with --keep-open the live page stays, to look around and to review", flush=True)
     print(json.dumps(summary, separators=(",", ":")), flush=True)
     return 1 if summary["lost"] else 0
 
@@ -211,6 +225,30 @@ def _write_config(out: Path, folder: Path, host: str, port: int, area: str) -> P
     path = out / "config.toml"
     path.write_text(CONFIG.format(area=area, port=port, incomplete_s=INCOMPLETE_S, **values), encoding="utf-8")
     return path
+
+
+def _add_live_page(out: Path, config: Path) -> str:
+    """Have the service serve its live page, to a user with a password of this run; what to tell a person."""
+    try:
+        import starlette  # noqa: F401 - whether it is there
+        import uvicorn  # noqa: F401
+
+        from edge.web import users
+    except ImportError:
+        return "the live page needs more: pip install 'sem-corrosion-edge[web]'"
+    password = secrets.token_hex(4)
+    file = out / "users"
+    users.write(file, {"demo": users.User("demo", users.hashed(password), "command")})
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", LIVE_PORT))
+        except OSError:  # somebody else's
+            probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    with config.open("a", encoding="utf-8") as stream:
+        stream.write(LIVE.format(port=port, users=json.dumps(str(file.absolute()))))
+    return f"live page: http://127.0.0.1:{port}/ (name demo, password {password})"
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from edge import __version__
 from edge.backends import table
 from edge.backends.tensorrt import device, passport
 from edge.cache import cache_folder
+from edge.commands.doctor_page import look_at_page
 from edge.commands.doctor_state import look_at_state
 from edge.commands.finding import Finding, Level
 from edge.config import InspectionSettings, Settings
@@ -48,7 +49,7 @@ def diagnose(settings: Settings | None, *, as_json: bool = False) -> int:
 
 def check(settings: Settings) -> int:
     """What `edge-daemon --check` says: configuration, folder, models, state and broker; 1 when there is a problem."""
-    looks = (_folder, _models, look_at_state, _broker)
+    looks = (_folder, _models, look_at_state, look_at_page, _broker)
     return _report((finding for look in looks for finding in look(settings)), as_json=False)
 
 
@@ -77,7 +78,7 @@ def _all_findings(settings: Settings | None) -> Iterator[Finding]:
         yield from _models(InspectionSettings())
         yield Finding("config", "note", "no --config given: folder, state and broker were not looked at")
         return
-    for look in (_folder, _models, look_at_state, _broker):
+    for look in (_folder, _models, look_at_state, look_at_page, _broker):
         yield from look(settings)
 
 

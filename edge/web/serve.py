@@ -95,8 +95,12 @@ def listening(web: WebSettings) -> socket.socket:
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listener = socket.socket(infos[0][0], socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(infos[0][4])
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(infos[0][4])
+        except BaseException:
+            listener.close()
+            raise
     except (OSError, OverflowError) as error:
         raise ConfigError(f"web.listen {web.listen} cannot be used: {getattr(error, 'strerror', None) or error}") from error
     listener.set_inheritable(False)
