@@ -47,7 +47,10 @@ class Pixels:
 
     def there(self, path: str, sha256: str | None) -> bool:
         """Whether a file is there that may be it; reading it tells for certain."""
-        return sha256 is not None and any(file.is_file() for file, _ in self._places(path, sha256))
+        try:
+            return sha256 is not None and any(file.is_file() for file, _ in self._places(path, sha256))
+        except (OSError, ValueError):  # a name that no file can have
+            return False
 
     def _places(self, path: str, sha256: str) -> list[tuple[Path, Path]]:
         watched, reviewed = self._settings.watch.folder, self._settings.state.folder / "reviewed" / sha256
