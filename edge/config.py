@@ -315,6 +315,8 @@ class WebSettings(_Section):
     def _safe(self) -> WebSettings:
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file belong together")
+        if self.listen and self.address[1] > 65535:
+            raise ValueError(f"listen: there is no port {self.address[1]}")
         if self.listen and not self.loopback:
             if not (self.cert_file or self.behind_proxy):
                 raise ValueError("beyond loopback a page needs cert_file and key_file, or behind_proxy = true")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -318,3 +319,24 @@ def test_limits_change_the_hash_and_can_stand_in_the_environment(tmp_path: Path)
         ),
     ]
     assert len({one.inspection_sha256() for one in (by_limits, *others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("web", "sentence"),
+    [
+        ({"listen": "8080"}, "web.listen"),
+        ({"listen": "127.0.0.1:99999"}, "there is no port 99999"),
+        ({"listen": "127.0.0.1:80", "cert_file": "a"}, "belong together"),
+        ({"listen": "0.0.0.0:8080"}, "behind_proxy"),
+        ({"listen": "10.0.0.5:8080", "behind_proxy": True}, "users_file"),
+        ({"listen": "sem.plant.example:443", "cert_file": "a", "key_file": "b"}, "users_file"),
+    ],
+)
+def test_a_page_that_would_not_be_safe_is_refused(web: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        parse({"watch": {"folder": "/a"}, "web": web}, {})
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:8080", "localhost:1", "[::1]:8080", "127.8.8.8:9"])
+def test_on_this_machine_alone_a_page_needs_neither_users_nor_tls(listen: str) -> None:
+    assert parse({"watch": {"folder": "/a"}, "web": {"listen": listen}}, {}).web.loopback

@@ -15,9 +15,8 @@ from tests.fakes.brokers import free_port
 
 
 def findings(tmp_path: Path, **web: Any) -> list[tuple[str, str]]:
-    settings = config.parse(
-        {"watch": {"folder": str(tmp_path)}, "state": {"folder": str(tmp_path.parent / "s")}, "web": web}, {}
-    )
+    state = {"folder": str(tmp_path.parent / "state")}
+    settings = config.parse({"watch": {"folder": str(tmp_path)}, "state": state, "web": web}, {})
     return [(finding.level, finding.text) for finding in look_at_page(settings)]
 
 
@@ -34,7 +33,7 @@ def test_where_no_page_is_wanted_nothing_is_said(tmp_path: Path) -> None:
 def test_a_page_that_can_be_served_is_fine(tmp_path: Path, users_file: Path) -> None:
     listen = f"127.0.0.1:{free_port()}"
     assert findings(tmp_path, listen=listen, users_file=str(users_file)) == [
-        ("ok", f"the live page is http://{listen}/; 1 users")
+        ("ok", f"the live page is http://{listen}/; 1 user")
     ]
 
 
@@ -43,7 +42,6 @@ def test_a_page_that_can_be_served_is_fine(tmp_path: Path, users_file: Path) -> 
     [
         ("users_file", "/nowhere/users", "cannot be read"),
         ("cert_file", "/nowhere/cert.pem", "cannot be used"),
-        ("listen", "127.0.0.1:99999", "cannot be used"),
         ("listen", "192.0.2.1:80", "cannot be used"),
     ],
 )
