@@ -45,7 +45,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # A library with errors and habits of its own is imported where it is owned, and nowhere else.
 OWNERS: Final[dict[str, tuple[str, ...]]] = {
-    "paho": ("edge.mqtt.connection", "edge.commands.demo", "edge.commands.bench.end_to_end"),  # the latter two subscribe
+    "paho": ("edge.mqtt.connection", "edge.commands.demo", "edge.commands.bench.end_to_end", "edge.web.subscriber"),
     "sqlite3": ("edge.journal",),
     "watchdog": ("edge.folder.events",),
     "openvino": ("edge.backends.openvino_model",),
@@ -76,6 +76,7 @@ LONG_BECAUSE = "# long because "
 
 # Modules without a test file of their name, and where they are tested.
 TESTED_ELSEWHERE: Final[dict[str, str]] = {
+    "edge.web.source": "web/test_journal_source.py",  # an interface and its values
     "edge.web.__main__": "service/test_page.py",  # a process
     "edge.commands.command_line": "commands/test_cli.py",
     "edge.mqtt.content": "mqtt/test_session.py",  # an interface and its values

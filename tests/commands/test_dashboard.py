@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.commands.dashboard import dashboard, page_parser, settings
+from edge.errors import ConfigError
+from edge.web import users
+
+
+def test_a_user_is_written_changed_and_removed(tmp_path: Path) -> None:
+    file, secret = tmp_path / "users", tmp_path / "secret"
+    secret.write_text("long enough\n")
+    assert dashboard(["user", str(file), "ann", "review", "--password-file", str(secret)]) == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert users.verified(users.load(file), "ann", "long enough") is not None
+    assert dashboard(["user", str(file), "ann", "command", "--password-file", str(secret)]) == 0
+    assert users.load(file)["ann"].role == "command"
+    assert dashboard(["user", str(file), "ann", "--remove"]) == 0
+    assert users.load(file) == {}
+    assert dashboard(["user", str(file), "ann", "--remove"]) == 2
+
+
+def test_a_short_password_is_refused_and_nothing_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "secret").write_text("short")
+    assert dashboard(["user", str(tmp_path / "users"), "ann", "read", "--password-file", str(tmp_path / "secret")]) == 2
+    assert "at least" in capsys.readouterr().err
+    assert not (tmp_path / "users").exists()
+
+
+def test_without_a_terminal_nobody_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dashboard(["user", str(tmp_path / "users"), "ann", "read"]) == 2
+    assert "--password-file" in capsys.readouterr().err
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dashboard(["--broker", "mqtt://ann:topsecret@localhost"]) == 2
+    said = capsys.readouterr().err
+    assert "--password-file" in said
+    assert "topsecret" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--listen", "0.0.0.0:8080"], "--behind-proxy"),
+        (["--listen", "0.0.0.0:8080", "--behind-proxy"], "--users"),
+        (["--tls-cert", "a.pem"], "belong together"),
+    ],
+)
+def test_beyond_loopback_it_needs_tls_and_users(words: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        settings(page_parser().parse_args(["--broker", "mqtt://x", *words]))
+
+
+def test_it_listens_on_loopback_unless_told_otherwise() -> None:
+    assert settings(page_parser().parse_args(["--broker", "mqtt://x", "--port", "9000"])).listen == "127.0.0.1:9000"

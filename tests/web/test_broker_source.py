@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge.errors import ConfigError
+from edge.web import broker_source
+from edge.web.broker_source import BrokerSource
+from edge.web.subscriber import broker_of
+from tests.fakes.brokers import Mosquitto, eventually, free_port, needs_mosquitto
+from tests.web.test_heard import failure, status
+
+ONE, TWO = "plant/lab/sem/one", "plant/lab/sem/two"
+GARBAGE = [b"", b"\xff", b"{}", b"null", b"NaN", b"[" * 50_000, b'{"schema": "edge.failure/1"}', b"<script>", b"x" * 2_000_000]
+
+
+def source() -> BrokerSource:
+    return BrokerSource(broker_of("mqtt://localhost"))
+
+
+def test_garbage_makes_no_microscope_and_harms_none() -> None:
+    pages = source()
+    pages.take(f"{ONE}/failure", failure(1))
+    for payload in GARBAGE:
+        for kind in ("status", "health", "summary", "inspection", "failure", "review", "overlay/x", "other", "status/more", ""):
+            pages.take(f"{TWO}/{kind}", payload)
+            pages.take(f"{ONE}/{kind}", payload)
+    assert [tile["device"] for tile in pages.fleet()] == [ONE]
+    assert len(pages.rows(ONE, before="", limit=50, doubtful=False, search="")["rows"]) == 1
+
+
+def test_microscopes_are_bounded_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_source, "MOST_DEVICES", 3)
+    pages = source()
+    for number in range(10):
+        pages.take(f"a/b/sem/{number}/status", status("online"))
+    assert len(pages.fleet()) == 3
+    assert any("--prefix" in one["text"] for one in pages.problems("")["problems"])
+
+
+def test_whoever_takes_the_most_memory_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_source, "MOST_BYTES", 200_000)
+    pages = source()
+    pages.take(f"{ONE}/failure", failure(1))
+    for seq in range(500):
+        pages.take(f"{TWO}/failure", failure(seq))
+    assert pages.now(ONE)["row"]["id"] == "f1"
+    assert 10 < len(pages.rows(TWO, before="", limit=500, doubtful=False, search="")["rows"]) < 60
+
+
+def test_pictures_are_paired_by_id_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_source, "MOST_PICTURE_BYTES", 1000)
+    pages = source()
+    for seq in range(20):
+        pages.take(f"{ONE}/failure", failure(seq))
+        pages.take(f"{ONE}/overlay/f{seq}", b"RIFF....WEBP" + bytes(100))
+    assert pages.overlay(ONE, "f0") is None
+    assert pages.overlay(ONE, "f19") is not None
+    pages.take(f"{ONE}/overlay/f1", b"<html>")
+    assert pages.overlay(ONE, "f1") is None
+
+
+def test_rows_go_on_where_the_page_before_ended() -> None:
+    pages = source()
+    for seq in range(1, 26):
+        pages.take(f"{ONE}/failure", failure(seq))
+    seen, before = [], ""
+    while before is not None:
+        page = pages.rows(ONE, before=before, limit=10, doubtful=False, search="")
+        seen += [row["seq"] for row in page["rows"]]
+        before = page["next"]
+    assert seen == list(range(25, 0, -1))
+
+
+@pytest.mark.parametrize("prefix", ["", "#", "a/b/c/d", "a/b/sem/#", "a/b/sem/c/d", "a+/b/sem/c"])
+def test_a_wrong_prefix_is_refused(prefix: str) -> None:
+    with pytest.raises(ConfigError):
+        BrokerSource(broker_of("mqtt://localhost"), prefix)
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("way", ["mqtt", "mqtt 3.1.1", "ws"])
+def test_it_hears_a_broker_that_goes_and_comes_back(tmp_path: Path, way: str) -> None:
+    websocket = free_port()
+    broker = Mosquitto(tmp_path / "broker", f"listener {websocket} 127.0.0.1", "protocol websockets")
+    url = f"ws://127.0.0.1:{websocket}" if way == "ws" else f"mqtt://127.0.0.1:{broker.port}"
+    with broker:
+        publish(broker, f"{ONE}/status", status("degraded", "the disk is full"), retain=True)
+        with BrokerSource(broker_of(url, protocol=4 if "3" in way else 5)) as pages:
+            eventually(lambda: [tile["state"] for tile in pages.fleet()] == ["degraded"], what="the retained status")
+            publish(broker, f"{ONE}/failure", failure(1))
+            eventually(lambda: pages.now(ONE)["row"], what="a verdict")
+            broker.kill()
+            eventually(lambda: pages.fleet()[0]["state"] == "unknown", what="the broker's end")
+            assert "no connection" in pages.fleet()[0]["reasons"][0]["text"]
+            assert pages.now(ONE)["row"]["id"] == "f1"
+            broker.start()
+            eventually(lambda: pages.fleet()[0]["state"] != "unknown", 60.0, what="the broker's return")
+            publish(broker, f"{ONE}/failure", failure(3))
+            eventually(lambda: pages.now(ONE)["row"]["id"] == "f3", what="a verdict after it")
+            assert pages.problems(ONE)["gaps"] == [{"epoch": "e", "first": 2, "last": 2}]
+
+
+@needs_mosquitto
+def test_a_replay_is_asked_for_only_when_told(tmp_path: Path) -> None:
+    heard: list[tuple[str, bytes]] = []
+    with Mosquitto(tmp_path / "broker") as broker:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        client.on_message = lambda _client, _data, message: heard.append((message.topic, bytes(message.payload)))
+        client.on_connect = lambda client, *_: client.subscribe("+/+/sem/+/command/#")
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        with BrokerSource(broker_of(f"mqtt://127.0.0.1:{broker.port}"), replay=True) as pages:
+            eventually(lambda: not pages.problems("")["problems"], what="a connection")
+            publish(broker, f"{ONE}/failure", failure(1))
+            publish(broker, f"{ONE}/failure", failure(5))
+            eventually(lambda: heard, what="a request")
+        client.loop_stop()
+    assert heard[0][0] == f"{ONE}/command/replay"
+    assert json.loads(heard[0][1]) == {"epoch": "e", "first": 2, "last": 4}
+
+
+def publish(broker: Mosquitto, topic: str, payload: bytes, *, retain: bool = False) -> None:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.publish(topic, payload, 1, retain).wait_for_publish(20.0)
+    client.disconnect()
+    client.loop_stop()
