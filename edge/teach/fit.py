@@ -41,8 +41,8 @@ AREA_FACTOR: Final = 4.0
 class Part:
     """One thing that was taught, and what it came to. taught: None where it does not help; why says it in words.
 
-    counts: of the regions that were shown, how many that were struck are gone (`struck_gone` of `struck`) and how many right
-    ones are lost (`accepted_lost` of `accepted`), each judged by what did not see it; None where no verifier came of it.
+    counts: of the regions that were shown, the struck ones that go (`struck_gone` of `struck`) and the right ones that are
+    lost (`accepted_lost` of `accepted`). Each is judged by what did not see it. None where no verifier came of it.
     """
 
     taught: Any

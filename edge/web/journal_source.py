@@ -6,7 +6,6 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final
 
@@ -15,10 +14,11 @@ from edge.errors import EdgeError, ReviewError, StateError
 from edge.journal import Journal, audit, problems
 from edge.journal.history import History
 from edge.journal.verdicts import FIRST, Key, Told
-from edge.teach.reviews import Review, latest, parse_review
+from edge.teach.reviews import Review, parse_review
 from edge.web.lights import lights
 from edge.web.news import News
 from edge.web.pixels import GONE, Pixels
+from edge.web.reviewing import reviewed, said
 from edge.web.rows import Row, parsed, row_of
 from edge.web.source import Event, Facts, Mode
 from edge.web.timeline import columns
@@ -113,7 +113,7 @@ class JournalSource:
             "row": shown,
             "inspection": document if row["kind"] == "inspection" else None,
             "failure": document if row["kind"] == "failure" else None,
-            "reviews": [_said(review) for review in self.reviews_of(row)],
+            "reviews": [said(review) for review in self.reviews_of(row)],
             "has_image": has_image,
             "has_overlay": self._overlay_file(verdict_id) is not None,
             "why_no_image": None if has_image else GONE,
@@ -214,7 +214,7 @@ class JournalSource:
             free = shutil.disk_usage(self.state).free
         except OSError:
             free = None
-        today = self._today()
+        today = counts_of_today(self._history)
         last = self._history.page(limit=1)
         return {
             "lights": lights(told, info, free, time.time(), None if info is not None else self._why),
@@ -224,18 +224,6 @@ class JournalSource:
             "running": bool(told and told.alive),
             "clock_ms": round(time.time() * 1000),
         }
-
-    def _today(self) -> dict[str, int]:
-        year, month, day, *_ = time.localtime()
-        rows = self._history.counts_since(time.mktime((year, month, day, 0, 0, 0, 0, 0, -1)))
-        counts = {"inspections": 0, "failures": 0, "low": 0, "moderate": 0, "severe": 0, "abstained": 0, "to_review": 0}
-        for kind, label, verdict_state, doubtful, count in rows:
-            counts["failures" if kind == "failure" else "inspections"] += count
-            for name in (label, verdict_state):
-                if name in counts:
-                    counts[name] += count
-            counts["to_review"] += count if kind == "inspection" and doubtful else 0
-        return counts
 
     def _info(self) -> dict[str, Any] | None:
         with self._mutex:
@@ -338,42 +326,17 @@ class JournalSource:
             return {"device": self.settings.topic_prefix, "now": None}
 
 
-def reviewed(reviews: Iterable[Review]) -> Facts | None:
-    """What the reviews of one inspection come to; None without one that counts."""
-    counting = [one for one in latest(reviews) if not one.withdrawn]
-    if not counting:
-        return None
-    last = max(counting, key=lambda one: one.ts_ms)
-    verdicts = {one.severity.verdict for one in counting if one.severity is not None}
-    return {
-        "verdict": last.severity.verdict if last.severity else None,
-        "reviewer": last.reviewer,
-        "ts_ms": last.ts_ms,
-        "disagree": len(verdicts) > 1,
-        "struck": sum(region.verdict == "not_corrosion" for region in last.regions),
-        "missed": len(last.missed),
-    }
-
-
-def _said(review: Review) -> Facts:
-    """A review as the page shows it."""
-    return {
-        "review_id": review.review_id,
-        "reviewer": review.reviewer,
-        "ts_ms": review.ts_ms,
-        "withdrawn": review.withdrawn,
-        "severity": review.severity.verdict if review.severity else None,
-        "regions": [
-            {"index": region.index, "box_px": region.box_px, "verdict": region.verdict, "class": region.class_name}
-            for region in review.regions
-        ],
-        "missed": [{"point_px": one.point_px, "box_px": one.box_px, "outline_px": one.outline_px} for one in review.missed],
-        "brushed": [
-            {"class": one.class_name, "points_px": one.points_px, "radius_px": one.radius_px} for one in review.brushed
-        ],
-        "complete": bool(review.complete),
-        "note": review.note,
-    }
+def counts_of_today(history: History) -> dict[str, int]:
+    """Verdicts since the machine's local midnight, by what they say."""
+    year, month, day, *_ = time.localtime()
+    counts = {"inspections": 0, "failures": 0, "low": 0, "moderate": 0, "severe": 0, "abstained": 0, "to_review": 0}
+    for row in history.since(time.mktime((year, month, day, 0, 0, 0, 0, 0, -1))):
+        counts["failures" if row["kind"] == "failure" else "inspections"] += 1
+        for name in (row["label"], row["state"]):
+            if name in counts:
+                counts[name] += 1
+        counts["to_review"] += row["kind"] == "inspection" and bool(row["needs_review"])
+    return counts
 
 
 def _flat(told: Told) -> Row:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,19 @@ from typing import Any, Final
 
 from edge.config import Settings
 from edge.errors import EdgeError, ReviewError
-from edge.inspection.taught_shelf import STATE, chosen, kept, path_of
+from edge.inspection.taught_shelf import STATE, cards_of, chosen, kept, path_of
 from edge.journal import Journal
+from edge.teach.reviews import Review, check_model, latest, parse_review
 from edge.web.source import Facts
 
 LONGEST_S: Final = 1800.0
 PROGRAM: Final = """
-import os, sys
+import os, sys, threading
+def end_with_parent():
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+threading.Thread(target=end_with_parent, daemon=True).start()
 try:
     os.nice(19)
 except OSError:  # where the unit forbids it
@@ -32,6 +39,7 @@ except OSError:  # where the unit forbids it
 from edge.commands.cli import teach
 sys.exit(teach())
 """
+"""Its standard input stays open as long as the page lives: it ends with the page, however that ends."""
 COMMAND: Final = (sys.executable, "-c", PROGRAM)
 
 
@@ -44,14 +52,17 @@ class Teaching:
         self._folder = settings.state.folder / "web" / "drafts"
         self._mutex = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._draft: Facts | None = None
         self._error: str | None = None
+        self._draft = self._kept_draft()
 
     def facts(self) -> Facts:
         """As the page shows it."""
         with self._mutex:
             running, draft, error = self._process is not None, self._draft, self._error
-        reviews = self._counted()
+        try:
+            usable, left_out, why_not = *self._usable(), None
+        except EdgeError as problem:
+            usable, left_out, why_not = [], [], str(problem)
         return {
             "taught_is_state": self._settings.models.taught == STATE,
             "signed": bool(self._settings.models.public_key),
@@ -60,7 +71,10 @@ class Teaching:
             "last_error": error,
             "chosen": self._chosen(),
             "kept": [self._described(sha256) for sha256 in kept(self._state)],
-            **reviews,
+            "reviews": len(usable),
+            "images": len({one.image.sha256 for one, _ in usable}),
+            "left_out": left_out,
+            "why_not": why_not,
         }
 
     def start(self) -> None:
@@ -71,26 +85,25 @@ class Teaching:
             self._error = None
             work = Path(tempfile.mkdtemp(dir=_made(self._folder)))
             try:
-                reviews = self._reviews()
-                if not reviews:
-                    raise ReviewError("there are no reviews yet: mark some regions first")
-                (work / "reviews.jsonl").write_bytes(b"".join(line.strip() + b"\n" for line in reviews))
+                usable, left_out = self._usable()
+                if not usable:
+                    raise ReviewError("; ".join(["there is no review to learn from: mark some regions first", *left_out]))
+                (work / "reviews.jsonl").write_bytes(b"".join(line.strip() + b"\n" for _, line in usable))
                 names = {
                     "--reviews": work / "reviews.jsonl",
                     "--images": _made(self._state / "reviewed"),
                     "--out": work / "draft.json",
                     "--config": self._toml(work),
                 }
-                self._process = subprocess.Popen(
-                    [*self._command, "--json", *(str(word) for pair in names.items() for word in pair)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
+                self._process, alive = _started(
+                    [*self._command, "--json", *(str(one) for pair in names.items() for one in pair)]
                 )
             except BaseException:
                 shutil.rmtree(work, ignore_errors=True)
                 raise
-            threading.Thread(target=self._wait, args=(self._process, work), name="teaching", daemon=True).start()
+            threading.Thread(
+                target=self._wait, args=(self._process, alive, work, left_out), name="teaching", daemon=True
+            ).start()
 
     def draft(self) -> bytes:
         """The adaptation that was taught last. Raises ReviewError when there is none."""
@@ -105,24 +118,25 @@ class Teaching:
             if self._process is not None:
                 self._process.kill()
 
-    def _wait(self, process: subprocess.Popen[bytes], work: Path) -> None:
+    def _wait(self, process: subprocess.Popen[bytes], alive: int, work: Path, left_out: list[str]) -> None:
         draft: Facts | None = None
         try:
             out, err = process.communicate(timeout=LONGEST_S)
-            draft, error = self._result(process.returncode, out, err, work)
+            draft, error = self._result(process.returncode, out, err, work, left_out)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             error = f"it took more than {LONGEST_S / 60:.0f} minutes and was ended: mark fewer images"
-        except (OSError, ValueError, KeyError) as problem:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
             error = f"its result cannot be used: {problem}"
         finally:
+            os.close(alive)
             shutil.rmtree(work, ignore_errors=True)
         with self._mutex:
             self._process, self._error = None, error
             self._draft = draft or self._draft
 
-    def _result(self, status: int, out: bytes, err: bytes, work: Path) -> tuple[Facts | None, str | None]:
+    def _result(self, status: int, out: bytes, err: bytes, work: Path, left_out: list[str]) -> tuple[Facts | None, str | None]:
         said = err.decode("utf-8", "backslashreplace").strip().splitlines()
         if status not in (0, 1) or not out.strip():
             return None, said[-1] if said else f"edge-teach ended with status {status}"
@@ -132,9 +146,22 @@ class Teaching:
         if status == 1:
             return None, "; ".join(["this does not help, so nothing was written", *told])
         data = (work / "draft.json").read_bytes()
-        (work / "draft.json").replace(self._folder / "draft.json")
         provisional = bool(json.loads(data).get("provisional"))
-        return {**facts, "told": told, "sha256": hashlib.sha256(data).hexdigest(), "provisional": provisional}, None
+        sha256 = hashlib.sha256(data).hexdigest()
+        draft = {**facts, "told": [*told, *left_out], "sha256": sha256, "provisional": provisional}
+        (work / "said.json").write_text(json.dumps(draft), encoding="utf-8")
+        (work / "draft.json").replace(self._folder / "draft.json")
+        (work / "said.json").replace(self._folder / "said.json")
+        return draft, None
+
+    def _kept_draft(self) -> Facts | None:
+        """What was taught before the page was started again; None where its file is not the one that is told of."""
+        try:
+            draft = json.loads((self._folder / "said.json").read_bytes())
+            sha256 = hashlib.sha256((self._folder / "draft.json").read_bytes()).hexdigest()
+            return dict(draft) if draft["sha256"] == sha256 else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _toml(self, work: Path) -> Path:
         """The settings as a file that commands read. JSON's strings, numbers and lists are TOML's."""
@@ -148,17 +175,39 @@ class Teaching:
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return file
 
-    def _reviews(self) -> list[bytes]:
-        with Journal.view(self._state) as journal:
-            return [one.said for one in journal.reviews.all()]
+    def _usable(self) -> tuple[list[tuple[Review, bytes]], list[str]]:
+        """The reviews that can teach now, with their lines; and in sentences why others cannot. Raises EdgeError.
 
-    def _counted(self) -> Facts:
-        try:
-            with Journal.view(self._state) as journal:
-                stored = journal.reviews.all()
-        except EdgeError:
-            stored = []
-        return {"reviews": len(stored), "images": len({one.image_sha256 for one in stored})}
+        One whose image is gone, or of another segmenter, would stop the others.
+        """
+        with Journal.view(self._state) as journal:
+            stored = [one.said for one in journal.reviews.all()]
+        lines: dict[str, bytes] = {}
+        reviews: list[Review] = []
+        unread = 0
+        for line in stored:
+            try:
+                review = parse_review(line, "a stored review")
+            except ReviewError:  # of a newer version
+                unread += 1
+                continue
+            reviews.append(review)
+            lines[review.review_id] = line
+        segmenter = cards_of(self._settings)[0]
+        usable, gone, other = [], 0, 0
+        for review in latest(reviews):
+            if not (self._state / "reviewed" / review.image.sha256).is_dir():
+                gone += 1
+            elif _of_other_model(review, segmenter.sha256 if segmenter else None):
+                other += 1
+            else:
+                usable.append((review, lines[review.review_id]))
+        told = {
+            "the image is not kept: it was changed or removed before the review was stored": gone,
+            "other models had found the regions: inspect the image again and review that": other,
+            "another version of the product wrote it": unread,
+        }
+        return usable, [f"{count} left out: {why}" for why, count in told.items() if count]
 
     def _chosen(self) -> str | None:
         try:
@@ -176,10 +225,34 @@ class Teaching:
         return facts
 
 
+def _started(command: list[str]) -> tuple[subprocess.Popen[bytes], int]:
+    """The process, and what to close when it has ended: while that is open, the process may live."""
+    end, alive = os.pipe()
+    try:
+        process = subprocess.Popen(command, stdin=end, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except BaseException:
+        os.close(alive)
+        raise
+    finally:
+        os.close(end)
+    return process, alive
+
+
+def _of_other_model(review: Review, segmenter: str | None) -> bool:
+    try:
+        check_model(review, segmenter=segmenter)
+    except ReviewError:
+        return True
+    return False
+
+
 def _toml_value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml_value(one)}" for key, one in value.items() if one is not None) + " }"
-    return json.dumps(value)
+        pairs = [f"{_toml_value(key)} = {_toml_value(one)}" for key, one in value.items() if one is not None]
+        return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml_value(one) for one in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML has no pairs of surrogates, JSON has
 
 
 def _made(folder: Path) -> Path:

@@ -17,6 +17,8 @@ _COLUMNS = {
     "lo": "area_lo",
     "hi": "area_hi",
     "density": "density_per_mm2",
+    "density_lo": "density_lo",
+    "density_hi": "density_hi",
     "largest_um": "largest_um",
     "annealing_min": "annealing_min",
     "exposure_h": "exposure_h",
