@@ -12,8 +12,8 @@ from typing import Final
 
 from edge.errors import ConfigError
 from edge.web.heard import KINDS, Heard
-from edge.web.journal_source import _said
 from edge.web.news import News
+from edge.web.reviewing import said as said_of
 from edge.web.rows import Row, parsed
 from edge.web.source import Event, Facts, Mode
 from edge.web.subscriber import Broker, Subscriber
@@ -220,7 +220,7 @@ class BrokerSource:
                 "row": found.shown(row),
                 "inspection": document if row["kind"] == "inspection" else None,
                 "failure": document if row["kind"] == "failure" else None,
-                "reviews": [_said(review) for review in found.reviews(verdict_id)],
+                "reviews": [said_of(review) for review in found.reviews(verdict_id)],
                 "has_image": False,
                 "has_overlay": (found.prefix, verdict_id) in self._pictures,
                 "why_no_image": ELSEWHERE,

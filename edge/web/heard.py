@@ -12,8 +12,8 @@ from edge.errors import ReviewError
 from edge.journal.problems import Told
 from edge.teach.reviews import Review, parse_review
 from edge.web.gaps import Gaps
-from edge.web.journal_source import reviewed
 from edge.web.lights import lights
+from edge.web.reviewing import reviewed
 from edge.web.rows import Row, _nothing
 from edge.web.source import Facts
 from edge.web.untrusted import count, document, text, verdict_row
