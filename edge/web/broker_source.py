@@ -23,7 +23,7 @@ MOST_DEVICES: Final = 1000
 MOST_BYTES: Final = 256 << 20
 MOST_PICTURE_BYTES: Final = 128 << 20
 LARGEST_PICTURE: Final = 8 << 20
-LOOK_S: Final = 0.5
+LOOK_S: Final = 1.0
 REPLAY_S: Final = 5.0
 LONGEST_TOPIC: Final = 1000
 ELSEWHERE: Final = "over the broker comes the drawn picture alone: the image itself stays at the microscope"
@@ -53,6 +53,7 @@ class BrokerSource:
         self._why: str | None = NOT_YET
         self._news = News()
         self._fresh: list[Row] = []
+        self._late = False
         self._changed: set[str] = set()
         self._shown: dict[str, Facts] = {}
         self._looked = 0.0
@@ -96,8 +97,7 @@ class BrokerSource:
             self._devices[prefix] = device
         self._changed.add(prefix)
         if isinstance(found, dict):
-            self._fresh.append(found)
-            del self._fresh[:-100]
+            self._tell(device, found)
             self._bound()
         elif kind == "review":
             self._news.add(("review", {"device": prefix}))
@@ -121,7 +121,16 @@ class BrokerSource:
             self._picture_bytes -= len(data)
         row = self._devices[prefix].rows.get(verdict_id)
         if row is not None:  # it comes after its verdict
-            self._fresh.append(self._devices[prefix].shown(row))
+            self._tell(self._devices[prefix], row)
+
+    def _tell(self, device: Heard, row: Row) -> None:
+        """Have pages show it, or have them read anew where it is an old one that came late."""
+        newest = device.newest()
+        if newest is not None and newest["id"] == row["id"]:
+            self._fresh.append(newest)
+            del self._fresh[:-100]
+        else:
+            self._late = True
 
     def connection(self, why: str | None) -> None:
         """It stands, or why not."""
@@ -141,14 +150,16 @@ class BrokerSource:
         with self._mutex:
             fresh, self._fresh = self._fresh, []
             said: list[tuple[str, Facts]] = [("verdict", {"row": row}) for row in fresh]
+            if self._late:
+                said, self._late = [("reload", {})], False
             for prefix, device in self._devices.items():
-                facts = {"state": device.state(now, True)}
-                if prefix not in self._changed and self._shown.get(prefix, {}).get("state") == facts["state"]:
+                state, shown = device.state(now, True), self._shown.get(prefix, {})
+                if prefix not in self._changed and shown.get("state") == state:
                     continue
-                facts |= {key: value for key, value in device.now(now, True, "").items() if key != "clock_ms"}
-                if facts != self._shown.get(prefix):
+                facts = {**device.now(now, True, ""), "state": state, "clock_ms": None}
+                if facts != shown:
                     self._shown[prefix] = facts
-                    said.append(("status", {"device": prefix, "now": facts}))
+                    said.append(("status", {"device": prefix, "now": {**facts, "clock_ms": round(time.time() * 1000)}}))
             self._changed.clear()
             missing = self._to_ask(now) if self._replay else None
         if said:
@@ -212,12 +223,12 @@ class BrokerSource:
         """See `Source`."""
         with self._mutex:
             found = self._device(device)
-            row = None if found is None else found.rows.get(verdict_id)
+            row = None if found is None else found.row(verdict_id)
             if found is None or row is None:
                 return None
             document = parsed(found.document(verdict_id))
             return {
-                "row": found.shown(row),
+                "row": row,
                 "inspection": document if row["kind"] == "inspection" else None,
                 "failure": document if row["kind"] == "failure" else None,
                 "reviews": [said_of(review) for review in found.reviews(verdict_id)],
@@ -237,11 +248,11 @@ class BrokerSource:
         return None
 
     def timeline(self, device: str) -> Facts:
-        """See `Source`. From what was heard since this process began."""
+        """See `Source`. Of what was heard since this process began: nothing older will be filled in."""
         with self._mutex:
             found = self._device(device)
             rows = [] if found is None else found.ordered()
-            return {**columns(rows, found.reviewed_ids() if found else {}), "complete": False}
+            return {**columns(rows, found.reviewed_ids() if found else {}), "complete": True, "heard_only": True}
 
     def problems(self, device: str) -> Facts:
         """See `Source`."""

@@ -24,6 +24,7 @@ MOST_ROWS: Final = 2000
 MOST_REVIEWS: Final = 1000
 MOST_DEAD: Final = 200
 LARGEST_FACTS: Final = 64 * 1024
+COUNTED: Final = ("inspections", "failures", "low", "moderate", "severe", "abstained", "to_review")
 ROW_BYTES: Final = 4096
 """About what a row takes beside its document."""
 Order = tuple[int, int, str]
@@ -163,6 +164,14 @@ class Heard:
         newest = row.get("place") is None or self._newest.get(row["place"]) == row["id"]
         return {**row, "newest": newest, "reviewed": reviewed(said.values())}
 
+    def row(self, verdict_id: str) -> Row | None:
+        """One verdict; of that of the summary alone what stands there."""
+        row = self.rows.get(verdict_id)
+        if row is not None:
+            return self.shown(row)
+        newest = None if self._order else self.newest()
+        return newest if newest is not None and newest["id"] == verdict_id else None
+
     def ordered(self) -> list[Row]:
         """All that is remembered, the oldest first."""
         return [self.rows[verdict_id] for _, _, verdict_id in self._order]
@@ -222,25 +231,31 @@ class Heard:
             oldest = queue["oldest_unsent_s"]
             info = {"unsent": queue["unsent"], "oldest_unsent": None if oldest is None else time.time() - oldest}
         found = lights(told, info, None if free is None else int(free * 2**20), time.time(), "unknown")
-        if not connected:
-            found = [{**one, "state": "unknown", "text": why, "cure": None} for one in found]
+        if not told.alive:
+            text_of = {"silent": "silent", "offline": "offline"}.get(state, "unknown")
+            found = [_unknown(one, text_of if connected else why) for one in found]
+        else:
+            found = [_unknown(one, "unknown") if one["text"] == "unreadable" else one for one in found]
         newest = self.newest()
         return {
             "lights": found,
             "last_image_ms": self._last_image_ms or (newest["ts_ms"] if newest else None),
             "today": self.today(),
             "paused": any(problem.startswith("paused") for problem in problems),
-            "running": told.alive,
+            "running": self._running(state),
             "clock_ms": round(time.time() * 1000),
         }
 
-    def today(self) -> Facts | None:
+    @staticmethod
+    def _running(state: str) -> bool | None:
+        """None where nobody can tell."""
+        return {"online": True, "degraded": True, "offline": False}.get(state)
+
+    def today(self) -> Facts:
         """Its own counts; of labels it sends none, so they are not known."""
         said = self._health.get("today")
-        if not isinstance(said, dict):
-            return None
-        known = {name: _number(said.get(name)) for name in ("inspections", "failures")}
-        return {**known, **dict.fromkeys(("low", "moderate", "severe", "abstained", "to_review"))}
+        known = said if isinstance(said, dict) else {}
+        return {name: _number(known.get(name)) for name in COUNTED}
 
     def tile(self, now: float, connected: bool, why: str) -> Facts:
         """For the fleet."""
@@ -261,7 +276,7 @@ class Heard:
             "last_image_ms": self._last_image_ms or (row["ts_ms"] if row else None),
             "queue": self.queue(),
             "version": version if text(version) else None,
-            "today": self.today(),
+            "today": self.today() if self._health else None,
             "heard_ms": None if self.heard_at is None else round((time.time() - now + self.heard_at) * 1000),
         }
 
@@ -272,7 +287,7 @@ class Heard:
         suspects = _number(quarantine.get("suspects")) if isinstance(quarantine, dict) else None
         return {
             "problems": self.reasons(),
-            "running": self.state(now, connected) in ("online", "degraded"),
+            "running": self._running(self.state(now, connected)),
             "paused": any(one["text"].startswith("paused") for one in self.reasons()),
             "failures": [one for one in map(self.shown, failures) if one["newest"]][:200],
             "dead_letters": list(self._dead),
@@ -316,6 +331,10 @@ def summary_row(said: Facts) -> Row | None:
 
 def _run(row: Row) -> tuple[int, int]:
     return row["revision"] or 0, row["run"] or 0
+
+
+def _unknown(light: Facts, text: str) -> Facts:
+    return {**light, "state": "unknown", "text": text, "cure": None}
 
 
 def _number(value: Any) -> float | None:
