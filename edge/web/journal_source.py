@@ -330,12 +330,13 @@ def counts_of_today(history: History) -> dict[str, int]:
     """Verdicts since the machine's local midnight, by what they say."""
     year, month, day, *_ = time.localtime()
     counts = {"inspections": 0, "failures": 0, "low": 0, "moderate": 0, "severe": 0, "abstained": 0, "to_review": 0}
-    for row in history.since(time.mktime((year, month, day, 0, 0, 0, 0, 0, -1))):
-        counts["failures" if row["kind"] == "failure" else "inspections"] += 1
-        for name in (row["label"], row["state"]):
+    midnight = time.mktime((year, month, day, 0, 0, 0, 0, 0, -1))
+    for kind, label, verdict_state, doubtful, count in history.counts_since(midnight):
+        counts["failures" if kind == "failure" else "inspections"] += count
+        for name in (label, verdict_state):
             if name in counts:
-                counts[name] += 1
-        counts["to_review"] += row["kind"] == "inspection" and bool(row["needs_review"])
+                counts[name] += count
+        counts["to_review"] += count if kind == "inspection" and doubtful else 0
     return counts
 
 
