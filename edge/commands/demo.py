@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import importlib.util
 import json
 import logging
 import multiprocessing
@@ -34,6 +35,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from edge.errors import BrokerError, ConfigError
 from edge.inspection import overlay
 from edge.samples import sample_files
+from edge.web import users
+from edge.web.serve import EXTRA
 
 OWN_MARK = ".edge-demo"
 LONGEST_WAIT_S = 180.0
@@ -229,13 +232,8 @@ def _write_config(out: Path, folder: Path, host: str, port: int, area: str) -> P
 
 def _add_live_page(out: Path, config: Path) -> str:
     """Have the service serve its live page, to a user with a password of this run; what to tell a person."""
-    try:
-        import starlette  # noqa: F401 - whether it is there
-        import uvicorn  # noqa: F401
-
-        from edge.web import users
-    except ImportError:
-        return "the live page needs more: pip install 'sem-corrosion-edge[web]'"
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+        return EXTRA
     password = secrets.token_hex(4)
     file = out / "users"
     users.write(file, {"demo": users.User("demo", users.hashed(password), "command")})
