@@ -10,6 +10,17 @@ export class Failed extends Error {
   }
 }
 
+// status 0: no answer at all. What else fails is a defect of the page, and is told as one.
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...options });
+  } catch {
+    throw new Failed(0, "");
+  }
+  return answer(response);
+}
+
 async function answer(response) {
   const kind = response.headers.get("content-type") || "";
   const body = kind.startsWith("application/json") ? await response.json() : null;
@@ -23,12 +34,12 @@ function address(path, params = {}) {
   return text ? `${path}?${text}` : path;
 }
 
-export const get = async (path, params) => answer(await fetch(address(path, params), { credentials: "same-origin" }));
+export const get = (path, params) => ask(address(path, params));
 
 export async function post(path, body = {}) {
   const headers = { "content-type": "application/json" };
   if (csrf) headers["x-csrf-token"] = csrf;
-  return answer(await fetch(path, { method: "POST", headers, body: JSON.stringify(body), credentials: "same-origin" }));
+  return ask(path, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
 export async function session() {
@@ -56,8 +67,7 @@ export function listen(tell) {
   });
   source.addEventListener("error", () => {
     was = false;
-    tell("link", { up: false });
-    if (source.readyState === EventSource.CLOSED) tell("link", { up: false, over: true });
+    tell("link", { up: false, over: source.readyState === EventSource.CLOSED });
   });
   return () => source.close();
 }

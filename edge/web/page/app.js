@@ -5,8 +5,9 @@ import * as format from "./format.js";
 import { element } from "./format.js";
 
 const ROOMS = { now: "./rooms/now.js", timeline: "./rooms/timeline.js", review: "./rooms/review.js", problems: "./rooms/problems.js", fleet: "./rooms/fleet.js" };
-const place = Object.fromEntries(["head", "device", "rooms", "link", "language", "theme", "logout", "room", "news", "skip"].map((id) => [id, document.getElementById(id)]));
-const state = { session: null, table: {}, spare: {}, room: null, close: null, clock: 0, silence: null, drawn: 0 };
+const place = Object.fromEntries(["head", "device", "rooms", "link", "language", "theme", "logout", "room", "news", "skip", "trouble"].map((id) => [id, document.getElementById(id)]));
+const LOST_MS = 1500, AGAIN_MS = 5000, TROUBLE_MS = 10000;
+const state = { session: null, table: {}, spare: {}, room: null, close: null, clock: 0, silence: null, drawn: 0, device: "", trouble: null };
 
 // A key and values in, a sentence out; English where a language lacks it.
 function words(key, values = {}) {
@@ -34,7 +35,17 @@ async function speak(language) {
 function parts() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [room, ...rest] = path.split("/");
-  return { room: ROOMS[room] ? room : "now", id: rest.length ? decodeURIComponent(rest.join("/")) : null, device: new URLSearchParams(query).get("device") || "" };
+  const device = new URLSearchParams(query).get("device") || "";
+  const first = state.session?.mode === "broker" && !device ? "fleet" : "now";
+  return { room: ROOMS[room] ? room : first, id: rest.length ? decoded(rest.join("/")) : null, device };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 const go = (room, id = null, device = parts().device) => {
@@ -49,15 +60,18 @@ function shell() {
   place.rooms.replaceChildren(...Object.keys(ROOMS).map((name) => element("a", {
     href: `#/${name}${here.device ? `?device=${encodeURIComponent(here.device)}` : ""}`, id: `to-${name}`, "aria-current": name === here.room ? "page" : false,
   }, words(`shell.${name}`))));
-  place.language.replaceChildren(...state.session.languages.map((name) => element("option", { value: name, selected: name === document.documentElement.lang }, name)));
+  place.language.replaceChildren(...state.session.languages.map((name) => element("option", { value: name, selected: name === document.documentElement.lang }, format.languageName(name))));
   place.language.setAttribute("aria-label", words("shell.language"));
   place.theme.textContent = "◐";
   place.theme.setAttribute("aria-label", words("shell.theme"));
   place.theme.title = words("shell.theme");
   place.logout.hidden = !state.session.user;
   place.logout.textContent = words("shell.logout", { name: state.session.user || "" });
-  place.device.textContent = here.device || words("shell.title");
+  place.device.textContent = here.device || state.device || words("shell.title");
 }
+
+// The window's name says the verdict, too: it is read in a row of tabs.
+const head = (text) => { document.title = text ? `${text} – ${words("shell.title")}` : words("shell.title"); };
 
 async function open() {
   const turn = (state.drawn += 1);
@@ -71,7 +85,7 @@ async function open() {
     if (turn !== state.drawn) return;
     const root = element("section", { "aria-label": words(`shell.${here.room}`) });
     place.room.replaceChildren(root);
-    const made = room(root, { api, format, words, known, go, id: here.id, device: here.device, session: state.session, now: () => Date.now() + state.clock, problem });
+    const made = room(root, { api, format, words, known, go, id: here.id, device: here.device, session: state.session, now: () => Date.now() + state.clock, problem, head });
     state.room = made;
     state.close = () => { made.close?.(); state.room = null; };
   } catch (error) {
@@ -82,9 +96,17 @@ async function open() {
 // What went wrong, where the room would be; a session that is over leads to the login.
 function problem(error) {
   if (error.status === 401) return begin();
-  const text = error.status ? error.message : words("shell.unreachable");
-  if (place.room.querySelector(".card")) return note(text);
-  place.room.replaceChildren(element("p", { class: "card wrong", role: "alert" }, text));
+  const text = said(error);
+  if (!place.room.querySelector(".card")) return place.room.replaceChildren(element("p", { class: "card wrong", role: "alert" }, text));
+  place.trouble.textContent = text;
+  place.trouble.hidden = false;
+  clearTimeout(state.trouble);
+  state.trouble = setTimeout(() => { place.trouble.hidden = true; }, TROUBLE_MS);
+}
+
+function said(error) {
+  if (error.status === 0) return words("shell.unreachable");
+  return error.status ? error.message : words("shell.defect", { message: error.message });
 }
 
 function note(text) {
@@ -108,7 +130,7 @@ function login() {
       await begin();
     } catch (error) {
       password.value = "";
-      wrong.textContent = error.status === 401 ? words("login.wrong") : error.status === 429 ? words("login.wait", { seconds: error.wait }) : error.message || words("shell.unreachable");
+      wrong.textContent = error.status === 401 ? words("login.wrong") : error.status === 429 ? words("login.wait", { seconds: error.wait }) : said(error);
     }
   });
   place.room.replaceChildren(form);
@@ -123,10 +145,10 @@ function listen() {
       clearTimeout(lost);
       const show = () => {
         place.link.textContent = said.up ? words("shell.live") : words("shell.lost");
-        place.link.classList.toggle("lost", !said.up);
+        document.documentElement.dataset.link = said.up ? "up" : "lost";
       };
-      said.up ? show() : (lost = setTimeout(show, 1500));
-      if (said.over) setTimeout(() => begin().catch(() => {}), 5000);
+      said.up ? show() : (lost = setTimeout(show, LOST_MS));
+      if (said.over) setTimeout(again, AGAIN_MS);
       return;
     }
     if (said.now?.clock_ms) state.clock = said.now.clock_ms - Date.now();
@@ -139,14 +161,35 @@ function listen() {
   state.silence = api.listen(tell);
 }
 
+// A stream that the browser itself gives up: the server refused it, or something between answered for the server.
+async function again() {
+  try {
+    const { user, role } = await api.session();
+    if (user !== state.session.user || role !== state.session.role) return await begin();
+    listen();
+    state.room?.update?.("reload", {});
+  } catch {
+    setTimeout(again, AGAIN_MS);
+  }
+}
+
 async function begin() {
   state.session = await api.session();
   const wanted = stored("language") || navigator.language.slice(0, 2);
   await speak(state.session.languages.includes(wanted) ? wanted : "en");
   state.silence?.();
   state.silence = null;
-  if (!state.session.login || state.session.user) listen();
+  if (!state.session.login || state.session.user) {
+    listen();
+    if (state.session.mode === "journal") state.device = await ownName();
+  }
   await open();
+}
+
+// Beside one microscope the page bears its name.
+async function ownName() {
+  const [one] = await api.get("/api/fleet").catch(() => []);
+  return one ? [one.site, one.area, one.id].filter(Boolean).join(" / ") : "";
 }
 
 place.language.addEventListener("change", async () => { await speak(place.language.value); await open(); });
@@ -160,7 +203,7 @@ place.theme.addEventListener("click", () => {
 if (stored("theme")) document.documentElement.dataset.theme = stored("theme");
 addEventListener("hashchange", () => open());
 const start = () => begin().catch((error) => {
-  place.room.replaceChildren(element("p", { class: "card wrong" }, error.message || "The server does not answer."));
+  place.room.replaceChildren(element("p", { class: "card wrong", role: "alert" }, error.message || "The server of this page does not answer."));
   setTimeout(start, 3000);
 });
 start();

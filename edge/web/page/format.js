@@ -1,7 +1,10 @@
 // Numbers and times as people read them, in the language of the page; elements made of text, never of markup.
 
 let language = "en";
-export const setLanguage = (name) => { language = name; };
+// Of the browser's own locales the first in this language: en-GB writes a date otherwise than en-US.
+export const setLanguage = (name) => { language = navigator.languages.find((one) => one.split("-")[0] === name) || name; };
+
+export const languageName = (name) => new Intl.DisplayNames([name], { type: "language" }).of(name);
 
 export function number(value, digits = 4) {
   if (value === null || value === undefined) return "–";

@@ -43,7 +43,7 @@ export class Picture {
   #tell(name, ...values) { this.listeners[name]?.(...values); }
 
   // Loads the pixels first, and changes nothing before they are there: a verdict never stands over another picture.
-  async show({ id, imageUrl, overlayUrl, found }) {
+  async show({ id, imageUrl, overlayUrl, found, kept = "" }) {
     const wanted = (this.wanted = Symbol(id));
     this.wait.hidden = this.id !== null;
     this.wait.textContent = this.words("picture.loading");
@@ -63,22 +63,23 @@ export class Picture {
     this.id = id;
     this.document = found.inspection;
     this.own = own && there;
-    this.#build(there ? pixels : null, found);
+    this.#build(there ? pixels : null, found, kept);
     return true;
   }
 
-  #build(pixels, found) {
+  #build(pixels, found, kept) {
     const image = this.document?.image;
     this.layer.replaceChildren();
     this.paths = [];
     this.tip.hidden = true;
     this.wait.hidden = pixels !== null;
-    this.wait.textContent = this.words(found.inspection ? "picture.gone" : "picture.not_inspected");
-    this.says.hidden = this.own || pixels === null;
-    this.says.textContent = found.why_no_image ? this.words("picture.kept") : "";
+    this.wait.textContent = this.words(found.row.kind === "failure" ? "picture.not_inspected" : "picture.gone");
+    this.says.hidden = this.own || pixels === null || !kept;
+    this.says.textContent = kept;
     if (pixels === null || !image) {
       this.size = null;
       this.bar.hidden = true;
+      this.heat = this.svg = this.marks = null;
       if (pixels === null) return;
     }
     const width = image ? image.width_px : pixels.naturalWidth;

@@ -80,13 +80,24 @@ export function bench(ctx) {
   }
   refresh();
   const bar = element("div", { class: "bench", role: "toolbar", "aria-label": words("picture.tools") }, Object.values(buttons));
+  // None where another was asked for meanwhile: who asked last is shown, whoever is answered first.
+  let last = 0;
   async function show(device, id) {
+    const mine = (last += 1);
     const found = await ctx.api.inspection(device, id);
-    const shown = await picture.show({ id, found, imageUrl: ctx.api.imageUrl(device, id), overlayUrl: ctx.api.overlayUrl(device, id) });
+    if (mine !== last) return null;
+    const kept = words(ctx.session.mode === "broker" ? "picture.elsewhere" : "picture.kept");
+    const shown = await picture.show({ id, found, kept, imageUrl: ctx.api.imageUrl(device, id), overlayUrl: ctx.api.overlayUrl(device, id) });
     refresh();
     return shown ? found : null;
   }
-  return { box, bar, picture, press, refresh, show };
+  async function showNothing(row) {
+    last += 1;
+    const shown = await picture.show({ id: row.id, found: { row, inspection: null, has_image: false, has_overlay: false } });
+    refresh();
+    return shown;
+  }
+  return { box, bar, picture, press, refresh, show, showNothing };
 }
 
 export const typing = (event) => event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
