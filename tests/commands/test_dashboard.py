@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge.commands.dashboard import dashboard, page_parser, settings
 from edge.errors import ConfigError
 from edge.web import users
+from tests import ROOT
+from tests.fakes.brokers import Mosquitto, eventually, free_port, needs_mosquitto
+from tests.web.test_broker_source import ONE, publish
+from tests.web.test_heard import failure, status
+
+COMMAND = [sys.executable, "-c", "import sys; from edge.commands.dashboard import dashboard; sys.exit(dashboard())"]
 
 
 def test_a_user_is_written_changed_and_removed(tmp_path: Path) -> None:
@@ -56,3 +67,31 @@ def test_beyond_loopback_it_needs_tls_and_users(words: list[str], sentence: str)
 
 def test_it_listens_on_loopback_unless_told_otherwise() -> None:
     assert settings(page_parser().parse_args(["--broker", "mqtt://x", "--port", "9000"])).listen == "127.0.0.1:9000"
+
+
+@needs_mosquitto
+def test_it_serves_what_a_broker_tells(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the extra web is not installed")
+    port = free_port()
+
+    def got(path: str) -> Any:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+                return json.load(answer)
+        except OSError:
+            return None
+
+    with Mosquitto(tmp_path / "broker") as broker, (tmp_path / "log").open("wb") as log:
+        publish(broker, f"{ONE}/status", status("online"), retain=True)
+        words = ["--broker", f"mqtt://127.0.0.1:{broker.port}", "--port", str(port)]
+        process = subprocess.Popen([*COMMAND, *words], cwd=ROOT, stderr=log, stdout=log)
+        try:
+            eventually(lambda: got("/api/fleet"), 60.0, what=(tmp_path / "log").read_text())
+            publish(broker, f"{ONE}/failure", failure(1))
+            eventually(lambda: got(f"/api/now?device={ONE}")["row"], what="a verdict")
+            session = got("/api/session")
+            assert (session["mode"], session["may"]) == ("broker", ["read"])
+            assert got(f"/api/inspection/f1?device={ONE}")["failure"]["failure_id"] == "f1"
+        finally:
+            process.terminate()
+            process.wait(20)

@@ -76,6 +76,37 @@ def test_rows_go_on_where_the_page_before_ended() -> None:
     assert seen == list(range(25, 0, -1))
 
 
+def test_an_old_verdict_that_comes_late_does_not_push_the_newest_aside() -> None:
+    pages = source()
+    pages.take(f"{ONE}/failure", failure(9))
+    pages.turn()
+    before = pages.last_event()
+    pages.take(f"{ONE}/failure", failure(3))
+    pages._looked = 0.0
+    pages.turn()
+    assert next(event.kind for event in pages.news(before, 0.0)) == "reload"
+    assert pages.now(ONE)["row"]["id"] == "f9"
+
+
+def test_what_the_summary_tells_can_be_opened() -> None:
+    pages = source()
+    said = {"schema": "edge.summary/2", "epoch": "e", "seq": 1, "ts_ms": 7, "inspection_id": "i", "image_name": "a.tif"}
+    pages.take(f"{ONE}/summary", json.dumps({**said, "severity_state": "judged", "severity": "low"}).encode())
+    found = pages.inspection(ONE, "i")
+    assert found is not None
+    assert (found["inspection"], found["row"]["label"]) == (None, "low")
+    json.dumps([pages.fleet(), pages.now(ONE), pages.now("not/there/sem/x"), pages.problems(ONE), pages.timeline(ONE)])
+
+
+def test_what_nobody_told_is_not_known() -> None:
+    pages = source()
+    pages.take(f"{ONE}/status", status("online"))
+    now = pages.now(ONE)
+    assert {light["state"] for light in now["lights"]} == {"unknown"}
+    assert set(now["today"].values()) == {None}
+    assert now["running"] is None
+
+
 @pytest.mark.parametrize("prefix", ["", "#", "a/b/c/d", "a/b/sem/#", "a/b/sem/c/d", "a+/b/sem/c"])
 def test_a_wrong_prefix_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigError):
@@ -122,6 +153,19 @@ def test_a_replay_is_asked_for_only_when_told(tmp_path: Path) -> None:
         client.loop_stop()
     assert heard[0][0] == f"{ONE}/command/replay"
     assert json.loads(heard[0][1]) == {"epoch": "e", "first": 2, "last": 4}
+
+
+@needs_mosquitto
+def test_a_broker_that_refuses_us_is_told_without_the_password(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("not the right one")
+    (tmp_path / "passwords").write_text("")
+    lines = ("allow_anonymous false", f"password_file {tmp_path / 'passwords'}")
+    with Mosquitto(tmp_path / "broker", *lines) as broker:
+        url = f"mqtt://ann@127.0.0.1:{broker.port}"
+        with BrokerSource(broker_of(url, password_file=str(secret))) as pages:
+            told = eventually(lambda: [one["text"] for one in pages.problems("")["problems"] if "refused us" in one["text"]])
+    assert "not the right one" not in str(told)
 
 
 def publish(broker: Mosquitto, topic: str, payload: bytes, *, retain: bool = False) -> None:
