@@ -63,7 +63,7 @@ export function room(root, ctx) {
   }
   load();
   return {
-    update() { clearTimeout(soon); soon = setTimeout(load, 400); },
+    update() { soon ??= setTimeout(() => { soon = null; load(); }, 400); },
     close() { closed = true; clearTimeout(soon); },
   };
 }

@@ -2,8 +2,26 @@
 
 import { bench, measures, reviewedLine, rowButton, severityWord, typing, verdictCard } from "./parts.js";
 
-const BRUSH_PX = 8;
-const KEYS = ["A", "1 2 3", "U", "C", "J K", "X", "Y", "M", "B", "G", "W", "Z", "Enter", "N", "R H"];
+const KEYS = ["A", "1 2 3", "U", "C", "J K", "X", "Y", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
+const KNOWN_KEYS = { "[ ]": "size", "?": "help" };
+const BRUSHES_PX = [2, 4, 8, 16, 32, 64];
+const MOST_REGIONS = 300;
+
+// What is marked and not saved stays when another image is looked at, for as long as the page is open.
+const drafts = new Map();
+let onlyDoubtful = true;
+let size = 2;
+
+const SEVERITIES = ["low", "moderate", "severe", "uncorroded", "cannot_tell"];
+const rounded = (point) => point.map((one) => Math.round(one * 10) / 10);
+
+// Draws anew, and leaves the focus on what has the same name as before.
+function keepFocus(root, draw) {
+  const was = root.contains(document.activeElement) ? document.activeElement : null;
+  const same = (one) => one.id === was.id && one.dataset.id === was.dataset.id && one.dataset.index === was.dataset.index;
+  draw();
+  if (was && !was.isConnected) [...root.querySelectorAll("button")].find(same)?.focus({ preventScroll: true });
+}
 
 export function room(root, ctx) {
   const { words, format, api, device, session } = ctx;
@@ -13,32 +31,70 @@ export function room(root, ctx) {
   const { picture } = desk;
   const list = element("ul", { class: "list", id: "doubtful" });
   const more = element("button", { type: "button", id: "more", hidden: true }, words("review.more"));
-  const only = element("input", { type: "checkbox", id: "only", checked: true });
+  const only = element("input", { type: "checkbox", id: "only", checked: onlyDoubtful });
   const side = element("div", { id: "side" });
   const state = element("p", { role: "status", id: "marked" });
   const teaching = element("section", { class: "card", id: "teaching" });
-  let rows = [], next = null, found = null, closed = false, soon = null, here = -1, brush = null;
+  let rows = [], next = null, found = null, closed = false, soon = null, here = -1, brush = null, deep = false;
   let marks = fresh();
   let past = [];
+  let edited = false;
 
   function fresh() { return { regions: new Map(), missed: [], brushed: [], complete: false, severity: null, note: "" }; }
   const copy = () => ({ ...marks, regions: new Map(marks.regions), missed: [...marks.missed], brushed: [...marks.brushed] });
+  const middle = (one) => one.point_px || (one.box_px ? [one.box_px[0] + one.box_px[2] / 2, one.box_px[1] + one.box_px[3] / 2] : one.outline_px[0]);
+
+  // The marks that a stored review made, so that a further one is not the end of those.
+  function marksOf(review) {
+    if (!review) return fresh();
+    return {
+      regions: new Map(review.regions.map((one) => [one.index, one])), missed: review.missed, brushed: review.brushed,
+      complete: review.complete, severity: review.severity, note: review.note || "",
+    };
+  }
   const empty = () => !marks.regions.size && !marks.missed.length && !marks.brushed.length && !marks.complete && !marks.severity && !marks.note;
 
   function change(work) {
     if (!found?.inspection || !may) return;
     past.push(copy());
     work();
+    keep();
     drawMarks();
   }
 
+  function keep() {
+    edited = true;
+    drafts.set(found.row.id, { marks, past });
+  }
+
   const tools = element("div", { class: "row", id: "tools" });
-  const button = (name, key, act, pressed = null) => element("button", { type: "button", id: `do-${name}`, title: key, disabled: !may || !found?.inspection, "aria-pressed": pressed === null ? false : String(pressed), onclick: act }, `${words(`review.${name}`)} `, element("kbd", {}, key));
+  const held = {};
+  function hold(id, key, text, act) {
+    held[id] = element("button", { type: "button", id, onclick: act, "aria-keyshortcuts": key }, element("span", {}, text), " ", element("kbd", {}, key));
+    return held[id];
+  }
+
+  function drawTools() {
+    const off = !may || !found?.inspection;
+    const pressed = (id, is) => held[id].setAttribute("aria-pressed", String(is));
+    for (const one of Object.values(held)) one.disabled = off;
+    for (const name of SEVERITIES) pressed(`say-${name}`, marks.severity === name);
+    pressed("do-missed", picture.tool === "point");
+    pressed("do-brush", picture.tool === "brush" && brush !== "background");
+    pressed("do-background", picture.tool === "brush" && brush === "background");
+    pressed("do-complete", Boolean(marks.complete));
+    held["do-strike"].disabled = held["do-right"].disabled = off || here < 0;
+    held["do-undo"].disabled = off || !(past.length || own());
+    held["do-save"].disabled = off || !edited;
+    const brushing = picture.tool === "brush";
+    strokes.hidden = !brushing;
+    if (brushing) strokes.textContent = words("review.brushing", { what: brush === "background" ? words("review.background") : brush, size: 2 * BRUSHES_PX[size], others: classes().map((name, at) => `${at + 1} ${name}`).join(", ") });
+  }
 
   function drawMarks() {
-    found?.inspection?.regions.forEach((region) => picture.mark(region.index, { not_corrosion: "struck", right: "accepted" }[marks.regions.get(region.index)]));
-    picture.setMarks(marks.missed, marks.brushed);
-    const struck = [...marks.regions.values()].filter((one) => one === "not_corrosion").length;
+    found?.inspection?.regions.forEach((region) => picture.mark(region.index, { not_corrosion: "struck", right: "accepted" }[marks.regions.get(region.index)?.verdict]));
+    picture.setMarks(marks.missed.map(middle), marks.brushed);
+    const struck = [...marks.regions.values()].filter((one) => one.verdict === "not_corrosion").length;
     const parts = [];
     if (marks.severity) parts.push(words("review.says", { severity: severityWord(marks.severity, words) }));
     if (struck) parts.push(words("review.count_struck", { count: struck }));
@@ -46,17 +102,13 @@ export function room(root, ctx) {
     if (marks.missed.length) parts.push(words("review.count_missed", { count: marks.missed.length }));
     if (marks.brushed.length) parts.push(words("review.count_brushed", { count: marks.brushed.length }));
     if (marks.complete) parts.push(words("review.is_complete"));
+    if (parts.length || edited) parts.push(words(edited ? "review.not_saved" : "review.is_saved"));
     state.className = "";
     state.textContent = parts.join(" · ") || (may ? words("review.nothing_marked") : words(session.mode === "broker" ? "problems.reads_only" : "review.needs_role"));
-    tools.replaceChildren(
-      button("accept", "A", press.accept), ...["low", "moderate", "severe"].map((name, at) => severityButton(name, String(at + 1))), severityButton("uncorroded", "U"), severityButton("cannot_tell", "C"),
-      button("strike", "X", press.strike), button("right", "Y", press.right), button("missed", "M", press.missed, picture.tool === "point"),
-      button("brush", "B", press.brush, picture.tool === "brush" && brush !== "background"), button("background", "G", press.background, picture.tool === "brush" && brush === "background"),
-      button("complete", "W", press.complete, marks.complete), button("undo", "Z", press.undo), button("save", "Enter", press.save));
-    tools.querySelector("#do-save").classList.add("main");
+    drawTools();
   }
 
-  const severityButton = (name, key) => element("button", { type: "button", id: `say-${name}`, disabled: !may || !found?.inspection, "aria-pressed": String(marks.severity === name), onclick: () => press.say(name) }, `${words(`severity.${name}`)} `, element("kbd", {}, key));
+  const strokes = element("p", { class: "small", id: "brushing", hidden: true });
 
   function setTool(tool, what = null) {
     const same = picture.tool === tool && brush === what;
@@ -76,7 +128,7 @@ export function room(root, ctx) {
   function verdictOf(kind) {
     const region = found?.inspection?.regions[here];
     if (!region) return;
-    change(() => (marks.regions.get(region.index) === kind ? marks.regions.delete(region.index) : marks.regions.set(region.index, kind)));
+    change(() => (marks.regions.get(region.index)?.verdict === kind ? marks.regions.delete(region.index) : marks.regions.set(region.index, { index: region.index, box_px: region.box_px, verdict: kind })));
     drawRegions();
   }
 
@@ -90,13 +142,24 @@ export function room(root, ctx) {
     background: () => setTool("brush", "background"),
     complete: () => change(() => { marks.complete = !marks.complete; }),
     undo: () => (past.length ? undoMark() : withdraw()),
+    size: (by) => { size = Math.min(BRUSHES_PX.length - 1, Math.max(0, size + by)); drawTools(); },
     save,
   };
+  tools.append(hold("do-accept", "A", words("review.accept"), press.accept), ...SEVERITIES.map((name, at) => hold(`say-${name}`, "123UC"[at], words(`severity.${name}`), () => press.say(name))),
+    ...Object.entries({ strike: "X", right: "Y", missed: "M", brush: "B", background: "G", complete: "W", undo: "Z", save: "Enter" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())));
+  held["do-save"].classList.add("main");
 
-  const classes = () => [...new Set((found?.inspection?.regions || []).map((region) => region.class)), "corrosion"];
+  const classes = () => {
+    const names = Object.keys(found?.inspection?.corrosion?.by_class || {});
+    return names.length ? names : ["corrosion"];
+  };
 
   function undoMark() {
     marks = past.pop();
+    edited = past.length > 0;
+    if (!edited) drafts.delete(found.row.id);
+    const note = side.querySelector("#note");
+    if (note) note.value = marks.note;
     drawMarks();
     drawRegions();
   }
@@ -105,14 +168,18 @@ export function room(root, ctx) {
 
   async function save() {
     if (!may || !found?.inspection) return;
-    if (empty()) return said(words("review.nothing_marked"), "wrong");
-    const regions = found.inspection.regions.filter((region) => marks.regions.has(region.index)).map((region) => ({ index: region.index, box_px: region.box_px, verdict: marks.regions.get(region.index) }));
+    if (!edited) return said(words(own() ? "review.is_saved" : "review.nothing_marked"), own() ? "fine" : "wrong");
     const before = own();
-    const body = { inspection_id: found.row.id, regions, missed: marks.missed.map((point) => ({ point_px: point })), brushed: marks.brushed, complete: marks.complete, severity: marks.severity ? { verdict: marks.severity } : null, note: marks.note || null, supersedes: before?.review_id || null };
+    if (empty()) return before ? withdraw() : said(words("review.nothing_marked"), "wrong");
+    const body = { inspection_id: found.row.id, regions: [...marks.regions.values()], missed: marks.missed, brushed: marks.brushed, complete: marks.complete, severity: marks.severity ? { verdict: marks.severity } : null, note: marks.note || null, supersedes: before?.review_id || null };
     await hand(body, "review.saved");
   }
 
-  const own = () => found?.reviews.find((one) => one.reviewer === session.user && !one.withdrawn);
+  // What I said last, if I did not take it back.
+  function own() {
+    const last = found?.reviews.find((one) => one.reviewer === session.user);
+    return last?.withdrawn ? undefined : last;
+  }
 
   async function withdraw() {
     const mine = own();
@@ -121,12 +188,13 @@ export function room(root, ctx) {
 
   async function hand(body, done) {
     try {
-      await api.post("/api/review", body);
       const id = found.row.id;
-      marks = fresh();
-      past = [];
-      await until(async () => (await api.inspection(device, id)).reviews.some((one) => one.withdrawn === Boolean(body.withdrawn) && one.reviewer === session.user));
-      if (found?.row.id === id) { await open(id); said(words(done), "fine"); }
+      const { review_id } = await api.post("/api/review", body);
+      drafts.delete(id);
+      if (found.row.id === id) { past = []; edited = false; drawTools(); }
+      const stored = await until(async () => (await api.inspection(device, id)).reviews.some((one) => one.review_id === review_id));
+      if (closed) return;
+      if (found.row.id === id && !edited) { await open(id); said(words(stored ? done : "review.handed"), "fine"); }
       loadList();
       loadTeaching();
     } catch (error) {
@@ -138,17 +206,20 @@ export function room(root, ctx) {
   // The service stores what was handed over within a second; one that is stopped does so at its next start.
   async function until(there) {
     for (let turn = 0; turn < 20 && !closed; turn += 1) {
-      if (await there()) return;
+      if (await there()) return true;
       await new Promise((done) => setTimeout(done, 250));
     }
+    return false;
   }
 
   const regionList = element("ul", { class: "list regions", id: "regions" });
   function drawRegions() {
     const signs = { not_corrosion: "✕ ", right: "✓ " };
-    regionList.replaceChildren(...(found?.inspection?.regions || []).slice(0, 300).map((region, at) => element("li", {}, element("button", {
+    const regions = found?.inspection?.regions || [];
+    drawTools();
+    keepFocus(regionList, () => regionList.replaceChildren(...regions.slice(0, MOST_REGIONS).map((region, at) => element("li", {}, element("button", {
       type: "button", class: `is-${region.severity?.label || "none"}`, "aria-current": at === here ? "true" : false, "data-index": region.index, onclick: () => { here = at; picture.highlight(region.index); drawRegions(); },
-    }, `${signs[marks.regions.get(region.index)] || ""}${region.index + 1} · ${picture.describe(region).replaceAll("\n", " · ")}`))));
+    }, `${signs[marks.regions.get(region.index)?.verdict] || ""}${region.index + 1} · ${picture.describe(region).replaceAll("\n", " · ")}`))), regions.length > MOST_REGIONS ? element("li", { class: "faint" }, words("review.more_regions", { count: regions.length - MOST_REGIONS })) : ""));
   }
 
   async function open(id) {
@@ -156,12 +227,17 @@ export function room(root, ctx) {
       const loaded = await desk.show(device, id);
       if (closed || !loaded) return;
       found = loaded;
-      marks = fresh();
-      past = [];
+      const draft = drafts.get(id);
+      marks = draft?.marks || marksOf(own());
+      past = draft?.past || [];
+      edited = Boolean(draft);
       here = -1;
       const reviews = found.reviews.map((one) => element("li", {}, words(one.withdrawn ? "review.line_withdrawn" : "review.line", { who: one.reviewer, when: format.time(one.ts_ms), verdict: one.severity ? severityWord(one.severity, words) : words("review.marks_only"), regions: one.regions.length, missed: one.missed.length, brushed: one.brushed.length }), one.note ? ` “${one.note}”` : ""));
       const note = element("textarea", { id: "note", rows: 2, disabled: !may, "aria-label": words("review.note"), placeholder: words("review.note") });
-      note.addEventListener("input", () => { marks.note = note.value; });
+      note.value = marks.note;
+      note.addEventListener("focus", () => { if (found?.inspection && may) past.push(copy()); });
+      note.addEventListener("blur", () => { if (past.at(-1)?.note === marks.note && past.length) past.pop(); drawMarks(); });
+      note.addEventListener("input", () => { marks.note = note.value; keep(); drawTools(); });
       const again = element("button", { type: "button", id: "again", disabled: !may, onclick: () => inspectAgain([found.row.id]) }, words("problems.inspect"));
       side.replaceChildren(verdictCard(found.row, ctx), element("div", { class: "card" }, measures(found.row, ctx), element("div", { class: "row" }, again)),
         element("div", { class: "card" }, element("h2", {}, words("now.regions")), regionList), element("div", { class: "card" }, note, reviews.length ? element("h2", {}, words("review.earlier")) : null, element("ul", { id: "reviews" }, reviews)));
@@ -184,7 +260,7 @@ export function room(root, ctx) {
   }
 
   function drawList() {
-    list.replaceChildren(...rows.map((row) => rowButton(row, ctx, (one) => ctx.go("review", one.id, device), row.id === found?.row.id)));
+    keepFocus(list, () => list.replaceChildren(...rows.map((row) => rowButton(row, ctx, (one) => ctx.go("review", one.id, device), row.id === found?.row.id))));
     if (!rows.length) list.replaceChildren(element("li", { class: "faint" }, words("review.none")));
     more.hidden = !next;
   }
@@ -193,8 +269,12 @@ export function room(root, ctx) {
     try {
       const page = await api.get("/api/rows", { device, limit: 50, doubtful: only.checked ? 1 : 0, before: further ? next : "" });
       if (closed) return;
-      rows = [...(further ? rows : []), ...page.rows.filter((row) => row.kind === "inspection" && row.newest)];
-      next = page.next;
+      const fetched = page.rows.filter((row) => row.kind === "inspection" && row.newest);
+      const ids = new Set(fetched.map((row) => row.id));
+      const others = deep || further ? rows.filter((row) => !ids.has(row.id)) : [];
+      rows = further ? [...others, ...fetched] : [...fetched, ...others];
+      if (further || !deep) next = page.next;
+      deep ||= further;
       drawList();
       const first = ctx.id || rows[0]?.id;
       if (!found && first) await open(first);
@@ -216,6 +296,7 @@ export function room(root, ctx) {
     if (!facts.enabled) return teaching.replaceChildren(element("h2", {}, words("teach.title")), element("p", { class: "faint" }, words("problems.reads_only")));
     const command = session.may.includes("command");
     const parts = [element("h2", {}, words("teach.title")), element("p", {}, words("teach.reviews", facts))];
+    for (const text of [facts.why_not, ...(facts.left_out || [])]) if (text) parts.push(element("p", { class: "small faint" }, text));
     const begin = element("button", { type: "button", id: "teach", disabled: !may || facts.running || !facts.reviews, onclick: async () => { await api.post("/api/teach").catch((error) => said(error.message, "wrong")); loadTeaching(); } }, words(facts.running ? "teach.running" : "teach.begin"));
     parts.push(begin);
     if (facts.last_error) parts.push(element("p", { class: "wrong", id: "teach-error" }, facts.last_error));
@@ -245,7 +326,7 @@ export function room(root, ctx) {
     if (facts.chosen) parts.push(use(null, words("teach.back"), "use-none"));
     for (const one of facts.kept) if (one.sha256 !== facts.chosen && one.sha256 !== facts.draft?.sha256) parts.push(use(one.sha256, words("teach.use_kept", { sha256: one.sha256.slice(0, 12), reviews: one.reviews ?? "?" }), `use-${one.sha256.slice(0, 12)}`));
     if (facts.chosen || facts.kept.length) parts.push(element("button", { type: "button", id: "again-all", disabled: !may, onclick: () => inspectAgain(rows.map((row) => row.id)) }, words("teach.again", { count: rows.length })));
-    teaching.replaceChildren(...parts);
+    keepFocus(teaching, () => teaching.replaceChildren(...parts));
     if (facts.running) setTimeout(() => { if (!closed) loadTeaching(); }, 1500);
   }
 
@@ -253,11 +334,14 @@ export function room(root, ctx) {
     if (event.key === "Escape" && picture.tool !== "look") return setTool(picture.tool, brush);
     if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !/^(INPUT|TEXTAREA)$/.test(event.target.tagName)) { event.preventDefault(); return press.undo(); }
     if (typing(event) || (event.key === "Enter" && /^(BUTTON|A)$/.test(event.target.tagName))) return;
+    const digits = picture.tool === "brush" && brush !== "background"
+      ? Object.fromEntries(classes().slice(0, 9).map((name, at) => [at + 1, () => { brush = name; drawTools(); }]))
+      : { 1: () => press.say("low"), 2: () => press.say("moderate"), 3: () => press.say("severe") };
     const acts = {
-      a: press.accept, 1: () => press.say("low"), 2: () => press.say("moderate"), 3: () => press.say("severe"), u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
+      a: press.accept, ...digits, u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
       j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, m: press.missed, b: press.brush, g: press.background, w: press.complete, z: press.undo, enter: press.save,
       n: () => { const at = rows.findIndex((row) => row.id === found?.row.id); if (rows[at + 1]) ctx.go("review", rows[at + 1].id, device); },
-      r: desk.press.regions, h: desk.press.heat,
+      r: desk.press.regions, h: desk.press.heat, "[": () => press.size(-1), "]": () => press.size(1), "?": () => { help.open = !help.open; if (help.open) help.scrollIntoView({ block: "nearest" }); },
     };
     const act = acts[event.key.toLowerCase()];
     if (!act) return;
@@ -265,22 +349,23 @@ export function room(root, ctx) {
     act();
   }
 
-  picture.on("region", (region) => { here = found.inspection.regions.indexOf(region); picture.highlight(region.index, false); drawRegions(); if (may) verdictOf("not_corrosion"); });
-  picture.on("point", (point) => change(() => marks.missed.push(point.map((one) => Math.round(one * 10) / 10))));
-  picture.on("drawing", (points) => picture.setMarks(marks.missed, [...marks.brushed, { points_px: points, radius_px: BRUSH_PX, class: brush }]));
-  picture.on("stroke", (points) => change(() => marks.brushed.push({ class: brush, points_px: points.map((point) => point.map((one) => Math.round(one * 10) / 10)), radius_px: BRUSH_PX })));
-  only.addEventListener("change", () => { next = null; loadList(); });
+  picture.on("region", (region) => { here = found.inspection.regions.indexOf(region); picture.highlight(region.index, false); if (may) verdictOf("not_corrosion"); else drawRegions(); });
+  picture.on("point", (point) => change(() => marks.missed.push({ point_px: rounded(point) })));
+  picture.on("drawing", (points) => picture.setMarks(marks.missed.map(middle), [...marks.brushed, { points_px: points, radius_px: BRUSHES_PX[size], class: brush }]));
+  picture.on("stroke", (points) => change(() => marks.brushed.push({ class: brush, points_px: points.map(rounded), radius_px: BRUSHES_PX[size] })));
+  only.addEventListener("change", () => { onlyDoubtful = only.checked; next = null; deep = false; loadList(); });
   more.addEventListener("click", () => loadList(true));
   document.addEventListener("keydown", keys);
+  const help = element("details", { class: "card", id: "help" }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${KNOWN_KEYS[key] || key.toLowerCase().replaceAll(" ", "_")}`)}`))));
   root.append(element("div", { class: "split" },
-    element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, state), element("details", { class: "card" }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${key.toLowerCase().replaceAll(" ", "_")}`)}`))))),
+    element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, strokes, state), help),
     element("div", { class: "aside" }, side)),
   element("div", { class: "split" }, element("section", { class: "card" }, element("h2", {}, words("review.list")), element("label", { class: "small" }, only, " ", words("review.only")), list, more), teaching));
   drawMarks();
   loadList();
   loadTeaching();
   return {
-    update(kind) { if (kind !== "status") { clearTimeout(soon); soon = setTimeout(() => { loadList(); loadTeaching(); }, 700); } },
+    update(kind) { if (kind !== "status") soon ??= setTimeout(() => { soon = null; loadList(); loadTeaching(); }, 700); },
     close() { closed = true; clearTimeout(soon); document.removeEventListener("keydown", keys); picture.close(); },
   };
 }

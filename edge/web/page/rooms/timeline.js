@@ -2,8 +2,30 @@
 
 const DASHES = [[], [10, 4], [3, 3], [14, 4, 3, 4], [1, 4], [18, 6]];
 const COLOURS = ["#4c9be8", "#f2a33a", "#57b877", "#d66ba0", "#9d86e0", "#b0b7bf"];
+const SIGNS = ["●", "■", "▲", "◆", "✚", "✕"];
 const MOST_SAMPLES = 60;
 const MOST_MARKS = 200;
+const MOST_MARKS_IN_ALL = 3000;
+const NEAR_PX = 14;
+const SIZE_PX = 4;
+
+// A sign at x, y: which line a point is of is told by its form, too.
+function sign(path, kind, x, y, size) {
+  if (kind === 0) {
+    path.moveTo(x + size, y);
+    path.arc(x, y, size, 0, 7);
+  } else if (kind === 4 || kind === 5) {
+    const turn = kind === 5 ? size * 0.75 : 0;
+    path.moveTo(x - (turn || size), y - turn);
+    path.lineTo(x + (turn || size), y + turn);
+    path.moveTo(x + turn, y - (turn || size));
+    path.lineTo(x - turn, y + (turn || size));
+  } else {
+    const corners = { 1: [[-1, -1], [1, -1], [1, 1], [-1, 1]], 2: [[0, -1.2], [1.1, 0.9], [-1.1, 0.9]], 3: [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]] }[kind];
+    corners.forEach(([dx, dy], at) => (at ? path.lineTo(x + dx * size, y + dy * size) : path.moveTo(x + dx * size, y + dy * size)));
+    path.closePath();
+  }
+}
 
 export function room(root, ctx) {
   const { words, format, api, device } = ctx;
@@ -12,22 +34,26 @@ export function room(root, ctx) {
   const told = element("ul", { class: "small", id: "told" });
   const plots = element("div", { id: "plots" });
   const severities = element("div", { class: "severities", id: "severities" });
-  let facts = null, drawn = [], closed = false, soon = null;
+  let facts = null, drawn = [], closed = false, soon = null, zoom = null;
   root.append(element("h1", {}, words("shell.timeline")), element("div", { class: "card row" }, axis), told, plots,
     element("section", { class: "card" }, element("h2", {}, words("timeline.severities")), severities));
 
-  // The points of one line: the same annealing time, adaptation and models; nothing is joined over a change of those.
+  // The points of one line: the same annealing time, adaptation and models. Over time nothing is joined over a change of
+  // those, also where it was taken back; over exposure the same adaptation is one line.
   function lines(byTime) {
     const found = new Map();
+    let period = 0;
     facts.ids.forEach((_, at) => {
+      if (at && (facts.taught[at] !== facts.taught[at - 1] || facts.models[at] !== facts.models[at - 1])) period += 1;
       if (!byTime && facts.exposure_h[at] === null) return;
-      const key = `${facts.annealing_min[at]}|${facts.taught[at]}|${facts.models[at]}`;
+      const key = `${facts.annealing_min[at]}|${facts.taught[at]}|${facts.models[at]}|${byTime ? period : 0}`;
       if (!found.has(key)) found.set(key, []);
       found.get(key).push(at);
     });
-    const kinds = [...new Set([...found.keys()].map((key) => key.split("|")[0]))];
+    const kinds = [...new Set(facts.annealing_min)].sort((a, b) => (a ?? Infinity) - (b ?? Infinity)).map(String);
     const several = new Set([...found.keys()].map((key) => key.split("|").slice(1).join("|"))).size > 1;
-    return [...found].map(([key, points]) => {
+    const order = ([key]) => kinds.indexOf(key.split("|")[0]);
+    return [...found].sort((a, b) => order(a) - order(b)).map(([key, points]) => {
       const [annealing, taught] = key.split("|");
       const name = annealing === "null" ? words("timeline.no_annealing") : words("timeline.annealing", { minutes: annealing });
       const sha = facts.names.taught[Number(taught)];
@@ -37,44 +63,65 @@ export function room(root, ctx) {
 
   function plot(title, values, show, lo, hi) {
     const byTime = axis.value === "time";
-    const where = (at) => (byTime ? facts.ts_ms[at] / 1000 : facts.exposure_h[at]);
+    const where = places(byTime);
     const those = lines(byTime).map((line) => ({ ...line, points: line.points.filter((at) => values[at] !== null) })).filter((line) => line.points.length);
-    const box = element("div", { class: "plot" });
-    const card = element("section", { class: "card" }, element("h2", {}, title), box);
-    plots.append(card);
+    const box = element("div", { class: "plot", role: "img", "aria-label": words("timeline.plot", { title, count: those.reduce((sum, line) => sum + line.points.length, 0) }) });
+    const tip = element("div", { class: "tip", hidden: true });
+    plots.append(element("section", { class: "card" }, element("h2", {}, title), box));
     if (!those.length) return box.append(element("p", { class: "faint" }, words("timeline.nothing")));
-    const order = those.flatMap((line) => line.points).sort((a, b) => where(a) - where(b));
-    const index = new Map(order.map((at, place) => [at, place]));
-    const data = [order.map(where), ...those.map((line) => {
-      const column = new Array(order.length).fill(undefined);
-      for (const at of line.points) column[index.get(at)] = values[at];
+    // Over exposure the line is that of the means: images of one exposure stand above each other.
+    const joined = those.map((line) => {
+      if (byTime) return line.points.map((at) => [where(at), values[at]]);
+      const at = new Map();
+      for (const one of line.points) at.set(where(one), [...(at.get(where(one)) || []), values[one]]);
+      return [...at].map(([x, all]) => [x, all.reduce((sum, value) => sum + value, 0) / all.length]);
+    });
+    const xs = [...new Set(joined.flat().map(([x]) => x))].sort((a, b) => a - b);
+    const index = new Map(xs.map((x, place) => [x, place]));
+    const data = [xs, ...joined.map((line) => {
+      const column = new Array(xs.length).fill(undefined);
+      for (const [x, value] of line) column[index.get(x)] = value;
       return column;
     })];
-    const few = order.length <= 400;
+    const total = those.reduce((sum, line) => sum + line.points.length, 0);
+    const few = total <= 600;
+    const style = getComputedStyle(document.documentElement);
+    const [ink, grid] = ["--faint", "--line"].map((name) => style.getPropertyValue(name).trim());
     const series = those.map((line) => ({
-      label: line.name, stroke: COLOURS[line.kind % COLOURS.length], dash: DASHES[line.kind % DASHES.length], width: byTime ? 1.5 : 0,
-      spanGaps: true, points: { show: few || !byTime, size: 7 }, value: (_, value) => (value === null || value === undefined ? "–" : show(value)),
+      label: `${SIGNS[line.kind % SIGNS.length]} ${line.name}`, stroke: COLOURS[line.kind % COLOURS.length], dash: DASHES[line.kind % DASHES.length], width: 1.5,
+      spanGaps: true, points: { show: false }, value: (_, value) => (value === null || value === undefined ? "–" : show(value)),
     }));
-    const ink = getComputedStyle(document.documentElement).getPropertyValue("--faint").trim();
-    const line = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
-    const whiskers = (chart) => {
+    const points = (chart) => {
       const { ctx: brush } = chart;
+      const dense = devicePixelRatio || 1;
       brush.save();
-      those.forEach((one) => {
-        brush.strokeStyle = COLOURS[one.kind % COLOURS.length];
-        brush.globalAlpha = few ? 0.6 : 0.15;
-        for (const at of lo ? one.points : []) {
-          if (lo[at] === null) continue;
+      brush.beginPath();
+      brush.rect(chart.bbox.left, chart.bbox.top, chart.bbox.width, chart.bbox.height);
+      brush.clip();
+      brush.setLineDash([]);
+      those.forEach((one, number) => {
+        if (!chart.series[number + 1].show) return;
+        const [bars, signs] = [new Path2D(), new Path2D()];
+        for (const at of one.points) {
           const x = chart.valToPos(where(at), "x", true);
-          brush.beginPath();
-          brush.moveTo(x, chart.valToPos(lo[at], "y", true));
-          brush.lineTo(x, chart.valToPos(hi[at], "y", true));
-          brush.stroke();
+          sign(signs, one.kind % SIGNS.length, x, chart.valToPos(values[at], "y", true), (few ? SIZE_PX : 2) * dense);
+          if (!lo || lo[at] === null || hi[at] === null) continue;
+          bars.moveTo(x, chart.valToPos(lo[at], "y", true));
+          bars.lineTo(x, chart.valToPos(hi[at], "y", true));
         }
+        brush.strokeStyle = brush.fillStyle = COLOURS[one.kind % COLOURS.length];
+        brush.lineWidth = dense;
+        brush.globalAlpha = few ? 0.6 : 0.15;
+        brush.stroke(bars);
+        brush.globalAlpha = few ? 1 : 0.7;
+        if (one.kind % SIGNS.length < 4) brush.fill(signs);
+        brush.lineWidth = 2 * dense;
+        if (one.kind % SIGNS.length >= 4) brush.stroke(signs);
       });
       brush.globalAlpha = 1;
+      brush.lineWidth = dense;
       brush.strokeStyle = ink;
-      brush.setLineDash([4, 4]);
+      brush.setLineDash([4 * dense, 4 * dense]);
       for (const change of byTime ? facts.switches : []) {
         const x = chart.valToPos(change.ts_ms / 1000, "x", true);
         brush.beginPath();
@@ -84,19 +131,90 @@ export function room(root, ctx) {
       }
       brush.restore();
     };
-    const top = Math.max(...order.map((at) => Math.max(values[at], hi?.[at] ?? 0)), 1e-9);
-    const side = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
+    // The image whose point is nearest to the pointer, null where none is near.
+    const nearest = (chart) => {
+      const { left, top } = chart.cursor;
+      let best = null, least = NEAR_PX;
+      if (left === null || left === undefined || left < 0) return null;
+      those.forEach((one, number) => {
+        if (!chart.series[number + 1].show) return;
+        for (const at of one.points) {
+          const away = Math.hypot(chart.valToPos(where(at), "x") - left, chart.valToPos(values[at], "y") - top);
+          if (away < least) [best, least] = [at, away];
+        }
+      });
+      return best;
+    };
+    const hover = (chart) => {
+      const at = nearest(chart);
+      chart.over.classList.toggle("near", at !== null);
+      tip.hidden = at === null;
+      if (at === null) return;
+      const between = lo && lo[at] !== null && hi[at] !== null ? ` (${show(lo[at])} – ${show(hi[at])})` : "";
+      const said = format.said({ kind: "inspection", label: facts.label[at], state: facts.state[at] }, words);
+      tip.textContent = [facts.path[at], `${show(values[at])}${between} · ${said}`, facts.sample[at], format.time(facts.ts_ms[at]), words("timeline.click")].filter(Boolean).join("\n");
+      tip.style.left = `${Math.max(0, Math.min(chart.cursor.left + 12, chart.over.clientWidth - 230))}px`;
+      tip.style.top = `${Math.max(0, Math.min(chart.cursor.top + 12, chart.over.clientHeight - 90))}px`;
+    };
+    const top = Math.max(those.reduce((most, line) => line.points.reduce((high, at) => Math.max(high, values[at], hi?.[at] ?? 0), most), 0), 1e-9);
+    const range = ends(byTime);
+    const side = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid } };
     const chart = new uPlot({
-      width: Math.max(260, box.clientWidth || 800), height: 240, scales: { x: { time: byTime }, y: { range: [0, top * 1.08] } },
-      axes: [{ ...side, values: byTime ? undefined : (_, ticks) => ticks.map((tick) => (tick >= 48 ? `${format.number(tick / 24)} d` : `${format.number(tick)} h`)) }, { ...side, size: 64, values: (_, ticks) => ticks.map(show) }],
-      series: [{ label: words(byTime ? "timeline.time" : "timeline.exposure"), value: (_, value) => (value === null || value === undefined ? "–" : byTime ? format.time(value * 1000) : `${format.number(value)} h`) }, ...series],
-      cursor: { drag: { x: true, y: false } }, hooks: { draw: [whiskers] },
+      width: Math.max(260, box.clientWidth || 800), height: 240, scales: { x: { time: byTime, range: () => zoom || range }, y: { range: [0, top * 1.08] } },
+      axes: [{ ...side, space: 80, values: (_, ticks, __, ___, step) => (byTime ? times(ticks, step) : ticks.map(exposed)) }, { ...side, size: 64, values: (_, ticks) => ticks.map(show) }],
+      series: [{ label: words(byTime ? "timeline.time" : "timeline.exposure"), value: (_, value) => (value === null || value === undefined ? "–" : byTime ? format.time(value * 1000) : exposed(value)) }, ...series],
+      cursor: { drag: { x: true, y: false }, points: { show: false } }, legend: { live: false },
+      hooks: { draw: [points], setCursor: [hover], setSelect: [({ select, posToVal }) => { if (select.width > 0) zoomTo([posToVal(select.left, "x"), posToVal(select.left + select.width, "x")]); }] },
     }, data, box);
-    chart.over.addEventListener("click", () => {
-      const place = chart.cursor.idx;
-      if (place !== null && place !== undefined && Math.abs(chart.valToPos(data[0][place], "x") - chart.cursor.left) < 12) ctx.go("review", facts.ids[order[place]], device);
+    chart.over.append(tip);
+    chart.over.addEventListener("dblclick", () => zoomTo(null));
+    let pressed = 0;
+    chart.over.addEventListener("mousedown", (event) => { pressed = event.clientX; });
+    chart.over.addEventListener("click", (event) => {
+      const at = nearest(chart);
+      if (at !== null && Math.abs(event.clientX - pressed) < 4) ctx.go("review", facts.ids[at], device);
     });
     drawn.push({ chart, box });
+  }
+
+  // Where an image stands: seconds, or hours, or days where there are many hours.
+  const days = () => facts.exposure_h.some((value) => value > 96);
+  const places = (byTime) => (byTime ? (at) => facts.ts_ms[at] / 1000 : days() ? (at) => facts.exposure_h[at] / 24 : (at) => facts.exposure_h[at]);
+  const exposed = (value) => `${format.number(value)} ${days() ? "d" : "h"}`;
+
+  // All plots have one x axis. One point alone has room on both sides; several have a little.
+  function ends(byTime) {
+    const where = places(byTime);
+    let [low, high] = [Infinity, -Infinity];
+    facts.ids.forEach((_, at) => {
+      if (!byTime && facts.exposure_h[at] === null) return;
+      low = Math.min(low, where(at));
+      high = Math.max(high, where(at));
+    });
+    if (low > high) return [0, 1];
+    const room = high > low ? (high - low) * 0.02 : byTime ? 1800 : Math.max(1, low * 0.1);
+    return [low - room, high + room];
+  }
+
+  function zoomTo(range) {
+    zoom = range;
+    const [min, max] = range || ends(axis.value === "time");
+    for (const { chart } of drawn) chart.setScale("x", { min, max });
+  }
+
+  // Times in the language of the page; the day where it changes.
+  function times(ticks, step) {
+    const said = (tick, how) => new Intl.DateTimeFormat(document.documentElement.lang, how).format(new Date(tick * 1000));
+    const day = { day: "numeric", month: "short", ...(step >= 86400 * 200 ? { year: "numeric" } : {}) };
+    let last = null;
+    return ticks.map((tick) => {
+      const date = said(tick, day);
+      if (step >= 86400) return date;
+      const time = said(tick, { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}) });
+      const text = date === last ? time : `${time}\n${date}`;
+      last = date;
+      return text;
+    });
   }
 
   function strips() {
@@ -106,8 +224,9 @@ export function room(root, ctx) {
       if (!samples.has(name)) samples.set(name, []);
       samples.get(name).push(at);
     });
+    const most = Math.max(10, Math.min(MOST_MARKS, Math.floor(MOST_MARKS_IN_ALL / Math.min(samples.size, MOST_SAMPLES))));
     const shown = [...samples].slice(0, MOST_SAMPLES).map(([name, points]) => element("div", { class: "line" }, element("span", { class: "small" }, `${name} (${points.length})`),
-      element("div", { class: "marks" }, points.slice(-MOST_MARKS).map((at) => {
+      element("div", { class: "marks" }, points.slice(-most).map((at) => {
         const row = { kind: "inspection", label: facts.label[at], state: facts.state[at] };
         const kind = format.tone(row);
         const text = `${facts.path[at]}: ${format.said(row, words)}`;
@@ -135,7 +254,7 @@ export function room(root, ctx) {
     axis.querySelector("[value=exposure]").disabled = none("exposure_h");
     if (facts.ids.length) {
       plot(words("measure.area"), facts.area, (value) => format.percent(value, 1), facts.lo, facts.hi);
-      plot(words("timeline.density"), facts.density, (value) => format.number(value, 3));
+      plot(words("timeline.density"), facts.density, (value) => format.number(value, 3), facts.density_lo, facts.density_hi);
       plot(words("timeline.largest"), facts.largest_um, (value) => format.number(value, 3));
     }
     strips();
@@ -153,10 +272,16 @@ export function room(root, ctx) {
   }
   const wide = new ResizeObserver(() => { for (const { chart, box } of drawn) chart.setSize({ width: Math.max(260, box.clientWidth), height: 240 }); });
   wide.observe(plots);
-  axis.addEventListener("change", draw);
+  axis.addEventListener("change", () => { zoom = null; draw(); });
+  // The plots are drawn in the colours of the page.
+  const again = () => { if (facts) draw(); };
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  dark.addEventListener("change", again);
+  const theme = new MutationObserver(again);
+  theme.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   load();
   return {
-    update(kind) { if (kind !== "status") { clearTimeout(soon); soon = setTimeout(load, 1500); } },
-    close() { closed = true; clearTimeout(soon); wide.disconnect(); for (const { chart } of drawn) chart.destroy(); },
+    update(kind) { if (kind !== "status") soon ??= setTimeout(() => { soon = null; load(); }, 1500); },
+    close() { closed = true; clearTimeout(soon); wide.disconnect(); theme.disconnect(); dark.removeEventListener("change", again); for (const { chart } of drawn) chart.destroy(); },
   };
 }
