@@ -65,6 +65,7 @@ function shell() {
   place.theme.textContent = "◐";
   place.theme.setAttribute("aria-label", words("shell.theme"));
   place.theme.title = words("shell.theme");
+  place.rooms.hidden = state.session.login && !state.session.user;
   place.logout.hidden = !state.session.user;
   place.logout.textContent = words("shell.logout", { name: state.session.user || "" });
   place.device.textContent = here.device || state.device || words("shell.title");
@@ -179,6 +180,7 @@ async function begin() {
   await speak(state.session.languages.includes(wanted) ? wanted : "en");
   state.silence?.();
   state.silence = null;
+  state.device = "";
   if (!state.session.login || state.session.user) {
     listen();
     if (state.session.mode === "journal") state.device = await ownName();

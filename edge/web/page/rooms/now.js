@@ -4,6 +4,8 @@ import { bench, measures, typing, verdictCard } from "./parts.js";
 
 const STRIP = 24;
 const LISTED = 300;
+const GIVEN_UP_MS = 60000;
+const DRAW_MS = 150, LOAD_MS = 300; // many news at once are drawn once
 const LIGHTS = { good: "●", warn: "▲", bad: "■", unknown: "◆" };
 
 export function room(root, ctx) {
@@ -18,7 +20,7 @@ export function room(root, ctx) {
   const last = element("p", { class: "clock", id: "last" });
   const strip = element("div", { class: "strip", id: "strip", role: "group", "aria-label": words("now.strip") });
   const follow = element("button", { type: "button", id: "follow", "aria-pressed": "true" }, words("now.follow"));
-  let following = true, rows = [], shown = null, lastMs = null, known = false, closed = false, busy = false, next = null, newer = 0;
+  let following = true, rows = [], shown = null, lastMs = null, known = false, closed = false, busy = 0, next = null, newer = 0, drawing = null, loading = null;
 
   root.append(
     element("div", { class: "split" },
@@ -30,11 +32,12 @@ export function room(root, ctx) {
   desk.bar.prepend(follow);
 
   // One picture is loaded at a time; of those that arrive meanwhile the last is next. So a stream of news never starves the screen.
+  // One that never comes is given up when news follows a minute later.
   async function open(row) {
     next = row;
-    if (busy) return;
-    busy = true;
-    while (next && !closed) {
+    if (busy && Date.now() - busy < GIVEN_UP_MS) return;
+    const mine = (busy = Date.now());
+    while (next && !closed && busy === mine) {
       const wanted = next;
       next = null;
       try {
@@ -43,7 +46,7 @@ export function room(root, ctx) {
         if (!closed) ctx.problem(error);
       }
     }
-    busy = false;
+    if (busy === mine) busy = 0;
   }
 
   async function bring(row) {
@@ -124,7 +127,8 @@ export function room(root, ctx) {
 
   function choose(row) {
     setFollowing(row.id === rows[0]?.id);
-    open(row);
+    next = null;
+    bring(row).catch((error) => { if (!closed) ctx.problem(error); });
   }
 
   function mark() {
@@ -181,7 +185,7 @@ export function room(root, ctx) {
     rows = [row, ...rows.filter((one) => one.id !== row.id)].slice(0, STRIP);
     lastMs = row.ts_ms;
     tick();
-    drawStrip();
+    drawing ??= setTimeout(() => { drawing = null; if (!closed) drawStrip(); }, DRAW_MS);
     if (following) open(row);
     else if (fresh) {
       newer += 1;
@@ -206,7 +210,7 @@ export function room(root, ctx) {
     update(kind, said) {
       if (kind === "status" && (!device || said.device === device)) status(said.now);
       else if (kind === "verdict" && (!device || said.row.device === device)) arrived(said.row);
-      else if (kind === "reload" || kind === "review") load();
+      else if (kind === "reload" || kind === "review") loading ??= setTimeout(() => { loading = null; if (!closed) load(); }, LOAD_MS);
     },
     close() { closed = true; ctx.head(""); clearInterval(clock); document.removeEventListener("keydown", keys); desk.picture.close(); },
   };
