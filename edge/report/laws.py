@@ -1,0 +1,157 @@
+"""Coupon means of log values in, the fitted growth law or its early power law with everything a band needs out.
+
+    growth   A0 + A_limit · (1 − exp(−(t / τ)^n))      A0, A_limit, τ for each annealing time, n for all
+    power    A0 + k · t^n                              what the growth law is long before its limit
+
+Both are fitted on the logarithm by weighted least squares (scipy). The scatter is that between coupons of one condition
+("pure error"), so a law that does not fit cannot make the scatter look larger or smaller than it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from edge.report.coupons import CouponMeans, Reals, weights
+
+Law = Literal["growth", "power"]
+LEAST_EXPONENT, MOST_EXPONENT = 0.2, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """parameters: log n, then for each annealing time log A0, log A_limit, log τ (power: log A0, log k).
+
+    covariance: of the parameters.  free: degrees of freedom of its scatter.  aicc: None where coupons are too few for it.
+    k is what has grown at the longest exposure.
+    """
+
+    law: Law
+    annealing_min: tuple[float, ...]
+    longest_h: float
+    parameters: Reals
+    covariance: Reals
+    free: int
+    aicc: float | None
+
+    def log_value(self, annealing_min: float, exposure_h: float) -> tuple[float, float]:
+        """The log of the median and its standard error. Raises ValueError for an annealing time that was not fitted."""
+        where = np.array([self.annealing_min.index(annealing_min)])
+        time = np.array([exposure_h])
+        predict = _predictor(self.law, where, time, self.longest_h)
+        slope = _slopes(predict, self.parameters)[0]
+        return float(predict(self.parameters)[0]), float(np.sqrt(max(0.0, slope @ self.covariance @ slope)))
+
+
+def fit_law(means: CouponMeans, law: Law, most: float) -> Fit:
+    """Fit one law; `most`: no limit lies above it (1 for a fraction). Needs at least as many conditions as parameters."""
+    annealing = tuple(sorted(set(means.annealing_min.tolist())))
+    where = np.array([annealing.index(value) for value in means.annealing_min.tolist()])
+    longest = float(means.exposure_h.max())
+    predict = _predictor(law, where, means.exposure_h, longest)
+    root = np.sqrt(weights(means))
+    low, high = _bounds(law, means, len(annealing), most)
+    best = min(
+        (
+            least_squares(
+                lambda p: root * (predict(p) - means.mean), np.clip(start, low + 1e-6, high - 1e-6), bounds=(low, high)
+            )
+            for start in _starts(law, means, annealing)
+        ),
+        key=lambda found: float(found.cost),
+    )
+    parameters = np.asarray(best.x, dtype=float)
+    covariance, free = _covariance(means, root, _slopes(predict, parameters), parameters, predict)
+    count, used = len(means.mean), len(parameters) + 1
+    squares = max(2 * float(best.cost), 1e-12)
+    aicc = count * np.log(squares / count) + 2 * used + 2 * used * (used + 1) / (count - used - 1) if count > used + 1 else None
+    return Fit(law, annealing, longest, parameters, covariance, free, None if aicc is None else float(aicc))
+
+
+def count_parameters(law: Law, annealing_times: int) -> int:
+    """How many conditions a law needs at least."""
+    return 1 + annealing_times * (3 if law == "growth" else 2)
+
+
+def _predictor(law: Law, where: NDArray[np.int64], time: Reals, longest: float) -> Callable[[Reals], Reals]:
+    def predict(p: Reals) -> Reals:
+        each = np.exp(p[1:].reshape(-1, 3 if law == "growth" else 2))[where]
+        exponent = np.exp(p[0])
+        if law == "growth":
+            grown = each[:, 1] * -np.expm1(-((time / each[:, 2]) ** exponent))
+        else:
+            grown = each[:, 1] * (time / longest) ** exponent
+        return np.asarray(np.log(each[:, 0] + grown))
+
+    return predict
+
+
+def _slopes(predict: Callable[[Reals], Reals], parameters: Reals) -> Reals:
+    """Central differences; rows × parameters."""
+    step = 1e-5
+    return np.stack(
+        [
+            (predict(parameters + step * unit) - predict(parameters - step * unit)) / (2 * step)
+            for unit in np.eye(len(parameters))
+        ],
+        axis=1,
+    )
+
+
+def _covariance(
+    means: CouponMeans, root: Reals, slopes: Reals, parameters: Reals, predict: Callable[[Reals], Reals]
+) -> tuple[Reals, int]:
+    """From the scatter of coupons within conditions; from whole coupons where one was followed through several."""
+    slopes = slopes * root[:, None]
+    # A direction that nothing in the data speaks of gets a wide error, not none.
+    _, size, right = np.linalg.svd(slopes, full_matrices=False)
+    size = np.maximum(size, 1e-4 * size.max())
+    bread = (right.T / size**2) @ right
+    if means.followed:
+        residual = root * (predict(parameters) - means.mean)
+        names = sorted(set(means.coupon))
+        index = np.array([names.index(name) for name in means.coupon])
+        sums = np.stack([(slopes * residual[:, None])[index == of].sum(axis=0) for of in range(len(names))])
+        free = max(1, len(names) - len(set(means.annealing_min.tolist())))
+        return np.asarray(bread @ (sums.T @ sums) @ bread * len(names) / free), free
+    squares, free = 0.0, 0
+    for at in means.cells.values():
+        weight = root[at] ** 2
+        squares += float((weight * (means.mean[at] - np.average(means.mean[at], weights=weight)) ** 2).sum())
+        free += len(at) - 1
+    return np.asarray(bread * squares / max(1, free)), free
+
+
+def _bounds(law: Law, means: CouponMeans, times: int, most: float) -> tuple[Reals, Reals]:
+    least, top = float(means.mean.min()), float(means.mean.max())
+    longest = np.log(means.exposure_h.max())
+    limit = (least - 5, min(np.log(most), top + 5) if np.isfinite(most) else top + 5)
+    each = [(least - 5, top + 1), limit] + ([(longest - 8, longest + 5)] if law == "growth" else [])
+    low = np.array([np.log(LEAST_EXPONENT)] + [bound[0] for bound in each] * times)
+    high = np.array([np.log(MOST_EXPONENT)] + [bound[1] for bound in each] * times)
+    return low, np.maximum(high, low + 1e-3)
+
+
+def _starts(law: Law, means: CouponMeans, annealing: tuple[float, ...]) -> list[Reals]:
+    """From what is seen at the shortest and longest exposure, several time constants and exponents."""
+    longest = float(means.exposure_h.max())
+    seen = []
+    for value in annealing:
+        own = means.annealing_min == value
+        times, logs = means.exposure_h[own], means.mean[own]
+        seen.append((float(logs[times == times.min()].mean()), float(logs[times == times.max()].mean())))
+    found = []
+    for exponent in (0.6, 1.2, 2.0):
+        for tau in (0.3, 0.8, 2.0) if law == "growth" else (1.0,):
+            reached = -np.expm1(-((1 / tau) ** exponent)) if law == "growth" else 1.0
+            each = []
+            for first, last in seen:
+                rise = max(np.exp(last) - np.exp(first), 0.05 * np.exp(last)) / reached
+                each += [first, np.log(rise)] + ([np.log(tau * longest)] if law == "growth" else [])
+            found.append(np.array([np.log(exponent), *each]))
+    return found
