@@ -41,11 +41,15 @@ class Fit:
 
     def log_value(self, annealing_min: float, exposure_h: float) -> tuple[float, float]:
         """The log of the median and its standard error. Raises ValueError for an annealing time that was not fitted."""
-        where = np.array([self.annealing_min.index(annealing_min)])
-        time = np.array([exposure_h])
-        predict = _predictor(self.law, where, time, self.longest_h)
-        slope = _slopes(predict, self.parameters)[0]
-        return float(predict(self.parameters)[0]), float(np.sqrt(max(0.0, slope @ self.covariance @ slope)))
+        value, covariance = self.joint([annealing_min], exposure_h)
+        return float(value[0]), float(np.sqrt(max(0.0, float(covariance[0, 0]))))
+
+    def joint(self, annealing_min: list[float], exposure_h: float) -> tuple[Reals, Reals]:
+        """The logs of several annealing times at one exposure, and their covariance."""
+        where = np.array([self.annealing_min.index(value) for value in annealing_min])
+        predict = _predictor(self.law, where, np.full(len(where), exposure_h), self.longest_h)
+        slope = _slopes(predict, self.parameters)
+        return predict(self.parameters), np.asarray(slope @ self.covariance @ slope.T)
 
 
 def fit_law(means: CouponMeans, law: Law, most: float) -> Fit:
