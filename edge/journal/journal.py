@@ -30,6 +30,7 @@ from edge.journal.ledger import Ledger
 from edge.journal.lock import FolderLock
 from edge.journal.numbering import Numbering
 from edge.journal.outbox import Outbox
+from edge.journal.past import Past
 from edge.journal.pictures import Pictures
 from edge.journal.quarantine import Quarantine
 from edge.journal.records import Kept, PruneReport, Unsent, Verdict
@@ -47,7 +48,7 @@ class Journal:
     is full; then nothing of that call was stored. `with` closes it.
 
     folder: where it lives.
-    ledger, outbox, pictures, quarantine, tally, reviews: its parts.
+    ledger, outbox, pictures, quarantine, tally, reviews, past: its parts.
     clock: whether an age can be told now.
     renewed: this opening began a new epoch in an existing database.
     """
@@ -65,6 +66,7 @@ class Journal:
         self.quarantine = Quarantine(database)
         self.tally = Tally(database)
         self.reviews = Reviews(database, clock)
+        self.past = Past(database)
         self._database = database
         self._numbering = numbering
         self._clock = clock
