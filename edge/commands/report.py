@@ -31,7 +31,9 @@ def report(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--out {arguments.out}: the page is a file *.html; its tables get names from it")
     from edge.report import analysis, page
 
-    chapters, missing = analysis.chapters(source.inspections, rows, surface_mm2=arguments.surface_mm2)
+    chapters, missing = analysis.chapters(
+        source.inspections, rows, parameters, exposure_h=arguments.at, surface_mm2=arguments.surface_mm2
+    )
     text = page.render(
         source,
         chapters,
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration, which names the state folder")
     parser.add_argument("--samples", type=Path, metavar="FILE.csv", help="coupon, field, batch and parameters of each image")
     parser.add_argument("--out", type=Path, metavar="FILE.html", required=True, help="the page")
+    parser.add_argument("--at", type=float, metavar="HOURS", help="rank annealing times at this exposure")
     parser.add_argument("--surface-mm2", type=float, metavar="MM2", help="surface for which the largest region is told")
     parser.add_argument("--title", default="Corrosion report", help="title of the page")
     parser.add_argument("--since", type=_day, metavar="DATE", help="inspected on this day or later, UTC, as 2026-01-31")
@@ -80,8 +83,9 @@ def _source(arguments: argparse.Namespace) -> Source:
 
     if arguments.picture_px < 64:
         raise ConfigError("--picture-px must be at least 64")
-    if arguments.surface_mm2 is not None and not 0 < arguments.surface_mm2 < float("inf"):
-        raise ConfigError("--surface-mm2 must be a number above 0")
+    for option, value in (("--at", arguments.at), ("--surface-mm2", arguments.surface_mm2)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"{option} must be a number above 0")
     if arguments.folder is not None:
         return read_folder(arguments.folder)
     if arguments.journal is not None:

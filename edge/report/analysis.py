@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from edge.report.page import INSTALL, Chapter
@@ -12,9 +13,14 @@ LIBRARIES: Final = frozenset({"matplotlib", "pandas", "scipy", "statsmodels", "s
 
 
 def chapters(
-    documents: tuple[Document, ...], listed: list[Row], *, surface_mm2: float | None
+    documents: tuple[Document, ...],
+    listed: list[Row],
+    names: Sequence[str] = (),
+    *,
+    exposure_h: float | None = None,
+    surface_mm2: float | None = None,
 ) -> tuple[tuple[Chapter, ...], tuple[str, ...]]:
-    """The chapters, and sentences on what is missing."""
+    """The chapters, and sentences on what is missing. The arguments are those of `chapter.of_series`."""
     if not documents:
         return (), ("There is no inspection to analyse.",)
     try:
@@ -23,4 +29,4 @@ def chapters(
         if (error.name or "").split(".")[0] not in LIBRARIES:
             raise
         return (), (f"Series analysis, plots and Parquet files need more libraries: {INSTALL}",)
-    return chapter.of_series(documents, listed, surface_mm2=surface_mm2), ()
+    return chapter.of_series(documents, listed, names, exposure_h=exposure_h, surface_mm2=surface_mm2), ()

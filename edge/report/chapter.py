@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from edge.inspection.overlay import four_figures
-from edge.report import extremes, fields, growth, pits, plots, series, table
+from edge.report import anova, growth, parameters, plots, ranking, series, standards, table
 from edge.report.page import Chapter, Plot
 from edge.report.reading import Document
 from edge.report.table import Row
@@ -21,10 +21,25 @@ MEASURES: Final = {
 }
 
 
-def of_series(documents: tuple[Document, ...], listed: list[Row], *, surface_mm2: float | None) -> tuple[Chapter, ...]:
-    """A chapter a series. surface_mm2: see `extremes.largest`."""
+def of_series(
+    documents: tuple[Document, ...],
+    listed: list[Row],
+    names: Sequence[str] = (),
+    *,
+    exposure_h: float | None = None,
+    surface_mm2: float | None = None,
+) -> tuple[Chapter, ...]:
+    """A chapter a series. names: process parameters.  exposure_h: where annealing times are ranked.
+
+    surface_mm2: see `extremes.largest`.
+    """
     return tuple(
-        Chapter(one.name, one.why, tuple(_growths(one.table)), tuple(_standards(one.table, surface_mm2)))
+        Chapter(
+            one.name,
+            one.why,
+            (*_growths(one.table), _anova(one.table), _ranking(one.table, exposure_h), *_parameters(one.table, names)),
+            tuple(standards.in_standards(one.table, surface_mm2)),
+        )
         for one in series.split(table.frame(documents, listed))
     )
 
@@ -35,7 +50,12 @@ def _growths(rows: pd.DataFrame) -> Sequence[Plot]:
         result = growth.fit_growth(rows, measure)
         said = [("annealing, min", "plateau (95 %)", "time constant, h (95 %)", "offset (95 %)")]
         said += [
-            (f"{at:g}", _estimate(result.plateau.get(at)), _estimate(result.time_constant_h.get(at)), _offset(result, at))
+            (
+                f"{at:g}",
+                _estimate(result.plateau.get(at)),
+                _estimate(result.time_constant_h.get(at)),
+                _estimate(result.offset.get(at)),
+            )
             for at in sorted({curve.annealing_min for curve in result.curves})
         ]
         law = [f"Law: {result.law}; {result.coupons} coupons."] if result.law else []
@@ -50,67 +70,64 @@ def _growths(rows: pd.DataFrame) -> Sequence[Plot]:
     return found
 
 
-def _standards(rows: pd.DataFrame, surface_mm2: float | None) -> Sequence[Plot]:
-    return [*_fields(rows), _pits(rows), _extremes(rows, surface_mm2)]
-
-
-def _fields(rows: pd.DataFrame) -> Sequence[Plot]:
-    by_heading: dict[str, list[fields.FieldStatistics]] = {}
-    for one in fields.over_fields(rows):
-        by_heading.setdefault(one.heading, []).append(one)
-    head = ("annealing, min", "exposure, h", "coupon", "fields", "mean", "standard deviation", "95 %", "relative accuracy")
-    found = []
-    for heading, some in by_heading.items():
-        lines = [
-            (
-                *(_number(one.annealing_min), _number(one.exposure_h), one.coupon or "–", str(one.fields)),
-                *(f"{one.mean:.2%}", "–" if one.sd is None else f"{one.sd:.2%}"),
-                "–" if one.lo is None or one.hi is None else f"{one.lo:.2%} to {one.hi:.2%}",
-                "–" if one.relative_accuracy_percent is None else f"{one.relative_accuracy_percent:.1f} %",
-            )
-            for one in some
-        ]
-        notes = tuple(dict.fromkeys(note for one in some for note in one.notes))
-        found.append(Plot(f"Area fraction over fields: {heading}", None, notes, (head, *lines)))
-    return found
-
-
-def _pits(rows: pd.DataFrame) -> Plot:
-    result = pits.describe_pits(rows)
-    head = ("annealing, min", "exposure, h", "fields", "pits", "a mm²", "diameter, µm: 10, 50, 90, 100 %", "circularity")
+def _anova(rows: pd.DataFrame) -> Plot:
+    result = anova.two_way(rows)
+    head = ("term", "sum of squares", "degrees of freedom", "F", "p", "partial η²")
     lines = [
         (
-            *(_number(one.annealing_min), _number(one.exposure_h), str(one.fields), str(one.pits)),
-            _number(one.density_per_mm2),
-            ", ".join(four_figures(value) for value in one.diameters_um.values()) or "–",
-            _number(one.circularity_median),
+            *(one.term, _digits(one.sum_squares), f"{one.df:g}", _digits(one.f)),
+            *(_p(one.p), _digits(one.partial_eta2)),
         )
         for one in result.rows
     ]
-    notes = ("Depth and pitting factor: not measured.", *result.missing, *result.notes)
-    return Plot("Pits, in the words of ASTM G46 and ISO 11463", None, notes, (head, *lines) if lines else ())
+    notes = (*([result.method] if result.method else ()), *result.assumptions, *result.missing, *result.notes)
+    title = "Area fraction by annealing time and exposure: analysis of variance"
+    return Plot(title, None, notes, (head, *lines) if lines else ())
 
 
-def _extremes(rows: pd.DataFrame, surface_mm2: float | None) -> Plot:
-    result = extremes.largest(rows, surface_mm2)
-    said = []
-    if result.largest_um is not None:
-        low, high = _number(result.lo_um), _number(result.hi_um)
-        said.append(
-            f"Largest diameter expected on {surface_mm2:g} mm²: {four_figures(result.largest_um)} µm, 95 % {low} to {high} µm."
+def _ranking(rows: pd.DataFrame, exposure_h: float | None) -> Plot:
+    title = "Annealing times, ranked by area fraction"
+    if exposure_h is None:
+        return Plot(title, None, ("No exposure was named to rank them at: --at HOURS.",))
+    result = ranking.rank(rows, exposure_h)
+    head = ("annealing, min", "median area fraction", "95 %", "probability of being the smallest", "coupons")
+    lines = [
+        (
+            *(f"{one.annealing_min:g}", f"{one.median:.2%}", f"{one.lo:.2%} to {one.hi:.2%}"),
+            *(f"{one.probability_best:.0%}", str(one.coupons)),
         )
-    return Plot(
-        f"Largest diameter, extreme values: {result.heading}", plots.extremes(result), (*said, *result.missing, *result.notes)
-    )
+        for one in result.rows
+    ]
+    return Plot(f"{title} after {exposure_h:g} h", None, (*result.missing, *result.notes), (head, *lines) if lines else ())
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else four_figures(value)
+def _parameters(rows: pd.DataFrame, names: Sequence[str]) -> Sequence[Plot]:
+    """Nothing without process parameters."""
+    if not names:
+        return ()
+    result = parameters.correlate(rows, names)
+    head = ("parameter", "Spearman's ρ", "95 %", "p", "p, adjusted after Holm", "coupons")
+    lines = [
+        (one.name, f"{one.rho:.2f}", f"{one.lo:.2f} to {one.hi:.2f}", _p(one.p), _p(one.p_holm), str(one.coupons))
+        for one in result.rows
+    ]
+    notes = (*result.missing, *result.notes)
+    found = [Plot("Process parameters against area fraction", None, notes, (head, *lines) if lines else ())]
+    if result.importance is not None:
+        said = (f"R² of the forest on {result.importance.groups} that it has not seen: {result.importance.r2:.2f}.",)
+        table_rows = [("parameter", "fall of R²", "deviation")]
+        table_rows += [(name, f"{mean:.3f}", f"{sd:.3f}") for name, mean, sd in result.importance.rows]
+        found.append(Plot("Importance of parameters in a random forest", None, said, tuple(table_rows)))
+    return found
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _estimate(value: tuple[float, float, float] | None) -> str:
     return "not told by the data" if value is None else "{1} ({0} to {2})".format(*(four_figures(one) for one in value))
-
-
-def _offset(result: growth.Growth, annealing: float) -> str:
-    return _estimate(result.offset.get(annealing))
