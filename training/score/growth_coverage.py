@@ -2,7 +2,7 @@
 
 The truth is the law of `training.draw.kinetics` with a factor for each coupon and one for each field. Twelve conditions:
 60, 90 and 120 min, each after 1 h, 7, 14 and 21 days. With --network micrographs of such a series are drawn and inspected by
-the shipped models, and the table says how far the measured areas and the curve through them are off.
+the shipped models. The table then says how far the measured areas and the curve through them are off.
 """
 
 from __future__ import annotations
