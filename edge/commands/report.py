@@ -21,16 +21,23 @@ if TYPE_CHECKING:
 def report(argv: Sequence[str] | None = None) -> int:
     """`edge-report`: what was inspected, as a page and as tables."""
     arguments = _parser().parse_args(argv)
-    from edge.report import samples_file, table, tables_out
+    if arguments.out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--out {arguments.out}: the page is a file *.html; its tables get names from it")
+    written, sentences = make(_chosen(_source(arguments), arguments), arguments)
+    for sentence in sentences:
+        print(f"edge-report: {sentence}", file=sys.stderr)
+    for path in written:
+        print(path)
+    return DONE
 
-    source = _chosen(_source(arguments), arguments)
+
+def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tuple[str, ...]]:
+    """Write the page and its tables; what was written, the page first, and sentences on what is missing."""
+    from edge.report import analysis, page, samples_file, table, tables_out
+
     paths = [str(document.said["image"].get("path")) for document in source.inspections]
     joined, parameters, notes = samples_file.join(arguments.samples, paths) if arguments.samples else ({}, (), ())
     rows = table.rows(source.inspections, joined)
-    if arguments.out.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"--out {arguments.out}: the page is a file *.html; its tables get names from it")
-    from edge.report import analysis, page
-
     chapters, missing = analysis.chapters(
         source.inspections, rows, parameters, exposure_h=arguments.at, surface_mm2=arguments.surface_mm2
     )
@@ -44,11 +51,7 @@ def report(argv: Sequence[str] | None = None) -> int:
     )
     page.write(arguments.out, text)
     written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), parameters)
-    for sentence in (*missing, *notes, *source.notes):
-        print(f"edge-report: {sentence}", file=sys.stderr)
-    for path in (arguments.out, *written):
-        print(path)
-    return DONE
+    return [arguments.out, *written], (*missing, *notes, *source.notes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pictures", choices=("all", "doubtful", "none"), default="all", help="which are embedded")
     parser.add_argument("--picture-px", type=int, default=900, metavar="N", help="their width at most (default 900)")
     return parser
+
+
+def of_state(folder: Path, out: Path, title: str) -> Path:
+    """The page of a state folder, with everything as it is when nothing is asked for."""
+    arguments = _parser().parse_args(["--journal", str(folder), "--out", str(out), "--title", title])
+    return make(_source(arguments), arguments)[0][0]
 
 
 def _day(text: str) -> float:
