@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from edge.records import Interval
-from edge.report.coupons import CouponMeans, Reals, coupon_means, measured
+from edge.report.coupons import CouponMeans, coupon_means, measured
 from edge.report.laws import Fit, Law, count_parameters, fit_law
 
 FEWEST_EXPOSURES = 3
@@ -107,7 +107,7 @@ def fit_growth(table: pd.DataFrame, measure: str = "area_fraction") -> Growth:
         identified,
         len(set(means.coupon)),
         means.zeros,
-        (*notes, *said, *_scatter(means)),
+        (*notes, *said, *_scatter(fit, means)),
         (),
         fit,
     )
@@ -126,8 +126,8 @@ def _furthest(growth: Growth, annealing_min: float) -> float:
 
 
 def _band(fit: Fit, annealing_min: float, exposure_h: float, most: float) -> Estimate:
-    log, error = fit.log_value(annealing_min, exposure_h)
-    reach = float(stats.t.ppf(0.975, fit.free)) * error
+    log, error, free = fit.log_value(annealing_min, exposure_h)
+    reach = float(stats.t.ppf(0.975, free)) * error
     return (
         min(most, float(np.exp(log))),
         float(np.exp(max(log - reach, -700.0))),
@@ -203,8 +203,9 @@ def _points(rows: pd.DataFrame) -> tuple[CouponPoint, ...]:
 
 def _estimate(fit: Fit, place: int) -> Estimate | None:
     """(lo, value, hi) of one parameter; None where its interval is so wide that the data say nothing."""
-    value, error = float(fit.parameters[place]), float(np.sqrt(fit.covariance[place, place]))
-    reach = float(stats.t.ppf(0.975, fit.free)) * error
+    value = float(fit.parameters[place])
+    error, free = fit.spread(np.eye(len(fit.parameters))[place])
+    reach = float(stats.t.ppf(0.975, free)) * error
     if not np.isfinite(reach) or 2 * reach > np.log(WIDEST):
         return None
     return float(np.exp(value - reach)), float(np.exp(value)), float(np.exp(value + reach))
@@ -231,12 +232,12 @@ def _plateau(grown: Fit | None, power: Fit, limits: list[Estimate | None]) -> tu
     )
 
 
-def _scatter(means: CouponMeans) -> tuple[str, ...]:
-    """A sentence where conditions scatter unevenly (Brown–Forsythe)."""
-    groups: list[Reals] = [means.mean[at] for at in means.cells.values() if len(at) > 2]
-    said = ["The bands hold the median over coupons; the scatter between coupons of one condition is taken as equal in all."]
-    if len(groups) > 1 and all(float(np.ptp(group)) > 0 for group in groups):
-        p = float(stats.levene(*groups, center="median").pvalue)
-        if p < 0.05:
-            said.append(f"The scatter is not equal (Brown–Forsythe p = {p:.2g}): bands are too narrow where it is larger.")
-    return tuple(said)
+def _scatter(fit: Fit, means: CouponMeans) -> tuple[str, ...]:
+    """What the bands rest on."""
+    said = "The bands hold the median over coupons, not the next image"
+    if means.followed:
+        return (f"{said}; coupons were followed through several conditions, so whole coupons are what scatters.",)
+    if len(fit.parts) > 1:
+        return (f"{said}; each exposure has the scatter of its own coupons.",)
+    few = len(set(means.exposure_h.tolist())) > 1
+    return (f"{said}; the scatter is taken as equal at all exposures{', for coupons are few' if few else ''}.",)

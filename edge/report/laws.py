@@ -20,6 +20,7 @@ from scipy.optimize import least_squares
 from edge.report.coupons import CouponMeans, Reals, weights
 
 Law = Literal["growth", "power"]
+FEWEST_FREE = 3  # coupons beyond the first ones at an exposure, for a scatter of its own
 LEAST_EXPONENT, MOST_EXPONENT = 0.2, 5.0
 
 
@@ -27,29 +28,42 @@ LEAST_EXPONENT, MOST_EXPONENT = 0.2, 5.0
 class Fit:
     """parameters: log n, then for each annealing time log A0, log A_limit, log τ (power: log A0, log k).
 
-    covariance: of the parameters.  free: degrees of freedom of its scatter.  aicc: None where coupons are too few for it.
-    k is what has grown at the longest exposure.
+    parts: covariances of the parameters, one for each scatter that was estimated, with its degrees of freedom.
+    aicc: None where coupons are too few for it.  k is what has grown at the longest exposure.
     """
 
     law: Law
     annealing_min: tuple[float, ...]
     longest_h: float
     parameters: Reals
-    covariance: Reals
-    free: int
+    parts: tuple[tuple[Reals, int], ...]
     aicc: float | None
 
-    def log_value(self, annealing_min: float, exposure_h: float) -> tuple[float, float]:
-        """The log of the median and its standard error. Raises ValueError for an annealing time that was not fitted."""
-        value, covariance = self.joint([annealing_min], exposure_h)
-        return float(value[0]), float(np.sqrt(max(0.0, float(covariance[0, 0]))))
+    def spread(self, direction: Reals) -> tuple[float, float]:
+        """The standard error along a direction and its degrees of freedom, by Satterthwaite."""
+        shares = np.array([max(0.0, float(direction @ part @ direction)) for part, _ in self.parts])
+        total = float(shares.sum())
+        below = float((shares**2 / np.array([free for _, free in self.parts])).sum())
+        return total**0.5, max(1.0, total**2 / below) if below > 0 else 1.0
 
-    def joint(self, annealing_min: list[float], exposure_h: float) -> tuple[Reals, Reals]:
-        """The logs of several annealing times at one exposure, and their covariance."""
+    def log_value(self, annealing_min: float, exposure_h: float) -> tuple[float, float, float]:
+        """The log of the median, its standard error, degrees of freedom.
+
+        Raises ValueError for an annealing time that was not fitted.
+        """
+        value, slope = self._slope([annealing_min], exposure_h)
+        return float(value[0]), *self.spread(slope[0])
+
+    def joint(self, annealing_min: list[float], exposure_h: float) -> tuple[Reals, Reals, Reals]:
+        """The logs of several annealing times at one exposure, their covariance, and degrees of freedom."""
+        value, slope = self._slope(annealing_min, exposure_h)
+        covariance = np.asarray(sum(slope @ part @ slope.T for part, _ in self.parts))
+        return value, covariance, np.array([self.spread(row)[1] for row in slope])
+
+    def _slope(self, annealing_min: list[float], exposure_h: float) -> tuple[Reals, Reals]:
         where = np.array([self.annealing_min.index(value) for value in annealing_min])
         predict = _predictor(self.law, where, np.full(len(where), exposure_h), self.longest_h)
-        slope = _slopes(predict, self.parameters)
-        return predict(self.parameters), np.asarray(slope @ self.covariance @ slope.T)
+        return predict(self.parameters), _slopes(predict, self.parameters)
 
 
 def fit_law(means: CouponMeans, law: Law, most: float) -> Fit:
@@ -70,11 +84,11 @@ def fit_law(means: CouponMeans, law: Law, most: float) -> Fit:
         key=lambda found: float(found.cost),
     )
     parameters = np.asarray(best.x, dtype=float)
-    covariance, free = _covariance(means, root, _slopes(predict, parameters), parameters, predict)
+    parts = _parts(means, root, _slopes(predict, parameters), parameters, predict)
     count, used = len(means.mean), len(parameters) + 1
     squares = max(2 * float(best.cost), 1e-12)
     aicc = count * np.log(squares / count) + 2 * used + 2 * used * (used + 1) / (count - used - 1) if count > used + 1 else None
-    return Fit(law, annealing, longest, parameters, covariance, free, None if aicc is None else float(aicc))
+    return Fit(law, annealing, longest, parameters, parts, None if aicc is None else float(aicc))
 
 
 def count_parameters(law: Law, annealing_times: int) -> int:
@@ -107,9 +121,9 @@ def _slopes(predict: Callable[[Reals], Reals], parameters: Reals) -> Reals:
     )
 
 
-def _covariance(
+def _parts(
     means: CouponMeans, root: Reals, slopes: Reals, parameters: Reals, predict: Callable[[Reals], Reals]
-) -> tuple[Reals, int]:
+) -> tuple[tuple[Reals, int], ...]:
     """From the scatter of coupons within conditions; from whole coupons where one was followed through several."""
     slopes = slopes * root[:, None]
     # A direction that nothing in the data speaks of gets a wide error, not none.
@@ -118,17 +132,42 @@ def _covariance(
     bread = (right.T / size**2) @ right
     if means.followed:
         residual = root * (predict(parameters) - means.mean)
-        names = sorted(set(means.coupon))
-        index = np.array([names.index(name) for name in means.coupon])
-        sums = np.stack([(slopes * residual[:, None])[index == of].sum(axis=0) for of in range(len(names))])
-        free = max(1, len(names) - len(set(means.annealing_min.tolist())))
-        return np.asarray(bread @ (sums.T @ sums) @ bread * len(names) / free), free
-    squares, free = 0.0, 0
-    for at in means.cells.values():
+        scores = slopes * residual[:, None]
+        return tuple(
+            (np.asarray(bread @ (sums.T @ sums) @ bread) * len(sums) / max(1, len(sums) - 1), max(1, len(sums) - 1))
+            for sums in _sums_of_coupons(means, scores)
+        )
+    scatters = _scatters(means, root)
+    return tuple(
+        (np.asarray(bread @ (slopes[rows].T @ slopes[rows]) @ bread * variance), free) for rows, variance, free in scatters
+    )
+
+
+def _sums_of_coupons(means: CouponMeans, scores: Reals) -> list[Reals]:
+    """For each annealing time the scores summed over each of its coupons; together where one has a single coupon."""
+    keys = list(zip(means.annealing_min.tolist(), means.coupon, strict=True))
+    groups: dict[float, list[Reals]] = {}
+    for key in sorted(set(keys)):
+        own = [row for row, other in enumerate(keys) if other == key]
+        groups.setdefault(key[0], []).append(scores[own].sum(axis=0))
+    if min(len(sums) for sums in groups.values()) < 2:
+        return [np.stack([one for sums in groups.values() for one in sums])]
+    return [np.stack(sums) for sums in groups.values()]
+
+
+def _scatters(means: CouponMeans, root: Reals) -> list[tuple[list[int], float, int]]:
+    """(rows, variance, degrees of freedom) of each exposure, for few pits scatter more; of all where coupons are too few."""
+    by_exposure: dict[float, tuple[list[int], float, int]] = {}
+    for (_, exposure), at in means.cells.items():
         weight = root[at] ** 2
-        squares += float((weight * (means.mean[at] - np.average(means.mean[at], weights=weight)) ** 2).sum())
-        free += len(at) - 1
-    return np.asarray(bread * squares / max(1, free)), free
+        squares = float((weight * (means.mean[at] - np.average(means.mean[at], weights=weight)) ** 2).sum())
+        rows, sofar, free = by_exposure.get(exposure, ([], 0.0, 0))
+        by_exposure[exposure] = [*rows, *at], sofar + squares, free + len(at) - 1
+    groups = list(by_exposure.values())
+    if min(free for _, _, free in groups) < FEWEST_FREE:
+        joined = [row for rows, _, _ in groups for row in rows]
+        groups = [(joined, sum(squares for _, squares, _ in groups), sum(free for _, _, free in groups))]
+    return [(rows, squares / max(1, free), max(1, free)) for rows, squares, free in groups]
 
 
 def _bounds(law: Law, means: CouponMeans, times: int, most: float) -> tuple[Reals, Reals]:

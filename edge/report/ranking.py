@@ -84,11 +84,11 @@ def _from_curves(growth: Growth, means: CouponMeans, exposure_h: float, zeros: t
         notes = (*notes, f"No curve reaches {exposure_h:g} h for {', '.join(f'{key:g}' for key in short)} min.")
     if len(keys) < 2:
         return Ranking(exposure_h, (), notes, ("2 curves at least that reach this exposure.",))
-    centre, covariance = fit.joint(keys, exposure_h)
+    centre, covariance, free = fit.joint(keys, exposure_h)
     rng = np.random.default_rng(0)
-    shared = np.sqrt(fit.free / rng.chisquare(fit.free, DRAWS))[:, None]
+    shared = np.sqrt(free.min() / rng.chisquare(free.min(), DRAWS))[:, None]
     draws = centre + rng.multivariate_normal(np.zeros(len(keys)), covariance, DRAWS) * shared
-    reach = float(stats.t.ppf(0.975, fit.free)) * np.sqrt(np.diag(covariance))
+    reach = stats.t.ppf(0.975, free) * np.sqrt(np.diag(covariance))
     own = [
         sum(means.annealing_min[row] == key and means.exposure_h[row] == exposure_h for row in range(len(means.mean)))
         for key in keys

@@ -35,5 +35,21 @@ def test_coupons_that_were_followed_are_counted_once() -> None:
     table = factorial(growth, coupons=5)
     table["coupon"] = [f"{row.annealing_min}-{str(row.coupon)[-1]}" for row in table.itertuples()]
     fit = fit_law(coupon_means(measured(table, "area_fraction"), "log"), "growth", 1.0)
-    assert fit.free == 8
+    assert [free for _, free in fit.parts] == [4, 4]
     assert fit.log_value(60.0, 168.0)[1] > 0
+
+
+def test_each_exposure_has_a_scatter_of_its_own_where_coupons_allow() -> None:
+    table = factorial(growth, coupons=4, annealing=(60.0, 90.0))
+    rng = np.random.default_rng(3)
+    early = table["exposure_h"] == 1
+    factors = {coupon: rng.lognormal(0, 0.8) for coupon in table["coupon"].unique()}
+    table.loc[early, "area_fraction"] *= [factors[coupon] for coupon in table.loc[early, "coupon"]]
+    fit = fit_law(coupon_means(measured(table, "area_fraction"), "log"), "growth", 1.0)
+    assert len(fit.parts) == 4
+    assert fit.log_value(60.0, 1.0)[1] > 3 * fit.log_value(60.0, 504.0)[1]
+
+
+def test_few_coupons_share_one_scatter() -> None:
+    fit = fit_law(coupon_means(measured(factorial(growth, coupons=2), "area_fraction"), "log"), "growth", 1.0)
+    assert [free for _, free in fit.parts] == [8]
