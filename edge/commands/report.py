@@ -48,6 +48,7 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
         title=arguments.title,
         pictures=arguments.pictures,
         width_px=arguments.picture_px,
+        most_regions=arguments.regions,
     )
     page.write(arguments.out, text)
     written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), parameters)
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--until", type=_day, metavar="DATE", help="inspected before this day")
     parser.add_argument("--pictures", choices=("all", "doubtful", "none"), default="all", help="which are embedded")
     parser.add_argument("--picture-px", type=int, default=900, metavar="N", help="their width at most (default 900)")
+    parser.add_argument("--regions", type=int, default=40, metavar="N", help="listed of each image at most (default 40)")
     return parser
 
 
@@ -92,6 +94,8 @@ def _source(arguments: argparse.Namespace) -> Source:
 
     if arguments.picture_px < 64:
         raise ConfigError("--picture-px must be at least 64")
+    if arguments.regions < 0:
+        raise ConfigError("--regions must be 0 or more")
     for option, value in (("--at", arguments.at), ("--surface-mm2", arguments.surface_mm2)):
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{option} must be a number above 0")

@@ -19,7 +19,7 @@ from edge.report.table import sentences
 Which = Literal["all", "doubtful", "none"]
 INSTALL: Final = "pip install 'sem-corrosion-edge[report]'"
 MOST_REGIONS: Final = 40
-"""Regions of one image that the page lists, the largest first; the CSV file has all."""
+"""Regions of one image that the page lists if not told otherwise, the largest first; the CSV file has all."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def render(
     title: str,
     pictures: Which = "all",
     width_px: int = 900,
+    most_regions: int = MOST_REGIONS,
 ) -> str:
     """The page. notes: sentences on what is missing. Raises ConfigError without jinja2."""
     try:
@@ -58,7 +59,7 @@ def render(
         raise ConfigError(f"the page needs jinja2: {INSTALL}") from error
     environment = Environment(loader=PackageLoader("edge.report"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"percent": _percent, "figure": _figure, "names": ", ".join}
-    cards = [_card(number, one, pictures, width_px) for number, one in enumerate(source.inspections, 1)]
+    cards = [_card(number, one, pictures, width_px, most_regions) for number, one in enumerate(source.inspections, 1)]
     return environment.get_template("report.html").render(
         title=title,
         version=__version__,
@@ -71,7 +72,6 @@ def render(
         chapters=chapters,
         pictures=pictures,
         width_px=width_px,
-        most_regions=MOST_REGIONS,
     )
 
 
@@ -105,7 +105,7 @@ def _many(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _card(number: int, document: Document, pictures: Which, width_px: int) -> dict[str, Any]:
+def _card(number: int, document: Document, pictures: Which, width_px: int, most_regions: int) -> dict[str, Any]:
     said = document.said
     severity = said.get("severity") or {}
     reasons = sentences(severity)
@@ -123,8 +123,8 @@ def _card(number: int, document: Document, pictures: Which, width_px: int) -> di
         "heat": drawn[1] if drawn else None,
         "measures": _measures(said),
         "provenance": _provenance(said),
-        "regions": [_region(region) for region in regions[:MOST_REGIONS]],
-        "left": max(0, len(regions) - MOST_REGIONS),
+        "regions": [_region(region) for region in regions[:most_regions]],
+        "left": max(0, len(regions) - most_regions),
         "reviews": [_review(review) for review in document.reviews],
     }
 

@@ -35,7 +35,7 @@ def _fields(rows: pd.DataFrame) -> Sequence[Plot]:
             for one in some
         ]
         notes = tuple(dict.fromkeys(note for one in some for note in one.notes))
-        found.append(Plot(f"Area fraction over fields: {heading}", None, notes, (head, *lines)))
+        found.append(Plot(heading[:1].upper() + heading[1:], None, notes, (head, *lines)))
     return found
 
 
