@@ -52,7 +52,7 @@ def two_way(table: pd.DataFrame) -> Anova:
     missing = _missing(rows, means)
     if missing:
         return Anova(None, (), (), notes, missing)
-    frame = pd.DataFrame({"y": means.mean, "A": means.annealing_min, "E": means.exposure_h, "coupon": list(means.coupon)})
+    frame = pd.DataFrame({"y": means.mean, "A": means.annealing_min, "E": means.exposure_h, "coupon": list(means.specimens)})
     terms = [name for name in ("A", "E") if frame[name].nunique() > 1]
     full = len(means.cells) == frame["A"].nunique() * frame["E"].nunique()
     if len(terms) == 2 and full:
@@ -134,19 +134,21 @@ def _mixed(frame: pd.DataFrame, terms: list[str], notes: tuple[str, ...]) -> Ano
     if not usable:
         lacks = "The mixed model with the coupon as random effect did not converge: there are no p-values."
         return Anova(None, (), (), notes, (lacks,))
-    coupons = int(frame["coupon"].nunique())
+    free = max(1, int(frame["coupon"].nunique()) - int(frame["A"].nunique()))
     rows = []
     for term in terms:
         line = tests.loc[_factor(term)]
         df = float(line["df_constraint"])
         f = float(line["statistic"]) / df
-        free = max(1, coupons - 1)  # as if only coupons were free: on the safe side for what varies within them
-        rows.append(AnovaRow(TERMS[term], None, df, f, float(stats.f.sf(f, df, free)), None))
+        rows.append(
+            AnovaRow(TERMS[term], None, df, f, float(stats.f.sf(f, df, free)), None)
+        )  # safe for what varies within coupons
     between, within = float(np.asarray(model.cov_re)[0, 0]), float(model.scale)
     share = between / (between + within) if between + within > 0 else 0.0
     said: tuple[str, ...] = (
         f"{share:.0%} of the scatter lies between coupons.",
-        f"Wald tests, referred to F with {max(1, coupons - 1)} degrees of freedom, those of the coupons.",
+        f"Wald tests, referred to F with {free} degrees of freedom, those of the coupons.",
+        "If they are different coupons of the same name, give each a name of its own.",
     )
     if between < 1e-8:
         said = (*said, "The scatter between coupons is estimated as zero.")

@@ -43,9 +43,16 @@ class CouponMeans:
         return dict(sorted(found.items()))
 
     @property
+    def specimens(self) -> tuple[str, ...]:
+        """A name for each row's coupon.
+
+        Metal is annealed once: a name that returns at another annealing time is another coupon."""
+        return tuple(f"{minutes:g}/{name}" for minutes, name in zip(self.annealing_min.tolist(), self.coupon, strict=True))
+
+    @property
     def followed(self) -> bool:
-        """Whether one coupon stands in several conditions."""
-        return len(set(self.coupon)) < len(self.coupon)
+        """Whether one coupon stands at several exposures."""
+        return len(set(self.specimens)) < len(self.coupon)
 
 
 def measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:

@@ -21,6 +21,7 @@ FEWEST_FREE = 4  # coupons beyond one in each condition: below it the scatter is
 FURTHEST = 1.5  # times the longest exposure
 WIDEST = 10.0  # between the ends of an interval that still says something of a limit
 CURVE_POINTS = 60
+RENAME = "If they are different coupons of the same name, give each a name of its own."
 
 Estimate = tuple[float, float, float]
 
@@ -105,7 +106,7 @@ def fit_growth(table: pd.DataFrame, measure: str = "area_fraction") -> Growth:
         None if grown is None else grown.aicc,
         power.aicc,
         identified,
-        len(set(means.coupon)),
+        len(set(means.specimens)),
         means.zeros,
         (*notes, *said, *_scatter(fit, means)),
         (),
@@ -171,8 +172,8 @@ def _prepared(rows: pd.DataFrame) -> tuple[CouponMeans, tuple[str, ...], tuple[s
     missing = []
     if not enough:
         missing.append(f"{FEWEST_EXPOSURES} exposures at least, at one annealing time; there are fewer.")
-    elif means.followed and len(set(means.coupon)) - len(enough) < FEWEST_FREE:
-        missing.append(f"{FEWEST_FREE + len(enough)} coupons at least; there are {len(set(means.coupon))}.")
+    elif means.followed and len(set(means.specimens)) - len(enough) < FEWEST_FREE:
+        missing.append(f"{FEWEST_FREE + len(enough)} coupons at least; there are {len(set(means.specimens))}.")
     elif not means.followed and free < FEWEST_FREE:
         missing.append(f"2 coupons a condition, {FEWEST_FREE} beyond the first ones at least; there are {free}.")
     elif float(np.ptp(means.mean)) < 1e-9:
@@ -236,7 +237,7 @@ def _scatter(fit: Fit, means: CouponMeans) -> tuple[str, ...]:
     """What the bands rest on."""
     said = "The bands hold the median over coupons, not the next image"
     if means.followed:
-        return (f"{said}; coupons were followed through several conditions, so whole coupons are what scatters.",)
+        return (f"{said}; coupons were followed through several exposures, so whole coupons are what scatters. {RENAME}",)
     if len(fit.parts) > 1:
         return (f"{said}; each exposure has the scatter of its own coupons.",)
     few = len(set(means.exposure_h.tolist())) > 1

@@ -61,3 +61,13 @@ def test_sizes_are_the_median_diameter_of_each_field() -> None:
 def test_another_measure_is_refused() -> None:
     with pytest.raises(ValueError, match="no measure"):
         measured(table([]), "severity")
+
+
+def test_a_name_that_returns_at_another_annealing_time_is_another_coupon() -> None:
+    rows = [
+        {"annealing_min": minutes, "exposure_h": hours, "coupon": "1", "area_fraction": 0.1}
+        for minutes, hours in ((60, 1), (90, 1))
+    ]
+    assert not coupon_means(measured(table(rows), "area_fraction"), "log").followed
+    rows.append({"annealing_min": 60, "exposure_h": 168, "coupon": "1", "area_fraction": 0.2})
+    assert coupon_means(measured(table(rows), "area_fraction"), "log").followed
