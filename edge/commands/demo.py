@@ -7,7 +7,6 @@ process is a dashboard: it knows of the daemon only what it is sent.
 from __future__ import annotations
 
 import asyncio
-import html
 import importlib.util
 import json
 import logging
@@ -32,7 +31,8 @@ import numpy as np
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge.errors import BrokerError, ConfigError
+from edge.commands.report import of_state
+from edge.errors import BrokerError, ConfigError, EdgeError
 from edge.inspection import overlay
 from edge.samples import sample_files
 from edge.web import users
@@ -121,13 +121,21 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
             if keep_open:
                 print(f"\n{live}\ncopy images into {folder}; Ctrl-C ends it", flush=True)
                 _until_interrupted(process)
-    page = _write_page(out, dashboard)
+    page = _report(out)
     summary = summarise(dashboard, closed_at)
-    print(f"\nopen {page} to look at every picture", flush=True)
+    print(f"\n{page}", flush=True)
     if not keep_open:
-        print("with --keep-open the live page stays, to look around and to review", flush=True)
+        print(f"with --keep-open the live page stays, to look around and to review: {live.partition(' (')[0]}", flush=True)
     print(json.dumps(summary, separators=(",", ":")), flush=True)
     return 1 if summary["lost"] else 0
+
+
+def _report(out: Path) -> str:
+    """A sentence on where the report is, or why there is none: the line of JSON comes all the same."""
+    try:
+        return f"open {of_state(out / 'state', out / 'index.html', 'edge-demo')} to read the report"
+    except EdgeError as error:
+        return f"there is no report: {error}"
 
 
 def summarise(dashboard: Dashboard, closed_at: dict[str, float]) -> dict[str, Any]:
@@ -402,26 +410,3 @@ def _until_interrupted(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     except KeyboardInterrupt:
         print()
-
-
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>edge-demo</title>
-<style>body{{font:15px system-ui;margin:2em;background:#15181c;color:#e8e8e8}}main{{display:grid;gap:1.5em;
-grid-template-columns:repeat(auto-fill,minmax(26em,1fr))}}img{{width:100%;border-radius:4px}}
-figure{{margin:0}}figcaption{{padding:.4em 0}}</style><h1>edge-demo</h1><main>{figures}</main></html>"""
-
-
-def _write_page(out: Path, dashboard: Dashboard) -> Path:
-    """All pictures on one page."""
-    figures = []
-    for verdict in dashboard.verdicts:
-        picture = dashboard.pictures.get(verdict.get("inspection_id", ""))
-        caption = html.escape(_plain(line(verdict)))
-        shown = f'<img src="{html.escape(picture.name)}" alt="{caption}">' if picture else ""
-        figures.append(f"<figure>{shown}<figcaption>{caption}</figcaption></figure>")
-    path = out / "index.html"
-    path.write_text(PAGE.format(figures="".join(figures)), encoding="utf-8")
-    return path
-
-
-def _plain(text: str) -> str:
-    return text.split("m", 1)[1].replace("\033[0m", "") if text.startswith("\033[") else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from edge.journal.database import Database
@@ -31,6 +32,14 @@ class Told(NamedTuple):
     run: int
     made_at: float
     sent: bytes | None
+
+
+class Kept(NamedTuple):
+    """A verdict whose message is still there. picture: the name of its overlay among `Pictures`."""
+
+    kind: str
+    sent: bytes
+    picture: str | None
 
 
 class Verdicts:
@@ -63,6 +72,19 @@ class Verdicts:
             limit,
         )
         return [_told(row) for row in rows]
+
+    def kept(self) -> Iterator[Kept]:
+        """All whose messages are still there, in the order in which they were made, read one at a time."""
+        for epoch, seq in self._database.read("SELECT epoch, seq FROM verdict ORDER BY made_at, epoch, seq"):
+            rows = self._database.read(
+                f"SELECT kind, {_SENT}, verdict_id FROM verdict JOIN outbox AS sent ON sent.epoch = verdict.epoch"
+                " AND sent.seq = verdict.seq AND sent.role = 'verdict' AND sent.channel = ''"
+                " WHERE verdict.epoch = ? AND verdict.seq = ?",
+                epoch,
+                seq,
+            )
+            if rows and rows[0][1] is not None:
+                yield Kept(rows[0][0], bytes(rows[0][1]), self.picture(rows[0][2]))
 
     def sent(self, verdict_id: str) -> bytes | None:
         """The JSON of one verdict's message, None where it is not known or no longer kept."""

@@ -229,6 +229,6 @@ class Subscriber:
     def _received(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
             if len(message.payload) <= LARGEST_MESSAGE:
-                self._on_message(message.topic, message.payload)
+                self._on_message(message.topic, bytes(message.payload))
         except Exception:  # one message that we stumble over must not keep the others away
             log.exception("a message on a topic of %d characters was left out", len(message._topic))

@@ -23,8 +23,9 @@ def test_the_demo_with_its_own_broker_loses_nothing(tmp_path: Path, capsys: pyte
     assert found["schema"] == "edge.demo/1"
     assert (found["images"], found["inspections"], found["failures"]) == (5, 4, 1)
     assert (found["lost"], found["duplicates"]) == (0, 0)
-    page = (tmp_path / "out" / "index.html").read_text()
-    assert page.count("<img") == 4
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 8  # each with its heat map
+    assert "could not be inspected" in page
     assert len(list((tmp_path / "out").glob("*.webp"))) == 4
 
 

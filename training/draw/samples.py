@@ -56,6 +56,15 @@ def write_samples(folder: Path, samples: tuple[SampleMicrograph, ...] = SAMPLES)
     return [_write(folder, sample, render(sample.seed, SIZE_PX, sample.severity, bars=False)) for sample in samples]
 
 
+def write_scaled(path: Path, grey: Grey, field_um: float, hour: str = "09:00:00") -> None:
+    """Store one micrograph as a TIFF with a data bar and metadata that tell its scale. field_um: its width."""
+    pixel_m = field_um * 1e-6 / grey.shape[1]
+    text = _thermofisher_text(
+        SampleMicrograph(0, "low", "thermofisher", field_um, hour), pixel_m, (grey.shape[1], grey.shape[0])
+    )
+    _write_tiff(path, _with_bar(grey, pixel_m, hour, white=False), ((34682, 2, 0, text, True),))
+
+
 def _write(folder: Path, sample: SampleMicrograph, scene: Scene) -> Path:
     pixel_m = sample.field_um * 1e-6 / SIZE_PX[0]
     suffix = {"png": ".png", "jpeg": ".jpg"}.get(sample.form, ".tif")
@@ -118,9 +127,9 @@ def _round_length(length_um: float) -> float:
     return float(power * max(step for step in (1, 2, 5) if step * power <= length_um))
 
 
-def _thermofisher_text(sample: SampleMicrograph, pixel_m: float) -> str:
+def _thermofisher_text(sample: SampleMicrograph, pixel_m: float, size_px: tuple[int, int] = SIZE_PX) -> str:
     """INI text of tag 34682, in metres, volts and seconds."""
-    width, height = SIZE_PX
+    width, height = size_px
     sections: dict[str, dict[str, object]] = {
         "User": {"Date": "03/17/2025", "Time": f"{sample.hour} AM", "User": "user", "UserText": ""},
         "System": {"Type": "SEM", "Software": "6.2.8", "SystemType": "Quanta FEG"},

@@ -1,0 +1,216 @@
+"""What was read and what the analysis says in; one self-contained HTML page out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from edge import __version__
+from edge.errors import ConfigError
+from edge.inspection.overlay import four_figures
+from edge.report.pictures import embedded
+from edge.report.reading import Document, Source
+from edge.report.table import sentences
+
+Which = Literal["all", "doubtful", "none"]
+INSTALL: Final = "pip install 'sem-corrosion-edge[report]'"
+MOST_REGIONS: Final = 40
+"""Regions of one image that the page lists if not told otherwise, the largest first; the CSV file has all."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """title: in words.  svg: a drawing.  notes: sentences below it.  rows: a table, its head first."""
+
+    title: str
+    svg: str | None = None
+    notes: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One series: its name, what sets it apart, and what was found in it."""
+
+    name: str
+    why: tuple[str, ...]
+    series: tuple[Plot, ...]
+    standards: tuple[Plot, ...]
+
+
+def render(
+    source: Source,
+    chapters: Sequence[Chapter],
+    notes: Sequence[str],
+    *,
+    title: str,
+    pictures: Which = "all",
+    width_px: int = 900,
+    most_regions: int = MOST_REGIONS,
+) -> str:
+    """The page. notes: sentences on what is missing. Raises ConfigError without jinja2."""
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise ConfigError(f"the page needs jinja2: {INSTALL}") from error
+    environment = Environment(loader=PackageLoader("edge.report"), autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"percent": _percent, "figure": _figure, "names": ", ".join}
+    cards = [_card(number, one, pictures, width_px, most_regions) for number, one in enumerate(source.inspections, 1)]
+    return environment.get_template("report.html").render(
+        title=title,
+        version=__version__,
+        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        source=source,
+        summary=summary(source),
+        notes=[*notes, *source.notes],
+        cards=cards,
+        doubtful=[card for card in cards if card["reasons"]],
+        chapters=chapters,
+        pictures=pictures,
+        width_px=width_px,
+    )
+
+
+def summary(source: Source) -> list[str]:
+    """The whole in a few sentences."""
+    found = [document.said for document in source.inspections]
+    if not found:
+        return ["No image was inspected: there is nothing to report on.", *_failed(source)]
+    labels = Counter((said.get("severity") or {}).get("label") or "without a verdict" for said in found)
+    areas = sorted(said["corrosion"]["area_fraction"] for said in found)
+    doubtful = sum(bool((said.get("severity") or {}).get("needs_review")) for said in found)
+    unscaled = sum(said["image"].get("pixel_size_nm") is None for said in found)
+    reviewed = sum(bool(document.reviews) for document in source.inspections)
+    first, last = (datetime.fromtimestamp(said["ts_ms"] / 1000, timezone.utc).date() for said in (found[0], found[-1]))
+    days = f"on {first}" if first == last else f"from {first} to {last}"
+    return [
+        f"{_many(len(found), 'inspection')} {days}: " + ", ".join(f"{n} {label}" for label, n in labels.most_common()) + ".",
+        f"Corroded area from {_percent(areas[0])} to {_percent(areas[-1])} of an image,"
+        f" the median is {_percent(areas[len(areas) // 2])}.",
+        f"{doubtful} of {len(found)} ask for a review; {reviewed} have one.",
+        *([f"{unscaled} of {len(found)} have no scale: no µm² and no density there."] if unscaled else []),
+        *_failed(source),
+    ]
+
+
+def _failed(source: Source) -> list[str]:
+    return [f"{_many(len(source.failures), 'image')} could not be inspected."] if source.failures else []
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _card(number: int, document: Document, pictures: Which, width_px: int, most_regions: int) -> dict[str, Any]:
+    said = document.said
+    severity = said.get("severity") or {}
+    reasons = sentences(severity)
+    drawn = None
+    if document.picture is not None and (pictures == "all" or (pictures == "doubtful" and reasons)):
+        drawn = embedded(document.picture, said, width_px)
+    regions = sorted(said.get("regions") or (), key=lambda region: -(region.get("area_px") or 0))
+    return {
+        "anchor": f"image-{number}",
+        "name": said["image"].get("path") or said["image"].get("name"),
+        "verdict": severity.get("label") or ("no verdict: it abstained" if severity.get("abstained") else "no verdict"),
+        "severity": severity,
+        "reasons": reasons,
+        "picture": drawn[0] if drawn else None,
+        "heat": drawn[1] if drawn else None,
+        "measures": _measures(said),
+        "provenance": _provenance(said),
+        "regions": [_region(region) for region in regions[:most_regions]],
+        "left": max(0, len(regions) - most_regions),
+        "reviews": [_review(review) for review in document.reviews],
+    }
+
+
+def _measures(said: dict[str, Any]) -> list[tuple[str, str, str]]:
+    corrosion = said["corrosion"]
+    diameters = corrosion.get("equivalent_diameter_um") or {}
+    return [
+        ("area fraction", _percent(corrosion["area_fraction"]), _interval(corrosion.get("area_fraction_interval"), _percent)),
+        ("regions", str(corrosion.get("region_count")), ""),
+        *(
+            (name, _figure(corrosion.get(key), unit), _interval(corrosion.get(f"{key}_interval"), _figure))
+            for name, key, unit in (
+                ("area", "area_um2", "µm²"),
+                ("density", "density_per_mm2", "/mm²"),
+                ("largest region", "largest_um2", "µm²"),
+            )
+        ),
+        ("median diameter", _figure(diameters.get("p50"), "µm"), ""),
+        *(
+            (f"of class {name}", _percent(one.get("area_fraction")), f"{one.get('count')} regions")
+            for name, one in (corrosion.get("by_class") or {}).items()
+        ),
+    ]
+
+
+def _provenance(said: dict[str, Any]) -> list[tuple[str, str]]:
+    image, model = said["image"], said.get("model") or {}
+    models = [
+        (stage, f"{one['name']} {one['version']}, sha256 {one['sha256']}")
+        for stage in ("segmenter", "classifier", "regions")
+        if (one := model.get(stage))
+    ]
+    scale = image.get("pixel_size_nm")
+    known = f"{_figure(scale, 'nm')} a pixel, from {image.get('pixel_size_source')}" if scale else "unknown: no µm² is given"
+    sample = ", ".join(f"{name} {value}" for name, value in (said.get("sample") or {}).items() if value is not None)
+    doubt = image.get("scale_uncertainty")
+    return [
+        ("inspected", f"{said.get('ts')} as {said.get('inspection_id')}"),
+        ("image", f"{image.get('width_px')} × {image.get('height_px')} px, sha256 {image.get('sha256')}"),
+        ("sample", sample or "not known from the path"),
+        ("scale", known + (f", relative uncertainty {doubt}" if doubt is not None else "")),
+        *models,
+        ("adaptation", str((model.get("taught") or {}).get("sha256") or "none")),
+        ("engine", f"{model.get('backend')}, {model.get('precision')}, sha256 {model.get('engine_sha256') or 'none'}"),
+        ("settings", f"sha256 {said.get('settings_sha256')}"),
+        ("verdict from", str((said.get("severity") or {}).get("source") or "stage 2 was not asked")),
+    ]
+
+
+def _region(region: dict[str, Any]) -> tuple[str, ...]:
+    size = _figure(region.get("area_um2"), "µm²") if region.get("area_um2") is not None else f"{region.get('area_px')} px"
+    severity = (region.get("severity") or {}).get("label") or "–"
+    cut = "cut by the edge" if region.get("touches_edge") else ""
+    return str(region.get("index")), str(region.get("class")), f"{region.get('score', 0):.2f}", size, severity, cut
+
+
+def _review(said: dict[str, Any]) -> str:
+    """Who said what, and when."""
+    words = Counter(str(one.get("verdict")) for one in said.get("regions") or ())
+    what = [f"{number} regions {word.replace('_', ' ')}" for word, number in words.items()]
+    if said.get("severity"):
+        what.append(f"severity {said['severity'].get('verdict')}")
+    what += [f"{len(said[key])} {key}" for key in ("missed", "brushed") if said.get(key)]
+    withdrawn = " (withdrawn)" if said.get("withdrawn") else ""
+    note = f" Note: {said['note']}" if said.get("note") else ""
+    return f"{said.get('ts')}, {said.get('reviewer')}: {', '.join(what) or 'nothing marked'}{withdrawn}.{note}"
+
+
+def _percent(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.2%}"
+
+
+def _figure(value: float | None, unit: str = "") -> str:
+    return "not known" if value is None else f"{four_figures(value)} {unit}".rstrip()
+
+
+def _interval(pair: Sequence[float] | None, words: Any) -> str:
+    return "" if not pair else f"{words(pair[0])} to {words(pair[1])} (90 %, this field alone)"
+
+
+def write(path: Path, text: str) -> None:
+    """Store the page whole or not at all. Raises ConfigError."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise ConfigError(f"--out {path}: {error.strerror}") from error

@@ -1,0 +1,67 @@
+"""Results of the analysis in; drawings as SVG, with text that can be searched and copied, out."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from edge.report.extremes import Extremes
+    from edge.report.growth import Growth
+
+COLOURS: Final = ("#1f4e79", "#b35900", "#2e7d32", "#8e24aa", "#c62828", "#00838f", "#5d4037", "#546e7a")
+MARKERS: Final = "osD^vPX*"
+"""A condition is told by the shape of its points too, never by colour alone."""
+
+
+def growth(result: Growth, label: str) -> str | None:
+    """Points of coupons and, where a law was fitted, its curve and 95 % band; None without points."""
+    if not result.points:
+        return None
+    figure = Figure(figsize=(7.6, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    times = sorted({point.annealing_min for point in result.points})
+    for place, annealing in enumerate(times):
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        own = [point for point in result.points if point.annealing_min == annealing]
+        name = f"annealed {annealing:g} min"
+        axes.plot([p.exposure_h for p in own], [p.value for p in own], marker, color=colour, ms=6, alpha=0.8, label=name)
+        for curve in (curve for curve in result.curves if curve.annealing_min == annealing):
+            axes.plot(curve.exposure_h, curve.median, color=colour, lw=1.5)
+            axes.fill_between(curve.exposure_h, curve.lo, curve.hi, color=colour, alpha=0.15, lw=0)
+    if min(point.value for point in result.points) > 0:
+        axes.set_yscale("log")
+    axes.set(xlabel="exposure, hours", ylabel=label)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
+    return _svg(figure, result.measure)
+
+
+def extremes(result: Extremes) -> str | None:
+    """The largest regions against the reduced variate; None without them."""
+    if not result.qq:
+        return None
+    figure = Figure(figsize=(6.0, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for cut, marker, name in ((False, "o", "whole"), (True, "^", "cut by the edge: at least this large")):
+        own = [(reduced, observed) for reduced, observed, is_cut in result.qq if is_cut == cut]
+        if own:
+            axes.plot(*zip(*own, strict=True), marker, color=COLOURS[cut], label=name)
+    if result.location_um is not None and result.scale_um is not None:
+        ends = [result.qq[0][0], result.qq[-1][0]]
+        axes.plot(ends, [result.location_um + result.scale_um * end for end in ends], color=COLOURS[0], lw=1.2)
+    axes.set(xlabel="reduced variate", ylabel="largest diameter of a field, µm")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
+    return _svg(figure, "extremes")
+
+
+def _svg(figure: Any, salt: str) -> str:
+    stream = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    text = stream.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,119 @@
+"""A journal, a folder of results or lines of JSON in; documents with their pictures and reviews out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ConfigError
+from edge.journal import Journal
+
+INSPECTION, FAILURE = "edge.inspection/", "edge.failure/"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One verdict. said: the document.  picture: where its overlay lies, None without one.  reviews: as they were given."""
+
+    said: dict[str, Any]
+    picture: Path | None = None
+    reviews: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was read. where: in words.  inspections, failures: oldest first.  notes: what could not be read, as sentences."""
+
+    where: str
+    inspections: tuple[Document, ...]
+    failures: tuple[Document, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_journal(path: Path) -> Source:
+    """The journal in a state folder, or of its `journal.sqlite3`; a daemon may hold it. Raises StateError."""
+    folder = path.parent if path.name == "journal.sqlite3" else path
+    found: list[Document] = []
+    notes: list[str] = []
+    with Journal.view(folder) as journal:
+        reviews = _by_image(review.said for review in journal.reviews.all())
+        for past in journal.verdicts.kept():
+            said = _document(past.sent)
+            if said is None:
+                notes.append(f"A stored {past.kind} is no document that this version knows; it is left out.")
+                continue
+            picture = journal.pictures.folder / past.picture if past.picture else None
+            own = tuple(reviews.get(str(said["image"].get("sha256")), ()))
+            found.append(Document(said, picture if picture is not None and picture.is_file() else None, own))
+    return _source(f"journal {folder}", found, notes)
+
+
+def read_folder(path: Path) -> Source:
+    """What `edge-inspect --out` wrote, and `*.jsonl` of `edge-inspect --json`. Raises ConfigError where there is nothing."""
+    if not path.is_dir():
+        raise ConfigError(f"--from {path}: there is no such folder")
+    found: list[Document] = []
+    notes: list[str] = []
+    for file in sorted(path.rglob("*.inspection.json")):
+        _take(file.name, _bytes(file), file.with_name(file.name.replace(".inspection.json", ".overlay.png")), found, notes)
+    for file in sorted(path.rglob("*.jsonl")):
+        for number, line in enumerate(_bytes(file).splitlines(), 1):
+            if line.strip():
+                _take(f"{file.name}, line {number}", line, None, found, notes)
+    if not found and not notes:
+        raise ConfigError(
+            f"--from {path}: no *.inspection.json and no *.jsonl there; `edge-inspect … --out {path}` writes them"
+        )
+    return _source(f"folder {path}", found, notes)
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+
+
+def _take(name: str, data: bytes, picture: Path | None, found: list[Document], notes: list[str]) -> None:
+    said = _document(data)
+    if said is None:
+        notes.append(f"{name} is no inspection of this product; it is left out.")
+    else:
+        found.append(Document(said, picture if picture is not None and picture.is_file() else None))
+
+
+def _document(data: bytes) -> dict[str, Any] | None:
+    """The JSON of one verdict, None where it is none."""
+    try:
+        said = json.loads(data)
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get("image"), dict):
+        return None
+    schema = str(said.get("schema"))
+    if schema.startswith(INSPECTION) and isinstance(said.get("corrosion"), dict):
+        return said
+    return said if schema.startswith(FAILURE) and isinstance(said.get("error"), dict) else None
+
+
+def _by_image(reviews: Iterable[bytes]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for data in reviews:
+        said = json.loads(data)
+        found.setdefault(str(said.get("image", {}).get("sha256")), []).append(said)
+    return found
+
+
+def _source(where: str, found: list[Document], notes: list[str]) -> Source:
+    once = {_identity(document.said): document for document in found}  # a later copy of the same verdict replaces it
+    documents = sorted(once.values(), key=lambda document: document.said.get("ts_ms") or 0)
+    inspections = tuple(d for d in documents if str(d.said["schema"]).startswith(INSPECTION))
+    failures = tuple(d for d in documents if str(d.said["schema"]).startswith(FAILURE))
+    return Source(where, inspections, failures, tuple(notes))
+
+
+def _identity(said: dict[str, Any]) -> str:
+    return str(said.get("inspection_id") or said.get("failure_id") or id(said))

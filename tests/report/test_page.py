@@ -1,0 +1,54 @@
+"""The page says what it shows and what it lacks, whatever it is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.errors import ConfigError
+from edge.report.page import Chapter, Plot, render, write
+from edge.report.reading import Document, Source
+from tests.report.documents import failure, inspection, picture, source
+
+
+def test_html_in_names_and_reviews_stays_text(tmp_path: Path) -> None:
+    bad = "<script>alert(1)</script>.tif"
+    review = {"ts": "2026-01-03", "reviewer": "<b>anna</b>", "severity": {"verdict": "low"}, "regions": [{"verdict": "right"}]}
+    chapter = Chapter("<i>s</i>", ("why",), (Plot("<u>p</u>", "<svg></svg>", ("n",), (("<a>",), ("1",))),), ())
+    text = render(source(inspection(bad), picture=picture(tmp_path), reviews=(review,)), [chapter], [bad], title=bad)
+    assert not [mark for mark in ("<script", "<b>", "<i>", "<u>", "<a>") if mark in text]
+    assert "&lt;b&gt;anna" in text
+    assert "1 regions right, severity low" in text
+    assert text.count("data:image/webp") == 2
+    assert "http" not in text  # self-contained
+
+
+def test_an_empty_report_says_so() -> None:
+    text = render(Source("nothing", (), ()), [], [], title="t")
+    assert "No image was inspected" in text
+
+
+def test_without_scale_sample_or_severity_it_says_what_is_not_known() -> None:
+    said = {**inspection(scale=False), "sample": None, "severity": None}
+    text = render(Source("x", (Document(said),), (Document(failure()),)), [], [], title="t", pictures="none")
+    for words in ("have no scale", "unknown: no µm² is given", "not known from the path", "no verdict", "the file ends early"):
+        assert words in text
+
+
+def test_pictures_are_chosen(tmp_path: Path) -> None:
+    sure = inspection(number=2)
+    sure["severity"] |= {"reasons": [], "needs_review": False}
+    both = source(inspection(), sure, picture=picture(tmp_path))
+    counts = [render(both, [], [], title="t", pictures=which).count("data:image") for which in ("all", "doubtful", "none")]
+    assert counts == [4, 2, 0]
+
+
+def test_a_thousand_images_are_one_page() -> None:
+    text = render(source(*(inspection(f"{n}.tif", number=n) for n in range(1000))), [], [], title="t")
+    assert text.count('class="image"') == 1000
+
+
+def test_a_page_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--out"):
+        write(tmp_path / "not" / "r.html", "")

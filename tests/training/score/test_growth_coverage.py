@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from training.score.growth_coverage import DESIGNS, factorial_table, main, measure_bias, measure_coverage
+
+
+def test_a_design_has_its_coupons_and_fields() -> None:
+    rows = factorial_table(3, DESIGNS[0])
+    assert len(rows) == 12 * 5 * 3
+    assert rows["coupon"].nunique() == 12 * 5
+
+
+def test_a_lost_condition_is_asked_for_all_the_same() -> None:
+    found = measure_coverage(DESIGNS[4], 1)
+    assert found.asked == 12
+
+
+def test_bands_hold_the_truth_about_as_often_as_they_say() -> None:
+    found = measure_coverage(DESIGNS[1], 8)
+    assert found.held / found.asked > 0.85
+
+
+def test_the_command_prints_a_row_a_design(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--seeds", "1"])
+    assert capsys.readouterr().out.count("|\n") == 2 + len(DESIGNS)
+
+
+def test_through_the_network_each_exposure_has_a_ratio() -> None:
+    found = measure_bias(1, coupons=1, size_px=(320, 256))
+    assert [row.exposure_h for row in found] == [1, 168, 336, 504]
+    assert 0.2 < found[-1].ratio < 3
+    assert sum(row.asked for row in found) == 0  # one coupon a condition: nothing is fitted
