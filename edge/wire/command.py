@@ -12,6 +12,7 @@ from edge.config import DeviceSettings
 from edge.wire import documents
 from edge.wire.documents import printable
 from edge.wire.encode import device_fields, milliseconds, serialise, shorten, timestamp
+from edge.wording import sentences
 
 
 def decode_command(name: str, payload: bytes) -> tuple[str | None, dict[str, Any]]:
@@ -26,8 +27,7 @@ def decode_command(name: str, payload: bytes) -> tuple[str | None, dict[str, Any
     try:
         command = model.model_validate_json(payload)
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, problem['loc'])) or 'payload'}: {problem['msg']}" for problem in error.errors())
-        raise ValueError(f"{name}: {'; '.join(problems)}") from error
+        raise ValueError(f"{name}: {'; '.join(sentences(error, 'payload', model))}") from error
     fields = command.model_dump(mode="json", exclude={"request_id"})
     return command.request_id, fields
 
