@@ -202,7 +202,7 @@ class InspectSettings(_Section):
     max_megapixels: float = Field(300.0, gt=0, le=4000)
     max_file_mib: float = Field(1024.0, gt=0, le=16384)
     max_memory_mib: float | None = Field(None, ge=64)
-    pixel_size_nm: float | None = Field(None, gt=0)
+    pixel_size_nm: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
 class LimitSettings(_Section):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.backends import table
-from edge.commands.command_line import as_command, new_parser
+from edge.commands.command_line import as_command, length_nm, new_parser, number, whole_number
 
 if TYPE_CHECKING:
     from edge.config import CommandSettings
@@ -58,16 +58,23 @@ def inspect(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--json", action="store_true", help="one line of JSON for each image: edge.inspection/2 or edge.failure/1"
     )
+    parser.add_argument("--csv", metavar="FILE", help="also write a table, one row an image, as it goes; - for stdout")
     parser.add_argument("--out", metavar="DIR", help="also write <stem>.overlay.png and <stem>.inspection.json there")
+    parser.add_argument(
+        "--pixel-size-nm", type=length_nm, metavar="X", help="edge of a pixel in nanometres, for files that do not say it"
+    )
     parser.add_argument("--backend", choices=table.names())
     parser.add_argument("--stages", choices=["both", "segment", "classify"])
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, sample patterns")
     arguments = parser.parse_args(argv)
-    settings = _settings(arguments.config, {"models": {"backend": arguments.backend}, "inspect": {"stages": arguments.stages}})
-    from edge.commands.inspect_files import find_images, inspect_paths
+    if arguments.json and arguments.csv == "-":
+        parser.error("--json and --csv - both go to stdout: name a file for one of them")
+    wanted = {"stages": arguments.stages, "pixel_size_nm": arguments.pixel_size_nm}
+    settings = _settings(arguments.config, {"models": {"backend": arguments.backend}, "inspect": wanted})
+    from edge.commands.inspect_files import Wanted, find_images, inspect_paths
 
-    out = Path(arguments.out) if arguments.out else None
-    return inspect_paths(find_images(arguments.paths, settings.watch), settings, as_json=arguments.json, out=out)
+    how = Wanted(as_json=arguments.json, out=Path(arguments.out) if arguments.out else None, table=arguments.csv)
+    return inspect_paths(find_images(arguments.paths, settings.watch), settings, how)
 
 
 @as_command
@@ -109,7 +116,11 @@ def doctor(argv: Sequence[str] | None = None) -> int:
     from edge import config as configuration
     from edge.commands.doctor import diagnose
 
-    settings = configuration.load(Path(arguments.config)) if arguments.config else None
+    settings: CommandSettings | None = None
+    if arguments.config:
+        settings = configuration.load_for_command(Path(arguments.config))
+        if settings.watch.folder is not None:
+            settings = configuration.load(Path(arguments.config))
     return diagnose(settings, as_json=arguments.json)
 
 
@@ -231,7 +242,7 @@ def _next(words: Sequence[str]) -> int:
         "edge-teach next", "Inspect images and list what to click next: the clicks that teach most.", "edge-teach next export/"
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder that is searched for images")
-    parser.add_argument("--clicks", type=int, default=10, metavar="N", help="how many (10)")
+    parser.add_argument("--clicks", type=whole_number, default=10, metavar="N", help="how many (10)")
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds")
     parser.add_argument("--json", action="store_true", help="one object: edge.next/1")
     arguments = parser.parse_args(words)
@@ -267,7 +278,7 @@ def demo(argv: Sequence[str] | None = None) -> int:
         "edge-demo --images 12 --out demo-out",
     )
     parser.add_argument(
-        "--images", type=int, default=10, metavar="N", help="images that arrive, one of them broken (default 10)"
+        "--images", type=whole_number, default=10, metavar="N", help="images that arrive, one of them broken (default 10)"
     )
     parser.add_argument("--out", metavar="DIR", default="demo-out", help="where pictures and messages go (default demo-out)")
     parser.add_argument("--broker", metavar="HOST:PORT", help="a real broker instead of the embedded one")
@@ -315,14 +326,14 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="an image, or a folder that is searched for images")
     parser.add_argument("--backend", metavar="NAME,…", help=f"auto, all, or names: {', '.join(table.BACKENDS)} (the settings')")
     parser.add_argument("--scenario", default="single-stream,multi-stream,offline", metavar="NAME,…", help="%(default)s")
-    parser.add_argument("--duration", type=float, default=20.0, metavar="S", help="of each scenario, in seconds (20)")
+    parser.add_argument("--duration", type=number, default=20.0, metavar="S", help="of each scenario, in seconds (20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there: edge.bench/1")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a picture (SVG) of stages and latencies there")
     parser.add_argument(
         "--compare", type=Path, metavar="FILE", help="an earlier --json; the exit status is 1 when this run is worse"
     )
     parser.add_argument(
-        "--fail-above", type=float, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
+        "--fail-above", type=number, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
     )
     parser.add_argument("--mqtt", action="store_true", help="also from the closed file to the broker, with the real daemon")
     parser.add_argument(
