@@ -12,13 +12,16 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from edge.arguments import Parser, length_nm, new_parser, number, whole_number
 from edge.backends import table
-from edge.commands.command_line import as_command, length_nm, new_parser, number, whole_number
+from edge.commands.command_line import as_command
 
 if TYPE_CHECKING:
     from edge.config import CommandSettings
+
+Actions: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -83,7 +86,7 @@ def daemon(argv: Sequence[str] | None = None) -> int:
     parser = new_parser(
         "edge-daemon",
         "Watch a microscope's export folder and publish an inspection of every finished image.",
-        "edge-daemon --config /etc/sem-corrosion-edge.toml --check",
+        "edge-daemon --config /etc/sem-corrosion-edge/config.toml --check",
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="the TOML file, see docs/use/configuration.md")
     parser.add_argument("--check", action="store_true", help="check configuration, folder, models and broker; start nothing")
@@ -108,7 +111,7 @@ def doctor(argv: Sequence[str] | None = None) -> int:
     parser = new_parser(
         "edge-doctor",
         "Say what this machine has and lacks for the daemon, each problem with its cure.",
-        "edge-doctor --config /etc/sem-corrosion-edge.toml",
+        "edge-doctor --config /etc/sem-corrosion-edge/config.toml",
     )
     parser.add_argument("--config", metavar="FILE", help="also check the folder, models and broker that it names")
     parser.add_argument("--json", action="store_true", help="the findings as one line of JSON")
@@ -131,7 +134,7 @@ def review(argv: Sequence[str] | None = None) -> int:
         "edge-review",
         "Show the images that could not be inspected (the quarantine), and have them inspected again; hand reviews to the "
         "service, list and export them.",
-        "edge-review list --config /etc/sem-corrosion-edge.toml",
+        "edge-review list --config /etc/sem-corrosion-edge/config.toml",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="{list,retry,add,reviews,export}")
     listing = _action(actions, "list", "Print what is in quarantine and why, the newest first.", "edge-review list --json")
@@ -167,7 +170,7 @@ def review(argv: Sequence[str] | None = None) -> int:
     return retry(state, settings, arguments.paths, code=arguments.code)
 
 
-def _review_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _review_actions(actions: Actions) -> None:
     """What `edge-review` does with reviews."""
     adding = _action(
         actions,
@@ -188,16 +191,13 @@ def _review_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]
     exporting.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
 
 
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, example: str
-) -> argparse.ArgumentParser:
+def _action(actions: Actions, name: str, about: str, example: str) -> argparse.ArgumentParser:
     """A subcommand of `edge-review`."""
     parser = actions.add_parser(
         name,
         description=about,
         help=about.partition(". ")[0],
         epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file")
     parser.add_argument("--state", metavar="DIR", help="the state folder, in place of the one that the file names")
@@ -259,7 +259,7 @@ def _install(words: Sequence[str]) -> int:
     parser = new_parser(
         "edge-teach install",
         'Check an adaptation and keep it in the state folder, for [models] taught = "state"; the command `taught` chooses it.',
-        "edge-teach install plant.json --config edge.toml",
+        "edge-teach install plant.json --config /etc/sem-corrosion-edge/config.toml",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="an adaptation of edge-teach")
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, state folder")

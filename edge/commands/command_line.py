@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import io
-import math
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import NoReturn
 
-from edge import __version__
 from edge.errors import ConfigError, EdgeError, ModelError
-from edge.wording import shown
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -52,46 +46,3 @@ def _print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line and where help is, without the whole usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print and exit with status 2."""
-        self.exit(WRONG_USAGE, f"{self.prog}: {message}; {self.prog} --help shows how\n")
-
-
-def whole_number(text: str) -> int:
-    """A whole number. Raises ArgumentTypeError."""
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) is None:
-        raise argparse.ArgumentTypeError(f"must be a whole number (got {shown(text)})")
-    return int(text)
-
-
-def number(text: str) -> float:
-    """A finite number. Raises ArgumentTypeError."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"must be a number (got {shown(text)})")
-    return value
-
-
-def length_nm(text: str) -> float:
-    """A length above zero in nanometres. Raises ArgumentTypeError."""
-    value = number(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"must be more than 0, in nanometres (got {shown(text)})")
-    return value
-
-
-def new_parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
-    """A parser with an example below its help, and `--version`; what is wrong is told in one line, with status 2."""
-    parser = Parser(
-        name, description=description, epilog=f"example:\n  {example}", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
