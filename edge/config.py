@@ -16,17 +16,30 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from edge.backends import table
 from edge.errors import ConfigError
+from edge.wording import as_annotated, form_of, sentences
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:  # JetPack 6 has Python 3.10
     import tomli as tomllib
 
-TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/+#\x00-\x1f$][^/+#\x00-\x1f]*$")]
+TopicLevel = Annotated[
+    str,
+    Field(min_length=1, max_length=64),
+    form_of(r"[^/+#\x00-\x1f$][^/+#\x00-\x1f]*", "cannot hold /, +, # or control characters, nor begin with $"),
+]
 
 SHIFT: Final = re.compile(
     r"^(?P<first>mon|tue|wed|thu|fri|sat|sun)(-(?P<last>mon|tue|wed|thu|fri|sat|sun))? "
@@ -34,28 +47,24 @@ SHIFT: Final = re.compile(
 )
 """Days of the week and a time of each, as in `mon-fri 06:00-22:00`. One that ends before it begins ends on the next day."""
 
-
-def _shift(text: str) -> str:
-    if SHIFT.match(text) is None:
-        raise ValueError(f"{text!r} is no time of the week: write it like 'mon-fri 06:00-22:00'")
-    return text
-
-
-Shift = Annotated[str, AfterValidator(_shift)]
+Shift = Annotated[str, form_of(SHIFT.pattern, "is no time of the week: write it like 'mon-fri 06:00-22:00'")]
 
 EXPOSURE_HOURS = {"h": 1.0, "hr": 1.0, "hrs": 1.0, "hour": 1.0, "hours": 1.0, "d": 24.0, "day": 24.0, "days": 24.0}
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, strict=True)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_nul(cls, value: Any) -> Any:
-        """No path, name or topic can hold it; who opened such a path would get a ValueError far from here."""
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        """A value as TOML has it in the form that its field wants; nothing else is converted, so "yes" is no `true`.
+
+        No path, name or topic can hold U+0000; who opened such a path would get a ValueError far from here.
+        """
         if any("\0" in text for text in (value if isinstance(value, list | tuple) else (value,)) if isinstance(text, str)):
             raise ValueError("the character U+0000 cannot stand here")
-        return value
+        return as_annotated(value, cls.model_fields[info.field_name or ""].annotation)
 
 
 class DeviceSettings(_Section):
@@ -84,7 +93,9 @@ class ExportSettings(_Section):
     settle_s: float = Field(1.0, ge=0, le=600)
     incomplete_s: float = Field(60.0, ge=0, le=86400)
     sidecar_wait_s: float = Field(2.0, ge=0, le=600)
-    marker: str = Field("", max_length=255, pattern=r"^[^/\x00-\x1f]*$")
+    marker: Annotated[str, form_of(r"[^/\x00-\x1f]*", "must be a file's name alone, without / and control characters")] = Field(
+        "", max_length=255
+    )
     must_be_mount: bool = False
     expect_every_h: float = Field(0.0, ge=0, le=8760)
     expect_during: tuple[Shift, ...] = ()
@@ -173,7 +184,7 @@ class ModelSettings(_Section):
     def _known(cls, backend: str) -> str:
         if backend not in table.names():
             *most, last = (repr(name) for name in table.names())
-            raise ValueError(f"Input should be {', '.join(most)} or {last}")
+            raise ValueError(f"must be {', '.join(most)} or {last}")
         return backend
 
 
@@ -191,7 +202,7 @@ class InspectSettings(_Section):
     max_megapixels: float = Field(300.0, gt=0, le=4000)
     max_file_mib: float = Field(1024.0, gt=0, le=16384)
     max_memory_mib: float | None = Field(None, ge=64)
-    pixel_size_nm: float | None = Field(None, gt=0)
+    pixel_size_nm: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
 class LimitSettings(_Section):
@@ -247,7 +258,12 @@ class StateSettings(_Section):
 
 
 TopicFilter = Annotated[
-    str, Field(min_length=1, max_length=1000, pattern=r"^((\+|[^+#/\x00-\x1f]*)/)*(\+|#|[^+#/\x00-\x1f]*)$")
+    str,
+    Field(min_length=1, max_length=1000),
+    form_of(
+        r"((\+|[^+#/\x00-\x1f]*)/)*(\+|#|[^+#/\x00-\x1f]*)",
+        "must be a topic filter: + for one level, # for all that follow, as in answers/+/sem or answers/#",
+    ),
 ]
 """As MQTT 5.0, 4.7.1 has it: + stands for one level, # for all that follow."""
 
@@ -264,7 +280,7 @@ class MqttSettings(_Section):
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
-    prefix: str = Field("", pattern=r"^[^+#\x00-\x1f]*$")
+    prefix: Annotated[str, form_of(r"[^+#\x00-\x1f]*", "cannot hold +, # or control characters")] = ""
     response_topics: tuple[TopicFilter, ...] = ()
     overlay: bool = True
     home_assistant: bool = False
@@ -303,7 +319,9 @@ class MqttSettings(_Section):
 class WebSettings(_Section):
     """The live page. listen: HOST:PORT, empty for none."""
 
-    listen: str = Field("", pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):\d{1,5}$")
+    listen: Annotated[
+        str, form_of(r"|(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):\d{1,5}", "must be HOST:PORT, such as localhost:8080, or empty")
+    ] = ""
     users_file: str = ""
     cert_file: str = ""
     key_file: str = ""
@@ -442,6 +460,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: it is no text in UTF-8") from error
     except (ValueError, RecursionError) as error:  # tomllib lets those of endless digits and of nested brackets through
         raise ConfigError(f"{path} is no valid TOML: {error}") from error
     return raw
@@ -456,7 +476,7 @@ def _overridden(raw: Mapping[str, Any], environment: Mapping[str, str]) -> dict[
             continue
         keys = merged.setdefault(section, {})
         if isinstance(keys, dict):
-            keys[key] = _environment_value(text)
+            keys[key] = _environment_value(text, section, key)
     return merged
 
 
@@ -465,36 +485,16 @@ def _validate(form: type[AnySettings], raw: Mapping[str, Any], origin: str) -> A
     try:
         return form.model_validate(raw)
     except ValidationError as error:
-        problems = "\n".join(f"  {_describe(dict(problem))}" for problem in error.errors())
+        problems = "\n".join(f"  {problem}" for problem in sentences(error, "settings", Settings))
         raise ConfigError(f"{origin}:\n{problems}") from error
 
 
-def _environment_value(text: str) -> Any:
-    """TOML value if it parses as one (true, 5, 1.5, ["a"]), else the text itself."""
+def _environment_value(text: str, section: str, key: str) -> Any:
+    """TOML value if it parses as one (true, 5, 1.5, ["a"]), else the text itself; a name of digits stays a name."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         return text
-
-
-def _describe(problem: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "settings"
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(problem["loc"])
-        return f"{where}: unknown key; known here: {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"{where}: missing"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    value = problem.get("input")
-    shown = "" if isinstance(value, Mapping | BaseModel) else f" (got {value!r})"
-    return f"{where}: {message}{shown}"
-
-
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    form: Any = Settings
-    for key in location[:-1]:
-        field = form.model_fields.get(str(key))
-        form = field.annotation if field else None
-        if not (isinstance(form, type) and issubclass(form, BaseModel)):
-            return []
-    return sorted(field.alias or name for name, field in form.model_fields.items())
+    fields = getattr(CommandSettings.model_fields.get(section), "annotation", None)
+    field = getattr(fields, "model_fields", {}).get(key)
+    return text if field is not None and field.annotation in (str, Path, Path | None) and not isinstance(value, str) else value

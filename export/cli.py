@@ -8,13 +8,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.arguments import new_parser
 from edge.errors import ConfigError, EdgeError
 from export import tensorrt_cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `edge-export`; 0 done, 1 a model could not be exported or differs from its weights, 2 wrong usage."""
-    parser = argparse.ArgumentParser(prog="edge-export", description="Trained weights to the files that run at the edge.")
+    parser = new_parser(
+        "edge-export",
+        "Trained weights to the files that run at the edge.",
+        "edge-export onnx --segmenter runs/segmenter.pt --classifier runs/classifier.pt --out edge/models",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     onnx = commands.add_parser(
         "onnx",

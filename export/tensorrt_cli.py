@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from edge.arguments import Parser
 from edge.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ On a machine without an NVIDIA GPU there is nothing to do, which is no failure; 
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add `tensorrt` to the commands of `edge-export`; its function is the parsed arguments' `run`."""
     parser = commands.add_parser(
         "tensorrt",

@@ -82,7 +82,7 @@ def test_what_this_version_lacks_is_refused_rather_than_ignored(key: str) -> Non
 
 def test_a_backend_that_is_not_in_the_table_is_refused_with_those_that_are() -> None:
     message = refused({"watch": {"folder": "/a"}, "models": {"backend": "kserve"}})
-    assert "models.backend: Input should be 'auto', 'tensorrt', 'openvino'" in message
+    assert "models.backend: must be 'auto', 'tensorrt', 'openvino'" in message
     assert all(f"'{name}'" in message for name in table.names())
     assert message.endswith("(got 'kserve')")
 

@@ -12,13 +12,16 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from edge.arguments import Parser, length_nm, new_parser, number, whole_number
 from edge.backends import table
-from edge.commands.command_line import as_command, new_parser
+from edge.commands.command_line import as_command
 
 if TYPE_CHECKING:
     from edge.config import CommandSettings
+
+Actions: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -58,16 +61,23 @@ def inspect(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--json", action="store_true", help="one line of JSON for each image: edge.inspection/2 or edge.failure/1"
     )
+    parser.add_argument("--csv", metavar="FILE", help="also write a table, one row an image, as it goes; - for stdout")
     parser.add_argument("--out", metavar="DIR", help="also write <stem>.overlay.png and <stem>.inspection.json there")
+    parser.add_argument(
+        "--pixel-size-nm", type=length_nm, metavar="X", help="edge of a pixel in nanometres, for files that do not say it"
+    )
     parser.add_argument("--backend", choices=table.names())
     parser.add_argument("--stages", choices=["both", "segment", "classify"])
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, sample patterns")
     arguments = parser.parse_args(argv)
-    settings = _settings(arguments.config, {"models": {"backend": arguments.backend}, "inspect": {"stages": arguments.stages}})
-    from edge.commands.inspect_files import find_images, inspect_paths
+    if arguments.json and arguments.csv == "-":
+        parser.error("--json and --csv - both go to stdout: name a file for one of them")
+    wanted = {"stages": arguments.stages, "pixel_size_nm": arguments.pixel_size_nm}
+    settings = _settings(arguments.config, {"models": {"backend": arguments.backend}, "inspect": wanted})
+    from edge.commands.inspect_files import Wanted, find_images, inspect_paths
 
-    out = Path(arguments.out) if arguments.out else None
-    return inspect_paths(find_images(arguments.paths, settings.watch), settings, as_json=arguments.json, out=out)
+    how = Wanted(as_json=arguments.json, out=Path(arguments.out) if arguments.out else None, table=arguments.csv)
+    return inspect_paths(find_images(arguments.paths, settings.watch), settings, how)
 
 
 @as_command
@@ -76,7 +86,7 @@ def daemon(argv: Sequence[str] | None = None) -> int:
     parser = new_parser(
         "edge-daemon",
         "Watch a microscope's export folder and publish an inspection of every finished image.",
-        "edge-daemon --config /etc/sem-corrosion-edge.toml --check",
+        "edge-daemon --config /etc/sem-corrosion-edge/config.toml --check",
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="the TOML file, see docs/use/configuration.md")
     parser.add_argument("--check", action="store_true", help="check configuration, folder, models and broker; start nothing")
@@ -101,7 +111,7 @@ def doctor(argv: Sequence[str] | None = None) -> int:
     parser = new_parser(
         "edge-doctor",
         "Say what this machine has and lacks for the daemon, each problem with its cure.",
-        "edge-doctor --config /etc/sem-corrosion-edge.toml",
+        "edge-doctor --config /etc/sem-corrosion-edge/config.toml",
     )
     parser.add_argument("--config", metavar="FILE", help="also check the folder, models and broker that it names")
     parser.add_argument("--json", action="store_true", help="the findings as one line of JSON")
@@ -109,7 +119,11 @@ def doctor(argv: Sequence[str] | None = None) -> int:
     from edge import config as configuration
     from edge.commands.doctor import diagnose
 
-    settings = configuration.load(Path(arguments.config)) if arguments.config else None
+    settings: CommandSettings | None = None
+    if arguments.config:
+        settings = configuration.load_for_command(Path(arguments.config))
+        if settings.watch.folder is not None:
+            settings = configuration.load(Path(arguments.config))
     return diagnose(settings, as_json=arguments.json)
 
 
@@ -120,7 +134,7 @@ def review(argv: Sequence[str] | None = None) -> int:
         "edge-review",
         "Show the images that could not be inspected (the quarantine), and have them inspected again; hand reviews to the "
         "service, list and export them.",
-        "edge-review list --config /etc/sem-corrosion-edge.toml",
+        "edge-review list --config /etc/sem-corrosion-edge/config.toml",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="{list,retry,add,reviews,export}")
     listing = _action(actions, "list", "Print what is in quarantine and why, the newest first.", "edge-review list --json")
@@ -156,7 +170,7 @@ def review(argv: Sequence[str] | None = None) -> int:
     return retry(state, settings, arguments.paths, code=arguments.code)
 
 
-def _review_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _review_actions(actions: Actions) -> None:
     """What `edge-review` does with reviews."""
     adding = _action(
         actions,
@@ -177,16 +191,13 @@ def _review_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]
     exporting.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
 
 
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, example: str
-) -> argparse.ArgumentParser:
+def _action(actions: Actions, name: str, about: str, example: str) -> argparse.ArgumentParser:
     """A subcommand of `edge-review`."""
     parser = actions.add_parser(
         name,
         description=about,
         help=about.partition(". ")[0],
         epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file")
     parser.add_argument("--state", metavar="DIR", help="the state folder, in place of the one that the file names")
@@ -231,7 +242,7 @@ def _next(words: Sequence[str]) -> int:
         "edge-teach next", "Inspect images and list what to click next: the clicks that teach most.", "edge-teach next export/"
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder that is searched for images")
-    parser.add_argument("--clicks", type=int, default=10, metavar="N", help="how many (10)")
+    parser.add_argument("--clicks", type=whole_number, default=10, metavar="N", help="how many (10)")
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds")
     parser.add_argument("--json", action="store_true", help="one object: edge.next/1")
     arguments = parser.parse_args(words)
@@ -248,7 +259,7 @@ def _install(words: Sequence[str]) -> int:
     parser = new_parser(
         "edge-teach install",
         'Check an adaptation and keep it in the state folder, for [models] taught = "state"; the command `taught` chooses it.',
-        "edge-teach install plant.json --config edge.toml",
+        "edge-teach install plant.json --config /etc/sem-corrosion-edge/config.toml",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="an adaptation of edge-teach")
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, state folder")
@@ -267,7 +278,7 @@ def demo(argv: Sequence[str] | None = None) -> int:
         "edge-demo --images 12 --out demo-out",
     )
     parser.add_argument(
-        "--images", type=int, default=10, metavar="N", help="images that arrive, one of them broken (default 10)"
+        "--images", type=whole_number, default=10, metavar="N", help="images that arrive, one of them broken (default 10)"
     )
     parser.add_argument("--out", metavar="DIR", default="demo-out", help="where pictures and messages go (default demo-out)")
     parser.add_argument("--broker", metavar="HOST:PORT", help="a real broker instead of the embedded one")
@@ -315,14 +326,14 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="an image, or a folder that is searched for images")
     parser.add_argument("--backend", metavar="NAME,…", help=f"auto, all, or names: {', '.join(table.BACKENDS)} (the settings')")
     parser.add_argument("--scenario", default="single-stream,multi-stream,offline", metavar="NAME,…", help="%(default)s")
-    parser.add_argument("--duration", type=float, default=20.0, metavar="S", help="of each scenario, in seconds (20)")
+    parser.add_argument("--duration", type=number, default=20.0, metavar="S", help="of each scenario, in seconds (20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there: edge.bench/1")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a picture (SVG) of stages and latencies there")
     parser.add_argument(
         "--compare", type=Path, metavar="FILE", help="an earlier --json; the exit status is 1 when this run is worse"
     )
     parser.add_argument(
-        "--fail-above", type=float, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
+        "--fail-above", type=number, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
     )
     parser.add_argument("--mqtt", action="store_true", help="also from the closed file to the broker, with the real daemon")
     parser.add_argument(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 
-from edge import __version__
 from edge.errors import ConfigError, EdgeError, ModelError
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
@@ -19,6 +18,7 @@ def as_command(function: Callable[[Sequence[str] | None], int]) -> Callable[[Seq
 
     @wraps(function)
     def run(argv: Sequence[str] | None = None) -> int:
+        _print_any_name()
         try:
             return function(argv)
         except (ConfigError, ModelError) as error:
@@ -33,14 +33,16 @@ def as_command(function: Callable[[Sequence[str] | None], int]) -> Callable[[Seq
             return SOME_FAILED
         except KeyboardInterrupt:
             return 130
+        except OSError as error:  # of a name that was typed: the rooms translate what they meet themselves
+            where = f"{error.filename}: " if error.filename is not None else ""
+            print(f"edge-{function.__name__}: {where}{error.strerror or error}", file=sys.stderr)
+            return SOME_FAILED
 
     return run
 
 
-def new_parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
-    """A parser with an example below its help, and `--version`."""
-    parser = argparse.ArgumentParser(
-        name, description=description, epilog=f"example:\n  {example}", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
+def _print_any_name() -> None:
+    """A file's name that is no UTF-8 is printed with its bytes as \\xNN, in place of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -21,7 +21,7 @@ from edge.cache import cache_folder
 from edge.commands.doctor_page import look_at_page
 from edge.commands.doctor_state import look_at_state
 from edge.commands.finding import Finding, Level
-from edge.config import InspectionSettings, Settings
+from edge.config import CommandSettings, InspectionSettings, Settings
 from edge.errors import EdgeError, ModelError
 from edge.folder.events import network_file_system
 from edge.folder.reach import require, unreached
@@ -42,7 +42,7 @@ LEAST_WATCHES = 8192
 LEAST_OPEN_FILES = 1024
 
 
-def diagnose(settings: Settings | None, *, as_json: bool = False) -> int:
+def diagnose(settings: CommandSettings | None, *, as_json: bool = False) -> int:
     """Print every finding on stdout; 1 when there is a problem."""
     return _report(_all_findings(settings), as_json)
 
@@ -69,14 +69,15 @@ def _report(findings: Iterator[Finding], as_json: bool) -> int:
     return 1 if problems else 0
 
 
-def _all_findings(settings: Settings | None) -> Iterator[Finding]:
+def _all_findings(settings: CommandSettings | None) -> Iterator[Finding]:
     yield from _machine()
     yield from _limits()
     yield from _backends(settings)
     yield from _gpu(settings or InspectionSettings())
-    if settings is None:
-        yield from _models(InspectionSettings())
-        yield Finding("config", "note", "no --config given: folder, state and broker were not looked at")
+    if not isinstance(settings, Settings):
+        yield from _models(settings or InspectionSettings())
+        why = "no --config given" if settings is None else "the configuration names no watch.folder"
+        yield Finding("config", "note", f"{why}: folder, state and broker were not looked at")
         return
     for look in (_folder, _models, look_at_state, look_at_page, _broker):
         yield from look(settings)
@@ -107,7 +108,7 @@ def _limits() -> Iterator[Finding]:
         yield Finding("limits", "ok", f"{soft} files may be open")
 
 
-def _backends(settings: Settings | None) -> Iterator[Finding]:
+def _backends(settings: CommandSettings | None) -> Iterator[Finding]:
     here = table.installed()
     for name, backend in table.BACKENDS.items():
         if name in here:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from edge.commands.closing import Closing
+from edge.commands.progress import Progress
+from edge.commands.table_file import STDOUT, TableFile
 from edge.config import CommandSettings, ExportSettings
-from edge.errors import ImageError
+from edge.errors import ConfigError, ImageError
 from edge.folder.file import read_file
 from edge.folder.scan import scan
 from edge.inspection import overlay
@@ -18,6 +24,7 @@ from edge.inspector import NO_JOURNALS_EPOCH, encode, precision_for, source_of
 from edge.records import Failure, Guess, Inspection, Severity, Source, Timing
 from edge.wire.encode import display_path, verdict_id
 from edge.wire.failure import encode_failure
+from edge.wire.flat import flat
 
 
 def find_images(paths: Sequence[str], export: ExportSettings) -> Iterator[tuple[Path, str]]:
@@ -32,15 +39,48 @@ def find_images(paths: Sequence[str], export: ExportSettings) -> Iterator[tuple[
             yield path / below, below
 
 
-def inspect_paths(images: Iterable[tuple[Path, str]], settings: CommandSettings, *, as_json: bool, out: Path | None) -> int:
+@dataclass(frozen=True)
+class Wanted:
+    """How results are given. out: a folder for pictures and documents.  table: a CSV file, `-` for stdout, None for none."""
+
+    as_json: bool = False
+    out: Path | None = None
+    table: str | None = None
+
+
+def inspect_paths(images: Iterable[tuple[Path, str]], settings: CommandSettings, wanted: Wanted) -> int:
     """Inspect each (path, name to call it by); the exit status is 1 when one failed, 2 when there was none."""
-    failed = done = 0
     images = list(images)
-    written = _Names(out)
-    limits = limits_of(settings)
-    with Pipeline(settings, precision=precision_for(settings)) as pipeline:
+    if not images:
+        print("edge-inspect: no image found under the paths named", file=sys.stderr)
+        return 2
+    with TableFile(wanted.table) as table:
+        run = _Run(settings, wanted, table, len(images))
+        try:
+            with Pipeline(settings, precision=precision_for(settings)) as pipeline:
+                run.inspect(images, pipeline)
+        finally:
+            run.close()
+    return 1 if run.failed else 0
+
+
+class _Run:
+    """One run over all files: prints, writes and counts each result."""
+
+    def __init__(self, settings: CommandSettings, wanted: Wanted, table: TableFile, total: int) -> None:
+        self._settings, self._wanted, self._table, self._total = settings, wanted, table, total
+        self._files = _Names(wanted.out)
+        self._progress, self._closing = Progress(total), Closing()
+        self._began: float | None = None
+        self._done = self.failed = 0
+        self._warned = False
+
+    def inspect(self, images: Sequence[tuple[Path, str]], pipeline: Pipeline) -> None:
+        limits = limits_of(self._settings)
+        self._began = time.perf_counter()
         for path, called in images:
             sha256 = None
+            self._progress.begin(called)
             try:
                 started = time.perf_counter()
                 file = read_file(path, limits.max_bytes)
@@ -48,26 +88,71 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: CommandSettings,
                 read_ms = (time.perf_counter() - started) * 1e3
                 inspections = pipeline.inspect_file(file, source_of(path.name, called, sha256), Timing(read=read_ms))
             except ImageError as error:
-                failed += 1
-                _print_failure(source_of(path.name, called, sha256), error, settings, as_json)
-                continue
-            done += 1
-            for inspection in inspections:
-                document = encode(inspection, settings.device)
-                if as_json:
-                    print(document.decode(), flush=True)
-                else:
-                    print(describe(inspection), flush=True)
-                written.write(path, inspection, document)
-    if not done and not failed:
-        print("edge-inspect: no image found under the paths named", file=sys.stderr)
-        return 2
-    return 1 if failed else 0
+                self._fail(source_of(path.name, called, sha256), error)
+            else:
+                for inspection in inspections:
+                    self._take(path, inspection)
+            self._done += 1
+            self._progress.finish()
+
+    def close(self) -> None:
+        """Say what was done, on stderr; also where Ctrl-C ended it. A single file has said it all itself."""
+        self._progress.hide()
+        if self._total > 1 and self._began is not None:
+            lines = self._closing.lines(self._done, self._total, time.perf_counter() - self._began)
+            with contextlib.suppress(OSError):  # nobody reads it
+                print("\n".join([f"edge-inspect: {lines[0]}", *lines[1:]]), file=sys.stderr)
+
+    def _take(self, path: Path, inspection: Inspection) -> None:
+        document = encode(inspection, self._settings.device)
+        self._give(document, describe(inspection))
+        self._files.write(path, inspection, document)
+        if not self._warned and (doubt := doubtful_scale(inspection)):
+            self._warned = True
+            print(f"edge-inspect: {doubt}", file=sys.stderr)
+
+    def _fail(self, source: Source, error: ImageError) -> None:
+        self.failed += 1
+        failure = Failure(source, error.code, error.message, datetime.now(timezone.utc))
+        identity = verdict_id(NO_JOURNALS_EPOCH, f"{source.sha256}/{source.path}", 1, 1, kind="failure")
+        document = encode_failure(failure, failure_id=identity, epoch=None, seq=None, device=self._settings.device)
+        self._give(document, f"{display_path(source.path)}\n  FAILED     {error.code}: {error.message}")
+
+    def _give(self, document: bytes, text: str) -> None:
+        row = flat(json.loads(document))
+        self._closing.add(row)
+        self._progress.hide()
+        if self._wanted.table != STDOUT:
+            print(document.decode() if self._wanted.as_json else text, flush=True)
+        self._table.write(row)
+
+
+LEAST_FIELD_NM, MOST_FIELD_NM = 50.0, 50e6
+"""Fields of view that microscopes have: from 50 nm to 50 mm."""
+
+
+def doubtful_scale(inspection: Inspection) -> str | None:
+    """A sentence where a pixel size that a person gave makes a field of view that no microscope has."""
+    picture = inspection.micrograph
+    if picture.pixel_size_source != "config" or picture.pixel_size_nm is None:
+        return None
+    across = picture.pixel_size_nm * picture.width_px
+    if LEAST_FIELD_NM <= across <= MOST_FIELD_NM:
+        return None
+    mm = across / 1e6
+    length = f"{mm:.4g} mm" if mm >= 1 else f"{across:.4g} nm"
+    return (
+        f"a pixel size of {picture.pixel_size_nm:.6g} nm makes {display_path(inspection.source.path)} {length} across: "
+        f"is it in nanometres? 1 µm is 1000 nm"
+    )
 
 
 def describe(inspection: Inspection) -> str:
     """One inspection as a few lines for people."""
-    lines = [inspection.source.path + (f" page {inspection.micrograph.page + 1}" if inspection.micrograph.pages > 1 else "")]
+    lines = [
+        display_path(inspection.source.path)
+        + (f" page {inspection.micrograph.page + 1}" if inspection.micrograph.pages > 1 else "")
+    ]
     if severity := inspection.severity:
         lines.append(f"  severity   {_said(severity)}")
     if inspection.models.segmenter:
@@ -104,16 +189,6 @@ def _guessed(guess: Guess) -> str:
     return guess.said if guess.confidence is None else f"{guess.said} {guess.confidence:.0%}"
 
 
-def _print_failure(source: Source, error: ImageError, settings: CommandSettings, as_json: bool) -> None:
-    if as_json:
-        failure = Failure(source, error.code, error.message, datetime.now(timezone.utc))
-        identity = verdict_id(NO_JOURNALS_EPOCH, f"{source.sha256}/{source.path}", 1, 1, kind="failure")
-        document = encode_failure(failure, failure_id=identity, epoch=None, seq=None, device=settings.device)
-        print(document.decode(), flush=True)
-    else:
-        print(f"{source.path}\n  FAILED     {error.code}: {error.message}", flush=True)
-
-
 class _Names:
     """Writes results into a folder, never over another image's of the same stem."""
 
@@ -121,7 +196,12 @@ class _Names:
         self._out = out
         self._taken: dict[str, tuple[Path, int]] = {}
         if out:
-            out.mkdir(parents=True, exist_ok=True)
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+            except FileExistsError as error:
+                raise ConfigError(f"--out {out} is no folder: name one, or a new one") from error
+            except OSError as error:
+                raise ConfigError(f"--out {out} cannot be made: {error.strerror or error}") from error
 
     def write(self, path: Path, inspection: Inspection, document: bytes) -> None:
         if not self._out:
@@ -133,5 +213,8 @@ class _Names:
             number += 1
             name = f"{stem}-{number}"
         picture = overlay.encode(overlay.draw(inspection), "png")
-        (self._out / f"{name}.overlay.png").write_bytes(picture)
-        (self._out / f"{name}.inspection.json").write_bytes(document + b"\n")
+        try:
+            (self._out / f"{name}.overlay.png").write_bytes(picture)
+            (self._out / f"{name}.inspection.json").write_bytes(document + b"\n")
+        except OSError as error:
+            raise ConfigError(f"{error.filename or self._out} cannot be written: {error.strerror or error}") from error

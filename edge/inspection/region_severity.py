@@ -19,6 +19,7 @@ from edge.inspection.classify import softmax
 from edge.models.card import BUILTIN_FOLDER, GREY_WINDOW_RULE, Training
 from edge.models.signature import require_signed
 from edge.records import SEVERITIES, Grey, Measures, ModelIdentity, Regions, RegionSeverity, SeverityLabel
+from edge.wording import sentences
 
 MEASURES: Final = (
     "log_field_fraction",
@@ -97,7 +98,8 @@ class RegionJudge:
         try:
             self.weights = RegionWeights.model_validate_json(text)
         except ValidationError as error:
-            raise ModelError(f"the weights for regions {path} are not valid: {error}") from error
+            problems = "; ".join(sentences(error, "the file", RegionWeights))
+            raise ModelError(f"the weights for regions {path} are not valid: {problems}") from error
         self.identity = ModelIdentity(self.weights.name, self.weights.version, hashlib.sha256(text).hexdigest())
 
     def judge(

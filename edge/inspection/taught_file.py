@@ -14,6 +14,7 @@ from edge.inspection.linear import Linear, Part
 from edge.inspection.taught_severity import TaughtSeverity
 from edge.models.card import ModelCard
 from edge.models.signature import require_signed
+from edge.wording import sentences
 
 SCHEMA: Final = "edge.taught/1"
 MOST_BYTES: Final = 8 * 2**20
@@ -100,9 +101,8 @@ def load_taught(
     try:
         file = TaughtFile.model_validate_json(data) if len(data) <= MOST_BYTES else None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ModelError(f"the adaptation {path} is not valid ({where}: {first['msg']}): teach again") from error
+        first = sentences(error, "the file", TaughtFile)[0]
+        raise ModelError(f"the adaptation {path} is not valid ({first}): teach again") from error
     if file is None:
         raise ModelError(f"the adaptation {path} has more than {MOST_BYTES >> 20} MiB: it is not one of edge-teach")
     for kind, card, wanted in (("segmenter", segmenter, file.segmenter), ("classifier", classifier, file.classifier)):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import ModelError
 from edge.models.signature import require_signed, require_signed_companions
+from edge.wording import sentences
 
 BUILTIN_FOLDER = Path(__file__).parent / "files"
 GREY_WINDOW_RULE = "declared-8bit-or-percentile-0.1-99.9/1"
@@ -203,7 +204,7 @@ def load_card(model: Path, task: Literal["segment", "classify"], public_key: str
     try:
         card = ModelCard.model_validate_json(text)
     except ValidationError as error:
-        raise ModelError(f"the card {path} is not valid: {error}") from error
+        raise ModelError(f"the card {path} is not valid: {'; '.join(sentences(error, 'the file', ModelCard))}") from error
     if card.task != task:
         raise ModelError(f"{model} is a model to {card.task}, not to {task}")
     if card.grey_window != GREY_WINDOW_RULE:

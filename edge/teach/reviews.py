@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from edge.errors import ReviewError
+from edge.wording import not_json, sentences
 
 SCHEMA: Final = "edge.review/1"
 MOST_CLICKS: Final = 500
@@ -211,8 +212,8 @@ def _parse_line(line: bytes, where: str, *, unfinished: bool) -> Review:
         raw = from_json(line, allow_inf_nan=True)
     except ValueError as error:
         if unfinished:
-            raise ReviewError(f"{where} is half written ({error}): write the file again") from error
-        raise ReviewError(f"{where} is not JSON: {error}") from error
+            raise ReviewError(f"{where} is half written: write the file again") from error
+        raise ReviewError(f"{where} is {not_json(error)}") from error
     if not isinstance(raw, dict):
         raise ReviewError(f"{where} is no {SCHEMA}: it is no object")
     if raw.get("schema") != SCHEMA:
@@ -220,9 +221,7 @@ def _parse_line(line: bytes, where: str, *, unfinished: bool) -> Review:
     try:
         review = _ADAPTER.validate_json(json.dumps(_shaped(raw)), strict=True)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "the review"
-        raise ReviewError(f"{where}: {place}: {problem['msg']}, not {problem['input']!r:.60}") from error
+        raise ReviewError(f"{where}: {sentences(error, 'the review')[0]}") from error
     _check_itself(review, where)
     return review
 

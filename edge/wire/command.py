@@ -13,6 +13,7 @@ from edge.config import DeviceSettings
 from edge.wire import documents
 from edge.wire.documents import printable
 from edge.wire.encode import device_fields, milliseconds, serialise, shorten, timestamp
+from edge.wording import sentences
 
 
 def decode_command(name: str, payload: bytes) -> tuple[str | None, dict[str, Any]]:
@@ -40,8 +41,7 @@ def _checked(name: str, validate: Callable[[type[documents.Command]], documents.
     try:
         return validate(model)
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, problem['loc'])) or 'payload'}: {problem['msg']}" for problem in error.errors())
-        raise ValueError(f"{name}: {'; '.join(problems)}") from error
+        raise ValueError(f"{name}: {'; '.join(sentences(error, 'payload', model))}") from error
 
 
 def encode_response(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from edge.commands.cli import inspect
 from edge.commands.inspect_files import describe
+from edge.inspection.pipeline import Pipeline
 from edge.samples import sample_files
 from tests.conftest import pitted
 from tests.sem.making import encoded, fei, specimen, tiff
@@ -168,3 +170,79 @@ def test_a_severity_by_limits_is_told_with_what_the_network_said() -> None:
     said = describe(unmeasured()).splitlines()
     assert "  severity   not judged (limit_unmeasured); a guess, not to act on: severe" in said
     assert "  review     limit_unmeasured: largest_um cannot be measured" in said
+
+
+def test_a_table_holds_a_row_an_image_and_failures_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "=a.png").write_bytes(encoded(pitted(160, 120), ".png"))
+    (tmp_path / "in" / "b.tif").write_bytes(b"no image")
+    status, out, err = run(capsys, tmp_path / "in", "--csv", tmp_path / "t.csv", "--pixel-size-nm", "5")
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()))
+    assert status == 1
+    assert [(row["path"], row["error_code"]) for row in rows] == [("'=a.png", ""), ("b.tif", "not_an_image")]
+    assert (rows[0]["pixel_size_nm"], rows[0]["pixel_size_source"]) == ("5.0", "config")
+    assert float(rows[0]["field_um2"]) > 0
+    assert "severity" in out
+    assert "edge-inspect: 2 files in" in err
+    assert "failed" not in out
+    status, out, err = run(capsys, tmp_path / "in", "--csv", "-")
+    assert [row["path"] for row in csv.DictReader(out.splitlines())] == ["'=a.png", "b.tif"]
+
+
+def test_what_was_done_before_ctrl_c_is_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(encoded(pitted(160, 120), ".png"))
+    real = Pipeline.inspect_file
+
+    def stopped(self: Pipeline, file: Any, source: Any, *rest: Any) -> Any:
+        if source.name == "b.png":
+            raise KeyboardInterrupt
+        return real(self, file, source, *rest)
+
+    monkeypatch.setattr(Pipeline, "inspect_file", stopped)
+    status, _, err = run(capsys, tmp_path, "--csv", tmp_path / "t.csv")
+    assert status == 130
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 2
+    assert "1 file in" in err
+    assert "stopped before the other 1" in err
+
+
+@pytest.mark.parametrize("wrong", ["0", "-3", "nan", "inf", "5um", ""])
+def test_what_is_no_pixel_size_is_refused_in_one_line(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        inspect(["a.tif", f"--pixel-size-nm={wrong}"])
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "--pixel-size-nm: must be" in told
+
+
+@pytest.mark.parametrize(("nm", "told"), [("5000000", "is it in nanometres"), ("0.0001", "is it in nanometres"), ("5", "")])
+def test_a_field_that_no_microscope_has_is_asked_about(
+    nm: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(pitted(160, 120), ".png"))
+    status, _, err = run(capsys, tmp_path / "a.png", "--pixel-size-nm", nm, "--json")
+    assert status == 0
+    assert (told in err) == bool(told) or not told
+    assert bool(err) == bool(told)
+
+
+def test_a_name_that_is_no_utf8_is_printed_with_its_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = tmp_path / "a_\udcff.png"
+    try:
+        name.write_bytes(encoded(pitted(160, 120), ".png"))
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes UTF-8 names alone")
+    status, out, _ = run(capsys, name)
+    assert status == 0
+    assert out.startswith("a_\\xff.png\n")
+
+
+def test_an_out_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(pitted(160, 120), ".png"))
+    status, _, err = run(capsys, tmp_path / "a.png", "--out", tmp_path / "a.png")
+    assert status == 2
+    assert "is no folder" in err

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from edge import __version__
+from edge.arguments import new_parser
 from edge.errors import ConfigError, EdgeError
 from training.cli import annotate, classifier, evaluate, prepare, samples, score, segmenter, synthesize
 
@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge-train", description="Labels and images to trained weights.")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser = new_parser(
+        "edge-train", "Labels and images to trained weights.", "edge-train segmenter --data data/ready --out runs/segmenter"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for subcommand in SUBCOMMANDS:
         subcommand.add(commands)

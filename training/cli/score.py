@@ -20,7 +20,8 @@ def add(commands: Commands) -> None:
         "score",
         help="how good the edge is on labelled images of your own; needs no torch",
         epilog="examples: edge-train score my-images --page score.html; "
-        "edge-train score my-images --config edge.toml --json score.json --perturb; edge-train score nothing-corroded --clean",
+        "edge-train score my-images --config /etc/sem-corrosion-edge/config.toml --json score.json --perturb; "
+        "edge-train score nothing-corroded --clean",
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="images with labels of any kind that prepare reads")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the daemon's TOML file: its models and settings count")

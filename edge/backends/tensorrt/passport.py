@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.backends.tensorrt import device
 from edge.errors import ModelError
+from edge.wording import sentences
 
 RECIPE = 1
 """Rises when graph conversion or build options change what an engine computes; engines of another recipe are built again."""
@@ -152,7 +153,7 @@ def read_passport(engine: Path) -> Passport:
     except OSError as error:
         raise ModelError(f"the engine {engine} has no readable passport {path.name}: {error.strerror or error}") from error
     except ValidationError as error:
-        raise ModelError(f"the passport {path} is not valid: {error}") from error
+        raise ModelError(f"the passport {path} is not valid: {'; '.join(sentences(error, 'the file', Passport))}") from error
 
 
 def mismatch(passport: Passport, *, onnx_sha256: Sha256, library: Library, gpu: Gpu) -> str | None:
