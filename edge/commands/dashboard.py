@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edge import __version__
-from edge.commands.command_line import DONE, as_command, new_parser
+from edge.arguments import new_parser
+from edge.commands.command_line import DONE, as_command
 from edge.config import WebSettings
 from edge.errors import ConfigError
 from edge.web import users

@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.commands.command_line import DONE, as_command, new_parser
+from edge.arguments import new_parser
+from edge.commands.command_line import DONE, as_command
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
