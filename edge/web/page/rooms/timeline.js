@@ -239,7 +239,7 @@ export function room(root, ctx) {
 
   // Times in the language of the page; the day where it changes.
   function times(ticks, step) {
-    const said = (tick, how) => new Intl.DateTimeFormat(document.documentElement.lang, how).format(new Date(tick * 1000));
+    const said = (tick, how) => new Intl.DateTimeFormat(format.locale(), how).format(new Date(tick * 1000));
     const day = { day: "numeric", month: "short", ...(step >= 86400 * 200 ? { year: "numeric" } : {}) };
     let last = null;
     return ticks.map((tick) => {
