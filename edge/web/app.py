@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 COOKIE: Final = "edge_session"
 MOST_ROWS: Final = 200
-LANGUAGES: Final = ("en", "de")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -54,6 +53,7 @@ class Page:
         self.secure = bool(web.cert_file) or web.behind_proxy
         self.version = version
         self.files = files.load()
+        self.languages = files.languages(self.files)
 
     # Files
 
@@ -90,7 +90,7 @@ class Page:
             "csrf": session.csrf if session else None,
             "mode": self.source.mode,
             "version": self.version,
-            "languages": LANGUAGES,
+            "languages": self.languages,
         }
         return JSONResponse(facts)
 

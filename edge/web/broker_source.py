@@ -261,6 +261,8 @@ class BrokerSource:
             facts = (found or Heard("///", 0.0)).problems(self._why is None, self._clock())
             if self._why is not None:
                 facts["problems"].insert(0, {"text": self._why, "cure": None})
+            for topic in self._subscriber.refused if self._why is None else ():
+                facts["problems"].append({"text": f"the broker does not let us read {topic}", "cure": None})
             if self.left_out:
                 facts["problems"].append({"text": f"more than {MOST_DEVICES} microscopes: narrow --prefix", "cure": None})
             return facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -35,3 +36,9 @@ def load(folder: Path = PAGE) -> dict[str, File]:
         for file in sorted(folder.rglob("*"))
         if file.suffix in TYPES and file.is_file()
     }
+
+
+def languages(files: Iterable[str]) -> list[str]:
+    """Those that a table of words is there for, English first: a language is a file."""
+    found = (path.removeprefix("words/").removesuffix(".json") for path in files if path.startswith("words/"))
+    return sorted(found, key=lambda name: (name != "en", name))

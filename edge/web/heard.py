@@ -233,7 +233,7 @@ class Heard:
         found = lights(told, info, None if free is None else int(free * 2**20), time.time(), "unknown")
         if not told.alive:
             text_of = {"silent": "silent", "offline": "offline"}.get(state, "unknown")
-            found = [_unknown(one, text_of if connected else why) for one in found]
+            found = [_unknown(one, why if one["name"] == "broker" and not connected else text_of) for one in found]
         else:
             found = [_unknown(one, "unknown") if one["text"] == "unreadable" else one for one in found]
         newest = self.newest()

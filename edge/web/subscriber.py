@@ -100,6 +100,7 @@ class Subscriber:
     """`with` begins and ends its thread, in which `on_message`, `on_turn` and `on_change` are called.
 
     on_change: with why nobody is connected, None once it is.  on_turn: several times a second while connected.
+    refused: topics that the broker does not let us read.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Subscriber:
         self._why = ""
         self._accepted = False
         self._asked: dict[int | None, str] = {}
+        self.refused: list[str] = []
         self._thread = threading.Thread(target=self._run, name="subscriber", daemon=True)
 
     def __enter__(self) -> Subscriber:
@@ -212,14 +214,19 @@ class Subscriber:
         if reason.is_failure:
             self._why = f"it refused us ({reason})"
             return
+        self.refused = []
         # Only once all is subscribed it may be said that nothing is missed.
         self._asked = {client.subscribe(topic, 1)[1]: topic for topic in self._topics}
 
     def _subscribed(self, _client: mqtt.Client, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
         topic = self._asked.pop(mid, None)
+        if topic is None:
+            return
         if any(reason.is_failure for reason in reasons):
-            self._why = f"it does not let us read {topic}"
-        elif topic is not None and not self._asked:
+            self.refused.append(topic)
+        if not self._asked and len(self.refused) == len(self._topics):
+            self._why = "it lets us read none of our topics: what may this user read?"
+        elif not self._asked:
             self._accepted = True
             self._on_change(None)
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +55,7 @@ class Teaching:
         self._process: subprocess.Popen[bytes] | None = None
         self._error: str | None = None
         self._draft = self._kept_draft()
+        self._tidy()
 
     def facts(self) -> Facts:
         """As the page shows it."""
@@ -153,6 +155,13 @@ class Teaching:
         (work / "draft.json").replace(self._folder / "draft.json")
         (work / "said.json").replace(self._folder / "said.json")
         return draft, None
+
+    def _tidy(self) -> None:
+        """Remove what a page left that was killed while it taught."""
+        with contextlib.suppress(OSError):
+            for place in self._folder.iterdir():
+                if place.is_dir() and time.time() - place.stat().st_mtime > LONGEST_S:
+                    shutil.rmtree(place, ignore_errors=True)
 
     def _kept_draft(self) -> Facts | None:
         """What was taught before the page was started again; None where its file is not the one that is told of."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edge.web.files import load
+from edge.web.files import languages, load
 
 
 def test_only_known_types_below_the_folder_and_each_with_its_mark(tmp_path: Path) -> None:
@@ -23,3 +23,7 @@ def test_the_page_holds_no_script_or_style_in_its_text_and_asks_nobody_else() ->
     page = load()["index.html"].data.decode()
     assert not re.search(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\son\w+=|\sstyle=", page)
     assert not re.search(r"(src|href)=[\"'](https?:)?//", page)
+
+
+def test_a_language_is_a_file_and_english_stands_first() -> None:
+    assert languages(["app.js", "words/de.json", "words/fr.json", "words/en.json"]) == ["en", "de", "fr"]

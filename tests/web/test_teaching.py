@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -183,3 +184,13 @@ def test_the_settings_that_it_teaches_with_are_those_of_the_page(tmp_path: Path)
         mqtt={"response_topics": ["a/+", "b/#"]},
     )
     assert config.load(Teaching(told)._toml(tmp_path)) == told
+
+
+def test_what_a_killed_page_left_is_removed_and_what_is_under_way_is_not(tmp_path: Path) -> None:
+    told = settings(tmp_path)
+    drafts = told.state.folder / "web" / "drafts"
+    for name in ("old", "new"):
+        (drafts / name).mkdir(parents=True)
+    os.utime(drafts / "old", (0, 0))
+    Teaching(told)
+    assert [place.name for place in drafts.iterdir()] == ["new"]

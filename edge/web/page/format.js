@@ -4,6 +4,8 @@ let language = "en";
 // Of the browser's own locales the first in this language: en-GB writes a date otherwise than en-US.
 export const setLanguage = (name) => { language = navigator.languages.find((one) => one.split("-")[0] === name) || name; };
 
+export const locale = () => language;
+
 export const languageName = (name) => new Intl.DisplayNames([name], { type: "language" }).of(name);
 
 export function number(value, digits = 4) {

@@ -32,7 +32,8 @@ export function room(root, ctx) {
   const list = element("ul", { class: "list", id: "doubtful" });
   const more = element("button", { type: "button", id: "more", hidden: true }, words("review.more"));
   const only = element("input", { type: "checkbox", id: "only", checked: onlyDoubtful });
-  const side = element("div", { id: "side" });
+  const verdict = element("div", { id: "side" });
+  const side = element("div", { id: "about" });
   const state = element("p", { role: "status", id: "marked" });
   const teaching = element("section", { class: "card", id: "teaching" });
   let rows = [], next = null, found = null, closed = false, soon = null, here = -1, brush = null, deep = false;
@@ -239,7 +240,8 @@ export function room(root, ctx) {
       note.addEventListener("blur", () => { if (past.at(-1)?.note === marks.note && past.length) past.pop(); drawMarks(); });
       note.addEventListener("input", () => { marks.note = note.value; keep(); drawTools(); });
       const again = element("button", { type: "button", id: "again", disabled: !may, onclick: () => inspectAgain([found.row.id]) }, words("problems.inspect"));
-      side.replaceChildren(verdictCard(found.row, ctx), element("div", { class: "card" }, measures(found.row, ctx), element("div", { class: "row" }, again)),
+      verdict.replaceChildren(verdictCard(found.row, ctx));
+      side.replaceChildren(element("div", { class: "card" }, measures(found.row, ctx), element("div", { class: "row" }, again)),
         element("div", { class: "card" }, element("h2", {}, words("now.regions")), regionList), element("div", { class: "card" }, note, reviews.length ? element("h2", {}, words("review.earlier")) : null, element("ul", { id: "reviews" }, reviews)));
       drawRegions();
       drawMarks();
@@ -330,6 +332,14 @@ export function room(root, ctx) {
     if (facts.running) setTimeout(() => { if (!closed) loadTeaching(); }, 1500);
   }
 
+  // The next one that nobody has reviewed, from here on and then from the top; else simply the next.
+  function nextImage() {
+    const at = rows.findIndex((row) => row.id === found?.row.id);
+    const others = [...rows.slice(at + 1), ...rows.slice(0, Math.max(at, 0))];
+    const row = others.find((one) => !one.reviewed) || others[0];
+    if (row) ctx.go("review", row.id, device);
+  }
+
   function keys(event) {
     if (event.key === "Escape" && picture.tool !== "look") return setTool(picture.tool, brush);
     if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !/^(INPUT|TEXTAREA)$/.test(event.target.tagName)) { event.preventDefault(); return press.undo(); }
@@ -340,7 +350,7 @@ export function room(root, ctx) {
     const acts = {
       a: press.accept, ...digits, u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
       j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, m: press.missed, b: press.brush, g: press.background, w: press.complete, z: press.undo, enter: press.save,
-      n: () => { const at = rows.findIndex((row) => row.id === found?.row.id); if (rows[at + 1]) ctx.go("review", rows[at + 1].id, device); },
+n: nextImage,
       r: desk.press.regions, h: desk.press.heat, "[": () => press.size(-1), "]": () => press.size(1), "?": () => { help.open = !help.open; if (help.open) help.scrollIntoView({ block: "nearest" }); },
     };
     const act = acts[event.key.toLowerCase()];
@@ -359,7 +369,7 @@ export function room(root, ctx) {
   const help = element("details", { class: "card", id: "help" }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${KNOWN_KEYS[key] || key.toLowerCase().replaceAll(" ", "_")}`)}`))));
   root.append(element("div", { class: "split" },
     element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, strokes, state), help),
-    element("div", { class: "aside" }, side)),
+    element("div", { class: "aside" }, verdict, side)),
   element("div", { class: "split" }, element("section", { class: "card" }, element("h2", {}, words("review.list")), element("label", { class: "small" }, only, " ", words("review.only")), list, more), teaching));
   drawMarks();
   loadList();

@@ -1,8 +1,10 @@
 // Timeline: area, density and largest region over time or exposure, a line for each annealing time; severities by sample.
 
-const DASHES = [[], [10, 4], [3, 3], [14, 4, 3, 4], [1, 4], [18, 6]];
-const COLOURS = ["#4c9be8", "#f2a33a", "#57b877", "#d66ba0", "#9d86e0", "#b0b7bf"];
-const SIGNS = ["●", "■", "▲", "◆", "✚", "✕"];
+const DASHES = [[], [10, 4], [3, 3], [14, 4, 3, 4], [1, 4], [18, 6], [6, 6], [2, 8]];
+const COLOURS = ["#4c9be8", "#e08f1f", "#45a868", "#d66ba0", "#9d86e0", "#8f99a3", "#c9695b", "#2aa7a7"];
+const SIGNS = ["●", "■", "▲", "◆", "✚", "✕", "▼", "○"];
+const MANY = 600;
+const BINS = 120;
 const MOST_SAMPLES = 60;
 const MOST_MARKS = 200;
 const MOST_MARKS_IN_ALL = 3000;
@@ -11,7 +13,7 @@ const SIZE_PX = 4;
 
 // A sign at x, y: which line a point is of is told by its form, too.
 function sign(path, kind, x, y, size) {
-  if (kind === 0) {
+  if (kind === 0 || kind === 7) {
     path.moveTo(x + size, y);
     path.arc(x, y, size, 0, 7);
   } else if (kind === 4 || kind === 5) {
@@ -21,7 +23,7 @@ function sign(path, kind, x, y, size) {
     path.moveTo(x + turn, y - (turn || size));
     path.lineTo(x - turn, y + (turn || size));
   } else {
-    const corners = { 1: [[-1, -1], [1, -1], [1, 1], [-1, 1]], 2: [[0, -1.2], [1.1, 0.9], [-1.1, 0.9]], 3: [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]] }[kind];
+    const corners = { 1: [[-1, -1], [1, -1], [1, 1], [-1, 1]], 2: [[0, -1.2], [1.1, 0.9], [-1.1, 0.9]], 6: [[0, 1.2], [1.1, -0.9], [-1.1, -0.9]], 3: [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]] }[kind];
     corners.forEach(([dx, dy], at) => (at ? path.lineTo(x + dx * size, y + dy * size) : path.moveTo(x + dx * size, y + dy * size)));
     path.closePath();
   }
@@ -35,7 +37,9 @@ export function room(root, ctx) {
   const plots = element("div", { id: "plots" });
   const severities = element("div", { class: "severities", id: "severities" });
   let facts = null, drawn = [], closed = false, soon = null, zoom = null;
-  root.append(element("h1", {}, words("shell.timeline")), element("div", { class: "card row" }, axis), told, plots,
+  const unseen = new Set();
+  const legend = element("div", { class: "row", id: "legend", role: "group", "aria-label": words("timeline.lines") });
+  root.append(element("h1", {}, words("shell.timeline")), element("div", { class: "card row" }, axis, legend), told, plots,
     element("section", { class: "card" }, element("h2", {}, words("timeline.severities")), severities));
 
   // The points of one line: the same annealing time, adaptation and models. Over time nothing is joined over a change of
@@ -50,15 +54,25 @@ export function room(root, ctx) {
       if (!found.has(key)) found.set(key, []);
       found.get(key).push(at);
     });
-    const kinds = [...new Set(facts.annealing_min)].sort((a, b) => (a ?? Infinity) - (b ?? Infinity)).map(String);
-    const several = new Set([...found.keys()].map((key) => key.split("|").slice(1).join("|"))).size > 1;
-    const order = ([key]) => kinds.indexOf(key.split("|")[0]);
-    return [...found].sort((a, b) => order(a) - order(b)).map(([key, points]) => {
-      const [annealing, taught] = key.split("|");
-      const name = annealing === "null" ? words("timeline.no_annealing") : words("timeline.annealing", { minutes: annealing });
-      const sha = facts.names.taught[Number(taught)];
-      return { points, kind: kinds.indexOf(annealing), name: several ? `${name} · ${sha ? words("timeline.taught", { sha256: sha.slice(0, 8) }) : words("timeline.untaught")}` : name };
-    });
+    const order = (line) => kinds().indexOf(line.annealing);
+    return [...found].map(([key, points]) => ({ points, annealing: key.split("|")[0] })).map((line) => ({ ...line, kind: order(line) % SIGNS.length })).sort((a, b) => order(a) - order(b));
+  }
+
+  const kinds = () => [...new Set(facts.annealing_min)].sort((a, b) => (a ?? Infinity) - (b ?? Infinity)).map(String);
+
+  // One button for each annealing time: shows and hides its lines in all plots.
+  function drawLegend() {
+    legend.replaceChildren(...kinds().map((annealing, at) => {
+      const kind = at % SIGNS.length;
+      const mark = element("span", { "aria-hidden": "true" }, `${SIGNS[kind]} `);
+      mark.style.color = COLOURS[kind];
+      const button = element("button", { type: "button", class: "line", "aria-pressed": String(!unseen.has(annealing)), onclick: () => {
+        if (!unseen.delete(annealing)) unseen.add(annealing);
+        button.setAttribute("aria-pressed", String(!unseen.has(annealing)));
+        for (const { chart, those } of drawn) those.forEach((line, number) => { if (line.annealing === annealing) chart.setSeries(number + 1, { show: !unseen.has(annealing) }); });
+      } }, mark, annealing === "null" ? words("timeline.no_annealing") : words("timeline.annealing", { minutes: annealing }));
+      return button;
+    }));
   }
 
   function plot(title, values, show, lo, hi) {
@@ -69,12 +83,24 @@ export function room(root, ctx) {
     const tip = element("div", { class: "tip", hidden: true });
     plots.append(element("section", { class: "card" }, element("h2", {}, title), box));
     if (!those.length) return box.append(element("p", { class: "faint" }, words("timeline.nothing")));
-    // Over exposure the line is that of the means: images of one exposure stand above each other.
+    const total = those.reduce((sum, line) => sum + line.points.length, 0);
+    const few = total <= MANY;
+    const range = ends(byTime);
+    const width = (range[1] - range[0]) / BINS;
+    const mean = (points, column) => points.reduce((sum, at) => sum + column[at], 0) / points.length;
+    // The line is that of the means: over exposure of each exposure, and of each short time where there are many images.
     const joined = those.map((line) => {
-      if (byTime) return line.points.map((at) => [where(at), values[at]]);
-      const at = new Map();
-      for (const one of line.points) at.set(where(one), [...(at.get(where(one)) || []), values[one]]);
-      return [...at].map(([x, all]) => [x, all.reduce((sum, value) => sum + value, 0) / all.length]);
+      if (byTime && few) return line.points.map((at) => [where(at), values[at]]);
+      const together = new Map();
+      for (const at of line.points) {
+        const key = byTime ? Math.floor((where(at) - range[0]) / width) : where(at);
+        if (!together.has(key)) together.set(key, []);
+        together.get(key).push(at);
+      }
+      return [...together].sort(([a], [b]) => a - b).map(([, points]) => {
+        const ends = lo ? points.filter((at) => lo[at] !== null && hi[at] !== null) : [];
+        return [byTime ? points.reduce((sum, at) => sum + where(at), 0) / points.length : where(points[0]), mean(points, values), ...(ends.length ? [mean(ends, lo), mean(ends, hi)] : [])];
+      });
     });
     const xs = [...new Set(joined.flat().map(([x]) => x))].sort((a, b) => a - b);
     const index = new Map(xs.map((x, place) => [x, place]));
@@ -83,12 +109,10 @@ export function room(root, ctx) {
       for (const [x, value] of line) column[index.get(x)] = value;
       return column;
     })];
-    const total = those.reduce((sum, line) => sum + line.points.length, 0);
-    const few = total <= 600;
     const style = getComputedStyle(document.documentElement);
     const [ink, grid] = ["--faint", "--line"].map((name) => style.getPropertyValue(name).trim());
     const series = those.map((line) => ({
-      label: `${SIGNS[line.kind % SIGNS.length]} ${line.name}`, stroke: COLOURS[line.kind % COLOURS.length], dash: DASHES[line.kind % DASHES.length], width: 1.5,
+      show: !unseen.has(line.annealing), stroke: COLOURS[line.kind], dash: DASHES[line.kind], width: few ? 1.5 : 2.5,
       spanGaps: true, points: { show: false }, value: (_, value) => (value === null || value === undefined ? "–" : show(value)),
     }));
     const points = (chart) => {
@@ -102,21 +126,32 @@ export function room(root, ctx) {
       those.forEach((one, number) => {
         if (!chart.series[number + 1].show) return;
         const [bars, signs] = [new Path2D(), new Path2D()];
+        brush.strokeStyle = brush.fillStyle = COLOURS[one.kind];
+        if (!few) {
+          const band = joined[number].filter((point) => point.length > 2).map(([x, , low, high]) => [chart.valToPos(x, "x", true), chart.valToPos(low, "y", true), chart.valToPos(high, "y", true)]);
+          band.forEach(([x, , high], at) => (at ? bars.lineTo(x, high) : bars.moveTo(x, high)));
+          [...band].reverse().forEach(([x, low]) => bars.lineTo(x, low));
+          brush.globalAlpha = 0.18;
+          brush.fill(bars);
+          brush.globalAlpha = 0.45;
+          for (const at of one.points) brush.fillRect(chart.valToPos(where(at), "x", true) - dense, chart.valToPos(values[at], "y", true) - dense, 2 * dense, 2 * dense);
+          return;
+        }
         for (const at of one.points) {
           const x = chart.valToPos(where(at), "x", true);
-          sign(signs, one.kind % SIGNS.length, x, chart.valToPos(values[at], "y", true), (few ? SIZE_PX : 2) * dense);
+          sign(signs, one.kind, x, chart.valToPos(values[at], "y", true), SIZE_PX * dense);
           if (!lo || lo[at] === null || hi[at] === null) continue;
           bars.moveTo(x, chart.valToPos(lo[at], "y", true));
           bars.lineTo(x, chart.valToPos(hi[at], "y", true));
         }
-        brush.strokeStyle = brush.fillStyle = COLOURS[one.kind % COLOURS.length];
         brush.lineWidth = dense;
-        brush.globalAlpha = few ? 0.6 : 0.15;
+        brush.globalAlpha = 0.6;
         brush.stroke(bars);
-        brush.globalAlpha = few ? 1 : 0.7;
-        if (one.kind % SIGNS.length < 4) brush.fill(signs);
+        brush.globalAlpha = 1;
         brush.lineWidth = 2 * dense;
-        if (one.kind % SIGNS.length >= 4) brush.stroke(signs);
+        const open = [4, 5, 7].includes(one.kind);
+        if (open) brush.stroke(signs);
+        else brush.fill(signs);
       });
       brush.globalAlpha = 1;
       brush.lineWidth = dense;
@@ -151,19 +186,19 @@ export function room(root, ctx) {
       tip.hidden = at === null;
       if (at === null) return;
       const between = lo && lo[at] !== null && hi[at] !== null ? ` (${show(lo[at])} – ${show(hi[at])})` : "";
+      const sha = facts.names.taught[facts.taught[at]];
       const said = format.said({ kind: "inspection", label: facts.label[at], state: facts.state[at] }, words);
-      tip.textContent = [facts.path[at], `${show(values[at])}${between} · ${said}`, facts.sample[at], format.time(facts.ts_ms[at]), words("timeline.click")].filter(Boolean).join("\n");
+      tip.textContent = [facts.path[at], `${show(values[at])}${between} · ${said}`, facts.sample[at], format.time(facts.ts_ms[at]), sha ? words("timeline.taught", { sha256: sha.slice(0, 8) }) : "", words("timeline.click")].filter(Boolean).join("\n");
       tip.style.left = `${Math.max(0, Math.min(chart.cursor.left + 12, chart.over.clientWidth - 230))}px`;
       tip.style.top = `${Math.max(0, Math.min(chart.cursor.top + 12, chart.over.clientHeight - 90))}px`;
     };
     const top = Math.max(those.reduce((most, line) => line.points.reduce((high, at) => Math.max(high, values[at], hi?.[at] ?? 0), most), 0), 1e-9);
-    const range = ends(byTime);
     const side = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid } };
     const chart = new uPlot({
       width: Math.max(260, box.clientWidth || 800), height: 240, scales: { x: { time: byTime, range: () => zoom || range }, y: { range: [0, top * 1.08] } },
       axes: [{ ...side, space: 80, values: (_, ticks, __, ___, step) => (byTime ? times(ticks, step) : ticks.map(exposed)) }, { ...side, size: 64, values: (_, ticks) => ticks.map(show) }],
       series: [{ label: words(byTime ? "timeline.time" : "timeline.exposure"), value: (_, value) => (value === null || value === undefined ? "–" : byTime ? format.time(value * 1000) : exposed(value)) }, ...series],
-      cursor: { drag: { x: true, y: false }, points: { show: false } }, legend: { live: false },
+      cursor: { drag: { x: true, y: false }, points: { show: false } }, legend: { show: false },
       hooks: { draw: [points], setCursor: [hover], setSelect: [({ select, posToVal }) => { if (select.width > 0) zoomTo([posToVal(select.left, "x"), posToVal(select.left + select.width, "x")]); }] },
     }, data, box);
     chart.over.append(tip);
@@ -174,7 +209,7 @@ export function room(root, ctx) {
       const at = nearest(chart);
       if (at !== null && Math.abs(event.clientX - pressed) < 4) ctx.go("review", facts.ids[at], device);
     });
-    drawn.push({ chart, box });
+    drawn.push({ chart, box, those });
   }
 
   // Where an image stands: seconds, or hours, or days where there are many hours.
@@ -204,7 +239,7 @@ export function room(root, ctx) {
 
   // Times in the language of the page; the day where it changes.
   function times(ticks, step) {
-    const said = (tick, how) => new Intl.DateTimeFormat(document.documentElement.lang, how).format(new Date(tick * 1000));
+    const said = (tick, how) => new Intl.DateTimeFormat(format.locale(), how).format(new Date(tick * 1000));
     const day = { day: "numeric", month: "short", ...(step >= 86400 * 200 ? { year: "numeric" } : {}) };
     let last = null;
     return ticks.map((tick) => {
@@ -250,6 +285,8 @@ export function room(root, ctx) {
       if (none("density")) notes.push(words("timeline.no_scale"));
       for (const change of facts.switches) notes.push(words(`timeline.switch_${change.kind}`, { when: format.time(change.ts_ms), who: change.who || words("timeline.somebody"), to: change.to ? change.to.slice(0, 12) : words("timeline.untaught") }));
     }
+    if (facts.ids.length > MANY) notes.push(words("timeline.many"));
+    drawLegend();
     told.replaceChildren(...notes.slice(0, 20).map((text) => element("li", {}, text)));
     axis.querySelector("[value=exposure]").disabled = none("exposure_h");
     if (facts.ids.length) {
