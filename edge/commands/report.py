@@ -50,6 +50,7 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
         pictures=arguments.pictures,
         width_px=arguments.picture_px,
         most_regions=arguments.regions,
+        joined=joined,
     )
     page.write(arguments.out, text)
     written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), parameters)

@@ -91,8 +91,11 @@ def _maxima(
     named = np.array([not pd.isna(name) for name in table["coupon"]])
     if not named.any():
         return *nothing, None, (), ("The column coupon is missing: maxima of one coupon are not independent.",)
-    usable = named & np.isfinite(largest_um) & (largest_um > 0) & (area > 0)
-    notes = [f"{int((~usable).sum())} images without a scale, a region or a coupon are left out."] if not usable.all() else []
+    empty = pd.to_numeric(table["count"], errors="coerce").to_numpy(dtype=float) == 0
+    empty &= ~np.isfinite(largest_um)
+    largest_um = np.where(empty, 0.0, largest_um)  # a field without a region is surface that was looked at
+    usable = named & np.isfinite(largest_um) & (largest_um >= 0) & (area > 0)
+    notes = [f"{int((~usable).sum())} images without a scale, a size or a coupon are left out."] if not usable.all() else []
     if not usable.any():
         return *nothing, None, tuple(notes), ("No image has a scale and a region.",)
     if area[usable].max() > EQUAL_FIELDS * area[usable].min():
@@ -108,13 +111,18 @@ def _maxima(
     each = min(len(places) for places in coupons.values())
     if any(len(places) > each for places in coupons.values()):
         notes.append(f"Each coupon counts with its first {each} fields, as many as the one with the fewest has.")
-    values, cut = [], []
+    values, cut, bare = [], [], 0
     is_cut = table["largest_cut"].fillna(False).to_numpy(dtype=bool)
     for places in coupons.values():
         top = max(places[:each], key=lambda place: float(largest_um[place]))
+        if not largest_um[top] > 0:
+            bare += 1
+            continue
         values.append(float(largest_um[top]))
         cut.append(bool(is_cut[top]))
     block = each * float(np.median(area[usable]))
+    if bare:
+        notes.append(f"{bare} coupons have no region and no maximum: they are left out, so sizes are expected too large.")
     few = len(values) < FEWEST
     missing = (f"{FEWEST} independent maxima at least, one a coupon; there are {len(values)}.",) if few else ()
     return np.array(values), np.array(cut, dtype=bool), block, tuple(notes), missing

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, Literal
 
 from edge import __version__
@@ -51,15 +52,22 @@ def render(
     pictures: Which = "all",
     width_px: int = 900,
     most_regions: int = MOST_REGIONS,
+    joined: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
-    """The page. notes: sentences on what is missing. Raises ConfigError without jinja2."""
+    """The page. notes: sentences on what is missing.  joined: what `--samples` says, by path.
+
+    Raises ConfigError without jinja2.
+    """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
         raise ConfigError(f"the page needs jinja2: {INSTALL}") from error
     environment = Environment(loader=PackageLoader("edge.report"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"percent": _percent, "figure": _figure, "names": ", ".join}
-    cards = [_card(number, one, pictures, width_px, most_regions) for number, one in enumerate(source.inspections, 1)]
+    cards = [
+        _card(number, _with_sample(one, joined or {}), pictures, width_px, most_regions)
+        for number, one in enumerate(source.inspections, 1)
+    ]
     return environment.get_template("report.html").render(
         title=title,
         version=__version__,
@@ -75,13 +83,21 @@ def render(
     )
 
 
+def _with_sample(document: Document, joined: Mapping[str, dict[str, Any]]) -> Document:
+    """The document with what `--samples` says of its sample."""
+    more = joined.get(str(document.said["image"].get("path")))
+    if not more:
+        return document
+    return replace(document, said={**document.said, "sample": {**(document.said.get("sample") or {}), **more}})
+
+
 def summary(source: Source) -> list[str]:
     """The whole in a few sentences."""
     found = [document.said for document in source.inspections]
     if not found:
         return ["No image was inspected: there is nothing to report on.", *_failed(source)]
     labels = Counter((said.get("severity") or {}).get("label") or "without a verdict" for said in found)
-    areas = sorted(said["corrosion"]["area_fraction"] for said in found)
+    areas = [said["corrosion"]["area_fraction"] for said in found]
     doubtful = sum(bool((said.get("severity") or {}).get("needs_review")) for said in found)
     unscaled = sum(said["image"].get("pixel_size_nm") is None for said in found)
     reviewed = sum(bool(document.reviews) for document in source.inspections)
@@ -89,8 +105,8 @@ def summary(source: Source) -> list[str]:
     days = f"on {first}" if first == last else f"from {first} to {last}"
     return [
         f"{_many(len(found), 'inspection')} {days}: " + ", ".join(f"{n} {label}" for label, n in labels.most_common()) + ".",
-        f"Corroded area from {_percent(areas[0])} to {_percent(areas[-1])} of an image,"
-        f" the median is {_percent(areas[len(areas) // 2])}.",
+        f"Corroded area from {_percent(min(areas))} to {_percent(max(areas))} of an image,"
+        f" the median is {_percent(median(areas))}.",
         f"{doubtful} of {len(found)} ask for a review; {reviewed} have one.",
         *([f"{unscaled} of {len(found)} have no scale: no µm² and no density there."] if unscaled else []),
         *_failed(source),
@@ -160,12 +176,16 @@ def _provenance(said: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     scale = image.get("pixel_size_nm")
     known = f"{_figure(scale, 'nm')} a pixel, from {image.get('pixel_size_source')}" if scale else "unknown: no µm² is given"
-    sample = ", ".join(f"{name} {value}" for name, value in (said.get("sample") or {}).items() if value is not None)
+    sample = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in (said.get("sample") or {}).items()
+        if value is not None
+    )
     doubt = image.get("scale_uncertainty")
     return [
         ("inspected", f"{said.get('ts')} as {said.get('inspection_id')}"),
         ("image", f"{image.get('width_px')} × {image.get('height_px')} px, sha256 {image.get('sha256')}"),
-        ("sample", sample or "not known from the path"),
+        ("sample", sample or "not known"),
         ("scale", known + (f", relative uncertainty {doubt}" if doubt is not None else "")),
         *models,
         ("adaptation", str((model.get("taught") or {}).get("sha256") or "none")),

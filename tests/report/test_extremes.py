@@ -16,6 +16,7 @@ def rows(count: int, *, seed: int = 0, cut_above: float = np.inf, **more: Any) -
             "annealing_min": 60,
             "exposure_h": 1,
             "coupon": str(at),
+            "count": 1,
             "largest_um": min(size, cut_above),
             "largest_cut": size > cut_above,
             **more,
@@ -89,3 +90,13 @@ def test_a_surface_smaller_than_a_field_is_not_extrapolated() -> None:
     found = largest(table(rows(12)), 0.005)
     assert found.largest_um is None
     assert any("not larger" in note for note in found.notes)
+
+
+def test_a_field_without_a_region_counts_as_surface_and_a_coupon_without_is_said() -> None:
+    bare = {"count": 0, "largest_um": np.nan, "largest_cut": False}
+    found = largest(
+        table([*rows(12), *({**row, **bare} for row in rows(12)), *({**row, **bare, "coupon": "bare"} for row in rows(2))]), 1.0
+    )
+    assert found.maxima == 12
+    assert found.block_um2 == pytest.approx(20_000)
+    assert any("1 coupons have no region" in note for note in found.notes)

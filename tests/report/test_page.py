@@ -32,8 +32,13 @@ def test_an_empty_report_says_so() -> None:
 def test_without_scale_sample_or_severity_it_says_what_is_not_known() -> None:
     said = {**inspection(scale=False), "sample": None, "severity": None}
     text = render(Source("x", (Document(said),), (Document(failure()),)), [], [], title="t", pictures="none")
-    for words in ("have no scale", "unknown: no µm² is given", "not known from the path", "no verdict", "the file ends early"):
+    for words in ("have no scale", "unknown: no µm² is given", "not known", "no verdict", "the file ends early"):
         assert words in text
+
+
+def test_the_card_of_an_image_names_its_coupon() -> None:
+    one = source(inspection())
+    assert "coupon K7" in render(one, [], [], title="t", joined={"AN_60_7days_001.tif": {"coupon": "K7"}})
 
 
 def test_pictures_are_chosen(tmp_path: Path) -> None:
