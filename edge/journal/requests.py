@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.journal import disk
+from edge.whole_file import own_folder, write_whole
 
 SCHEMA: Final = "edge.request/1"
 MOST_IDS: Final = 500
@@ -31,14 +31,11 @@ def leave(folder: Path, verdict_ids: Sequence[str]) -> int:
     """
     files = 0
     with disk.translated_os_errors(folder):
-        place = _own(folder / "requests", folder)
+        place = own_folder(folder / "requests", folder)
         rest = iter(verdict_ids)
         while ids := list(islice(rest, MOST_IDS)):
-            name = f"{time.time_ns():020d}-{uuid.uuid4().hex}"
-            draft = place / f"{name}.tmp"
-            draft.write_text(json.dumps({"schema": SCHEMA, "inspect": ids}), encoding="ascii")
-            _give(draft, folder)
-            draft.replace(place / f"{name}.json")
+            asked = json.dumps({"schema": SCHEMA, "inspect": ids}).encode()
+            write_whole(place / f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", asked, owner_of=folder)
             files += 1
     return files
 
@@ -54,11 +51,8 @@ def waiting(folder: Path) -> list[Path]:
 def leave_review(folder: Path, line: bytes) -> None:
     """Hand over one `edge.review/1`, checked already. folder: the state folder. Raises StateError as `leave`."""
     with disk.translated_os_errors(folder):
-        place = _own(folder / "requests", folder)
-        draft = place / f"{time.time_ns():020d}-{uuid.uuid4().hex}.tmp"
-        draft.write_bytes(line)
-        _give(draft, folder)
-        draft.replace(draft.with_suffix(".review"))
+        place = own_folder(folder / "requests", folder)
+        write_whole(place / f"{time.time_ns():020d}-{uuid.uuid4().hex}.review", line, owner_of=folder)
 
 
 def reviews_waiting(folder: Path) -> list[Path]:
@@ -89,19 +83,3 @@ def remove(file: Path) -> None:
     """It was taken up, or is none."""
     with contextlib.suppress(OSError):
         file.unlink()
-
-
-def _own(place: Path, folder: Path) -> Path:
-    """The folder of requests, made if there is none."""
-    if not place.is_dir():
-        place.mkdir(mode=0o700)
-        _give(place, folder, 0o700)
-    return place
-
-
-def _give(path: Path, folder: Path, mode: int = 0o600) -> None:
-    """Let the service's user have what root has written."""
-    path.chmod(mode)
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
