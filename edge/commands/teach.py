@@ -15,6 +15,7 @@ from edge.inspection.taught_shelf import STATE, keep, path_of
 from edge.teach.reviews import read_reviews
 from edge.teach.severity import parse_classes
 from edge.teach.teach import Lesson, teach
+from edge.whole_file import write_whole
 
 
 def run(reviews: Path, images: Path, out: Path, settings: CommandSettings, *, as_json: bool, classes: str = "") -> int:
@@ -66,19 +67,16 @@ def describe(lesson: Lesson, out: Path) -> str:
 
 def _write(path: Path, data: bytes) -> Path | None:
     """Whole or not at all. What was there under this name is kept beside it; returns where."""
-    part = path.with_name(f".{path.name}.part")
     kept: Path | None = None
     try:
-        part.write_bytes(data)
         if path.exists():
-            if path.read_bytes() == data:
-                part.unlink()
+            earlier = path.read_bytes()
+            if earlier == data:
                 return None
             kept = next(free for n in count(1) if not (free := path.with_name(f"{path.name}.{n}")).exists())
-            path.rename(kept)
-        part.replace(path)
+            write_whole(kept, earlier, mode=0o644)
+        write_whole(path, data, mode=0o644)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
     return kept
 

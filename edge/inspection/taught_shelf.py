@@ -7,7 +7,6 @@ was used before.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import Final, Literal
@@ -20,6 +19,7 @@ from edge.inspection.taught_file import Sha256, Taught, load_taught
 from edge.inspection.taught_severity import require_same_measures
 from edge.models.card import ModelCard, load_card
 from edge.models.card import resolve as resolve_model
+from edge.whole_file import own_folder, write_whole
 
 STATE: Final = "state"
 """What `models.taught` says where the state folder's choice counts."""
@@ -148,26 +148,7 @@ def _loaded(
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all. What root writes is given to whom the state folder belongs, and no link is followed."""
-    folder = path.parent
-    folder.mkdir(mode=0o700, exist_ok=True)
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    draft = path.with_name(f".{path.name}.tmp")
-    wanted = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        with open(os.open(draft, wanted, 0o600), "wb") as stream:
-            for descriptor in (place, stream.fileno()):
-                _give(descriptor, folder.parent)
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-        os.fsync(place)
-    finally:
-        os.close(place)
-
-
-def _give(descriptor: int, state: Path) -> None:
-    if os.geteuid() == 0:
-        owner = state.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    """What root writes is given to whom the state folder belongs, and no link is followed. Raises OSError."""
+    state = path.parent.parent
+    own_folder(path.parent, state)
+    write_whole(path, data, owner_of=state)

@@ -8,6 +8,7 @@ import os
 from edge.journal import disk
 from edge.journal.database import Database
 from edge.journal.records import Undrawn
+from edge.whole_file import write_whole
 
 
 class Pictures:
@@ -29,18 +30,8 @@ class Pictures:
         """
         if "/" in name or name.startswith(".") or not name:
             raise ValueError(f"{name!r} is no plain file name")
-        part = self.folder / f".{name}.part"
         with disk.translated_os_errors(self._database.folder):
-            try:
-                with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                part.replace(self.folder / name)
-                disk.sync_folder(self.folder)
-            except OSError:
-                part.unlink(missing_ok=True)
-                raise
+            write_whole(self.folder / name, data)
 
     def undrawn(self) -> list[Undrawn]:
         """Overlays that wait to be sent and whose pictures are not there, in order of id."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.journal import disk
+from edge.whole_file import own_folder, write_whole
 
 SCHEMA: Final = "edge.request/1"
 MOST_IDS: Final = 500
@@ -58,12 +58,9 @@ def leave_file(folder: Path, suffix: str, data: bytes, stem: str | None = None) 
     stem: of the file's name, one by time where it is None, so that files sort by it. Raises StateError.
     """
     with disk.translated_os_errors(folder):
-        place = _own(folder / "requests", folder)
+        place = own_folder(folder / "requests", folder)
         file = place / f"{stem or f'{time.time_ns():020d}-{uuid.uuid4().hex}'}{suffix}"
-        draft = place / f"{file.name}.tmp"
-        draft.write_bytes(data)
-        _give(draft, folder)
-        draft.replace(file)
+        write_whole(file, data, owner_of=folder)
     return file
 
 
@@ -95,19 +92,3 @@ def remove(file: Path) -> None:
     """It was taken up, or is none."""
     with contextlib.suppress(OSError):
         file.unlink()
-
-
-def _own(place: Path, folder: Path) -> Path:
-    """The folder of requests, made if there is none."""
-    if not place.is_dir():
-        place.mkdir(mode=0o700)
-        _give(place, folder, 0o700)
-    return place
-
-
-def _give(path: Path, folder: Path, mode: int = 0o600) -> None:
-    """Let the service's user have what root has written."""
-    path.chmod(mode)
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)

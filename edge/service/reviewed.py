@@ -17,6 +17,7 @@ from edge.errors import ImageError, ReviewError
 from edge.folder.file import read_file
 from edge.journal import Journal
 from edge.teach.reviews import Review, parse_review
+from edge.whole_file import write_whole
 from edge.wire.review import encode_review
 
 INSPECTION = ".inspection.json"
@@ -60,7 +61,7 @@ def keep_image(journal: Journal, settings: Settings, review: Review) -> str | No
         if review.inspection_id and not (place / name).exists():
             told = journal.reviews.inspection(review.inspection_id)
             if told is not None:
-                _write(place, name, told)
+                write_whole(place / name, told, mode=0o644)
     except OSError as error:
         return f"it cannot be copied into {place}: {error.strerror or error}"
     return None
@@ -80,18 +81,8 @@ def _copy_image(journal: Journal, settings: Settings, sha256: str, place: Path) 
         return f"{path!r} was changed since it was reviewed"
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, data in (*file.sidecars.items(), (Path(path).name, file.data)):  # the image last: then all is there
-        _write(place, name, data)
+        write_whole(place / name, data, mode=0o644)
     return None
-
-
-def _write(place: Path, name: str, data: bytes) -> None:
-    """Whole or not at all, also when the power goes. Raises OSError."""
-    draft = place / f".{name[-100:]}.tmp"
-    with draft.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(place / name)
 
 
 def kept_image(state: Path, sha256: str) -> Path | None:

@@ -20,9 +20,8 @@ from edge.commands import doctor_state
 from edge.commands.doctor_state import age, look_at_state
 from edge.commands.finding import Finding
 from edge.config import Settings
-from edge.journal import Journal, Message, Verdict, requests
+from edge.journal import Journal, Message, Verdict, problems, requests
 from edge.records import Fingerprint
-from edge.journal import problems
 from edge.service import health
 from tests import ROOT
 from tests.journal.examples import failure, inspected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psutil
 import pytest
 
 from edge.samples import sample_files
@@ -14,6 +15,12 @@ from tests.web.browser.conftest import PASSWORD, ROOMS, Seen, opened
 pytestmark = [pytest.mark.slow, pytest.mark.broker, needs_mosquitto]
 
 NASTY = '<img src=x onerror="alert(1)">"\'&\u202e.png'
+
+
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, a, img")].filter((one) => one.offsetParent && !(
+    one.textContent.trim() || one.getAttribute("aria-label") || one.hasAttribute("alt") || one.labels?.length || one.title
+)).length"""
+"""Elements that a screen reader has no name for."""
 
 
 def put(service: Service, name: str, number: int = 0) -> None:
@@ -91,14 +98,9 @@ def test_every_room_shows_a_nasty_name_as_text_and_never_scrolls_sideways(
         for room in ROOMS:
             page.room(room)
             eventually(lambda: len(page.text("#room")) > 40, 60)
-            page.page.wait_for_load_state("networkidle") if False else None
             assert page.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), room
             assert page.page.query_selector("img[src=x]") is None
-            nameless = page.page.evaluate(
-                "() => [...document.querySelectorAll('button, input, select, a, img')].filter((one) => one.offsetParent"
-                " && !(one.textContent.trim() || one.getAttribute('aria-label') || one.alt !== undefined && one.hasAttribute('alt')"
-                " || one.labels?.length || one.title)).length"
-            )
+            nameless = page.page.evaluate(NAMELESS)
             assert nameless == 0, room
 
 
@@ -125,8 +127,6 @@ def test_pausing_is_done_by_the_service_and_shown(service: Service, seen: Seen) 
 
 
 def test_a_page_whose_process_was_killed_comes_back_and_the_service_goes_on(service: Service, seen: Seen) -> None:
-    import psutil
-
     seen.enter("read")
     assert service.process is not None
     pages = [child for child in psutil.Process(service.process.pid).children(recursive=True) if "edge.web" in child.cmdline()]

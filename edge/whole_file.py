@@ -1,0 +1,60 @@
+"""Bytes in, a file that is there as a whole or not at all out, also when the power goes.
+
+Below all rooms. What is written stands beside the file under a hidden name first, is synced, and then takes its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o600, owner_of: Path | None = None) -> None:
+    """Write the file; what was there under its name is replaced, and stays as it was when this fails. Raises OSError.
+
+    mode: of the new file.  owner_of: a folder whose owner is given the file where root writes. Neither the folder that
+    holds the file nor the name that is written first may be a link then, since others may write where root writes.
+    """
+    follow = 0 if owner_of is None else os.O_NOFOLLOW
+    place = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow)
+    draft = f".{path.name[-100:]}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with open(os.open(draft, flags, 0o600, dir_fd=place), "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            if owner_of is not None:
+                give(stream.fileno(), owner_of)
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(draft, path.name, src_dir_fd=place, dst_dir_fd=place)
+        os.fsync(place)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(draft, dir_fd=place)
+        raise
+    finally:
+        os.close(place)
+
+
+def own_folder(place: Path, owner_of: Path) -> Path:
+    """Make a folder for one user alone where there is none, and give it to whom `owner_of` belongs, if root makes it.
+
+    Raises OSError, also where a link or a file stands in its place.
+    """
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        give(descriptor, owner_of)
+    finally:
+        os.close(descriptor)
+    return place
+
+
+def give(descriptor: int, owner_of: Path) -> None:
+    """Let whom a folder belongs to have what root has opened; nothing for any other user. Raises OSError."""
+    if os.geteuid() == 0:
+        owner = owner_of.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
