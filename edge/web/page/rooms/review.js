@@ -376,7 +376,10 @@ n: nextImage,
   loadList();
   loadTeaching();
   return {
-    update(kind) { if (kind !== "status") soon ??= setTimeout(() => { soon = null; loadList(); loadTeaching(); }, 700); },
+    update(kind, news) {
+      // The image was inspected again: its newest verdict is shown, unless marks on the former one are not saved yet.
+      if (kind === "verdict" && news.row.kind === "inspection" && news.row.place === found?.row.place && news.row.id !== found.row.id && !edited) open(news.row.id);
+      if (kind !== "status") soon ??= setTimeout(() => { soon = null; loadList(); loadTeaching(); }, 700); },
     close() { closed = true; clearTimeout(soon); document.removeEventListener("keydown", keys); picture.close(); },
   };
 }
