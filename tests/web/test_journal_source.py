@@ -138,3 +138,14 @@ def test_the_files_it_makes_are_its_own(state: Path, source: JournalSource) -> N
         until(lambda: ids(source))
         assert {file.name for file in (state / "web").iterdir()} >= {"index.sqlite3"}
         assert (state / "web" / "index.sqlite3").stat().st_mode & 0o077 == 0
+
+
+def test_the_first_verdict_after_a_restart_of_the_page_is_news_and_the_first_of_all_is_too(state: Path) -> None:
+    settings = settings_for(state.parent / "watched")
+    with Journal.open(state) as journal:
+        for number in (1, 2):
+            with JournalSource(settings) as source:
+                until(lambda source=source: source.last_event())
+                until(lambda source=source: source.problems("")["journal"] is None)
+                inspected(journal, f"{number}.tif")
+                until(lambda source=source: [told for told in source.news(0, 0.1) if told.kind == "verdict"])
