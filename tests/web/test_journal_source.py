@@ -145,7 +145,9 @@ def test_the_first_verdict_after_a_restart_of_the_page_is_news_and_the_first_of_
     with Journal.open(state) as journal:
         for number in (1, 2):
             with JournalSource(settings) as source:
-                until(lambda source=source: source.last_event())
-                until(lambda source=source: source.problems("")["journal"] is None)
+                before = source.last_event()
+                source.news(before, PATIENCE_S)  # it has looked once
                 inspected(journal, f"{number}.tif")
-                until(lambda source=source: [told for told in source.news(0, 0.1) if told.kind == "verdict"])
+                end = time.monotonic() + PATIENCE_S
+                while not any(told.kind == "verdict" for told in source.news(before, 0.1)):
+                    assert time.monotonic() < end
