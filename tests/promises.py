@@ -36,7 +36,7 @@ ABSENCES: Final = (
     Absence("needs root|as root|small disk", "a full disk", "run the tests as root too"),
     Absence("strace", "errors of the disk in the middle of work", "apt-get install strace"),
     Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),
-    Absence("chromium|playwright", "the live page in a browser", "apt-get install chromium"),
+    Absence("chromium|playwright", "the live page in a real browser", "apt-get install chromium; make .venv/.dev"),
     Absence("minisign", "models that the real minisign signed", "apt-get install minisign"),
     Absence("systemd", "the service's units", "apt-get install systemd"),
     Absence("folder events", "files are seen at once", "a file system with inotify"),

@@ -299,10 +299,13 @@ class JournalSource:
                 changes = self._journal.verdicts.changes()
                 filled = self._history.fill(self._journal.verdicts) if changes != seen or not self._history.complete() else []
             seen = changes
+            if shown is None:  # what was there at the start is no news, whether the index had it already or not
+                newest = self._history.page(limit=1)
+                shown = newest[0][0] if newest else FIRST
             if filled:
                 self._version += 1
-                news = [(key, row) for key, row in filled if shown is not None and key > shown]
-                shown = max(shown or FIRST, filled[0][0])
+                news = [(key, row) for key, row in filled if key > shown]
+                shown = max(shown, filled[0][0])
                 rows = self._shown([row for _, row in reversed(news)])
                 self._news.add(*(("verdict", {"row": row}) for row in rows))
             count = self._journal.reviews.newest()

@@ -138,3 +138,16 @@ def test_the_files_it_makes_are_its_own(state: Path, source: JournalSource) -> N
         until(lambda: ids(source))
         assert {file.name for file in (state / "web").iterdir()} >= {"index.sqlite3"}
         assert (state / "web" / "index.sqlite3").stat().st_mode & 0o077 == 0
+
+
+def test_the_first_verdict_after_a_restart_of_the_page_is_news_and_the_first_of_all_is_too(state: Path) -> None:
+    settings = settings_for(state.parent / "watched")
+    with Journal.open(state) as journal:
+        for number in (1, 2):
+            with JournalSource(settings) as source:
+                before = source.last_event()
+                source.news(before, PATIENCE_S)  # it has looked once
+                inspected(journal, f"{number}.tif")
+                end = time.monotonic() + PATIENCE_S
+                while not any(told.kind == "verdict" for told in source.news(before, 0.1)):
+                    assert time.monotonic() < end

@@ -77,7 +77,8 @@ def test_what_does_not_fit_is_a_sentence(clicked: dict[str, Any], sentence: str)
 
 
 def test_a_field_without_regions_has_a_severity_all_the_same() -> None:
-    for nothing in ([], None):
+    nothings: list[Any] = [[], None]
+    for nothing in nothings:
         assert composed({"severity": {"verdict": "severe"}}, regions=nothing).severity is not None
         with pytest.raises(ReviewError, match="which has 0"):
             composed({"regions": [STRUCK]}, regions=nothing)

@@ -23,7 +23,7 @@ from tests.conftest import settings_for
 from tests.teach.making import brushed, brushed_away, decoys, review, spotted, write_image
 
 PATIENCE_S = 300.0
-LESSON = {"before": {}, "after": {}, "how": "by leaving images out", "told": [], "counts": None}
+LESSON: Facts = {"before": {}, "after": {}, "how": "by leaving images out", "told": [], "counts": None}
 COUNTS = {"struck": 62, "struck_gone": 48, "accepted": 310, "accepted_lost": 2}
 
 
@@ -63,7 +63,8 @@ def reviewed_image(state: Path, name: str = "a.png", **content: Any) -> dict[str
 def taught(teaching: Teaching) -> Facts:
     """What came of it."""
     teaching.start()
-    return until(lambda: None if (facts := teaching.facts())["running"] else facts)
+    facts: Facts = until(lambda: None if (facts := teaching.facts())["running"] else facts)
+    return facts
 
 
 def until(found: Callable[[], Any]) -> Any:

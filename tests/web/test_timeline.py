@@ -12,7 +12,14 @@ def row(number: int, path: str, **changed: Any) -> Row:
     nothing = dict.fromkeys(
         ("label", "area_fraction", "area_lo", "area_hi", "density_per_mm2", "density_lo", "density_hi", "largest_um")
     )
-    more = {"annealing_min": None, "exposure_h": None, "sample": {}, "taught": None, "segmenter": "s", "classifier": "c"}
+    more: dict[str, Any] = {
+        "annealing_min": None,
+        "exposure_h": None,
+        "sample": {},
+        "taught": None,
+        "segmenter": "s",
+        "classifier": "c",
+    }
     row = {"kind": "inspection", "id": f"i{number}", "ts_ms": number * 1000, "path": path, "place": path, "state": "judged"}
     return {**nothing, **more, **row, "needs_review": False, **changed}
 

@@ -309,9 +309,10 @@ export function room(root, ctx) {
       for (const [part, after] of Object.entries(facts.draft.after || {})) {
         for (const [measure, value] of Object.entries(after)) {
           const before = facts.draft.before?.[part]?.[measure];
-          if (typeof value === "number") parts.push(element("p", { class: "small" }, `${part} · ${measure}: ${format.number(before ?? null)} → ${format.number(value)}`));
+          if (typeof value === "number" && !facts.draft.told?.some((text) => text.startsWith(`${part}:`))) parts.push(element("p", { class: "small" }, `${part} · ${measure}: ${format.number(before ?? null)} → ${format.number(value)}`));
         }
       }
+      if (facts.draft.told?.length) parts.push(element("ul", { class: "small", id: "taught-told" }, facts.draft.told.map((text) => element("li", {}, text))));
       if (facts.draft.provisional) parts.push(element("p", { class: "small" }, words("teach.provisional")));
     }
     const use = (sha256, text, id) => element("button", { type: "button", id, disabled: !command || !facts.taught_is_state, onclick: async () => {
@@ -375,7 +376,10 @@ n: nextImage,
   loadList();
   loadTeaching();
   return {
-    update(kind) { if (kind !== "status") soon ??= setTimeout(() => { soon = null; loadList(); loadTeaching(); }, 700); },
+    update(kind, news) {
+      // The image was inspected again: its newest verdict is shown, unless marks on the former one are not saved yet.
+      if (kind === "verdict" && news.row.kind === "inspection" && news.row.place === found?.row.place && news.row.id !== found.row.id && !edited) open(news.row.id);
+      if (kind !== "status") soon ??= setTimeout(() => { soon = null; loadList(); loadTeaching(); }, 700); },
     close() { closed = true; clearTimeout(soon); document.removeEventListener("keydown", keys); picture.close(); },
   };
 }
