@@ -7,6 +7,7 @@ from here, and when that closes it ends. It writes a byte each few seconds; one 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import select
@@ -17,6 +18,7 @@ import time
 from collections import deque
 from typing import IO, Final
 
+from edge import config_text
 from edge.service.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ class PageKeeper(Worker):
             teller.start()
             try:
                 try:
-                    process.stdin.write(self.settings.model_dump_json(by_alias=True).encode() + b"\n")
+                    process.stdin.write(json.dumps(config_text.written(self.settings)).encode() + b"\n")
                     process.stdin.flush()
                 except BrokenPipeError:  # it ended at once; its last line says why
                     pass

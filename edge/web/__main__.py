@@ -7,6 +7,7 @@ anything beside it, and is the first that a machine without memory kills.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -14,8 +15,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from edge import __version__, config
-from edge.config import Settings
+from edge import __version__, config, config_text
 from edge.errors import EdgeError
 
 LONGEST_END_S: Final = 3.0
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         if by_hand:
             settings = config.load(Path(argv[1]))
         else:
-            settings = Settings.model_validate_json(sys.stdin.buffer.readline())
+            settings = config_text.read(json.loads(sys.stdin.buffer.readline()))
             give_way()
             threading.Thread(target=end_with_parent, args=(until,), name="parent", daemon=True).start()
         from edge.web.journal_source import JournalSource

@@ -16,9 +16,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge.config import Settings
+from edge.config_text import written
 from edge.errors import EdgeError, ReviewError
 from edge.inspection.taught_shelf import STATE, cards_of, chosen, kept, path_of
 from edge.journal import Journal
@@ -173,15 +174,9 @@ class Teaching:
             return None
 
     def _toml(self, work: Path) -> Path:
-        """The settings as a file that commands read. JSON's strings, numbers and lists are TOML's."""
-        lines = []
-        for section, values in json.loads(self._settings.model_dump_json(by_alias=True)).items():
-            lines.append(f"[{section}]")
-            for key, value in values.items():
-                if value is not None:
-                    lines.append(f"{key} = {_toml_value(value)}")
+        """The settings as a file that commands read."""
         file = work / "config.toml"
-        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        file.write_text(written(self._settings), encoding="utf-8")
         return file
 
     def _usable(self) -> tuple[list[tuple[Review, bytes]], list[str]]:
@@ -253,15 +248,6 @@ def _of_other_model(review: Review, segmenter: str | None) -> bool:
     except ReviewError:
         return True
     return False
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, dict):
-        pairs = [f"{_toml_value(key)} = {_toml_value(one)}" for key, one in value.items() if one is not None]
-        return "{ " + ", ".join(pairs) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml_value(one) for one in value) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML has no pairs of surrogates, JSON has
 
 
 def _made(folder: Path) -> Path:
