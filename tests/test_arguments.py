@@ -12,6 +12,8 @@ import pytest
 from edge import __version__
 from edge.arguments import length_nm, number, whole_number
 from edge.commands import cli
+from edge.commands.dashboard import dashboard
+from edge.commands.report import report
 from export.cli import main as export_main
 from tests import ROOT
 from training.cli import main as train_main
@@ -19,7 +21,7 @@ from training.cli import main as train_main
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "edge-inspect": cli.inspect, "edge-daemon": cli.daemon, "edge-doctor": cli.doctor, "edge-review": cli.review,
     "edge-demo": cli.demo, "edge-bench": cli.bench, "edge-teach": cli.teach, "edge-train": train_main,
-    "edge-export": export_main,
+    "edge-export": export_main, "edge-report": report, "edge-dashboard": dashboard,
 }  # fmt: skip
 SUBCOMMANDS = {
     "edge-review": ("list", "retry", "add", "reviews", "export"),

@@ -110,9 +110,23 @@ def _by_image(reviews: Iterable[bytes]) -> dict[str, list[dict[str, Any]]]:
 def _source(where: str, found: list[Document], notes: list[str]) -> Source:
     once = {_identity(document.said): document for document in found}  # a later copy of the same verdict replaces it
     documents = sorted(once.values(), key=lambda document: document.said.get("ts_ms") or 0)
+    newest = {_place(document.said): document for document in documents if _place(document.said) is not None}
+    earlier = [d for d in documents if _place(d.said) is not None and newest[_place(d.said)] is not d]
+    if earlier:  # an image that was inspected again is no second field
+        notes = [*notes, f"{len(earlier)} verdicts are left out because a later one on the same image took their place."]
+        left_out = set(map(id, earlier))
+        documents = [document for document in documents if id(document) not in left_out]
     inspections = tuple(d for d in documents if str(d.said["schema"]).startswith(INSPECTION))
     failures = tuple(d for d in documents if str(d.said["schema"]).startswith(FAILURE))
     return Source(where, inspections, failures, tuple(notes))
+
+
+def _place(said: dict[str, Any]) -> tuple[str, ...] | None:
+    """Which image of which journal a verdict is of, None outside a journal: there, files of one name may differ."""
+    if said.get("epoch") is None:
+        return None
+    image, device = said["image"], said.get("device") or {}
+    return (*(str(device.get(name)) for name in ("site", "area", "id")), str(image.get("path")), str(image.get("page", 0)))
 
 
 def _identity(said: dict[str, Any]) -> str:

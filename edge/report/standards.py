@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge.inspection.overlay import four_figures
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def in_standards(rows: pd.DataFrame, surface_mm2: float | None) -> Sequence[Plot]:
     """Fields in the manner of E1245, pits in words of G46 and ISO 11463, extremes as G16. surface_mm2: see `extremes`."""
-    return [*_fields(rows), _pits(rows), _extremes(rows, surface_mm2)]
+    return [*_fields(rows), _pits(rows), *_extremes_by_condition(rows, surface_mm2)]
 
 
 def _fields(rows: pd.DataFrame) -> Sequence[Plot]:
@@ -53,6 +54,21 @@ def _pits(rows: pd.DataFrame) -> Plot:
     ]
     notes = ("Depth and pitting factor: not measured.", *result.missing, *result.notes)
     return Plot("Pits, in the words of ASTM G46 and ISO 11463", None, notes, (head, *lines) if lines else ())
+
+
+def _extremes_by_condition(rows: pd.DataFrame, surface_mm2: float | None) -> list[Plot]:
+    """One for each annealing time and exposure that has enough maxima; where none has, why, for the first of them."""
+    shown, lacking = list[Plot](), list[Plot]()
+    conditions = rows.groupby(["annealing_min", "exposure_h"], dropna=False)
+    for (annealing, exposure), those in conditions:
+        plot = _extremes(those, surface_mm2)
+        title = f"{plot.title}; annealed {_number(annealing)} min, exposed {_number(exposure)} h"
+        (lacking if extremes.largest(those, surface_mm2).missing else shown).append(replace(plot, title=title))
+    if not lacking:
+        return shown
+    if not shown:
+        return lacking[:1] if conditions.ngroups > 1 else [_extremes(rows, surface_mm2)]
+    return [*shown[:-1], replace(shown[-1], notes=(*shown[-1].notes, f"{len(lacking)} other conditions have too few fields."))]
 
 
 def _extremes(rows: pd.DataFrame, surface_mm2: float | None) -> Plot:

@@ -9,7 +9,7 @@ import pytest
 
 from edge.errors import ConfigError
 from edge.journal import Journal
-from edge.report.reading import read_folder, read_journal
+from edge.report.reading import Document, _source, read_folder, read_journal
 from tests.journal.examples import inspected, one
 from tests.report.documents import failure, inspection, picture
 
@@ -47,3 +47,17 @@ def test_nothing_to_read_is_said(tmp_path: Path) -> None:
         read_folder(tmp_path)
     with pytest.raises(ConfigError, match="no such folder"):
         read_folder(tmp_path / "not")
+
+
+def test_an_image_that_was_inspected_again_counts_once_at_its_newest() -> None:
+    def said(identity: str, ts_ms: int, path: str = "a.tif", epoch: str | None = "e", page: int = 0) -> Document:
+        image = {"path": path, "page": page}
+        return Document(
+            {"schema": "edge.inspection/2", "inspection_id": identity, "ts_ms": ts_ms, "epoch": epoch, "image": image}
+        )
+
+    source = _source("x", [said("1", 1), said("2", 9), said("3", 2, "b.tif"), said("4", 3, page=1)], [])
+    assert [document.said["inspection_id"] for document in source.inspections] == ["3", "4", "2"]
+    assert any("1 verdicts are left out" in note for note in source.notes)
+    by_hand = _source("x", [said("1", 1, epoch=None), said("2", 2, epoch=None)], [])
+    assert len(by_hand.inspections) == 2
