@@ -148,10 +148,16 @@ def seen_by_nobody(folder: Path) -> tuple[list[str], list[str]]:
     return done.stdout.splitlines(), done.stderr.splitlines()
 
 
+def touched(file: Path) -> None:
+    """A file that all may read, whatever the umask."""
+    file.touch()
+    file.chmod(0o644)
+
+
 def test_a_file_without_permission_is_unreadable() -> None:
     with open_to_all() as folder:
         (folder / "a.tif").touch(mode=0o000)
-        (folder / "b.tif").touch(mode=0o644)
+        touched(folder / "b.tif")
         assert seen_by_nobody(folder) == (["file b.tif True", "unreadable a.tif False"], [])
 
 
@@ -159,7 +165,7 @@ def test_a_subfolder_without_permission_is_warned_of_once_and_the_rest_is_seen()
     with open_to_all() as folder:
         (folder / "closed").mkdir(mode=0o700)
         (folder / "closed").chmod(0o000)
-        (folder / "b.tif").touch(mode=0o644)
+        touched(folder / "b.tif")
         seen, warnings = seen_by_nobody(folder)
         assert seen == ["file b.tif True"]
         assert len(warnings) == 1
