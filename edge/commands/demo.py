@@ -125,7 +125,7 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
     summary = summarise(dashboard, closed_at)
     print(f"\n{page}", flush=True)
     if not keep_open:
-        print(f"with --keep-open the live page stays, to look around and to review: {live.partition(' (')[0]}", flush=True)
+        print(f"with --keep-open the {live.partition(' (')[0]} stays, to look around and to review", flush=True)
     print(json.dumps(summary, separators=(",", ":")), flush=True)
     return 1 if summary["lost"] else 0
 
