@@ -60,7 +60,10 @@ class Seen:
 
     def says(self, selector: str, *texts: str) -> None:
         """Wait until all of these stand there."""
-        eventually(lambda: all(text in self.text(selector) for text in texts), 120, f"{selector} says {texts}")
+        try:
+            eventually(lambda: all(text in self.text(selector) for text in texts), 120)
+        except pytest.fail.Exception:
+            pytest.fail(f"{selector} says {self.text(selector)!r}, not {texts}")
 
     def _foreign(self, url: str) -> None:
         if not url.startswith((self.address, "blob:", "data:")):

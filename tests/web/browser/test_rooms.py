@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import psutil
 import pytest
 
 from edge.samples import sample_files
 from tests.fakes.brokers import Mosquitto, eventually, needs_mosquitto
-from tests.service.running_daemon import Service
-from tests.web.browser.conftest import PASSWORD, ROOMS, Seen, opened
+from tests.web.browser.conftest import PASSWORD, ROOMS, Seen, Served, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker, needs_mosquitto]
 
 NASTY = '<img src=x onerror="alert(1)">"\'&\u202e.png'
 
 
-NAMELESS = """() => [...document.querySelectorAll("button, input, select, a, img")].filter((one) => one.offsetParent && !(
-    one.textContent.trim() || one.getAttribute("aria-label") || one.hasAttribute("alt") || one.labels?.length || one.title
-)).length"""
-"""Elements that a screen reader has no name for."""
-
-
-def put(service: Service, name: str, number: int = 0) -> None:
+def put(service: Served, name: str, number: int = 0) -> None:
     service.put(name, sample_files()[number].read_bytes())
 
 
 def test_a_verdict_comes_with_its_own_picture_and_a_page_opened_late_is_not_empty(
-    service: Service, seen: Seen, chromium: Any
+    service: Served, seen: Seen, chromium: Any
 ) -> None:
     seen.enter("read")
     seen.says("#side", "Nothing was inspected yet")
@@ -46,7 +38,7 @@ def test_a_verdict_comes_with_its_own_picture_and_a_page_opened_late_is_not_empt
         eventually(lambda: len(late.page.query_selector_all("#strip button")) == 2, 60)
 
 
-def test_the_page_outlives_a_broker_that_goes_and_comes_back(service: Service, broker: Mosquitto, seen: Seen) -> None:
+def test_the_page_outlives_a_broker_that_goes_and_comes_back(service: Served, broker: Mosquitto, seen: Seen) -> None:
     seen.enter("read")
     eventually(lambda: seen.page.query_selector('[data-light=broker][data-state="good"]'), 120)
     broker.kill()
@@ -58,7 +50,7 @@ def test_the_page_outlives_a_broker_that_goes_and_comes_back(service: Service, b
     eventually(lambda: "fine" in seen.text("[data-light=unsent]"), 120)
 
 
-def test_a_review_by_keyboard_alone_is_stored_shown_and_withdrawn(service: Service, seen: Seen) -> None:
+def test_a_review_by_keyboard_alone_is_stored_shown_and_withdrawn(service: Served, seen: Seen) -> None:
     put(service, "a.jpg")
     seen.enter("review", "review")
     seen.page.click("#only")  # this one may be beyond doubt
@@ -88,7 +80,7 @@ def test_a_review_by_keyboard_alone_is_stored_shown_and_withdrawn(service: Servi
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_room_shows_a_nasty_name_as_text_and_never_scrolls_sideways(
-    service: Service, chromium: Any, width: int, scheme: str
+    service: Served, chromium: Any, width: int, scheme: str
 ) -> None:
     put(service, NASTY.replace("/", "_"))
     service.put("broken.png", b"\x89PNG\r\n\x1a\n no image")
@@ -100,11 +92,15 @@ def test_every_room_shows_a_nasty_name_as_text_and_never_scrolls_sideways(
             eventually(lambda: len(page.text("#room")) > 40, 60)
             assert page.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), room
             assert page.page.query_selector("img[src=x]") is None
-            nameless = page.page.evaluate(NAMELESS)
+            nameless = page.page.evaluate(
+                "() => [...document.querySelectorAll('button, input, select, a, img')].filter((one) => one.offsetParent"
+                " && !(one.textContent.trim() || one.getAttribute('aria-label') || one.hasAttribute('alt')"
+                " || one.labels?.length || one.title)).length"
+            )
             assert nameless == 0, room
 
 
-def test_who_may_only_read_can_press_nothing_that_changes(service: Service, seen: Seen) -> None:
+def test_who_may_only_read_can_press_nothing_that_changes(service: Served, seen: Seen) -> None:
     put(service, "a.jpg")
     seen.enter("read", "review")
     seen.page.click("#only")
@@ -117,7 +113,7 @@ def test_who_may_only_read_can_press_nothing_that_changes(service: Service, seen
     assert seen.page.is_disabled("#ask-pause")
 
 
-def test_pausing_is_done_by_the_service_and_shown(service: Service, seen: Seen) -> None:
+def test_pausing_is_done_by_the_service_and_shown(service: Served, seen: Seen) -> None:
     seen.page.on("dialog", lambda dialog: dialog.accept())
     seen.enter("command", "problems")
     seen.page.click("#ask-pause")
@@ -126,7 +122,9 @@ def test_pausing_is_done_by_the_service_and_shown(service: Service, seen: Seen) 
     seen.says("#answer", "It goes on")
 
 
-def test_a_page_whose_process_was_killed_comes_back_and_the_service_goes_on(service: Service, seen: Seen) -> None:
+def test_a_page_whose_process_was_killed_comes_back_and_the_service_goes_on(service: Served, seen: Seen) -> None:
+    import psutil
+
     seen.enter("read")
     assert service.process is not None
     pages = [child for child in psutil.Process(service.process.pid).children(recursive=True) if "edge.web" in child.cmdline()]
@@ -135,13 +133,14 @@ def test_a_page_whose_process_was_killed_comes_back_and_the_service_goes_on(serv
     put(service, "meanwhile.jpg")
     eventually(lambda: "meanwhile.jpg:" in service.log_text(), 120)
     eventually(lambda: service.log_text().count("served at") == 2, 120)
+    eventually(lambda: service.plain().answers(), 120)
     seen.page.reload()
     seen.page.wait_for_selector("#login")  # sessions end with the process
     seen.enter("read")
     seen.says("#verdict", "meanwhile.jpg")
 
 
-def test_a_wrong_password_is_told_and_tried_often_it_costs_time(service: Service, seen: Seen) -> None:
+def test_a_wrong_password_is_told_and_tried_often_it_costs_time(service: Served, seen: Seen) -> None:
     seen.page.goto(seen.address)
     for _ in range(7):
         seen.page.fill("#name", "read")

@@ -100,4 +100,5 @@ export function bench(ctx) {
   return { box, bar, picture, press, refresh, show, showNothing };
 }
 
-export const typing = (event) => event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+// A checkbox takes no letters: the keys go on working behind a click on one.
+export const typing = (event) => event.ctrlKey || event.metaKey || event.altKey || (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "checkbox");
