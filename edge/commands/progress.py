@@ -6,10 +6,10 @@ A bar of our own: it is one line of text, and the edge needs no further library 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
+from shutil import get_terminal_size
 from typing import Final, TextIO
 
 EVERY_S: Final = 10.0
@@ -51,7 +51,7 @@ class Progress:
     def _show(self, name: str) -> None:
         self._told = self._clock()
         if self._live:
-            self._write(_CLEAR + self._bar(name, shutil.get_terminal_size().columns))
+            self._write(_CLEAR + self._bar(name, get_terminal_size().columns))
             self._drawn = True
         else:
             self._write(f"edge-inspect: {self._done} of {self._total} files done{self._left() or (', ' + name) * bool(name)}\n")

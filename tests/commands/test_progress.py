@@ -25,7 +25,7 @@ class Clock:
 @pytest.mark.parametrize("columns", [1, 5, 12, 20, 40, 80, 200])
 def test_a_bar_never_wraps(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, 24)))
+    monkeypatch.setattr("edge.commands.progress.get_terminal_size", lambda: os.terminal_size((columns, 24)))
     terminal, clock = Terminal(), Clock()
     progress = Progress(56, terminal, clock)
     for number in range(56):
