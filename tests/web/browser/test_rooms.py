@@ -59,6 +59,7 @@ def test_a_review_by_keyboard_alone_is_stored_shown_and_withdrawn(service: Serve
         seen.page.keyboard.press(key)
     seen.page.keyboard.press("2")
     seen.page.keyboard.press("m")
+    seen.page.locator("#picture").scroll_into_view_if_needed()  # the box that was clicked first stands below it
     box = seen.page.locator("#picture").bounding_box()
     seen.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     seen.page.keyboard.press("b")
