@@ -11,7 +11,6 @@ import re
 from typing import Any, Final, NoReturn
 
 from edge import __version__
-from edge.wording import shown
 
 WRONG_USAGE = 2
 
@@ -53,10 +52,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USAGE, f"{self.prog}: {message}; {self.prog} --help shows how\n")
 
 
+def _shown(text: str) -> str:
+    from edge.wording import shown  # loads pydantic, which `--help` needs not wait for
+
+    return shown(text)
+
+
 def whole_number(text: str) -> int:
     """A whole number. Raises ArgumentTypeError."""
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) is None:
-        raise argparse.ArgumentTypeError(f"must be a whole number (got {shown(text)})")
+        raise argparse.ArgumentTypeError(f"must be a whole number (got {_shown(text)})")
     return int(text)
 
 
@@ -67,7 +72,7 @@ def number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"must be a number (got {shown(text)})")
+        raise argparse.ArgumentTypeError(f"must be a number (got {_shown(text)})")
     return value
 
 
@@ -75,7 +80,7 @@ def length_nm(text: str) -> float:
     """A length above zero in nanometres. Raises ArgumentTypeError."""
     value = number(text)
     if value <= 0:
-        raise argparse.ArgumentTypeError(f"must be more than 0, in nanometres (got {shown(text)})")
+        raise argparse.ArgumentTypeError(f"must be more than 0, in nanometres (got {_shown(text)})")
     return value
 
 
