@@ -13,7 +13,7 @@ from pathlib import Path
 def write_whole(path: Path, data: bytes, *, mode: int = 0o600, owner_of: Path | None = None) -> None:
     """Write the file; what was there under its name is replaced, and stays as it was when this fails. Raises OSError.
 
-    mode: of the new file.  owner_of: a folder whose owner is given the file where root writes. Neither the folder that
+    mode: of the new file.  owner_of: a folder or file whose owner is given the file where root writes. Neither the folder that
     holds the file nor the name that is written first may be a link then, since others may write where root writes.
     """
     follow = 0 if owner_of is None else os.O_NOFOLLOW

@@ -258,8 +258,9 @@ class Page:
     async def taught(self, request: Request) -> Response:
         """Take an adaptation into use, or go back."""
         who = self._allowed(request, "command", changes=True)
-        sha256 = (await _body(request)).get("sha256")
-        if sha256 is not None and not isinstance(sha256, str):
+        body = await _body(request)
+        sha256 = body.get("sha256")
+        if "sha256" not in body or not (sha256 is None or isinstance(sha256, str)):
             raise RefusedError(400, "sha256 is a text, or null")
         return JSONResponse(await run_in_threadpool(self._acting().taught, sha256, who))
 

@@ -14,7 +14,7 @@ from edge.teach.reviews import Review, parse_review
 from edge.web.gaps import Gaps
 from edge.web.lights import lights
 from edge.web.reviewing import reviewed
-from edge.web.rows import Row, _nothing
+from edge.web.rows import Row, unknown_row
 from edge.web.source import Facts
 from edge.web.untrusted import count, document, text, verdict_row
 
@@ -303,7 +303,7 @@ def summary_row(said: Facts) -> Row | None:
     if not all(text(said.get(name)) for name in names) or not count(said.get("seq")):
         return None
     label, reason, source = (said.get(name) for name in ("severity", "severity_reason", "severity_source"))
-    row = _nothing("inspection")
+    row = unknown_row("inspection")
     row.update(
         id=said["inspection_id"],
         epoch=said["epoch"],

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.5
 AGAIN_S: Final = 2.0
-LOW_DISK_BYTES: Final = 1 << 30
 
 
 class JournalSource:
@@ -198,10 +197,6 @@ class JournalSource:
         with self._mutex:
             return None if self._journal is None else parsed(self._journal.verdicts.sent(verdict_id))
 
-    def stored_reviews(self) -> list[Review]:
-        """All that can be read, in the order in which they came."""
-        return [review for those in self._reviews_by_id().values() for review in those]
-
     def reviews_of(self, row: Row) -> list[Review]:
         """Those of one inspection, the latest first."""
         return list(reversed(self._reviews_by_id().get(row["id"], [])))
@@ -228,7 +223,7 @@ class JournalSource:
     def _info(self) -> dict[str, Any] | None:
         with self._mutex:
             try:
-                return None if self._journal is None else self._journal.info()
+                return None if self._journal is None else _counted(self._journal)
             except StateError as error:
                 self._why = str(error)
                 return None
@@ -355,6 +350,16 @@ def _flat(told: Told) -> Row:
     )
     row["epoch"], row["seq"] = told.epoch, told.key[1]
     return row
+
+
+def _counted(journal: Journal) -> dict[str, Any]:
+    """Of `Journal.info`, what a page shows: asked for twice a second, so without counting files and pages of the database."""
+    return {
+        "images": journal.ledger.counts(),
+        "unsent": journal.outbox.unsent_count(),
+        "oldest_unsent": journal.outbox.oldest_unsent(),
+        "dead_letters": journal.outbox.dead_letter_count(),
+    }
 
 
 def _queue(info: dict[str, Any]) -> Facts:

@@ -18,13 +18,13 @@ def row_of(sent: bytes | None, *, verdict_id: str, kind: str, path: str, revisio
     """
     document = parsed(sent)
     if document is None:
-        row = _nothing(kind)
+        row = unknown_row(kind)
         row["forgotten"] = True
     else:
         try:
             row = inspection_row(document) if kind == "inspection" else failure_row(document)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
-            row = {**_nothing(kind), "forgotten": True}
+            row = {**unknown_row(kind), "forgotten": True}
     name = path.rpartition("/")[2]
     row.update(id=verdict_id, path=path, name=name, revision=revision, run=run, ts_ms=round(made_at * 1000))
     row["place"] = f"{path}\0{row['page']}"
@@ -44,7 +44,7 @@ def inspection_row(document: Mapping[str, Any]) -> Row:
     """The row of an `edge.inspection`. Raises KeyError, TypeError where it is none."""
     image, severity, corrosion = document["image"], document["severity"], document["corrosion"]
     model, sample = document["model"], dict(document["sample"])
-    row = _nothing("inspection")
+    row = unknown_row("inspection")
     row.update(
         epoch=document.get("epoch"),
         seq=document.get("seq"),
@@ -101,7 +101,7 @@ def inspection_row(document: Mapping[str, Any]) -> Row:
 def failure_row(document: Mapping[str, Any]) -> Row:
     """The row of an `edge.failure`. Raises KeyError, TypeError where it is none."""
     image, error = document["image"], document["error"]
-    row = _nothing("failure")
+    row = unknown_row("failure")
     row.update(
         epoch=document.get("epoch"),
         seq=document.get("seq"),
@@ -119,7 +119,7 @@ def failure_row(document: Mapping[str, Any]) -> Row:
     return row
 
 
-def _nothing(kind: str) -> Row:
+def unknown_row(kind: str) -> Row:
     """A row in which nothing is known yet."""
     return {
         "kind": kind,

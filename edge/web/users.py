@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edge.errors import ConfigError
+from edge.whole_file import write_whole
 
 Role = Literal["read", "review", "command"]
 ROLES: Final[tuple[Role, ...]] = ("read", "review", "command")
@@ -82,20 +83,11 @@ def verified(users: Mapping[str, User], name: str, password: str) -> User | None
 
 
 def write(path: Path, users: Mapping[str, User]) -> None:
-    """Replace the file, whole or not at all, for its owner alone. Raises ConfigError."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    """Replace the file, whole or not at all, for its owner alone, so that who reads it stays able to. Raises ConfigError."""
     lines = "".join(f"{user.name}:{user.password}:{user.role}\n" for user in users.values())
     try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w", encoding="ascii") as stream:
-            if path.exists() and os.geteuid() == 0:  # who reads it stays able to
-                owner = path.stat()
-                os.fchown(stream.fileno(), owner.st_uid, owner.st_gid)
-            stream.write(lines)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
+        write_whole(path, lines.encode("ascii"), owner_of=path if path.exists() else None)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
