@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING, Any, Final
+
+from edge.cache import cache_folder
+
+os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))  # or it leaves a list of fonts in the home folder
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
