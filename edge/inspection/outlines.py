@@ -2,12 +2,14 @@
 
 A guided filter (He, Sun and Tang 2013, doi:10.1109/TPAMI.2012.213) explains the masks by the grey values around each pixel.
 Where it does, the outline moves to the edge that the image shows, by one prototype cell at most; elsewhere the mask stays.
+Only strips of the image that an outline crosses are looked at, each small enough to stay in the processor's cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -16,78 +18,146 @@ from numpy.typing import NDArray
 from edge.inspection.merge import Detection
 from edge.records import Grey, Mask
 
-LEAST_CORRELATION = 0.5
+LEAST_CORRELATION: Final = 0.5
 """Between grey values and masks around a pixel, from which the image is believed there."""
-CORE = 0.6
+CORE: Final = 0.6
 """Part of a region's depth from which inwards nothing changes, so that no small region disappears."""
-MOST_CELL_PX = 12
+MOST_CELL_PX: Final = 12
 """No outline moves further; a cell is larger only where a huge image is seen as a whole alone."""
+STRIP_ROWS: Final = 64
+_STEPS: Final = tuple(cv2.getStructuringElement(shape, (3, 3)) for shape in (cv2.MORPH_RECT, cv2.MORPH_CROSS))
+"""In turns they grow a region to an octagon, which is nearly round."""
 
 _Floats = NDArray[np.float32]
+_Owners = NDArray[np.uint16]
 
 
 def follow_edges(grey: Grey, detections: Sequence[Detection]) -> list[Detection]:
     """The detections with outlines at the edges of a uint8 [H, W] image; each keeps at least its core, none takes another's."""
-    if not detections:
-        return []
-    owner = np.zeros(grey.shape, np.int32)
+    if not 0 < len(detections) <= np.iinfo(np.uint16).max:
+        return list(detections)
+    owner = np.zeros(grey.shape, np.uint16)
     for number, detection in enumerate(detections, 1):
         rows, columns = _window(detection, 0, grey.shape)
         owner[rows, columns][detection.mask] = number
-    union = (owner > 0).astype(np.uint8)
+    union: Mask = owner > 0
     if union.all():
         return list(detections)
-    depth = cv2.distanceTransform(union, cv2.DIST_L2, 3)
-    away, nearest = cv2.distanceTransformWithLabels(1 - union, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
-    owners = np.zeros(int(nearest.max()) + 1, np.int32)
-    owners[nearest[union > 0]] = owner[union > 0]
-    smooth = cv2.GaussianBlur(grey, (0, 0), 0.7).astype(np.float32)
-    outer = np.where(union > 0, 0, owners[nearest])
-    masks = union.astype(np.float32)
-    maps: dict[int, tuple[Mask, NDArray[np.int32]]] = {}
+    depth = np.asarray(cv2.distanceTransform(union.view(np.uint8), cv2.DIST_L2, 3), np.float32)
+    smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.7), np.uint8)
+    maps: dict[int, _Moves] = {}
     followed = []
     for number, detection in enumerate(detections, 1):
-        cell = min(detection.cell_px, MOST_CELL_PX)
-        radius = max(1, round(cell))
-        if radius not in maps:
-            like = _explained(smooth, masks, radius) > 0.5
-            maps[radius] = ~like & (depth <= cell), np.where(like & (away <= cell), outer, 0)
-        lost, gained = maps[radius]
-        window = _window(detection, radius + 1, grey.shape)
-        mask = gained[window] == number
-        top, left = detection.y_px - window[0].start, detection.x_px - window[1].start
-        rows, columns = _window(detection, 0, grey.shape)
-        deep = depth[rows, columns]
-        goes = lost[rows, columns] & (deep <= CORE * float(deep[detection.mask].max()))
-        mask[top : top + detection.mask.shape[0], left : left + detection.mask.shape[1]] |= detection.mask & ~goes
-        followed.append(_placed(detection, mask, window))
+        reach = max(1, round(min(detection.cell_px, MOST_CELL_PX)))
+        if reach not in maps:
+            maps[reach] = _moves(smooth, union.view(np.uint8), owner, depth, reach)
+        followed.append(_moved(detection, number, maps[reach], depth))
     return followed
 
 
 def largest_piece(mask: NDArray[np.uint8]) -> tuple[int, int, Mask] | None:
     """x, y and the tight mask of the largest 8-connected piece of a 0/1 mask; None when there is none."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_DEFAULT)
     if count < 2:
         return None
-    label = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    x, y, width, height = (int(value) for value in stats[label, :4])
-    return x, y, np.ascontiguousarray(labels[y : y + height, x : x + width] == label)
+    label = 1 if count == 2 else 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    x, y, width, height, _ = stats[label].tolist()
+    rows, columns = slice(y, y + height), slice(x, x + width)
+    return x, y, mask[rows, columns].astype(np.bool_) if count == 2 else np.asarray(labels[rows, columns] == label)
 
 
-def _explained(grey: _Floats, masks: _Floats, radius: int) -> _Floats:
-    """float32 [H, W]: how far each pixel belongs to the masks by its grey value; the mask itself where grey tells nothing."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moves:
+    """What the image says of detections of one cell. lost: bool [H, W], where an outline moves inwards.
 
-    def mean(values: _Floats) -> _Floats:
-        side = 2 * radius + 1
-        return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+    gained: uint16 [H, W], the number of the detection that grows there, 0 where none does.  reach: pixels.
+    """
+
+    reach: int
+    lost: Mask
+    gained: _Owners
+
+
+def _moves(smooth: Grey, union: Grey, owner: _Owners, depth: _Floats, reach: int) -> _Moves:
+    """union: 0/1 [H, W].  owner: number of the detection.  depth: distance to the outside, in pixels."""
+    moves = _Moves(reach, np.zeros(union.shape, np.bool_), np.zeros(union.shape, np.uint16))
+    margin = 2 * reach
+    for top in range(0, len(union), STRIP_ROWS):
+        rows = slice(top, min(top + STRIP_ROWS, len(union)))
+        around = slice(max(top - margin, 0), min(rows.stop + margin, len(union)))
+        crossed = np.flatnonzero(cv2.reduce(union[around], 0, cv2.REDUCE_MAX))
+        if not len(crossed):
+            continue
+        columns = slice(max(int(crossed[0]) - margin, 0), int(crossed[-1]) + 1 + margin)
+        own, here = slice(top - around.start, rows.stop - around.start), (rows, columns)
+        wrong = _wrong(smooth[around, columns], union[around, columns], reach, own)
+        inside = union[here].view(np.bool_)
+        moves.lost[here] = wrong & inside & (depth[here] <= reach)
+        wrong &= ~inside
+        if wrong.any():
+            np.multiply(_grown(owner[around, columns], reach)[own], wrong, out=moves.gained[here])
+    return moves
+
+
+def _wrong(grey: Grey, masks: Grey, radius: int, rows: slice) -> Mask:
+    """Where the grey values around a pixel say the contrary of the masks: bool, of these rows of uint8 grey and 0/1 masks.
+
+    Each array is made once and worked on in place.
+    """
+    side = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(values: Grey, of: Any = cv2.boxFilter) -> _Floats:
+        return np.asarray(of(values, cv2.CV_32F, side, borderType=cv2.BORDER_REFLECT)[rows], np.float32)
 
     grey_mean, mask_mean = mean(grey), mean(masks)
-    together = mean(grey * masks) - grey_mean * mask_mean
-    spread = mean(grey * grey) - grey_mean * grey_mean
-    slope = together / (spread + 1)
-    explained = slope * (grey - grey_mean) + mask_mean
-    told = together * together >= LEAST_CORRELATION**2 * (spread + 1) * (mask_mean - mask_mean * mask_mean)
-    return np.asarray(np.where(told, explained, masks), np.float32)
+    spare = grey_mean * mask_mean
+    together = mean(np.asarray(cv2.multiply(grey, masks), np.uint8))
+    together -= spare
+    spread = mean(grey, cv2.sqrBoxFilter)
+    spread -= np.multiply(grey_mean, grey_mean, out=spare)
+    spread += 1
+    np.multiply(mask_mean, mask_mean, out=spare)
+    np.subtract(mask_mean, spare, out=spare)
+    spare *= spread
+    spare *= np.float32(LEAST_CORRELATION**2)
+    told: Mask = together * together >= spare
+    # The filter's answer, together / spread * (grey - grey_mean) + mask_mean > 0.5, without the division.
+    np.subtract(grey[rows], grey_mean, out=spare)
+    spare *= together
+    np.subtract(np.float32(0.5), mask_mean, out=mask_mean)
+    mask_mean *= spread
+    wrong: Mask = spare > mask_mean
+    wrong ^= masks[rows].view(np.bool_)
+    wrong &= told
+    return wrong
+
+
+def _grown(owner: _Owners, reach: int) -> _Owners:
+    """The owners with `reach` pixels more around each; where two meet, each keeps what it reaches first."""
+    grown: _Owners = owner.copy()
+    for step in range(reach):
+        wider = np.asarray(cv2.dilate(grown, _STEPS[step % 2]), np.uint16)
+        grown += np.multiply(wider, grown == 0, out=wider)
+    return grown
+
+
+def _moved(detection: Detection, number: int, moves: _Moves, depth: _Floats) -> Detection:
+    """The detection as the image has it, in one piece."""
+    shape = depth.shape
+    around, own = _window(detection, moves.reach + 1, shape), _window(detection, 0, shape)
+    mask = moves.gained[around] == number
+    goes = moves.lost[own] & detection.mask
+    if goes.any():
+        deep = depth[own]
+        goes &= deep <= CORE * cv2.minMaxLoc(deep, detection.mask.view(np.uint8))[1]
+    top, left = own[0].start - around[0].start, own[1].start - around[1].start
+    mask[top : top + detection.mask.shape[0], left : left + detection.mask.shape[1]] |= detection.mask & ~goes
+    piece = largest_piece(mask.view(np.uint8))
+    if piece is None:
+        return detection
+    x, y, tight = piece
+    area_px = int(np.count_nonzero(tight))
+    return replace(detection, x_px=around[1].start + x, y_px=around[0].start + y, mask=tight, area_px=area_px)
 
 
 def _window(detection: Detection, margin_px: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
@@ -97,12 +167,3 @@ def _window(detection: Detection, margin_px: int, shape: tuple[int, ...]) -> tup
         slice(max(top - margin_px, 0), min(bottom + margin_px, shape[0])),
         slice(max(left - margin_px, 0), min(right + margin_px, shape[1])),
     )
-
-
-def _placed(detection: Detection, mask: Mask, window: tuple[slice, slice]) -> Detection:
-    piece = largest_piece(mask.view(np.uint8))
-    if piece is None:
-        return detection
-    x, y, tight = piece
-    area_px = int(np.count_nonzero(tight))
-    return replace(detection, x_px=window[1].start + x, y_px=window[0].start + y, mask=tight, area_px=area_px)

@@ -251,11 +251,14 @@ def decode(
     scores = outputs["scores"][candidates]
     sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     kept = cv2.dnn.NMSBoxes(cast(Any, sizes.astype(np.float64)), cast(Any, scores), confidence, iou)
+    chosen = candidates[np.asarray(kept, np.intp).reshape(-1)]
+    coefficients = outputs["coefficients"][chosen].astype(np.float32, copy=False)
+    scores, classes = outputs["scores"][chosen].tolist(), outputs["classes"][chosen].tolist()
     prototypes = outputs["prototypes"]
+    whole, cell_px = view.extent, PROTOTYPE_STRIDE / min(view.scale_x, view.scale_y)
     found = []
-    for index in np.asarray(kept, np.intp).reshape(-1):
-        coefficients = outputs["coefficients"][candidates[index]]
-        placed = _mask_in_box(boxes[index], coefficients, prototypes, view, image_shape)
+    for row, (box, under) in enumerate(_boxes(outputs["boxes"][chosen], view, prototypes.shape)):
+        placed = _mask_in_box(box, under, coefficients[row], prototypes, view, image_shape)
         if placed is None:
             continue
         x, y, mask = placed
@@ -264,46 +267,55 @@ def decode(
                 x_px=x,
                 y_px=y,
                 mask=mask,
-                score=float(scores[index]),
-                class_id=int(outputs["classes"][candidates[index]]),
+                score=scores[row],
+                class_id=int(classes[row]),
                 view=number,
-                seen=view.extent,
+                seen=whole,
                 whole=view.whole,
                 cut_at=_cut_at(x, y, mask, view, image_shape),
                 area_px=int(np.count_nonzero(mask)),
                 coarse=view.coarse,
-                cell_px=PROTOTYPE_STRIDE / min(view.scale_x, view.scale_y),
+                cell_px=cell_px,
             )
         )
     return suppress(found)
 
 
+def _boxes(boxes: NDArray[np.float32], view: View, prototypes: tuple[int, ...]) -> Iterator[tuple[Box, Box]]:
+    """The pixels of the view in each box, and the prototypes' pixels that speak for them; x0, y0, x1, y1 each.
+
+    boxes: [N, 4] xyxy in network pixels. A pixel lies in the box when its centre does.
+    """
+    across, down = view.scale_x / PROTOTYPE_STRIDE, view.scale_y / PROTOTYPE_STRIDE
+    sides = np.ceil(boxes / np.array([view.scale_x, view.scale_y] * 2) - 0.5)
+    for x0, y0, x1, y1 in sides.astype(np.int64).tolist():
+        box = max(x0, 0), max(y0, 0), min(x1, view.width_px), min(y1, view.height_px)
+        left, top = max(int(box[0] * across) - 1, 0), max(int(box[1] * down) - 1, 0)
+        right, bottom = min(int(box[2] * across) + 2, prototypes[2]), min(int(box[3] * down) + 2, prototypes[1])
+        yield box, (left, top, right, bottom)
+
+
 def _mask_in_box(
-    box: NDArray[np.float32],
+    box: Box,
+    under: Box,
     coefficients: NDArray[np.float32],
-    prototypes: NDArray[np.float32],
+    prototypes: NDArray[Any],
     view: View,
     image_shape: tuple[int, ...],
 ) -> tuple[int, int, Mask] | None:
     """x, y and the mask of one candidate's largest connected piece in image coordinates; None when it is empty.
 
-    A pixel lies in the box when its centre does. The mask logits are made only for the prototypes under the box and
-    interpolated to image pixels; a logit above 0 is a probability above one half.
+    The mask logits are made only for the prototypes `under` the box and interpolated to image pixels; a logit above 0 is a
+    probability above one half.
     """
-    scales = np.array([view.scale_x, view.scale_y])
-    x0, y0 = (max(int(side), 0) for side in np.ceil(box[:2] / scales - 0.5))
-    x1, y1 = (int(side) for side in np.ceil(box[2:] / scales - 0.5))
-    x1, y1 = min(x1, view.width_px), min(y1, view.height_px)
+    (x0, y0, x1, y1), (left, top, right, bottom) = box, under
     if x1 <= x0 or y1 <= y0:
         return None
-    _, rows, columns = prototypes.shape
-    across, down = (float(scale) / PROTOTYPE_STRIDE for scale in scales)
-    left, top = max(int(x0 * across) - 1, 0), max(int(y0 * down) - 1, 0)
-    right, bottom = min(int(x1 * across) + 2, columns), min(int(y1 * down) + 2, rows)
-    part = prototypes[:, top:bottom, left:right].astype(np.float32, copy=False)
-    logits = np.tensordot(coefficients.astype(np.float32, copy=False), part, axes=1)
+    part = prototypes[:, top:bottom, left:right].reshape(len(coefficients), -1).astype(np.float32, copy=False)
+    logits = (coefficients @ part).reshape(bottom - top, right - left)
     require_numbers(logits, "masks")
     # Pixel centres: image x + 0.5 lies at prototype coordinate (x + 0.5) * across - 0.5.
+    across, down = view.scale_x / PROTOTYPE_STRIDE, view.scale_y / PROTOTYPE_STRIDE
     to_prototypes = np.array(
         [[across, 0, (x0 + 0.5) * across - 0.5 - left], [0, down, (y0 + 0.5) * down - 0.5 - top]], np.float64
     )
@@ -314,7 +326,7 @@ def _mask_in_box(
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    piece = largest_piece((full > 0).astype(np.uint8))
+    piece = largest_piece((full > 0).view(np.uint8))
     if piece is None:
         return None
     px, py, mask = piece
