@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.records import Grey, Measures, Quality, Regions
 
@@ -76,20 +78,21 @@ def describe(regions: Regions, measures: Measures, grey: Grey, quality: Quality)
         "doubtful": float((scores < DOUBTED_BELOW).mean()) if some else 0.0,
         "boundary": float(perimeters.sum() / field),
         "roundness": float((measures.circularity * areas).sum() / whole) if some else 0.8,
-        "darkness": _darkness(regions, grey),
+        "darkness": _darkness(regions, areas, grey),
         "sharpness": float(np.log(quality.sharpness + 1e-4)),
         "contrast": quality.contrast,
         **of_classes,
     }
 
 
-def _darkness(regions: Regions, grey: Grey) -> float:
-    """How far regions lie below the rest, in standard deviations of the image; 0 where one of both is missing."""
-    inside = count = 0.0
-    for (x, y, width, height), mask in zip(regions.boxes_px.tolist(), regions.masks, strict=True):
-        inside += float(grey[y : y + height, x : x + width][mask].sum(dtype=np.int64))
-        count += float(np.count_nonzero(mask))
+def _darkness(regions: Regions, areas: NDArray[np.float64], grey: Grey) -> float:
+    """How far regions of these areas lie below the rest, in deviations of the image; 0 where one of both is missing."""
+    count = float(areas.sum())
     if not 0 < count < grey.size:  # masks of one image hardly overlap
         return 0.0
-    outside = (float(grey.sum(dtype=np.int64)) - inside) / (grey.size - count)
-    return (outside - inside / count) / max(1.0, float(grey.std()))
+    inside = 0.0
+    for (x, y, width, height), mask, area in zip(regions.boxes_px.tolist(), regions.masks, areas.tolist(), strict=True):
+        inside += cv2.mean(grey[y : y + height, x : x + width], mask.view(np.uint8))[0] * area
+    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(grey))
+    outside = (mean * grey.size - inside) / (grey.size - count)
+    return (outside - inside / count) / max(1.0, deviation)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -70,14 +72,15 @@ def measure(regions: Regions, image_shape: tuple[int, int], drawn_px: Mask | Non
     height, width = image_shape
     area = np.array([np.count_nonzero(mask) for mask in regions.masks], np.int64)
     union = np.zeros(image_shape, np.bool_)
-    circularity = np.empty(len(regions), np.float64)
+    traced: list[MatLike] = []
     outlines: list[NDArray[np.int32]] = []
     holes: list[tuple[NDArray[np.int32], ...]] = []
-    for index, ((x, y, w, h), mask) in enumerate(zip(regions.boxes_px.tolist(), regions.masks, strict=True)):
+    for (x, y, w, h), mask in zip(regions.boxes_px.tolist(), regions.masks, strict=True):
         union[y : y + h, x : x + w] |= mask
-        outer, inner, circularity[index] = _outline(mask, x, y)
-        outlines.append(outer)
-        holes.append(inner)
+        outer, inner = _traced(mask, x, y)
+        traced.append(outer)
+        outlines.append(_simplified(outer))
+        holes.append(tuple(_simplified(hole) for hole in inner))
     boxes = regions.boxes_px
     touches = (
         (boxes[:, 0] <= 0) | (boxes[:, 1] <= 0) | (boxes[:, 0] + boxes[:, 2] >= width) | (boxes[:, 1] + boxes[:, 3] >= height)
@@ -91,7 +94,7 @@ def measure(regions: Regions, image_shape: tuple[int, int], drawn_px: Mask | Non
     return Measures(
         area_px=area,
         equivalent_diameter_px=np.sqrt(4 * area / np.pi),
-        circularity=circularity,
+        circularity=_circularities(traced),
         touches_edge=touches,
         outlines_px=tuple(outlines),
         holes_px=tuple(holes),
@@ -158,8 +161,8 @@ def _emptiness(grey: Grey) -> str | None:
     Constants, masks, saturated and nearly empty images have few grey values. Gradients without noise have many, and no fine
     detail; what is left of a blurred copy's difference is rounding.
     """
-    counts = np.bincount(grey.ravel(), minlength=256)
-    common = np.sort(counts)[::-1].cumsum() / grey.size
+    counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel()
+    common = np.sort(counts)[::-1].astype(np.float64).cumsum() / grey.size
     if common[NO_PICTURE[0] - 1] >= NO_PICTURE[1]:
         different = int(np.searchsorted(common, NO_PICTURE[1])) + 1
         return f"{common[different - 1]:.1%} of the pixels have {different} grey value{'s' * (different != 1)}"
@@ -190,28 +193,39 @@ def _variance(values: MatLike) -> float:
     return deviation**2 if deviation > 1e-6 else 0.0
 
 
-def _outline(mask: Mask, x: int, y: int) -> tuple[NDArray[np.int32], tuple[NDArray[np.int32], ...], float]:
-    """Outer outline, holes and circularity of one connected mask whose box starts at x, y."""
+def _traced(mask: Mask, x: int, y: int) -> tuple[MatLike, list[MatLike]]:
+    """The chain of boundary pixels of one connected mask whose box starts at x, y, and those of its holes."""
     contours, hierarchy = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
-    parents = hierarchy[0][:, 3]
-    outer = contours[int(np.flatnonzero(parents < 0)[0])]
-    holes = tuple(_simplified(contours[index]) for index in np.flatnonzero(parents >= 0).tolist())
-    return _simplified(outer), holes, _circularity(outer)
+    if len(contours) == 1:
+        return contours[0], []
+    parents = hierarchy[0][:, 3].tolist()
+    return contours[parents.index(-1)], [one for one, parent in zip(contours, parents, strict=True) if parent >= 0]
 
 
-def _circularity(outer: MatLike) -> float:
-    """4 pi A / P^2 of what the chain of boundary pixels `outer` encloses, at most 1."""
-    points = outer.reshape(-1, 2)
-    steps = np.abs(np.diff(points, axis=0, append=points[:1])).sum(axis=1)
+def _circularities(outer: Sequence[MatLike]) -> NDArray[np.float64]:
+    """float64 [N]: 4 pi A / P^2 of what each chain of boundary pixels encloses, at most 1; of all chains at once."""
+    if not outer:
+        return np.empty(0, np.float64)
+    points = np.concatenate([chain.reshape(-1, 2) for chain in outer])
+    lengths = np.array([len(chain) for chain in outer])
+    first = np.cumsum(lengths) - lengths
+
+    def following(values: NDArray[Any]) -> NDArray[Any]:
+        after = np.roll(values, -1, axis=0)
+        after[first + lengths - 1] = values[first]
+        return after
+
+    steps = np.abs(following(points) - points).sum(axis=1)
     diagonal = steps == 2
-    straight_moves, diagonal_moves = int(np.count_nonzero(steps == 1)), int(np.count_nonzero(diagonal))
-    turns = int(np.count_nonzero(np.diff(diagonal, append=diagonal[:1])))
+    straight_moves, diagonal_moves, turns = (
+        np.add.reduceat(found, first, dtype=np.int64) for found in (steps == 1, diagonal, diagonal != following(diagonal))
+    )
     # A chain code's plain length is 5 % too long; these weights are unbiased (Vossepoel and Smeulders 1982). The outer
     # edge lies half a pixel outwards, which adds pi.
     perimeter = 0.980 * straight_moves + 1.406 * diagonal_moves - 0.091 * turns + np.pi
     # Pick's theorem: the pixels in and on a polygon through pixel centres.
-    area = cv2.contourArea(outer) + (straight_moves + diagonal_moves) / 2 + 1
-    return float(min(1.0, 4 * np.pi * area / perimeter**2))
+    area = np.array([cv2.contourArea(chain) for chain in outer]) + (straight_moves + diagonal_moves) / 2 + 1
+    return np.asarray(np.minimum(1.0, 4 * np.pi * area / perimeter**2))
 
 
 def _simplified(contour: MatLike) -> NDArray[np.int32]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -34,6 +35,7 @@ MEASURES: Final = (
     "field_severe",
 )
 """The columns of `region_measures`, which says what they are; the last two are `field_columns`."""
+GREYS: Final = 256
 _LEAST_FRACTION = 1e-3
 _LEAST_DEVIATION = 1.0
 _LEAST_PROBABILITY = 0.01
@@ -143,21 +145,39 @@ def region_measures(
     most = min(most, len(regions))
     if not most:
         return np.empty((0, len(MEASURES) - 2))
-    covered = np.zeros(grey.shape, np.bool_)
-    for (x, y, w, h), mask in zip(regions.boxes_px.tolist(), regions.masks, strict=True):
-        covered[y : y + h, x : x + w] |= mask
-    metal = grey[~covered] if not covered.all() else grey.ravel()
-    middle, deviation = float(metal.mean()), max(float(metal.std()), _LEAST_DEVIATION)
-    field = (float(np.log(area_fraction + _LEAST_FRACTION)), float(np.log(len(regions))))
-    median = max(float(np.median(area_px)), 1.0)
-    rows = []
-    for index in range(most):
-        x, y, w, h = regions.boxes_px[index].tolist()
-        inside = grey[y : y + h, x : x + w][regions.masks[index]].astype(np.float64)
-        area = max(int(area_px[index]), 1)
-        dark, bright = np.percentile(inside, (10, 90)) if inside.size else (middle, middle)
-        mean, rough = (inside.mean(), inside.std()) if inside.size else (middle, 0.0)
-        contrasts = [(value - middle) / deviation for value in (mean, dark, bright)]
-        sizes = [float(np.log(area / grey.size)), float(np.log(area / median))]
-        rows.append([*field, *sizes, *contrasts, rough / deviation])
-    return np.array(rows, np.float64)
+    metal = np.ones(grey.shape, np.uint8)
+    counts = np.zeros((most, GREYS), np.int64)
+    for index, ((x, y, w, h), mask) in enumerate(zip(regions.boxes_px.tolist(), regions.masks, strict=True)):
+        metal[y : y + h, x : x + w][mask] = 0
+        if index < most:
+            counts[index] = np.bincount(grey[y : y + h, x : x + w][mask], minlength=GREYS)
+    of_metal = cv2.meanStdDev(grey, mask=metal if metal.any() else None)
+    middle, deviation = float(of_metal[0][0, 0]), max(float(of_metal[1][0, 0]), _LEAST_DEVIATION)
+    mean, rough, dark, bright = _of_greys(counts)
+    columns = (
+        np.log(area_fraction + _LEAST_FRACTION),
+        np.log(len(regions)),
+        np.log(np.maximum(area_px[:most], 1) / grey.size),
+        np.log(np.maximum(area_px[:most], 1) / max(float(np.median(area_px)), 1.0)),
+        (mean - middle) / deviation,
+        (dark - middle) / deviation,
+        (bright - middle) / deviation,
+        rough / deviation,
+    )
+    return np.stack([np.broadcast_to(np.asarray(column, np.float64), (most,)) for column in columns], axis=1)
+
+
+def _of_greys(counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+    """Mean, deviation, 10th and 90th percentile of each histogram [N, 256] of a region, which has a pixel at least."""
+    levels = np.arange(GREYS)
+    pixels = np.maximum(counts.sum(axis=1), 1)
+    mean = counts @ levels / pixels
+    deviation = np.sqrt(np.maximum(counts @ levels**2 / pixels - mean**2, 0.0))
+    upto = counts.cumsum(axis=1)
+
+    def percentile(part: float) -> NDArray[np.float64]:
+        rank = part * (pixels - 1)
+        below, above = ((upto <= whole[:, None]).sum(axis=1) for whole in (np.floor(rank), np.ceil(rank)))
+        return np.asarray(below + (rank - np.floor(rank)) * (above - below))
+
+    return mean, deviation, percentile(0.1), percentile(0.9)
