@@ -85,7 +85,7 @@ def _moves(smooth: Grey, union: Grey, owner: _Owners, depth: _Floats, reach: int
     for top in range(0, len(union), STRIP_ROWS):
         rows = slice(top, min(top + STRIP_ROWS, len(union)))
         around = slice(max(top - margin, 0), min(rows.stop + margin, len(union)))
-        crossed = np.flatnonzero(cv2.reduce(union[around], 0, cv2.REDUCE_MAX))
+        crossed = np.flatnonzero(union[around].any(axis=0))
         if not len(crossed):
             continue
         columns = slice(max(int(crossed[0]) - margin, 0), int(crossed[-1]) + 1 + margin)
