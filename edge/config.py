@@ -294,8 +294,8 @@ class MqttSettings(_Section):
             raise ValueError("ca_file and cert_file have no effect without tls = true")
         if self.password_file and not self.username:
             raise ValueError("password_file needs username beside it")
-        if self.home_assistant or self.sparkplug:
-            raise ValueError("home_assistant and sparkplug are not part of this version: leave them false")
+        if self.sparkplug:
+            raise ValueError("sparkplug is not part of this version: leave it false")
         return self
 
     def password(self) -> str | None:

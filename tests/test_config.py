@@ -75,9 +75,8 @@ def test_what_is_no_topic_filter_is_refused(topics: str) -> None:
     assert "mqtt.response_topics" in refused({"watch": {"folder": "/a"}, "mqtt": {"response_topics": [topics]}})
 
 
-@pytest.mark.parametrize("key", ["home_assistant", "sparkplug"])
-def test_what_this_version_lacks_is_refused_rather_than_ignored(key: str) -> None:
-    assert "not part of this version" in refused({"watch": {"folder": "/a"}, "mqtt": {key: True}})
+def test_what_this_version_lacks_is_refused_rather_than_ignored() -> None:
+    assert "not part of this version" in refused({"watch": {"folder": "/a"}, "mqtt": {"sparkplug": True}})
 
 
 def test_a_backend_that_is_not_in_the_table_is_refused_with_those_that_are() -> None:

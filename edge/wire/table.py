@@ -8,6 +8,7 @@ from typing import Final
 
 from edge.config import Settings
 from edge.wire.channel import Channel
+from edge.wire.home_assistant import HomeAssistant
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +20,7 @@ class ChannelRow:
     open: Callable[[Settings], Channel]
 
 
-CHANNELS: Final[tuple[ChannelRow, ...]] = ()
+CHANNELS: Final[tuple[ChannelRow, ...]] = (
+    ChannelRow("homeassistant", wanted=lambda settings: settings.mqtt.home_assistant, open=HomeAssistant),
+)
 """Every format beside the contract's JSON, which is always there; see docs/develop/add-a-wire-format.md."""
