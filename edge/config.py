@@ -49,6 +49,14 @@ SHIFT: Final = re.compile(
 
 Shift = Annotated[str, form_of(SHIFT.pattern, "is no time of the week: write it like 'mon-fri 06:00-22:00'")]
 
+_PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]?\d{1,4})"
+Listen = Annotated[
+    str,
+    form_of(
+        rf"|(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):{_PORT}", "must be HOST:PORT, such as localhost:8080, or empty; ports end at 65535"
+    ),
+]
+
 EXPOSURE_HOURS = {"h": 1.0, "hr": 1.0, "hrs": 1.0, "hour": 1.0, "hours": 1.0, "d": 24.0, "day": 24.0, "days": 24.0}
 
 
@@ -319,9 +327,7 @@ class MqttSettings(_Section):
 class WebSettings(_Section):
     """The live page. listen: HOST:PORT, empty for none."""
 
-    listen: Annotated[
-        str, form_of(r"|(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):\d{1,5}", "must be HOST:PORT, such as localhost:8080, or empty")
-    ] = ""
+    listen: Listen = ""
     users_file: str = ""
     cert_file: str = ""
     key_file: str = ""
@@ -333,8 +339,6 @@ class WebSettings(_Section):
     def _safe(self) -> WebSettings:
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file belong together")
-        if self.listen and self.address[1] > 65535:
-            raise ValueError(f"listen: there is no port {self.address[1]}")
         if self.listen and not self.loopback:
             if not (self.cert_file or self.behind_proxy):
                 raise ValueError("beyond loopback a page needs cert_file and key_file, or behind_proxy = true")
@@ -343,29 +347,16 @@ class WebSettings(_Section):
         return self
 
     @property
-    def address(self) -> tuple[str, int]:
-        """Host and port of `listen`."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
-
-    @property
     def loopback(self) -> bool:
         """Whether only this machine reaches it."""
-        host = self.address[0]
+        host, _ = host_and_port(self.listen)
         return host in ("localhost", "::1") or re.fullmatch(r"127\.\d+\.\d+\.\d+", host) is not None
 
 
 class MetricsSettings(_Section):
-    """Prometheus endpoint."""
+    """What Prometheus scrapes. prometheus: HOST:PORT, empty for none."""
 
-    prometheus: str = ""
-
-    @field_validator("prometheus")
-    @classmethod
-    def _not_yet(cls, value: str) -> str:
-        if value:
-            raise ValueError("the Prometheus endpoint is not part of this version: leave it empty")
-        return value
+    prometheus: Listen = ""
 
 
 class InspectionSettings(_Section):
@@ -423,6 +414,12 @@ class Settings(CommandSettings):
     def topic_prefix(self) -> str:
         """`mqtt.prefix`, or `<site>/<area>/sem/<id>`."""
         return self.mqtt.prefix.strip("/") or f"{self.device.site}/{self.device.area}/sem/{self.device.id}"
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Of what stands behind `listen =`: a name or an address without brackets, and a port."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 AnySettings = TypeVar("AnySettings", bound=InspectionSettings)

@@ -70,8 +70,19 @@ def run_bare(tmp_path_factory: pytest.TempPathFactory) -> RunBare:
     return run
 
 
-EXTRAS = {"pandas", "matplotlib", "scipy", "statsmodels", "sklearn", "jinja2", "pyarrow", "starlette", "uvicorn"}
-"""Of `report` and `web`: whoever imports the modules that need them says which extra is missing."""
+EXTRAS = {
+    "pandas",
+    "matplotlib",
+    "scipy",
+    "statsmodels",
+    "sklearn",
+    "jinja2",
+    "pyarrow",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
+}
+"""Of `report`, `web` and `metrics`: whoever imports the modules that need them says which extra is missing."""
 
 
 def test_what_is_no_dependency_cannot_be_imported_in_this_test(run_bare: RunBare) -> None:
@@ -85,7 +96,7 @@ def test_every_module_of_edge_imports_with_its_own_dependencies_alone(run_bare: 
         "for name in names:\n"
         "    try: importlib.import_module(name)\n"
         "    except ModuleNotFoundError as error:\n"
-        "        assert name.startswith(('edge.report.', 'edge.web.')), name\n"
+        "        assert name.startswith(('edge.report.', 'edge.web.', 'edge.service.metrics')), name\n"
         f"        assert error.name.partition('.')[0] in {EXTRAS}, (name, error)\n"
         "assert len(names) > 25, names\n"
         "print(sorted({'torch', 'ultralytics', 'matplotlib', 'timm', 'pandas', 'training', 'export'} & set(sys.modules)))"

@@ -324,7 +324,7 @@ def test_limits_change_the_hash_and_can_stand_in_the_environment(tmp_path: Path)
     ("web", "sentence"),
     [
         ({"listen": "8080"}, "web.listen"),
-        ({"listen": "127.0.0.1:99999"}, "there is no port 99999"),
+        ({"listen": "127.0.0.1:99999"}, "ports end at 65535"),
         ({"listen": "127.0.0.1:80", "cert_file": "a"}, "belong together"),
         ({"listen": "0.0.0.0:8080"}, "behind_proxy"),
         ({"listen": "10.0.0.5:8080", "behind_proxy": True}, "users_file"),

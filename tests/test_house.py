@@ -66,6 +66,7 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "timm": ("export.checkpoint",),
     "starlette": ("edge.web",),
     "uvicorn": ("edge.web.serve",),
+    "prometheus_client": ("edge.service.metrics",),
     "jinja2": ("edge.report.page",),
     "matplotlib": ("edge.report", "training"),
     "scipy": ("edge.report", "training"),

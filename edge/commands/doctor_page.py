@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.commands.finding import Finding, several
-from edge.config import Settings
+from edge.config import Settings, host_and_port
 from edge.errors import ConfigError
 from edge.journal import problems
 from edge.web import users
@@ -40,7 +40,7 @@ def look_at_page(settings: Settings) -> Iterator[Finding]:
 
 
 def _answers(settings: Settings) -> bool:
-    host, port = settings.web.address
+    host, port = host_and_port(settings.web.listen)
     try:
         with socket.create_connection(("127.0.0.1" if host in ("0.0.0.0", "::") else host, port), timeout=5.0):
             return True

@@ -13,6 +13,7 @@
     upkeep      forgets what is older than the configuration wants                        its next turn
     attendant   requests that people left → work; is the microscope silent; problems.json its next turn
     page        keeps the live page's process running, where one is wanted                its next look
+    metrics     serves Prometheus, where that is wanted                                   the end
 
 Each thread is a class in a module of its name. Threads meet in what `edge.service.shared` lists, and nowhere else: above
 all in the journal and in bounded queues, so that a kill at any moment leaves nothing but rows to take up again.
@@ -26,8 +27,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge import __version__
 from edge.config import Settings
@@ -51,6 +53,9 @@ from edge.service.upkeep import Upkeep
 from edge.service.worker import Worker, printable
 from edge.wire.channel import Channel
 from edge.wire.table import CHANNELS
+
+if TYPE_CHECKING:
+    from edge.service.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -124,15 +129,17 @@ class Daemon:
         self._publishers: tuple[StandingConnection, ...] = (self._publisher, *(publisher for _, publisher in further))
         channels = tuple(channel for channel, _ in further)
         self._channels = frozenset((*(channel.name for channel in channels), *broken))
+        metrics = open_metrics(settings, journal, shared, lambda: self._publisher.connected)
         workers: tuple[Worker, ...] = (
             Scanner(settings, journal, shared),
             Decoder(settings, journal, shared),
             Inspector(settings, journal, shared),
             Suspects(settings, journal, shared),
-            Recorder(settings, journal, shared, channels),
+            Recorder(settings, journal, shared, channels, *((metrics.counted.stored,) if metrics else ())),
             Upkeep(settings, journal, shared),
             Attendant(settings, journal, shared, commands, lambda: self._publisher.connected),
             *((PageKeeper(settings, journal, shared),) if settings.web.listen else ()),
+            *((metrics,) if metrics else ()),
         )
         self._threads = [
             threading.Thread(target=run_guarded, args=(worker,), name=worker.name, daemon=True) for worker in workers
@@ -235,6 +242,17 @@ def open_channels(
         else:
             opened.append((channel, publisher))
     return opened, broken
+
+
+def open_metrics(settings: Settings, journal: Journal, shared: Shared, connected: Callable[[], bool]) -> Metrics | None:
+    """What serves Prometheus, None where nobody wants it. Raises ConfigError without its library."""
+    if not settings.metrics.prometheus:
+        return None
+    try:
+        from edge.service.metrics import Metrics
+    except ModuleNotFoundError as error:
+        raise ConfigError("metrics.prometheus needs the extra metrics: pip install 'sem-corrosion-edge[metrics]'") from error
+    return Metrics(settings, journal, shared, connected)
 
 
 def run_guarded(worker: Worker) -> None:

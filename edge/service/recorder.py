@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge.config import Settings
 from edge.errors import ImageError, StateError
@@ -33,9 +33,16 @@ class Recorder(Worker):
 
     name = "recorder"
 
-    def __init__(self, settings: Settings, journal: Journal, shared: Shared, channels: Sequence[Channel] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        shared: Shared,
+        channels: Sequence[Channel] = (),
+        on_stored: Callable[[list[Inspection] | ImageError, float], None] = lambda outcome, latency_ms: None,
+    ) -> None:
         super().__init__(settings, journal, shared)
-        self._channels = tuple(channels)
+        self._channels, self._on_stored = tuple(channels), on_stored
 
     def run(self) -> None:
         """Record until the inspector has ended and nothing of it is left."""
@@ -49,7 +56,9 @@ class Recorder(Worker):
                     return
                 continue
             self._record(inspected.entry, inspected.source, inspected.outcome, inspected.content)
-            shared.figures.latencies.add((time.monotonic() - inspected.changed_at) * 1e3)
+            latency_ms = (time.monotonic() - inspected.changed_at) * 1e3
+            shared.figures.latencies.add(latency_ms)
+            self._on_stored(inspected.outcome, latency_ms)
 
     def _record(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError, content: str | None = None) -> None:
         """Store the verdict with its messages; then draw its pictures, which nobody who waits for the verdict waits for."""

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge.config import WebSettings
+from edge.config import WebSettings, host_and_port
 from edge.web.said import JSONResponse
 
 POLICY: Final = "; ".join(
@@ -42,7 +42,7 @@ class Guard:
     def __init__(self, app: ASGIApp, web: WebSettings) -> None:
         self._app = app
         self._secure = bool(web.cert_file) or web.behind_proxy
-        host, port = web.address
+        host, port = host_and_port(web.listen)
         self._hosts = {name.casefold() for name in web.hosts} | LOOPBACK
         if host not in ("0.0.0.0", "::", ""):
             self._hosts.add(host.casefold() if ":" not in host else f"[{host}]")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edge.config import WebSettings
+from edge.config import WebSettings, host_and_port
 from edge.errors import ConfigError
 from edge.web.source import Source
 
@@ -91,7 +91,7 @@ def address_of(web: WebSettings) -> str:
 
 def listening(web: WebSettings) -> socket.socket:
     """A socket that listens. Raises ConfigError when the address cannot be used."""
-    host, port = web.address
+    host, port = host_and_port(web.listen)
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listener = socket.socket(infos[0][0], socket.SOCK_STREAM)
