@@ -9,8 +9,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.errors import ConfigError
 from edge.web import broker_source
+from edge.web.broker import broker_of
 from edge.web.broker_source import BrokerSource
-from edge.web.subscriber import broker_of
 from tests.fakes.brokers import Mosquitto, eventually, free_port, needs_mosquitto
 from tests.web.test_heard import failure, status
 
@@ -39,7 +39,7 @@ def test_microscopes_are_bounded_and_it_is_said(monkeypatch: pytest.MonkeyPatch)
     for number in range(10):
         pages.take(f"a/b/sem/{number}/status", status("online"))
     assert len(pages.fleet()) == 3
-    assert any("--prefix" in one["text"] for one in pages.problems("")["problems"])
+    assert any("--prefix" in (one["cure"] or "") for one in pages.problems("")["problems"])
 
 
 def test_whoever_takes_the_most_memory_gives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,9 @@ def test_a_broker_that_refuses_us_is_told_without_the_password(tmp_path: Path) -
     with Mosquitto(tmp_path / "broker", *lines) as broker:
         url = f"mqtt://ann@127.0.0.1:{broker.port}"
         with BrokerSource(broker_of(url, password_file=str(secret))) as pages:
-            told = eventually(lambda: [one["text"] for one in pages.problems("")["problems"] if "refused us" in one["text"]])
+            told = eventually(
+                lambda: [one["text"] for one in pages.problems("")["problems"] if "--password-file" in one["text"]]
+            )
     assert "not the right one" not in str(told)
 
 
