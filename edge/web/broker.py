@@ -108,8 +108,7 @@ def refused(reason: Any, broker: Broker) -> str:
         hint = "see --password-file" if broker.username else "write mqtt://USER@HOST"
         return f"it does not let {who} in ({reason}): {hint}"
     if reason.value in UNSUPPORTED:
-        other = "--protocol 3.1.1" if broker.protocol == 5 else "--protocol 5"
-        return f"it does not speak this version of MQTT ({reason}): try {other}"
+        return f"it does not speak this version of MQTT ({reason}): try {_other_protocol(broker)}"
     return f"it refused us ({reason})"
 
 
@@ -119,7 +118,7 @@ def ended(reason: Any, broker: Broker, *, answered: bool, alert: str) -> str:
     if broker.tls and not answered:
         return tls.ended_before_answer(alert, NAMED)
     if not answered:
-        return "it ended the connection before it answered: does it want TLS (mqtts://), or --protocol 3.1.1?"
+        return f"it ended the connection before it answered: does it want TLS (mqtts://), or {_other_protocol(broker)}?"
     return "the connection was lost" if said in ("Unspecified error", "Protocol error") else f"it ended ({said})"
 
 
@@ -141,3 +140,7 @@ def failed(error: Exception, broker: Broker) -> str:
     if isinstance(error, ConnectionError) and error.errno is None:  # paho's own, of websockets
         return f"it gives no websocket at {broker.websocket}: are scheme, port and path right?"
     return str(getattr(error, "strerror", None) or error) or type(error).__name__
+
+
+def _other_protocol(broker: Broker) -> str:
+    return "--protocol 3.1.1" if broker.protocol == 5 else "--protocol 5"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from edge.certificates import load_chain
 from edge.config import WebSettings
 from edge.errors import ConfigError
 from edge.web.source import Source
@@ -112,6 +113,6 @@ def require_certificate(web: WebSettings) -> None:
     if not web.cert_file:
         return
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(web.cert_file, web.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"web.cert_file {web.cert_file} and key_file cannot be used: {error}") from error
+        load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), web.cert_file, web.key_file)
+    except ValueError as error:
+        raise ConfigError(f"web.cert_file: {error}") from error

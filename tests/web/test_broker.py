@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -230,10 +232,10 @@ def test_an_address_of_ipv6_is_connected_to(scheme: str, tmp_path: Path) -> None
     port = free_port()
     lines = [f"listener {port} ::1", *(["protocol websockets"] if scheme == "ws" else [])]
     try:
-        broker = Mosquitto(tmp_path / "broker", *lines).start()
-    except BaseException:  # as pytest.fail raises
+        socket.create_server(("::1", port), family=socket.AF_INET6).close()
+    except OSError:
         pytest.skip("this machine has no IPv6")
-    with broker, page(f"{scheme}://[::1]:{port}") as pages:
+    with Mosquitto(tmp_path / "broker", *lines), page(f"{scheme}://[::1]:{port}") as pages:
         connected(pages)
 
 
@@ -244,3 +246,38 @@ def test_who_says_nothing_or_is_not_there_is_told() -> None:
         told(pages, "refused")
     with page("mqtt://nowhere.invalid") as pages:
         told(pages, "nowhere.invalid is known")
+
+
+@contextmanager
+def answering(connack: bytes) -> Iterator[int]:
+    """The port of a broker that answers every CONNECT so, and hangs up."""
+
+    def serve() -> None:
+        while True:
+            try:
+                end, _ = server.accept()
+            except OSError:
+                return
+            with end:
+                end.recv(1000)
+                end.sendall(connack)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        yield int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("connack", "protocol", "words"),
+    [
+        (b"\x20\x02\x00\x01", 5, "try --protocol 3.1.1"),  # as a broker of 3.1.1 says it
+        (b"\x20\x03\x00\x84\x00", 5, "try --protocol 3.1.1"),
+        (b"\x20\x02\x00\x01", 4, "--protocol 5"),
+        (b"", 5, "--protocol 3.1.1"),
+        (b"\x20\x03\x00\x97\x00", 5, "refused us (Quota exceeded)"),
+        (b"\x20\x02\x00\x05", 4, "USER@"),
+    ],
+)
+def test_a_broker_that_takes_nobody_so_is_told_with_what_to_try(connack: bytes, protocol: int, words: str) -> None:
+    with answering(connack) as port, page(f"mqtt://127.0.0.1:{port}", protocol=protocol) as pages:
+        told(pages, words)

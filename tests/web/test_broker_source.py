@@ -11,7 +11,7 @@ from edge.errors import ConfigError
 from edge.web import broker_source
 from edge.web.broker import broker_of
 from edge.web.broker_source import BrokerSource
-from tests.fakes.brokers import Mosquitto, eventually, free_port, needs_mosquitto
+from tests.fakes.brokers import FakeBroker, Mosquitto, eventually, free_port, needs_mosquitto
 from tests.web.test_heard import failure, status
 
 ONE, TWO = "plant/lab/sem/one", "plant/lab/sem/two"
@@ -177,3 +177,55 @@ def publish(broker: Mosquitto, topic: str, payload: bytes, *, retain: bool = Fal
     client.publish(topic, payload, 1, retain).wait_for_publish(20.0)
     client.disconnect()
     client.loop_stop()
+
+
+def missing(pages: BrokerSource) -> None:
+    """Have three verdicts missing."""
+    pages.take(f"{ONE}/failure", failure(1))
+    pages.take(f"{ONE}/failure", failure(5))
+
+
+@needs_mosquitto
+def test_a_replay_that_the_broker_denies_is_told_and_asked_for_again_once_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_source, "DENIED_S", 0.5)
+    monkeypatch.setattr(broker_source, "REPLAY_S", 0.5)
+    acl = tmp_path / "acl"
+    acl.write_text("topic read #\n")
+    with (
+        Mosquitto(tmp_path / "broker", f"acl_file {acl}") as broker,
+        BrokerSource(broker_of(f"mqtt://127.0.0.1:{broker.port}"), replay=True) as pages,
+    ):
+        missing(pages)
+        eventually(lambda: [one for one in pages.problems("")["problems"] if "does not take it" in one["text"]], what="denied")
+        acl.write_text("topic readwrite #\n")
+        broker.reload()
+        eventually(lambda: pages._subscriber.denied is None, what="taken")
+
+
+def test_a_broker_that_ends_the_connection_of_who_publishes_is_not_asked_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broker_source, "REPLAY_S", 0.1)
+    with FakeBroker(drops="command/replay") as broker:
+        with BrokerSource(broker_of(f"mqtt://127.0.0.1:{broker.port}"), replay=True) as pages:
+            missing(pages)
+            eventually(lambda: broker.connections == 2 and pages._why is None, 60.0, what="a second connection")
+            told = [one["text"] for one in pages.problems("")["problems"] if "when we published" in one["text"]]
+            pages.take(f"{ONE}/failure", failure(9))
+            for _ in range(20):
+                pages.turn()
+        assert told
+        assert broker.connections == 2
+
+
+def test_a_connection_on_which_nothing_is_heard_is_told_with_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = [0.0]
+    pages = BrokerSource(broker_of("mqtt://localhost"), clock=lambda: moment[0])
+    pages.connection(None)
+    assert not pages.problems("")["problems"]
+    moment[0] = 20.0
+    assert ["--prefix" in one["cure"] for one in pages.problems("")["problems"]] == [True]
+    pages.take(f"{ONE}/status", status("online"))
+    assert not pages.problems("")["problems"]
