@@ -335,11 +335,11 @@ class WebSettings(_Section):
             raise ValueError("cert_file and key_file belong together")
         if self.listen and self.address[1] > 65535:
             raise ValueError(f"listen: there is no port {self.address[1]}")
-        if self.listen and not self.loopback:
-            if not (self.cert_file or self.behind_proxy):
-                raise ValueError("beyond loopback a page needs cert_file and key_file, or behind_proxy = true")
-            if not self.users_file:
-                raise ValueError("beyond loopback reading needs a login: name a users_file (`edge-dashboard user` writes it)")
+        beyond = bool(self.listen) and (self.behind_proxy or not self.loopback)
+        if beyond and not (self.cert_file or self.behind_proxy):
+            raise ValueError("beyond loopback a page needs cert_file and key_file, or behind_proxy = true")
+        if beyond and not self.users_file:
+            raise ValueError("beyond loopback reading needs a login: name a users_file (`edge-dashboard user` writes it)")
         return self
 
     @property
