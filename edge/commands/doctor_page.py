@@ -12,7 +12,7 @@ from edge.config import Settings
 from edge.errors import ConfigError
 from edge.journal import problems
 from edge.web import users
-from edge.web.serve import EXTRA, address_of, listening, require_certificate
+from edge.web.serve import EXTRA, address_of, certificate_doubts, listening
 
 
 def look_at_page(settings: Settings) -> Iterator[Finding]:
@@ -24,7 +24,7 @@ def look_at_page(settings: Settings) -> Iterator[Finding]:
         yield Finding("page", "problem", "starlette and uvicorn are not installed", EXTRA.partition(": ")[2])
         return
     try:
-        require_certificate(web)
+        doubts = certificate_doubts(web)
         known = users.load(Path(web.users_file)) if web.users_file else {}
         told = problems.read(settings.state.folder)
         if told is None or not told.alive:  # else it is the service that listens there
@@ -35,6 +35,8 @@ def look_at_page(settings: Settings) -> Iterator[Finding]:
     if told is not None and told.alive and not _answers(settings):
         yield Finding("page", "problem", f"nothing answers at {web.listen}", "the service's log says why")
         return
+    for doubt in doubts:
+        yield Finding("page", "problem", f"web.cert_file: {doubt}")
     may = several(len(known), "user") if known else "nobody logs in: it only reads, on this machine"
     yield Finding("page", "ok", f"the live page is {address_of(web)}; {may}")
 
