@@ -1,4 +1,4 @@
-"""A message that a real broker never takes: its original is shown whole by the page and the report, where subscribers got a tombstone."""
+"""A message that a real broker never takes: page and report show its original whole, subscribers got a tombstone."""
 
 from __future__ import annotations
 
