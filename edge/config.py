@@ -339,17 +339,22 @@ class WebSettings(_Section):
     def _safe(self) -> WebSettings:
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file belong together")
-        if self.listen and not self.loopback:
-            if not (self.cert_file or self.behind_proxy):
-                raise ValueError("beyond loopback a page needs cert_file and key_file, or behind_proxy = true")
-            if not self.users_file:
-                raise ValueError("beyond loopback reading needs a login: name a users_file (`edge-dashboard user` writes it)")
+        beyond = bool(self.listen) and (self.behind_proxy or not self.loopback)
+        if beyond and not (self.cert_file or self.behind_proxy):
+            raise ValueError("beyond loopback a page needs cert_file and key_file, or behind_proxy = true")
+        if beyond and not self.users_file:
+            raise ValueError("beyond loopback reading needs a login: name a users_file (`edge-dashboard user` writes it)")
         return self
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        return host_and_port(self.listen)
 
     @property
     def loopback(self) -> bool:
         """Whether only this machine reaches it."""
-        host, _ = host_and_port(self.listen)
+        host, _ = self.address
         return host in ("localhost", "::1") or re.fullmatch(r"127\.\d+\.\d+\.\d+", host) is not None
 
 

@@ -328,6 +328,7 @@ def test_limits_change_the_hash_and_can_stand_in_the_environment(tmp_path: Path)
         ({"listen": "127.0.0.1:80", "cert_file": "a"}, "belong together"),
         ({"listen": "0.0.0.0:8080"}, "behind_proxy"),
         ({"listen": "10.0.0.5:8080", "behind_proxy": True}, "users_file"),
+        ({"listen": "127.0.0.1:8080", "behind_proxy": True}, "users_file"),
         ({"listen": "sem.plant.example:443", "cert_file": "a", "key_file": "b"}, "users_file"),
     ],
 )

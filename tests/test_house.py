@@ -32,7 +32,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         "edge.service": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
         " edge.folder edge.journal edge.wire edge.mqtt edge.teach",
         "edge.web": "edge edge.records edge.errors edge.config edge.sem edge.folder edge.journal edge.wire edge.teach"
-        " edge.inspection",
+        " edge.inspection edge.mqtt",
         "edge.report": "edge edge.records edge.errors edge.config edge.journal edge.wire edge.teach edge.inspection",
         "edge.commands": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
         " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service edge.web edge.report",
@@ -44,7 +44,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 }
 
 # Below all rooms: whoever needs it may import it, and it imports none of them.
-BELOW_ALL: Final = frozenset({"edge.arguments", "edge.whole_file", "edge.wording"})
+BELOW_ALL: Final = frozenset({"edge.arguments", "edge.certificates", "edge.whole_file", "edge.wording"})
 MAY_IMPORT |= {room: others | BELOW_ALL for room, others in MAY_IMPORT.items()} | dict.fromkeys(BELOW_ALL, frozenset())
 MAY_IMPORT["edge.arguments"] = frozenset({"edge", "edge.wording"})  # the door's version
 

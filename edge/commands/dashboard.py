@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import getpass
 import logging
+import os
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -17,9 +20,23 @@ from edge.arguments import new_parser
 from edge.commands.command_line import DONE, as_command
 from edge.config import WebSettings
 from edge.errors import ConfigError
+from edge.service.systemd import notify
 from edge.web import users
+from edge.web.broker import PASSWORD, Broker, broker_of
 
 EXAMPLE = "edge-dashboard --broker mqtts://dashboard@broker:8883 --password-file FILE\n  edge-dashboard user FILE NAME review"
+log = logging.getLogger(__name__)
+
+OPTIONS: Final = (
+    ("cert_file and key_file", "--tls-cert and --tls-key"),
+    ("behind_proxy = true", "--behind-proxy"),
+    ("name a users_file", "name a file with --users"),
+    ("web.users_file", "--users"),
+    ("web.cert_file", "--tls-cert"),
+    ("web.listen", "--port or --listen"),
+    ("listen: there", "--port or --listen: there"),
+    ("must be HOST:PORT", "--listen must be HOST:PORT"),
+)
 
 
 @as_command
@@ -32,28 +49,48 @@ def dashboard(argv: Sequence[str] | None = None) -> int:
 def show(words: Sequence[str]) -> int:
     """Serve the page of a broker."""
     from edge.web.broker_source import BrokerSource
-    from edge.web.serve import address_of, serve
-    from edge.web.subscriber import broker_of
+    from edge.web.serve import serve
 
     args = page_parser().parse_args(words)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     web = settings(args)
+    broker = broker_from(args)
+    with BrokerSource(broker, args.prefix, replay=args.replay) as source:
+        log.info("it shows %s of the broker %s; end it with Ctrl+C", args.prefix, broker.where)
+        try:
+            serve(source, web, version=__version__, until=threading.Event(), beat=alive)
+        except ConfigError as error:
+            raise ConfigError(in_options(str(error))) from error
+    return DONE
+
+
+def alive() -> None:
+    """Tell systemd, where it waits for it, that the page is served and moves."""
+    notify("READY=1", "WATCHDOG=1")
+
+
+def broker_from(args: argparse.Namespace) -> Broker:
+    """The broker, with its password from a file, the environment or the terminal. Raises ConfigError."""
+    if args.broker_ws is not None and not args.broker_ws.startswith(("ws://", "wss://")):
+        raise ConfigError("the address of a websocket is ws://HOST:PORT/PATH or wss://: see --broker-ws")
     broker = broker_of(
-        args.broker,
+        args.broker if args.broker_ws is None else args.broker_ws,
         password_file=args.password_file,
+        secret=None if args.password_file else os.environ.get(PASSWORD) or None,
         ca_file=args.ca_file,
         cert_file=args.cert_file,
         key_file=args.key_file,
         protocol={"5": 5, "3.1.1": 4}[args.protocol],
     )
-    with BrokerSource(broker, args.prefix, replay=args.replay) as source:
-        print(f"{address_of(web)} shows {args.prefix} at {broker.host}:{broker.port}; end it with Ctrl+C", file=sys.stderr)
-        serve(source, web, version=__version__, until=threading.Event())
-    return DONE
+    if broker.username is None or broker.password() is not None or broker.cert_file or not sys.stdin.isatty():
+        return broker
+    return replace(broker, secret=asked(f"password of {broker.username} at {broker.where}, empty for none: ") or None)
 
 
 def settings(args: argparse.Namespace) -> WebSettings:
     """Where the page listens, by the rules of [web]. Raises ConfigError."""
+    if not 0 < args.port < 65536:
+        raise ConfigError(f"--port: there is no port {args.port}")
     try:
         return WebSettings(
             listen=args.listen or f"127.0.0.1:{args.port}",
@@ -64,20 +101,26 @@ def settings(args: argparse.Namespace) -> WebSettings:
             hosts=tuple(args.host),
         )
     except ValidationError as error:
-        text = error.errors()[0]["msg"].removeprefix("Value error, ")
-        for name, option in (("cert_file and key_file", "--tls-cert and --tls-key"), ("behind_proxy = true", "--behind-proxy")):
-            text = text.replace(name, option)
-        raise ConfigError(text.replace("name a users_file", "name a file with --users")) from error
+        raise ConfigError(in_options(error.errors()[0]["msg"].removeprefix("Value error, "))) from error
+
+
+def in_options(text: str) -> str:
+    """A sentence about settings of [web], with the options that stand for them here."""
+    for name, option in OPTIONS:
+        text = text.replace(name, option)
+    return text
 
 
 def page_parser() -> argparse.ArgumentParser:
     """What may be said of the page and its broker."""
     parser = new_parser("edge-dashboard", "The live page of any number of microscopes, from a broker. It only reads.", EXAMPLE)
-    broker = parser.add_mutually_exclusive_group(required=True)
-    broker.add_argument("--broker", metavar="URL", help="mqtt://[USER@]HOST[:PORT], mqtts://, ws:// or wss://")
-    broker.add_argument("--broker-ws", dest="broker", metavar="URL", help="the same, for a broker's websocket")
+    broker = parser.add_mutually_exclusive_group()
+    known = "mqtt://[USER@]HOST[:PORT], mqtts://, ws:// or wss:// (default: %(default)s)"
+    broker.add_argument("--broker", metavar="URL", default="mqtt://localhost", help=known)
+    broker.add_argument("--broker-ws", metavar="URL", help="the broker's websocket: ws://[USER@]HOST[:PORT][/PATH] or wss://")
     parser.add_argument("--prefix", default="+/+/sem/+", help="SITE/AREA/sem/ID, + for any (default: %(default)s)")
-    parser.add_argument("--password-file", default="", metavar="FILE", help="the broker's password for USER")
+    secret = f"the broker's password for USER; without it {PASSWORD} of the environment, or the terminal is asked"
+    parser.add_argument("--password-file", default="", metavar="FILE", help=secret)
     parser.add_argument("--ca-file", default="", metavar="FILE", help="who signed the broker's certificate")
     parser.add_argument("--cert-file", default="", metavar="FILE", help="our certificate, where the broker wants one")
     parser.add_argument("--key-file", default="", metavar="FILE", help="its key")
@@ -128,7 +171,15 @@ def password(file: Path | None) -> str:
             raise ConfigError(f"{file} cannot be read: {error}") from error
     if not sys.stdin.isatty():
         raise ConfigError("there is no terminal to ask for the password: take --password-file")
-    first, second = getpass.getpass("password: "), getpass.getpass("again: ")
+    first, second = asked("password: "), asked("again: ")
     if first != second:
         raise ConfigError("the two passwords differ")
     return first
+
+
+def asked(what: str) -> str:
+    """What is typed unseen. Raises ConfigError where nothing is."""
+    try:
+        return getpass.getpass(what)
+    except EOFError as error:
+        raise ConfigError("no password was typed") from error

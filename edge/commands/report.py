@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -13,8 +14,6 @@ from edge.commands.command_line import DONE, as_command
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    import argparse
-
     from edge.report.reading import Document, Source
 
 
@@ -64,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         "edge-report --from results/ --samples samples.csv --out report.html",
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--journal", type=Path, metavar="FILE", help="journal.sqlite3, or the state folder that holds it")
+    usual = "journal.sqlite3, or the state folder that holds it; where nothing is named, the usual one"
+    where.add_argument("--journal", type=Path, metavar="FILE", help=usual)
     where.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="what edge-inspect --out DIR wrote")
     where.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration, which names the state folder")
     parser.add_argument("--samples", type=Path, metavar="FILE.csv", help="coupon, field, batch and parameters of each image")
@@ -87,8 +87,11 @@ def of_state(folder: Path, out: Path, title: str) -> Path:
 
 
 def _day(text: str) -> float:
-    """Milliseconds since 1970."""
-    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp() * 1e3
+    """Milliseconds since 1970. Raises ArgumentTypeError."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp() * 1e3
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a day such as 2026-01-31 (got {text!r})") from error
 
 
 def _source(arguments: argparse.Namespace) -> Source:
@@ -105,11 +108,14 @@ def _source(arguments: argparse.Namespace) -> Source:
         return read_folder(arguments.folder)
     if arguments.journal is not None:
         return read_journal(arguments.journal)
-    if arguments.config is None:
-        raise ConfigError("say what to report on: --journal FILE, --from DIR or --config FILE")
-    from edge.config import load
+    from edge.config import StateSettings, load
 
-    return read_journal(load(arguments.config).state.folder)
+    if arguments.config is not None:
+        return read_journal(load(arguments.config).state.folder)
+    usual = StateSettings().folder
+    if not (usual / "journal.sqlite3").exists():
+        raise ConfigError(f"say what to report on: --journal FILE, --from DIR or --config FILE; no journal lies in {usual}")
+    return read_journal(usual)
 
 
 def _chosen(source: Source, arguments: argparse.Namespace) -> Source:

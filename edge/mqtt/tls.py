@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
-from edge.config import MqttSettings
+from edge.certificates import load_chain, trusting
 from edge.errors import BrokerError
 
 HANDSHAKE_S: Final = 3.0
@@ -13,6 +14,37 @@ HANDSHAKE_S: Final = 3.0
 
 # OpenSSL's verification results, x509_vfy.h.
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
+
+
+class Files(Protocol):
+    """Whose certificates are used; empty for none."""
+
+    @property
+    def ca_file(self) -> str:
+        """Who signed the broker's."""
+
+    @property
+    def cert_file(self) -> str:
+        """Ours."""
+
+    @property
+    def key_file(self) -> str:
+        """Its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the settings are called where they are made, so that a sentence can name the one to look at."""
+
+    host: str = "mqtt.host"
+    port: str = "mqtt.port"
+    tls: str = "mqtt.tls"
+    ca_file: str = "mqtt.ca_file"
+    cert_file: str = "mqtt.cert_file"
+    key_file: str = "mqtt.key_file"
+
+
+IN_TOML: Final = Named()
 
 
 class Socket(ssl.SSLSocket):
@@ -37,25 +69,29 @@ class Socket(ssl.SSLSocket):
         try:
             return super().recv(*arguments)
         except ssl.SSLError as error:
-            _, _, said = (error.reason or "").rpartition("ALERT_")
-            self.alert = said.replace("_", " ").lower()
+            self.alert = alert_of(error)
             raise
 
 
-def context_of(settings: MqttSettings) -> ssl.SSLContext:
+def alert_of(error: ssl.SSLError) -> str:
+    """What the other side said, such as "unknown ca"; empty where the error is none of its alerts."""
+    _, found, said = (error.reason or "").rpartition("ALERT_")
+    return said.replace("_", " ").lower() if found else ""
+
+
+def context_of(files: Files) -> ssl.SSLContext:
     """Read the certificates now, so that renewed ones are taken at the next connect. Raises BrokerError."""
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
-        if settings.cert_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as error:
-        names = ", ".join(filter(None, (settings.ca_file, settings.cert_file, settings.key_file)))
-        raise BrokerError(f"mqtt certificates ({names}) cannot be used: {error}") from error
+        context = trusting(files.ca_file)
+        if files.cert_file:
+            load_chain(context, files.cert_file, files.key_file)
+    except ValueError as error:
+        raise BrokerError(f"the certificates for the broker cannot be used: {error}") from error
     context.sslsocket_class = Socket
     return context
 
 
-def untrusted(error: ssl.SSLCertVerificationError, where: str) -> str:
+def untrusted(error: ssl.SSLCertVerificationError, where: str, named: Named = IN_TOML) -> str:
     """Why the certificate of the broker at `where` is not taken, and what to do."""
     begin, said = f"the certificate of {where}", error.verify_message
     if error.verify_code == _EXPIRED:
@@ -63,12 +99,12 @@ def untrusted(error: ssl.SSLCertVerificationError, where: str) -> str:
     if error.verify_code == _NOT_YET_VALID:
         return f"{begin} is not yet valid: is this machine's clock right? ({said})"
     if error.verify_code in (_OTHER_NAME, _OTHER_ADDRESS):
-        return f"{begin} is for another name ({said}): see mqtt.host"
-    return f"{begin} is not trusted ({said}): see mqtt.ca_file"
+        return f"{begin} is for another name ({said}): see {named.host}"
+    return f"{begin} is not trusted ({said}): see {named.ca_file}"
 
 
-def ended_before_answer(alert: str) -> str:
+def ended_before_answer(alert: str, named: Named = IN_TOML) -> str:
     """Why the broker may have ended a TLS connection before it answered CONNECT, and what to look at."""
     if alert:
-        return f"the broker refuses our certificate ({alert}): see mqtt.cert_file and mqtt.key_file"
-    return "the broker ended the connection before it answered: does it want a certificate of ours? see mqtt.cert_file"
+        return f"the broker refuses our certificate ({alert}): see {named.cert_file} and {named.key_file}"
+    return f"the broker ended the connection before it answered: does it want a certificate of ours? see {named.cert_file}"

@@ -56,7 +56,8 @@ def _read(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]]
                     raise ConfigError(f"{file}, row {number}: more values than columns")
                 lines.append((number, line))
     except (OSError, UnicodeError, csv.Error) as error:
-        raise ConfigError(f"{file} cannot be read as CSV in UTF-8: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{file} cannot be read as CSV in UTF-8: {why}") from error
     return header, lines
 
 

@@ -7,16 +7,17 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from edge.errors import ConfigError
+from edge.web.broker import Broker
 from edge.web.heard import KINDS, Heard
 from edge.web.news import News
 from edge.web.reviewing import said as said_of
 from edge.web.rows import Row, parsed
 from edge.web.source import Event, Facts, Mode
-from edge.web.subscriber import Broker, Subscriber
+from edge.web.subscriber import Subscriber
 from edge.web.timeline import columns
 
 MOST_DEVICES: Final = 1000
@@ -25,8 +26,13 @@ MOST_PICTURE_BYTES: Final = 128 << 20
 LARGEST_PICTURE: Final = 8 << 20
 LOOK_S: Final = 1.0
 REPLAY_S: Final = 5.0
+DENIED_S: Final = 600.0
+"""Until what the broker did not take is tried again: its rights may have been changed."""
+QUIET_S: Final = 15.0
+"""A daemon speaks of its health every 10 s."""
 LONGEST_TOPIC: Final = 1000
 ELSEWHERE: Final = "over the broker comes the drawn picture alone: the image itself stays at the microscope"
+HEARD_NOT: Final = "is --prefix right, may this user read these topics, and does any microscope publish?"
 NOT_YET: Final = "no connection to the broker yet"
 _LEVEL: Final = re.compile(r"[^/#+\x00-\x1f]+|\+")
 
@@ -45,7 +51,8 @@ class BrokerSource:
         levels = prefix.split("/")
         if len(levels) != 4 or levels[2] != "sem" or not all(map(_LEVEL.fullmatch, levels)):
             raise ConfigError(f"a prefix is SITE/AREA/sem/ID, with + for any, not {prefix!r}")
-        self._replay, self._clock = replay, clock
+        self._prefix, self._replay, self._clock = prefix, replay, clock
+        self._since = clock()
         self._mutex = threading.RLock()
         self._devices: dict[str, Heard] = {}
         self._pictures: OrderedDict[tuple[str, str], tuple[bytes, str]] = OrderedDict()
@@ -137,6 +144,7 @@ class BrokerSource:
         with self._mutex:
             self._why = why
             if why is None:
+                self._since = self._clock()
                 for device in self._devices.values():
                     device.listened_since(self._clock())
         self._news.add(("reload", {}))
@@ -171,8 +179,10 @@ class BrokerSource:
 
     def _to_ask(self, now: float) -> tuple[str, str, int, int] | None:
         """One range that nobody was asked for yet, every few seconds."""
-        if now - self._replayed < REPLAY_S:
+        if now - self._replayed < (REPLAY_S if self._subscriber.denied is None else DENIED_S):
             return None
+        if self._subscriber.denied is not None:
+            self._asked.clear()
         for prefix, device in self._devices.items():
             for epoch, first, last in device.gaps.ranges():
                 asked = (prefix, epoch, first, last)
@@ -261,11 +271,21 @@ class BrokerSource:
             facts = (found or Heard("///", 0.0)).problems(self._why is None, self._clock())
             if self._why is not None:
                 facts["problems"].insert(0, {"text": self._why, "cure": None})
-            for topic in self._subscriber.refused if self._why is None else ():
-                facts["problems"].append({"text": f"the broker does not let us read {topic}", "cure": None})
-            if self.left_out:
-                facts["problems"].append({"text": f"more than {MOST_DEVICES} microscopes: narrow --prefix", "cure": None})
+            facts["problems"] += [{"text": text, "cure": cure} for text, cure in self._of_ours()]
             return facts
+
+    def _of_ours(self) -> Iterator[tuple[str, str | None]]:
+        """What is wrong here and at no microscope, with its cure."""
+        if self._why is None:
+            for topic in self._subscriber.refused:
+                yield f"the broker does not let us read {topic}", "allow it to this user"
+            if not self._devices and self._clock() - self._since > QUIET_S:
+                yield f"nothing was heard on {self._prefix} since the connection stands", HEARD_NOT
+        if self._subscriber.denied is not None:
+            cure = "allow this user to publish command/replay, or leave --replay out"
+            yield f"nobody can be asked for what is missing: {self._subscriber.denied}", cure
+        if self.left_out:
+            yield f"more than {MOST_DEVICES} microscopes publish: those heard last are not shown", "narrow --prefix"
 
     def news(self, after: int, timeout_s: float) -> list[Event]:
         """See `Source`."""

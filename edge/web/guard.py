@@ -7,7 +7,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge.config import WebSettings, host_and_port
+from edge.config import WebSettings
 from edge.web.said import JSONResponse
 
 POLICY: Final = "; ".join(
@@ -41,8 +41,9 @@ class Guard:
 
     def __init__(self, app: ASGIApp, web: WebSettings) -> None:
         self._app = app
+        self._proxied = web.behind_proxy
         self._secure = bool(web.cert_file) or web.behind_proxy
-        host, port = host_and_port(web.listen)
+        host, port = web.address
         self._hosts = {name.casefold() for name in web.hosts} | LOOPBACK
         if host not in ("0.0.0.0", "::", ""):
             self._hosts.add(host.casefold() if ":" not in host else f"[{host}]")
@@ -76,7 +77,7 @@ class Guard:
     def _problem(self, method: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if not self._is_ours(host):
-            return 421, f"this page is not served as {host[:100]!r}: name the host in web.hosts"
+            return 421, f"this page is not served as {host[:100]!r}: name the host in hosts of [web], or with --host"
         if method in ("GET", "HEAD"):
             return None
         if method != "POST":
@@ -84,7 +85,8 @@ class Guard:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if origin is not None:
             if origin.casefold() not in (f"http://{host}".casefold(), f"https://{host}".casefold()):
-                return 403, "the request comes from another page"
+                text = f"the request comes from another page: from {origin[:100]} to {host[:100]}"
+                return 403, f"{text}; a proxy must pass the Host header on as it is" if self._proxied else text
         elif site not in (None, "same-origin"):
             return 403, "the request comes from another page"
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edge.config import WebSettings, host_and_port
+from edge.certificates import doubts, load_chain
+from edge.config import WebSettings
 from edge.errors import ConfigError
 from edge.web.source import Source
 
@@ -41,7 +42,7 @@ def serve(
     from edge.web.sessions import Sessions
 
     sessions = Sessions(Path(web.users_file) if web.users_file else None)
-    require_certificate(web)
+    certificate = Certificate(web)
     listener = listening(web)
     actions = Actions(source) if isinstance(source, JournalSource) else None
     app, _page = build(source, sessions, actions, web, version)
@@ -61,12 +62,14 @@ def serve(
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server = uvicorn.Server(config)
+    config.load()
     log.info("the live page is served at %s", address_of(web))
 
     async def watch() -> None:
         while True:
             if server.started:
                 beat()
+                certificate.renew(config.ssl)
             await asyncio.sleep(BEAT_S if server.started else 0.05)
 
     async def both() -> None:
@@ -91,7 +94,7 @@ def address_of(web: WebSettings) -> str:
 
 def listening(web: WebSettings) -> socket.socket:
     """A socket that listens. Raises ConfigError when the address cannot be used."""
-    host, port = host_and_port(web.listen)
+    host, port = web.address
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listener = socket.socket(infos[0][0], socket.SOCK_STREAM)
@@ -107,11 +110,53 @@ def listening(web: WebSettings) -> socket.socket:
     return listener
 
 
-def require_certificate(web: WebSettings) -> None:
-    """Raises ConfigError where cert_file and key_file cannot be used."""
+class Certificate:
+    """The page's certificate, where there is one: a renewed one is taken while the page is served.
+
+    Files that cannot be used, such as a new certificate whose key has yet to come, change nothing and are told.
+    """
+
+    def __init__(self, web: WebSettings) -> None:
+        """Raises ConfigError where the files cannot be used."""
+        self._web = web
+        self._stamp = self._stamped()
+        for doubt in certificate_doubts(web):
+            log.warning("%s", doubt)
+
+    def renew(self, context: ssl.SSLContext | None) -> None:
+        """Have `context` show the files as they are now, where they changed."""
+        stamp = self._stamped()
+        if context is None or stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            for doubt in certificate_doubts(self._web):
+                log.warning("%s", doubt)
+            load_chain(context, self._web.cert_file, self._web.key_file)
+        except (ConfigError, ValueError) as error:
+            log.warning("the former certificate is kept: %s", error)
+        else:
+            log.info("the page shows its renewed certificate")
+
+    def _stamped(self) -> list[tuple[int, int]]:
+        files = filter(None, (self._web.cert_file, self._web.key_file))
+        found = []
+        for file in files:
+            try:
+                status = Path(file).stat()
+                found.append((status.st_ctime_ns, status.st_ino))
+            except OSError:
+                found.append((0, 0))
+        return found
+
+
+def certificate_doubts(web: WebSettings) -> list[str]:
+    """Why browsers would not believe the page's certificate. Raises ConfigError where its files cannot be used."""
     if not web.cert_file:
-        return
+        return []
+    host, _ = web.address if web.listen else ("", 0)
+    names = web.hosts or [host for host in [host] if host not in ("", "0.0.0.0", "::")]
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(web.cert_file, web.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"web.cert_file {web.cert_file} and key_file cannot be used: {error}") from error
+        return doubts(web.cert_file, web.key_file, names)
+    except ValueError as error:
+        raise ConfigError(f"web.cert_file: {error}") from error

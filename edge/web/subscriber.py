@@ -9,14 +9,10 @@ import contextlib
 import logging
 import os
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -24,10 +20,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge.errors import ConfigError
+from edge.mqtt.tls import Socket
+from edge.web.broker import Broker, ended, failed, refused
 
 log = logging.getLogger(__name__)
 
-PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 LARGEST_MESSAGE: Final = 16 << 20
 """No overlay is so large. MQTT 5 brokers are told so; under 3.1.1 a longer one is taken and dropped."""
 KEEPALIVE_S: Final = 30
@@ -36,71 +33,11 @@ TURN_S: Final = 0.2
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where it is and who asks. websocket: the path there, None for plain MQTT.  password_file: empty for none."""
-
-    host: str
-    port: int
-    tls: bool = False
-    websocket: str | None = None
-    username: str | None = None
-    password_file: str = ""
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    protocol: int = 5
-
-    def password(self) -> str | None:
-        """Read now, so that a new one counts from the next connect. Raises ConfigError."""
-        if not self.password_file:
-            return None
-        try:
-            return Path(self.password_file).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the password file {self.password_file} cannot be read: {error}") from error
-
-    def context(self) -> ssl.SSLContext:
-        """For TLS. Raises ConfigError where a file cannot be used."""
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file or None)
-            if self.cert_file:
-                context.load_cert_chain(self.cert_file, self.key_file or None)
-        except (OSError, ssl.SSLError) as error:
-            names = ", ".join(filter(None, (self.ca_file, self.cert_file, self.key_file)))
-            raise ConfigError(f"the broker's certificates ({names}) cannot be used: {error}") from error
-        return context
-
-
-def broker_of(url: str, **others: Any) -> Broker:
-    """The broker at `mqtt://`, `mqtts://`, `ws://` or `wss://`. Raises ConfigError with a sentence, never with a password."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigError("the broker's address cannot be read: write mqtt://HOST:PORT") from error
-    if parts.password is not None:
-        raise ConfigError("a password in the address is seen by everybody on this machine: take --password-file")
-    if parts.scheme not in PORTS or not host or parts.query or parts.fragment:
-        raise ConfigError("the broker's address is mqtt://HOST:PORT, mqtts://, ws:// or wss://")
-    websocket = (parts.path or "/mqtt") if parts.scheme.startswith("ws") else None
-    if websocket is None and parts.path not in ("", "/"):
-        raise ConfigError("an address of MQTT has no path: topics are chosen by --prefix")
-    tls = parts.scheme in ("mqtts", "wss")
-    if not tls and any(others.get(name) for name in ("ca_file", "cert_file", "key_file")):
-        raise ConfigError("certificates need mqtts:// or wss://")
-    username = unquote(parts.username) if parts.username else None
-    if others.get("password_file") and username is None:
-        raise ConfigError("a password needs its user: write mqtt://USER@HOST")
-    port = PORTS[parts.scheme] if port is None else port
-    return Broker(host, port, tls=tls, websocket=websocket, username=username, **others)
-
-
 class Subscriber:
     """`with` begins and ends its thread, in which `on_message`, `on_turn` and `on_change` are called.
 
     on_change: with why nobody is connected, None once it is.  on_turn: several times a second while connected.
-    refused: topics that the broker does not let us read.
+    refused: topics that the broker does not let us read.  denied: why what we published last was not taken, None where it was.
     """
 
     def __init__(
@@ -115,10 +52,14 @@ class Subscriber:
         self._on_message, self._on_change, self._on_turn = on_message, on_change, on_turn
         self._stopping = threading.Event()
         self._client: mqtt.Client | None = None
+        self._peer: Any = None
         self._why = ""
-        self._accepted = False
+        self._said: str | None = ""
+        self._answered = self._accepted = False
         self._asked: dict[int | None, str] = {}
+        self._unacknowledged: set[int] = set()
         self.refused: list[str] = []
+        self.denied: str | None = None
         self._thread = threading.Thread(target=self._run, name="subscriber", daemon=True)
 
     def __enter__(self) -> Subscriber:
@@ -135,7 +76,7 @@ class Subscriber:
     def publish(self, topic: str, payload: bytes) -> None:
         """Hand a message over. Only in the thread of the callbacks."""
         if self._client is not None and self._accepted:
-            self._client.publish(topic, payload, 1)
+            self._unacknowledged.add(self._client.publish(topic, payload, 1).mid)
 
     def _run(self) -> None:
         wait = FIRST_WAIT_S
@@ -143,28 +84,41 @@ class Subscriber:
             begun = time.monotonic()
             try:
                 why = self._stay()
-            except (OSError, ValueError, ConfigError) as error:
-                why = str(getattr(error, "strerror", None) or error) or type(error).__name__
+            except ConfigError as error:
+                why = str(error)
+            except (OSError, ValueError) as error:
+                why = failed(error, self._broker)
             except Exception as error:  # paho raises whatever it likes on what it cannot parse
                 log.warning("the broker's answer cannot be read", exc_info=error)
                 why = "the broker gave an answer that cannot be read"
             if self._stopping.is_set():
                 return
-            self._on_change(f"no connection to the broker {self._broker.host}:{self._broker.port}: {why}")
+            if self._unacknowledged:  # a broker without a word for it ends the connection of who may not publish
+                self.denied = "the broker ended the connection when we published"
+            self._say(f"no connection to the broker {self._broker.where}: {why}")
             wait = FIRST_WAIT_S if time.monotonic() - begun > LONGEST_WAIT_S else wait
             self._stopping.wait(wait * random.uniform(0.8, 1.2))
             wait = min(2 * wait, LONGEST_WAIT_S)
 
+    def _say(self, why: str | None) -> None:
+        """To the page, and once to the log: a broker that is gone for a night is no reason for a thousand lines."""
+        if why != self._said:
+            log.info("%s", why or f"connected to the broker {self._broker.where}")
+        self._said = why
+        self._on_change(why)
+
     def _stay(self) -> str:
         """Connect and listen until it ends; why it did."""
-        self._why, self._accepted = "", False
-        client = self._client = self._made()
+        self._why, self._answered, self._accepted = "", False, False
+        self._unacknowledged.clear()
+        broker, client = self._broker, self._made()
+        self._client, self._peer = client, client.socket()
         answer_by = time.monotonic() + ANSWER_S
         try:
             while not self._stopping.is_set():
                 code = client.loop(TURN_S)
                 if self._why or code != mqtt.MQTT_ERR_SUCCESS:
-                    return self._why or mqtt.error_string(code)
+                    return self._why or ended(mqtt.error_string(code), broker, answered=self._answered, alert=alert(self._peer))
                 if self._accepted:
                     self._on_turn()
                 elif time.monotonic() > answer_by:
@@ -172,8 +126,7 @@ class Subscriber:
             client.disconnect()
             return ""
         finally:
-            self._client = None
-            peer = client.socket()
+            self._client, peer = None, self._peer
             if peer is not None:
                 with contextlib.suppress(OSError):
                     peer.close()
@@ -190,9 +143,10 @@ class Subscriber:
         )
         client.connect_timeout = 5.0
         client.on_connect, client.on_disconnect, client.on_message = self._connected, self._ended, self._received
-        client.on_subscribe = self._subscribed
+        client.on_subscribe, client.on_publish = self._subscribed, self._published
         if broker.websocket is not None:
-            client.ws_set_options(broker.websocket)
+            scheme = "https" if broker.tls else "http"
+            client.ws_set_options(broker.websocket, {"Host": broker.where, "Origin": f"{scheme}://{broker.where}"})
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.password())
         if broker.tls:
@@ -211,8 +165,9 @@ class Subscriber:
         return client
 
     def _connected(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._answered = True
         if reason.is_failure:
-            self._why = f"it refused us ({reason})"
+            self._why = refused(reason, self._broker)
             return
         self.refused = []
         # Only once all is subscribed it may be said that nothing is missed.
@@ -228,10 +183,14 @@ class Subscriber:
             self._why = "it lets us read none of our topics: what may this user read?"
         elif not self._asked:
             self._accepted = True
-            self._on_change(None)
+            self._say(None)
+
+    def _published(self, _client: mqtt.Client, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
+        self._unacknowledged.discard(mid)
+        self.denied = f"the broker does not take it ({reason})" if reason.is_failure else None
 
     def _ended(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._why = self._why or f"it ended ({reason})"
+        self._why = self._why or ended(reason, self._broker, answered=self._answered, alert=alert(self._peer))
 
     def _received(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
@@ -239,3 +198,9 @@ class Subscriber:
                 self._on_message(message.topic, bytes(message.payload))
         except Exception:  # one message that we stumble over must not keep the others away
             log.exception("a message on a topic of %d characters was left out", len(message._topic))
+
+
+def alert(peer: Any) -> str:
+    """What the other side's TLS said at the end; paho wraps the socket of a websocket."""
+    inner = getattr(peer, "_socket", peer)
+    return inner.alert if isinstance(inner, Socket) else ""

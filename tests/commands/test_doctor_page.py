@@ -41,7 +41,7 @@ def test_a_page_that_can_be_served_is_fine(tmp_path: Path, users_file: Path) -> 
     ("name", "value", "sentence"),
     [
         ("users_file", "/nowhere/users", "cannot be read"),
-        ("cert_file", "/nowhere/cert.pem", "cannot be used"),
+        ("cert_file", "/nowhere/cert.pem", "cannot be read"),
         ("listen", "192.0.2.1:80", "cannot be used"),
     ],
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from edge import config
 from edge.commands.cli import inspect
 from edge.commands.report import report
+from edge.journal import Journal
 from edge.samples import sample_files
 
 
@@ -32,4 +35,13 @@ def test_wrong_usage_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert report(["--from", str(tmp_path), "--out", out]) == 2
     assert report(["--from", str(tmp_path), "--out", out, "--surface-mm2", "-1"]) == 2
     assert report(["--journal", str(tmp_path / "none"), "--out", out]) != 0
+    with pytest.raises(SystemExit):
+        report(["--from", str(tmp_path), "--out", out, "--since", "2026-13-01"])
+    assert "a day such as 2026-01-31" in capsys.readouterr().err
     assert not (tmp_path / "r.html").exists()
+
+
+def test_without_a_source_the_usual_state_folder_is_reported_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Journal.open(tmp_path / "state").close()
+    monkeypatch.setattr(config, "StateSettings", lambda: SimpleNamespace(folder=tmp_path / "state"))
+    assert report(["--out", str(tmp_path / "r.html")]) == 0

@@ -87,7 +87,11 @@ class ServiceManager:
 
     def _preparation(self) -> str:
         units = ROOT / "systemd"
-        programs = {"edge-daemon": ("edge.commands.cli", "daemon"), "edge-export": ("export.cli", "main")}
+        programs = {
+            "edge-daemon": ("edge.commands.cli", "daemon"),
+            "edge-dashboard": ("edge.commands.dashboard", "dashboard"),
+            "edge-export": ("export.cli", "main"),
+        }
         lines = [
             "rm -rf etc/systemd/system etc/machine-id; mkdir -p etc/systemd/system",
             "echo $(printf '%032d' 7) > etc/machine-id",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import ssl
 import stat
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.brokers import Listener, Mosquitto, eventually, needs_mosquitto
+from edge.web import users
+from tests.fakes.brokers import Listener, Mosquitto, eventually, free_port, needs_mosquitto
 from tests.fakes.service_manager import ServiceManager, needs_service_manager
 from tests.service.running_daemon import png
 from tests.service.test_units import SYSTEMD
@@ -26,6 +30,7 @@ host = "127.0.0.1"
 port = {port}
 """
 DAEMON = "sem-corrosion-edge.service"
+DASHBOARD = "sem-corrosion-dashboard.service"
 ENGINE = "sem-corrosion-engine.service"
 
 A_CREDENTIAL = f"""
@@ -57,10 +62,10 @@ for name in ("nvidia0", "nvidiactl", "nvmap", "elsewhere"):
 
 
 def test_the_hardened_daemon_inspects_what_its_group_may_read_and_keeps_its_state_to_itself(tmp_path: Path) -> None:
-    users, login = tmp_path / "users", {"username": "sem-01", "password": "secret"}
-    subprocess.run(["mosquitto_passwd", "-b", "-c", str(users), *login.values()], check=True, capture_output=True)
-    users.chmod(0o644)
-    broker = Mosquitto(tmp_path / "broker", "allow_anonymous false", f"password_file {users}")
+    passwords, login = tmp_path / "users", {"username": "sem-01", "password": "secret"}
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), *login.values()], check=True, capture_output=True)
+    passwords.chmod(0o644)
+    broker = Mosquitto(tmp_path / "broker", "allow_anonymous false", f"password_file {passwords}")
     config = CONFIG.format(port=broker.port) + 'username = "sem-01"\npassword_file = "mqtt-password"\n'
     with (
         broker,
@@ -122,6 +127,69 @@ def test_each_gpu_drop_in_opens_its_devices_in_both_units_and_no_others(tmp_path
             on_jetson = opened(manager, unit, "gpu-jetson.conf")
             assert on_jetson["nvmap"] in ("ENXIO", "ENODEV")
             assert on_jetson["elsewhere"] == "EPERM"
+
+
+OPTIONS = (
+    "--broker mqtt://dashboard@127.0.0.1:{broker} --password-file broker-password --listen 127.0.0.1:{port}"
+    " --users /etc/sem-corrosion-dashboard/users --tls-cert /etc/sem-corrosion-dashboard/page.crt"
+    " --tls-key /etc/sem-corrosion-dashboard/page.key"
+)
+A_DASHBOARD = """
+own=etc/sem-corrosion-dashboard
+unit=etc/systemd/system/{dashboard}.d
+systemd-sysusers --root=$PWD {units}/sem-corrosion-dashboard.sysusers
+mkdir $own $unit
+cp {folder}/page.crt {folder}/page.key {folder}/users $own/
+echo 'OPTIONS="{options}"' > $own/options
+printf '[Service]\\nLoadCredential=broker-password:/etc/sem-corrosion-dashboard/broker-password\\n' > $unit/password.conf
+(umask 077; echo secret > $own/broker-password)
+chroot . chown sem-corrosion-dashboard /$own/page.key
+chroot . systemd-tmpfiles --create - < {units}/sem-corrosion-dashboard.tmpfiles
+"""
+
+
+def test_the_hardened_dashboard_logs_in_with_a_credential_and_shows_its_page_to_who_logs_in(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the extra web is not installed")
+    trustme = pytest.importorskip("trustme")
+    passwords, port = tmp_path / "passwords", free_port()
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "dashboard", "secret"], check=True, capture_output=True)
+    passwords.chmod(0o644)
+    authority = trustme.CA()
+    issued, context = authority.issue_cert("127.0.0.1"), ssl.create_default_context()
+    authority.configure_trust(context)
+    issued.private_key_pem.write_to_path(str(tmp_path / "page.key"))
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "page.crt"))
+    users.write(tmp_path / "users", {"ann": users.User("ann", users.hashed("long enough"), "read")})
+    broker = Mosquitto(tmp_path / "broker", "allow_anonymous false", f"password_file {passwords}")
+    options = OPTIONS.format(broker=broker.port, port=port)
+    prepare = A_DASHBOARD.format(dashboard=DASHBOARD, units=SYSTEMD, folder=tmp_path, options=options)
+
+    def asked(path: str, body: str | None = None) -> int:
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(f"https://127.0.0.1:{port}{path}", body and body.encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    with broker, ServiceManager(tmp_path / "systemd", CONFIG.format(port=broker.port), prepare) as manager:
+        manager.run("systemctl", "start", DASHBOARD)  # Type=notify: it returns when the page is served
+        eventually(lambda: "connected to the broker" in manager.journal(DASHBOARD), 60, "the broker takes the credential")
+        assert asked("/") == 200
+        assert asked("/api/fleet") == 401
+        assert asked("/api/login", '{"name": "ann", "password": "long enough"}') == 200
+        manager.run("systemctl", "stop", DASHBOARD)
+        assert "Result=success" in manager.run("systemctl", "show", "-p", "Result", DASHBOARD)
+        log = manager.journal(DASHBOARD)
+        assert "Traceback" not in log
+        assert "secret" not in log
+        (manager.root / "etc/sem-corrosion-dashboard/options").write_text('OPTIONS="--prefix nonsense"\n')
+        manager.run("systemctl", "start", DASHBOARD, check=False)
+        eventually(
+            lambda: "Result=exit-code" in manager.run("systemctl", "show", "-p", "Result", DASHBOARD), 60, "it stays down"
+        )
+        assert "ActiveState=failed" in manager.run("systemctl", "show", "-p", "ActiveState", DASHBOARD)
 
 
 def put(path: Path, seed: int) -> None:

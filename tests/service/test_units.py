@@ -18,12 +18,13 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 
 
 @needs_systemd
-def test_the_unit_has_no_error_that_systemd_knows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sem-corrosion-edge.service", "sem-corrosion-dashboard.service"])
+def test_the_unit_has_no_error_that_systemd_knows(name: str, tmp_path: Path) -> None:
     program = tmp_path / "edge-daemon"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    unit = tmp_path / UNIT.name
-    unit.write_text(re.sub(r"ExecStart=\S+", f"ExecStart={program}", UNIT.read_text()))
+    unit = tmp_path / name
+    unit.write_text(re.sub(r"ExecStart=\S+", f"ExecStart={program}", (SYSTEMD / name).read_text()))
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert unit.name not in done.stderr
@@ -43,6 +44,7 @@ def exposure(folder: Path, unit: str, drop_in: str | None, threshold: int) -> st
 @needs_systemd
 def test_the_unit_is_hardened(tmp_path: Path) -> None:
     assert exposure(tmp_path, UNIT.name, None, 13) is None
+    assert exposure(tmp_path, "sem-corrosion-dashboard.service", None, 12) is None
 
 
 @needs_systemd
@@ -60,18 +62,24 @@ def test_no_unit_protects_the_clock_which_would_shut_the_gpu_out() -> None:
 
 @needs_systemd
 @pytest.mark.parametrize(
-    ("tool", "name"), [("systemd-sysusers", "sem-corrosion-edge.sysusers"), ("systemd-tmpfiles", "sem-corrosion-edge.tmpfiles")]
+    ("tool", "name"),
+    [
+        (tool, f"{account}.{kind}")
+        for account in ("sem-corrosion-edge", "sem-corrosion-dashboard")
+        for tool, kind in (("systemd-sysusers", "sysusers"), ("systemd-tmpfiles", "tmpfiles"))
+    ],
 )
 def test_the_companions_parse(tool: str, name: str, tmp_path: Path) -> None:
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed")
     (tmp_path / "etc").mkdir()
     create = ["--create"] if tool == "systemd-tmpfiles" else []
-    users = (SYSTEMD / "sem-corrosion-edge.sysusers").read_text()
+    account, _, _ = name.partition(".")
+    users = (SYSTEMD / f"{account}.sysusers").read_text()
     if create:
-        (tmp_path / "etc" / "group").write_text("root:x:0:\nsem-corrosion-edge:x:990:\n")
-        (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
-    assert "sem-corrosion-edge" in users
+        (tmp_path / "etc" / "group").write_text(f"root:x:0:\n{account}:x:990:\n")
+        (tmp_path / "etc" / "passwd").write_text(f"root:x:0:0::/:/bin/sh\n{account}:x:990:990::/:/bin/sh\n")
+    assert account in users
     done = subprocess.run(
         [tool, f"--root={tmp_path}", *create, str(SYSTEMD / name)], capture_output=True, text=True, timeout=60, check=False
     )

@@ -9,9 +9,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.errors import ConfigError
 from edge.web import broker_source
+from edge.web.broker import broker_of
 from edge.web.broker_source import BrokerSource
-from edge.web.subscriber import broker_of
-from tests.fakes.brokers import Mosquitto, eventually, free_port, needs_mosquitto
+from tests.fakes.brokers import FakeBroker, Mosquitto, eventually, free_port, needs_mosquitto
 from tests.web.test_heard import failure, status
 
 ONE, TWO = "plant/lab/sem/one", "plant/lab/sem/two"
@@ -39,7 +39,7 @@ def test_microscopes_are_bounded_and_it_is_said(monkeypatch: pytest.MonkeyPatch)
     for number in range(10):
         pages.take(f"a/b/sem/{number}/status", status("online"))
     assert len(pages.fleet()) == 3
-    assert any("--prefix" in one["text"] for one in pages.problems("")["problems"])
+    assert any("--prefix" in (one["cure"] or "") for one in pages.problems("")["problems"])
 
 
 def test_whoever_takes_the_most_memory_gives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,9 @@ def test_a_broker_that_refuses_us_is_told_without_the_password(tmp_path: Path) -
     with Mosquitto(tmp_path / "broker", *lines) as broker:
         url = f"mqtt://ann@127.0.0.1:{broker.port}"
         with BrokerSource(broker_of(url, password_file=str(secret))) as pages:
-            told = eventually(lambda: [one["text"] for one in pages.problems("")["problems"] if "refused us" in one["text"]])
+            told = eventually(
+                lambda: [one["text"] for one in pages.problems("")["problems"] if "--password-file" in one["text"]]
+            )
     assert "not the right one" not in str(told)
 
 
@@ -175,3 +177,55 @@ def publish(broker: Mosquitto, topic: str, payload: bytes, *, retain: bool = Fal
     client.publish(topic, payload, 1, retain).wait_for_publish(20.0)
     client.disconnect()
     client.loop_stop()
+
+
+def missing(pages: BrokerSource) -> None:
+    """Have three verdicts missing."""
+    pages.take(f"{ONE}/failure", failure(1))
+    pages.take(f"{ONE}/failure", failure(5))
+
+
+@needs_mosquitto
+def test_a_replay_that_the_broker_denies_is_told_and_asked_for_again_once_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_source, "DENIED_S", 0.5)
+    monkeypatch.setattr(broker_source, "REPLAY_S", 0.5)
+    acl = tmp_path / "acl"
+    acl.write_text("topic read #\n")
+    with (
+        Mosquitto(tmp_path / "broker", f"acl_file {acl}") as broker,
+        BrokerSource(broker_of(f"mqtt://127.0.0.1:{broker.port}"), replay=True) as pages,
+    ):
+        missing(pages)
+        eventually(lambda: [one for one in pages.problems("")["problems"] if "does not take it" in one["text"]], what="denied")
+        acl.write_text("topic readwrite #\n")
+        broker.reload()
+        eventually(lambda: pages._subscriber.denied is None, what="taken")
+
+
+def test_a_broker_that_ends_the_connection_of_who_publishes_is_not_asked_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broker_source, "REPLAY_S", 0.1)
+    with FakeBroker(drops="command/replay") as broker:
+        with BrokerSource(broker_of(f"mqtt://127.0.0.1:{broker.port}"), replay=True) as pages:
+            missing(pages)
+            eventually(lambda: broker.connections == 2 and pages._why is None, 60.0, what="a second connection")
+            told = [one["text"] for one in pages.problems("")["problems"] if "when we published" in one["text"]]
+            pages.take(f"{ONE}/failure", failure(9))
+            for _ in range(20):
+                pages.turn()
+        assert told
+        assert broker.connections == 2
+
+
+def test_a_connection_on_which_nothing_is_heard_is_told_with_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = [0.0]
+    pages = BrokerSource(broker_of("mqtt://localhost"), clock=lambda: moment[0])
+    pages.connection(None)
+    assert not pages.problems("")["problems"]
+    moment[0] = 20.0
+    assert ["--prefix" in one["cure"] for one in pages.problems("")["problems"]] == [True]
+    pages.take(f"{ONE}/status", status("online"))
+    assert not pages.problems("")["problems"]

@@ -84,4 +84,4 @@ def test_every_answer_has_the_headers_and_no_script_may_stand_in_the_page() -> N
     assert answer.headers["cache-control"] == "no-store"
     assert "unsafe" not in answer.headers["content-security-policy"]
     assert "strict-transport-security" not in answer.headers
-    assert "strict-transport-security" in guarded(behind_proxy=True).get("/").headers
+    assert "strict-transport-security" in guarded(behind_proxy=True, users_file="users").get("/").headers
