@@ -1,5 +1,7 @@
 """The CUDA driver and the kernel's lists of hardware in; the first GPU, or in CUDA's words why there is none, out.
 
+What tells two GPUs of one name apart is asked as well: CUDA calls Orin Nano, NX and AGX all "Orin", 8.7.
+
 Makes no context, so it takes no memory of the GPU; needs neither TensorRT nor PyCUDA.
 """
 
@@ -8,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +25,10 @@ NODES_OF_A_JETSON: Final = ("/dev/nvmap",)
 _NVIDIA = "0x10de"
 _GPU_CLASSES = ("0x03", "0x12")
 """PCI's display controllers and processing accelerators; NVIDIA also made bridges and sound."""
-_MAJOR, _MINOR = 75, 76
-"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the CUDA driver API."""
+# CUDA driver API, enum CUdevice_attribute.
+_MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 16, 18, 75, 76
+_MIG = re.compile(r"\bMIG (\S+)")
+"""How CUDA names a part of a GPU: "NVIDIA A100-SXM4-40GB MIG 1g.5gb"."""
 
 # CUDA driver API, enum CUresult: the name, what NVIDIA says about it in short, and what to do.
 _RESULTS: Final[dict[int, tuple[str, str, str]]] = {
@@ -42,10 +48,19 @@ _ELSE: Final = "look at nvidia-smi, and for NVRM and Xid in the kernel's log"
 
 @dataclass(frozen=True, slots=True)
 class FirstGpu:
-    """name: as CUDA gives it.  compute_capability: such as "8.7"."""
+    """name: as CUDA gives it.  compute_capability: such as "8.7".
+
+    multiprocessors, memory_mib: None where the driver does not tell.  mig: the part of a divided GPU, such as "1g.5gb".
+    uuid: of the whole GPU, "GPU-…".  integrated: it shares the machine's memory, as on a Jetson.
+    """
 
     name: str
     compute_capability: str
+    multiprocessors: int | None = None
+    memory_mib: int | None = None
+    mig: str | None = None
+    uuid: str | None = None
+    integrated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +91,38 @@ def first_gpu() -> FirstGpu | NoGpu:
     for call, ask in calls.items():
         if result := ask():
             return NoGpu(result, f"{call} says {in_words(result)}{closed_nodes()}")
-    return FirstGpu(name.value.decode(errors="replace"), f"{major.value}.{minor.value}")
+    named = name.value.decode(errors="replace")
+    part = _MIG.search(named)
+    return FirstGpu(
+        named,
+        f"{major.value}.{minor.value}",
+        multiprocessors=_attribute(driver, device, _MULTIPROCESSORS) or None,
+        memory_mib=_memory_mib(driver, device),
+        mig=part[1] if part else None,
+        uuid=_uuid(driver, device),
+        integrated=bool(_attribute(driver, device, _INTEGRATED)),
+    )
+
+
+def _attribute(driver: Any, device: ctypes.c_int, which: int) -> int:
+    value = ctypes.c_int()
+    return 0 if driver.cuDeviceGetAttribute(ctypes.byref(value), which, device) else value.value
+
+
+def _memory_mib(driver: Any, device: ctypes.c_int) -> int | None:
+    size = ctypes.c_size_t()
+    ask = getattr(driver, "cuDeviceTotalMem_v2", None)
+    failed = ask is None or ask(ctypes.byref(size), device)
+    return None if failed else (size.value >> 20) or None
+
+
+def _uuid(driver: Any, device: ctypes.c_int) -> str | None:
+    """Of the whole GPU: its second version gives a part's own, which is another whenever the GPU is divided anew."""
+    octets = (ctypes.c_ubyte * 16)()
+    ask = getattr(driver, "cuDeviceGetUuid", None)
+    if ask is None or ask(ctypes.byref(octets), device) or not any(octets):
+        return None
+    return f"GPU-{uuid.UUID(bytes=bytes(octets))}"
 
 
 def in_words(result: int) -> str:

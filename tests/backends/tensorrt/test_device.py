@@ -74,6 +74,50 @@ def test_a_driver_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "libcuda.so.1: cannot open" in found.why
 
 
+def play_gpu(monkeypatch: pytest.MonkeyPatch, name: str, attributes: dict[int, int], **more: Any) -> None:
+    def name_it(text: Any, size: int, _device: Any) -> int:
+        assert len(name) < size
+        text.value = name.encode()
+        return 0
+
+    def attribute_of(value: Any, which: int, _device: Any) -> int:
+        if which not in attributes:
+            return 1  # CUDA_ERROR_INVALID_VALUE
+        value._obj.value = attributes[which]
+        return 0
+
+    calls = {"cuInit": lambda *_: 0, "cuDeviceGet": lambda *_: 0, "cuDeviceGetName": name_it, **more}
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace(**calls, cuDeviceGetAttribute=attribute_of))
+
+
+def total_memory(size: Any, _device: Any) -> int:
+    size._obj.value = 40 << 30
+    return 0
+
+
+def uuid_of(octets: Any, _device: Any) -> int:
+    octets._obj[:] = range(16)
+    return 0
+
+
+def test_what_tells_two_gpus_of_one_name_apart_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = {75: 8, 76: 0, 16: 14, 18: 0}
+    play_gpu(monkeypatch, "NVIDIA A100 MIG 1g.5gb", attributes, cuDeviceTotalMem_v2=total_memory, cuDeviceGetUuid=uuid_of)
+    assert first_gpu() == device.FirstGpu(
+        "NVIDIA A100 MIG 1g.5gb", "8.0", 14, 40960, "1g.5gb", "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"
+    )
+
+
+def test_a_driver_that_knows_neither_memory_nor_uuid_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    play_gpu(monkeypatch, "Orin", {75: 8, 76: 7, 18: 1})
+    assert first_gpu() == device.FirstGpu("Orin", "8.7", integrated=True)
+
+
+def test_a_uuid_of_noughts_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    play_gpu(monkeypatch, "Orin", {75: 8, 76: 7}, cuDeviceGetUuid=lambda *_: 0, cuDeviceTotalMem_v2=lambda *_: 999)
+    assert first_gpu() == device.FirstGpu("Orin", "8.7")
+
+
 @pytest.mark.parametrize(
     ("vendor", "kind", "seen"),
     [
