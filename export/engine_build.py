@@ -16,7 +16,7 @@ from edge.backends.tensorrt.passport import (
     Profile,
 )
 from edge.errors import BackendError, ModelError
-from export import fp16
+from export import fp16, rtx
 from export.build_progress import Progress
 from export.engine_layers import some_of
 
@@ -43,9 +43,11 @@ def build_engine(
     library: Library,
     options: BuildOptions,
     progress: Progress | None = None,
+    capability: str | None = None,
 ) -> bytes:
     """The serialised engine of an FP16 graph. Needs no GPU with TensorRT for RTX.
 
+    capability: the GPU's compute capability, such as "8.9", for TensorRT for RTX where it does not see the GPU itself.
     Raises ModelError when the network is not FP16, BackendError when TensorRT cannot parse or build it.
     """
     log = _log(trt)
@@ -74,9 +76,12 @@ def build_engine(
     remembers = options.timing_cache if library.name == "tensorrt" else None
     if remembers is not None and not _take_timings(config, _read_or_nothing(remembers)):
         _take_timings(config, b"")  # another GPU's or another version's
-    plan = builder.build_serialized_network(network, config)
+    plan = None
+    for target in rtx.targets(trt, library, capability):
+        if plan is None and not getattr(monitor, "stopped", False) and rtx.aim(config, trt, target):
+            plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise BackendError(f"TensorRT cannot build the engine: {log.told()}")
+        raise BackendError(f"TensorRT cannot build the engine: {log.told()}{rtx.unlisted(trt, library, capability)}")
     if remembers is not None:
         _replace(remembers, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
@@ -119,6 +124,7 @@ def _monitor(trt: Any, progress: Progress) -> Any:
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
+            self.stopped = False
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             progress.begin(phase_name, parent_phase, num_steps)
@@ -127,6 +133,7 @@ def _monitor(trt: Any, progress: Progress) -> Any:
             try:
                 progress.step(phase_name, step)
             except KeyboardInterrupt:
+                self.stopped = True
                 return False
             return True
 

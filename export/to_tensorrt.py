@@ -36,6 +36,7 @@ from edge.backends.tensorrt.passport import (
     install_engine,
     this_gpu,
 )
+from edge.backends.tensorrt.runtime_cache import RuntimeCache
 from edge.config import InspectionSettings
 from edge.errors import BackendError, EdgeError, ModelError
 from edge.inspection.classify import field_of_view
@@ -106,7 +107,7 @@ def make_engine(model: Path, task: Task, settings: InspectionSettings, options: 
     path = writable_folder(model) / engine_name(model, card.sha256)
     with cuda_here():  # what the runtime lacks is told before the minutes that building takes, not after
         data, passport = _build_and_check(half, model, card, profile, machine, options)
-        with open_on_tensorrt(data, model, machine.trt) as network:
+        with open_on_tensorrt(data, model, machine, path) as network:
             parity = measure_parity(model, card, network, settings, micrographs)
     reason = refusal(parity)
     if reason is not None:
@@ -120,7 +121,8 @@ def _build_and_check(
     half: fp16.HalfGraph, model: Path, card: ModelCard, profile: Profile, machine: Machine, options: BuildOptions
 ) -> tuple[bytes, Passport]:
     """An engine whose precision was checked, and its passport, which lacks only the parity."""
-    data = build_engine(half, profile, machine.trt, machine.library, options, progress=Progress(model.name))
+    capability = machine.gpu.compute_capability
+    data = build_engine(half, profile, machine.trt, machine.library, options, Progress(model.name), capability)
     layers = read_layers(inspect_engine(data, profile, machine.trt))
     require_half(layers, half.islands)
     return data, Passport(
@@ -188,9 +190,15 @@ def writable_folder(model: Path) -> Path:
     raise ModelError(f"no folder for the engine can be written to: {', '.join(map(str, folders))}")
 
 
-def open_on_tensorrt(data: bytes, model: Path, trt: Any) -> Network:
-    """An engine of `model` as the daemon will open it once it is installed. Raises BackendError."""
-    return tensorrt_engine.TensorRtEngine(data, trt, kernels=tensorrt_engine.kernels_for(model))
+def open_on_tensorrt(data: bytes, model: Path, machine: Machine, path: Path) -> Network:
+    """An engine of `model` as the daemon will open it once it lies at `path`. Raises BackendError.
+
+    What TensorRT for RTX compiles meanwhile is kept, so the daemon's first start finds it.
+    """
+    engine_sha256 = hashlib.sha256(data).hexdigest()
+    folders = engine_folders(model)
+    cache = RuntimeCache(path, folders, engine_sha256=engine_sha256, library=machine.library, gpu=machine.gpu)
+    return tensorrt_engine.TensorRtEngine(data, machine.trt, kernels=tensorrt_engine.kernels_for(model), cache=cache)
 
 
 def provide_kernels(models: Sequence[Path]) -> str:

@@ -47,9 +47,15 @@ OURS = {("engine", name) for name in ("path", "data", "passport", "parent", "nam
 
 
 ONLY_FOR_RTX = {
+    "create_runtime_cache",
     "create_runtime_config",
     "dynamic_shapes_kernel_specialization_strategy",
+    "num_compute_capabilities",
+    "set_compute_capability",
     "set_execution_context_allocation_strategy",
+    "set_runtime_cache",
+    "ComputeCapability",
+    "REQUIRE_USER_ALLOCATION",
 }
 """Of TensorRT for RTX, used behind a question whether it is there."""
 
@@ -95,7 +101,9 @@ def test_every_name_of_tensorrt_that_we_use_is_in_all_its_versions(source: str) 
 @pytest.mark.parametrize(("name", "task"), MODELS)
 def test_a_shipped_model_parses_and_builds(machine: Machine, halves: dict[str, fp16.HalfGraph], name: str, task: Any) -> None:
     profile = profile_for(load_card(BUILTIN_FOLDER / f"{name}.onnx", task))
-    data = engine_build.build_engine(halves[name], profile, machine.trt, machine.library, BuildOptions())
+    data = engine_build.build_engine(
+        halves[name], profile, machine.trt, machine.library, BuildOptions(), capability=machine.gpu.compute_capability
+    )
     assert len(data) > len(halves[name].model.SerializeToString()) // 2
 
 
@@ -124,10 +132,25 @@ def test_a_build_tells_its_progress(
 ) -> None:
     profile = profile_for(load_card(BUILTIN_FOLDER / "classifier.onnx", "classify"))
     progress = Progress("classifier.onnx")
-    engine_build.build_engine(halves["classifier"], profile, machine.trt, machine.library, BuildOptions(), progress)
+    capability = machine.gpu.compute_capability
+    engine_build.build_engine(halves["classifier"], profile, machine.trt, machine.library, BuildOptions(), progress, capability)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 3
     assert all(line.startswith("classifier.onnx: building, ") for line in lines)
+
+
+def test_an_interrupted_build_ends_and_is_not_begun_for_another_target(
+    machine: Machine, halves: dict[str, fp16.HalfGraph]
+) -> None:
+    class Interrupted(Progress):
+        def step(self, phase: str, index: int) -> None:
+            raise KeyboardInterrupt
+
+    profile = profile_for(load_card(BUILTIN_FOLDER / "classifier.onnx", "classify"))
+    with pytest.raises(BackendError, match="cannot build"):
+        engine_build.build_engine(
+            halves["classifier"], profile, machine.trt, machine.library, BuildOptions(), Interrupted("x"), "8.9"
+        )
 
 
 def test_an_engine_that_does_not_load_is_told_with_its_reason(machine: Machine) -> None:

@@ -36,11 +36,13 @@ MEMORY_SLACK = 10
 _HASH = r"^[0-9a-f]{64}$"
 
 
-class _Page(BaseModel):
+class Page(BaseModel):
+    """A part of what is written beside an engine: nothing unknown, nothing changed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Library(_Page):
+class Library(Page):
     """Which TensorRT. name: the Python module, "tensorrt" or "tensorrt_rtx".  version: its `__version__`."""
 
     name: Literal["tensorrt", "tensorrt_rtx"]
@@ -50,7 +52,7 @@ class Library(_Page):
         return f"{self.name} {self.version}"
 
 
-class Gpu(_Page):
+class Gpu(Page):
     """Which GPU. compute_capability: such as "8.7".  driver: such as "580.65.06", or "unknown"; noted, not compared.
 
     multiprocessors, memory_mib, mig, uuid, integrated: as `device.FirstGpu` has them.  power_mode, l4t: of a Jetson, as
@@ -72,7 +74,7 @@ class Gpu(_Page):
         return f"{self.name} (compute capability {self.compute_capability})"
 
 
-class Profile(_Page):
+class Profile(Page):
     """Shapes of the input that the engine takes, and the one that it is fastest at."""
 
     least: Shape
@@ -86,7 +88,7 @@ class Profile(_Page):
         )
 
 
-class EngineParity(_Page):
+class EngineParity(Page):
     """How far the engine is from the same model in float32, on the images shipped with this package.
 
     A stage has its own figures and leaves the other's None.  box_error_px: largest, of matched candidates, in network
@@ -105,7 +107,7 @@ class EngineParity(_Page):
     largest_probability_difference: float | None = None
 
 
-class Passport(_Page):
+class Passport(Page):
     """What is known about one engine.
 
     layers: number of layers by the precision that TensorRT's engine inspector reports ("float16", "float32", other).
