@@ -111,6 +111,7 @@ class Passport(Page):
     """What is known about one engine.
 
     layers: number of layers by the precision that TensorRT's engine inspector reports ("float16", "float32", other).
+    doubts: what the inspector leaves open about precisions, in words.
     parity: None only until it has been measured; an engine without it is neither installed nor loaded.
     made_at: ISO 8601, UTC.  made_by: the version of this package.
     """
@@ -128,6 +129,7 @@ class Passport(Page):
     precision: Literal["float16"] = "float16"
     profile: Profile
     layers: dict[str, int]
+    doubts: tuple[str, ...] = ()
     parity: EngineParity | None = None
 
 
