@@ -10,6 +10,7 @@ from edge.journal import Journal
 from edge.mqtt.publisher import StatusText
 from edge.service import health
 from edge.service.cures import cure_of
+from edge.service.gpu_watch import GpuWatch
 from edge.service.shared import Shared
 from edge.wire.status import encode_health
 
@@ -26,6 +27,7 @@ class Reports:
         self._settings = settings
         self._journal = journal
         self._shared = shared
+        self._gpu = GpuWatch()
         self._started_at = time.monotonic()
 
     def status(self) -> StatusText:
@@ -43,7 +45,7 @@ class Reports:
             queue=health.queue(self._journal, now),
             memory=health.memory(),
             disk=health.disk(self._journal.folder, figures.state_bytes),
-            gpu=None,
+            gpu=health.gpu(self._gpu.state()),
             latency_ms=figures.latencies.figures(),
             clock_synced=health.clock_synced(),
             versions=health.versions(*figures.runs_on),
