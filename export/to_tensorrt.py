@@ -125,8 +125,7 @@ def _build_and_check(
     half: fp16.HalfGraph, model: Path, card: ModelCard, profile: Profile, machine: Machine, options: BuildOptions
 ) -> tuple[bytes, Passport, str]:
     """An engine whose precision was checked, its passport, which lacks only the parity, and the inspector's report."""
-    capability = machine.gpu.compute_capability
-    data = build_engine(half, profile, machine.trt, machine.library, options, Progress(model.name), capability)
+    data = build_engine(half, profile, machine.trt, machine.library, options, Progress(model.name), machine.gpu)
     report = inspect_engine(data, profile, machine.trt)
     inspected = read_layers(report)
     try:

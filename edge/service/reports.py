@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime, timezone
 
+from edge.backends.tensorrt.device import choose as choose_gpu
 from edge.config import Settings
 from edge.journal import Journal
 from edge.mqtt.publisher import StatusText
@@ -27,6 +28,7 @@ class Reports:
         self._settings = settings
         self._journal = journal
         self._shared = shared
+        choose_gpu(settings.models.device)  # before any thread asks CUDA
         self._gpu = GpuWatch()
         self._started_at = time.monotonic()
 

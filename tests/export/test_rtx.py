@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edge.backends.tensorrt.passport import Library
+from edge.backends.tensorrt.passport import Gpu, Library
 from edge.errors import BackendError
 from edge.models.card import BUILTIN_FOLDER, load_card
 from export import engine_build, fp16, rtx
@@ -19,6 +19,10 @@ TRT = SimpleNamespace(
     ComputeCapability=SimpleNamespace(CURRENT="now", SM75="75", SM89="89", SM120="120"),
     BuilderFlag=SimpleNamespace(REQUIRE_USER_ALLOCATION="user"),
 )
+
+
+def of(capability: str) -> Gpu:
+    return Gpu(name="a GPU", compute_capability=capability)
 
 
 class Config:
@@ -96,9 +100,7 @@ def test_the_real_one_builds_for_a_named_gpu_where_it_sees_none(
         return done
 
     monkeypatch.setattr(rtx, "aim", watched)
-    data = engine_build.build_engine(
-        halves["classifier"], profile, real.trt, real.library, BuildOptions(), capability=capability
-    )
+    data = engine_build.build_engine(halves["classifier"], profile, real.trt, real.library, BuildOptions(), gpu=of(capability))
     assert len(data) > 1 << 20
     named = (True, f"SM{capability.replace('.', '')}")
     assert aimed in ([(True, "CURRENT"), named], [(True, "CURRENT")])  # the latter where there is a GPU
@@ -110,4 +112,4 @@ def test_the_real_one_says_which_gpus_it_lists(real: Machine, halves: dict[str, 
     if real.gpu.driver != "unknown":
         pytest.skip("it sees a GPU, and builds for it")
     with pytest.raises(BackendError, match=r"cannot build the engine: .*lists .*, not 1\.0"):
-        engine_build.build_engine(halves["classifier"], profile, real.trt, real.library, BuildOptions(), capability="1.0")
+        engine_build.build_engine(halves["classifier"], profile, real.trt, real.library, BuildOptions(), gpu=of("1.0"))

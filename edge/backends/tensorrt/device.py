@@ -22,6 +22,8 @@ DEVICE_TREE: Final = Path("/proc/device-tree/compatible")
 NODES_OF_A_PC: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-uvm")
 NODES_OF_A_JETSON: Final = ("/dev/nvmap",)
 
+VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+"""CUDA reads it when the process first asks it anything, and then shows these GPUs alone."""
 _NVIDIA = "0x10de"
 _GPU_CLASSES = ("0x03", "0x12")
 """PCI's display controllers and processing accelerators; NVIDIA also made bridges and sound."""
@@ -71,6 +73,15 @@ class NoGpu:
     why: str
 
 
+def choose(uuid: str) -> None:
+    """Let CUDA show this process, and those that it starts, one GPU alone: "GPU-…", or "MIG-…" for a part; "" changes nothing.
+
+    To be called before CUDA is asked anything else.
+    """
+    if uuid:
+        os.environ[VISIBLE] = uuid
+
+
 def first_gpu() -> FirstGpu | NoGpu:
     """The first GPU that CUDA shows, asked of the driver itself."""
     try:
@@ -90,7 +101,7 @@ def first_gpu() -> FirstGpu | NoGpu:
     }
     for call, ask in calls.items():
         if result := ask():
-            return NoGpu(result, f"{call} says {in_words(result)}{closed_nodes()}")
+            return NoGpu(result, f"{call} says {in_words(result)}{closed_nodes()}{_hidden(result)}")
     named = name.value.decode(errors="replace")
     part = _MIG.search(named)
     return FirstGpu(
@@ -123,6 +134,23 @@ def _uuid(driver: Any, device: ctypes.c_int) -> str | None:
     if ask is None or ask(ctypes.byref(octets), device) or not any(octets):
         return None
     return f"GPU-{uuid.UUID(bytes=bytes(octets))}"
+
+
+def _hidden(result: int) -> str:
+    """A further clause where a choice of GPUs may hide them all."""
+    chosen = os.environ.get(VISIBLE)
+    return f"; only {chosen!r} was to be shown ([models] device, {VISIBLE}): nvidia-smi -L" if result == 100 and chosen else ""
+
+
+def free_mib() -> int | None:
+    """Free memory of the GPU whose context the calling thread has; None where it has none."""
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    try:
+        driver: Any = ctypes.CDLL("libcuda.so.1")
+        failed = driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+    except (OSError, AttributeError):
+        return None
+    return None if failed else free.value >> 20
 
 
 def in_words(result: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -164,6 +165,43 @@ def test_device_files_that_are_missing_or_closed_are_named(monkeypatch: pytest.M
     monkeypatch.setattr(device.os, "open", played)
     monkeypatch.setattr(device, "NODES_OF_A_PC", tuple(answers))
     assert closed_nodes() == "; /gone is missing, /group is closed to this user, /unit is closed by the unit"
+
+
+def test_a_chosen_gpu_is_the_only_one_that_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(device.VISIBLE, "1")
+    device.choose("")
+    assert device.os.environ[device.VISIBLE] == "1"
+    device.choose("GPU-a")
+    assert device.os.environ[device.VISIBLE] == "GPU-a"
+    play(monkeypatch, cuInit=100)
+    found = first_gpu()
+    assert isinstance(found, NoGpu)
+    assert "only 'GPU-a' was to be shown" in found.why
+    assert "nvidia-smi -L" in found.why
+    monkeypatch.delenv(device.VISIBLE)
+    found = first_gpu()
+    assert isinstance(found, NoGpu)
+    assert "was to be shown" not in found.why
+
+
+def test_a_process_that_is_started_sees_the_chosen_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(device.VISIBLE, "0")
+    device.choose("MIG-1")
+    seen = subprocess.run(["sh", "-c", f"echo ${device.VISIBLE}"], capture_output=True, text=True, check=True)
+    assert seen.stdout == "MIG-1\n"
+
+
+def test_free_memory_is_that_of_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    def info(free: Any, total: Any) -> int:
+        free._obj.value, total._obj.value = 3 << 30, 8 << 30
+        return 0
+
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace(cuMemGetInfo_v2=info))
+    assert device.free_mib() == 3072
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace(cuMemGetInfo_v2=lambda *_: 201))
+    assert device.free_mib() is None
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace())
+    assert device.free_mib() is None
 
 
 def test_without_hardware_no_device_file_is_missed() -> None:
