@@ -16,15 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from edge.backends import table
 from edge.errors import ConfigError
@@ -171,12 +163,13 @@ def _number(text: str | None) -> float | None:
 
 
 class ModelSettings(_Section):
-    """Which models, on which inference library. taught: an adaptation file of edge-teach, empty for none."""
+    """Which models, on which library. taught: a file of edge-teach, or empty.  device: a GPU's UUID, or the first."""
 
     segmenter: str = "builtin"
     classifier: str = "builtin"
     regions: str = "builtin"
     backend: str = table.AUTO
+    device: str = Field("", pattern=r"^((GPU|MIG)-[0-9A-Fa-f/-]{4,})?$")
     taught: str = ""
     public_key: str = ""
 
@@ -387,7 +380,8 @@ class InspectionSettings(_Section):
         scale = {"scale_factor", "scale_uncertainty"}
         whole = dict.fromkeys(("inspect", "models", "sample", "severity"), True)
         relevant = self.model_dump(mode="json", include={**whole, "device": scale})
-        del relevant["models"]["public_key"]  # says who may make models, not what they answer
+        for key in ("public_key", "device"):  # who may make models and where they run, not what they answer
+            del relevant["models"][key]
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 

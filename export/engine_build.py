@@ -11,26 +11,32 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from edge.backends.tensorrt.device import free_mib
 from edge.backends.tensorrt.passport import (
+    Gpu,
     Library,
     Profile,
 )
 from edge.errors import BackendError, ModelError
-from export import fp16
+from export import fp16, rtx
 from export.build_progress import Progress
 from export.engine_layers import some_of
+
+MOST_WORKSPACE_MIB, LEAST_WORKSPACE_MIB = 1024, 64
+SMALL_GPU_MIB = 8 << 10
+"""Up to this much memory it is not spent on speed: a Jetson shares it with everything else."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """How to build.
 
-    workspace_mib: memory of the GPU that a layer may take while it runs; a Jetson shares it with everything else.
+    workspace_mib: memory of the GPU that a layer may take while it runs; None: see `workspace`.
     level: 0…5, how long TensorRT searches for fast kernels.  timing_cache: file in which it remembers measurements; None
     for no such file.  again: build also where a fitting engine is there.
     """
 
-    workspace_mib: int = 1024
+    workspace_mib: int | None = None
     level: int = 3
     timing_cache: Path | None = None
     again: bool = False
@@ -43,9 +49,11 @@ def build_engine(
     library: Library,
     options: BuildOptions,
     progress: Progress | None = None,
+    gpu: Gpu | None = None,
 ) -> bytes:
     """The serialised engine of an FP16 graph. Needs no GPU with TensorRT for RTX.
 
+    gpu: which to build for: how much memory it has, and what it is where TensorRT for RTX does not see it.
     Raises ModelError when the network is not FP16, BackendError when TensorRT cannot parse or build it.
     """
     log = _log(trt)
@@ -59,7 +67,7 @@ def build_engine(
         raise BackendError(f"TensorRT cannot parse the graph: {told or log.told()}")
     require_half_network(network, trt, half.islands)
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    _limit_memory(config, trt, options.workspace_mib, gpu)
     config.builder_optimization_level = options.level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # or the inspector does not tell precisions
     config.clear_flag(trt.BuilderFlag.TF32)  # an island in float32 is meant to be one
@@ -74,12 +82,30 @@ def build_engine(
     remembers = options.timing_cache if library.name == "tensorrt" else None
     if remembers is not None and not _take_timings(config, _read_or_nothing(remembers)):
         _take_timings(config, b"")  # another GPU's or another version's
-    plan = builder.build_serialized_network(network, config)
+    plan, capability = None, gpu.compute_capability if gpu else None
+    for target in rtx.targets(trt, library, capability):
+        if plan is None and not getattr(monitor, "stopped", False) and rtx.aim(config, trt, target):
+            plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise BackendError(f"TensorRT cannot build the engine: {log.told()}")
+        raise BackendError(f"TensorRT cannot build the engine: {log.told()}{rtx.unlisted(trt, library, capability)}")
     if remembers is not None:
         _replace(remembers, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
+
+
+def workspace(free_mib: int | None) -> int:
+    """Memory that a layer may take, in MiB: half of what is free, no more than `MOST_WORKSPACE_MIB`."""
+    return MOST_WORKSPACE_MIB if free_mib is None else max(min(free_mib // 2, MOST_WORKSPACE_MIB), LEAST_WORKSPACE_MIB)
+
+
+def _limit_memory(config: Any, trt: Any, workspace_mib: int | None, gpu: Gpu | None) -> None:
+    """A workspace that is there; on a small GPU, no kernels that trade memory for speed, in trials neither."""
+    size = (workspace(free_mib()) if workspace_mib is None else workspace_mib) << 20
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, size)
+    if gpu is None or gpu.memory_mib is None or gpu.memory_mib > SMALL_GPU_MIB:
+        return
+    config.set_memory_pool_limit(trt.MemoryPoolType.TACTIC_DRAM, size)
+    config.set_tactic_sources(config.get_tactic_sources() & ~(1 << int(trt.TacticSource.EDGE_MASK_CONVOLUTIONS)))
 
 
 def require_half_network(network: Any, trt: Any, islands: Iterable[str]) -> None:
@@ -119,6 +145,7 @@ def _monitor(trt: Any, progress: Progress) -> Any:
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
+            self.stopped = False
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             progress.begin(phase_name, parent_phase, num_steps)
@@ -127,6 +154,7 @@ def _monitor(trt: Any, progress: Progress) -> Any:
             try:
                 progress.step(phase_name, step)
             except KeyboardInterrupt:
+                self.stopped = True
                 return False
             return True
 

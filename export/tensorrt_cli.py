@@ -35,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration: which models and thresholds")
     parser.add_argument("--segmenter", metavar="MODEL", help='instead of the configured one: a path, or "builtin"')
     parser.add_argument("--classifier", metavar="MODEL", help='instead of the configured one: a path, or "builtin"')
-    parser.add_argument("--workspace", type=_positive, default=1024, metavar="MIB", help="GPU memory for a layer (%(default)s)")
+    parser.add_argument("--workspace", type=_positive, metavar="MIB", help="GPU memory for a layer (half of what is free)")
     parser.add_argument("--level", type=int, choices=range(6), default=3, help="how long to search for kernels (%(default)s)")
     parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="where measured kernels are remembered")
     parser.add_argument("--again", action="store_true", help="build also where a fitting engine is there")
@@ -52,11 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     if models.backend not in ("auto", "tensorrt"):
         print(f"nothing to build: the configuration asks for {models.backend}", file=sys.stderr)
         return 0
+    from edge.backends.tensorrt.device import choose as choose_gpu
     from edge.cache import cache_folder
     from edge.models.card import resolve
     from export.engine_build import BuildOptions
     from export.to_tensorrt import NoTensorRtError, make_engine, provide_kernels, this_machine
 
+    choose_gpu(models.device)
     options = BuildOptions(
         workspace_mib=arguments.workspace,
         level=arguments.level,

@@ -36,6 +36,7 @@ from edge.backends.tensorrt.passport import (
     install_engine,
     this_gpu,
 )
+from edge.backends.tensorrt.runtime_cache import RuntimeCache
 from edge.config import InspectionSettings
 from edge.errors import BackendError, EdgeError, ModelError
 from edge.inspection.classify import field_of_view
@@ -43,6 +44,7 @@ from edge.inspection.segment import STRIDE, VIEWS_A_BATCH, views
 from edge.models.card import ModelCard, load_card
 from edge.records import Micrograph
 from edge.samples import sample_micrographs
+from edge.whole_file import write_whole
 from export import fatbin, fp16
 from export.build_progress import Progress
 from export.engine_build import BuildOptions, build_engine, inspect_engine
@@ -105,25 +107,34 @@ def make_engine(model: Path, task: Task, settings: InspectionSettings, options: 
         say(f"stays float32, since it comes near the end of FP16's range: {name}, up to {largest:.3g}")
     path = writable_folder(model) / engine_name(model, card.sha256)
     with cuda_here():  # what the runtime lacks is told before the minutes that building takes, not after
-        data, passport = _build_and_check(half, model, card, profile, machine, options)
-        with open_on_tensorrt(data, model, machine.trt) as network:
+        data, passport, report = _build_and_check(half, model, card, profile, machine, options)
+        for doubt in passport.doubts:
+            say(f"WARNING: {doubt}. The graph that was built is FP16; look at {evidence_path(path).name} once it is there")
+        with open_on_tensorrt(data, model, machine, path) as network:
             parity = measure_parity(model, card, network, settings, micrographs)
     reason = refusal(parity)
     if reason is not None:
         raise ModelError(f"the engine of {model.name} does not agree with float32, so it is not used: {reason}")
     passport = passport.model_copy(update={"parity": parity})
     install_engine(path, data, passport)
+    _keep_evidence(evidence_path(path), report, say)
     return Made(path, passport, built=True)
 
 
 def _build_and_check(
     half: fp16.HalfGraph, model: Path, card: ModelCard, profile: Profile, machine: Machine, options: BuildOptions
-) -> tuple[bytes, Passport]:
-    """An engine whose precision was checked, and its passport, which lacks only the parity."""
-    data = build_engine(half, profile, machine.trt, machine.library, options, progress=Progress(model.name))
-    layers = read_layers(inspect_engine(data, profile, machine.trt))
-    require_half(layers, half.islands)
-    return data, Passport(
+) -> tuple[bytes, Passport, str]:
+    """An engine whose precision was checked, its passport, which lacks only the parity, and the inspector's report."""
+    data = build_engine(half, profile, machine.trt, machine.library, options, Progress(model.name), machine.gpu)
+    report = inspect_engine(data, profile, machine.trt)
+    inspected = read_layers(report)
+    try:
+        require_half(inspected.layers, half.islands)
+    except ModelError as error:
+        refused = writable_folder(model) / f"refused-{model.stem}-{card.sha256[:12]}.inspector.json"
+        _keep_evidence(refused, report, lambda _: None)
+        raise ModelError(f"{error} (what the inspector says: {refused})") from error
+    passport = Passport(
         recipe=RECIPE,
         made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         made_by=__version__,
@@ -134,8 +145,24 @@ def _build_and_check(
         library=machine.library,
         gpu=machine.gpu,
         profile=profile,
-        layers=dict(Counter(one.precision for one in layers)),
+        layers=dict(Counter(one.precision for one in inspected.layers)),
+        doubts=inspected.doubts,
     )
+    return data, passport, report
+
+
+def evidence_path(engine: Path) -> Path:
+    """`name.engine` → `name.engine.inspector.json`: what TensorRT's inspector said of the engine, as it said it."""
+    return engine.with_name(engine.name + ".inspector.json")
+
+
+def _keep_evidence(path: Path, report: str, say: Say) -> None:
+    """Nothing depends on it, so what keeps it from being written is told and no failure."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, report.encode(), mode=0o644)
+    except OSError as error:
+        say(f"the inspector's report cannot be kept: {path}: {error.strerror or error}")
 
 
 def this_machine() -> Machine:
@@ -188,9 +215,15 @@ def writable_folder(model: Path) -> Path:
     raise ModelError(f"no folder for the engine can be written to: {', '.join(map(str, folders))}")
 
 
-def open_on_tensorrt(data: bytes, model: Path, trt: Any) -> Network:
-    """An engine of `model` as the daemon will open it once it is installed. Raises BackendError."""
-    return tensorrt_engine.TensorRtEngine(data, trt, kernels=tensorrt_engine.kernels_for(model))
+def open_on_tensorrt(data: bytes, model: Path, machine: Machine, path: Path) -> Network:
+    """An engine of `model` as the daemon will open it once it lies at `path`. Raises BackendError.
+
+    What TensorRT for RTX compiles meanwhile is kept, so the daemon's first start finds it.
+    """
+    engine_sha256 = hashlib.sha256(data).hexdigest()
+    folders = engine_folders(model)
+    cache = RuntimeCache(path, folders, engine_sha256=engine_sha256, library=machine.library, gpu=machine.gpu)
+    return tensorrt_engine.TensorRtEngine(data, machine.trt, kernels=tensorrt_engine.kernels_for(model), cache=cache)
 
 
 def provide_kernels(models: Sequence[Path]) -> str:

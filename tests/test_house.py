@@ -57,6 +57,7 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "onnxruntime": ("edge.backends.onnx_session", "export.fp16", "export.to_onnx", "training.score.rival"),
     "tensorrt": ("edge.backends.tensorrt", "export"),
     "pycuda": ("edge.backends.tensorrt",),
+    "pynvml": ("edge.backends.tensorrt.nvml",),
     "amqtt": ("edge.commands.demo",),
     "tifffile": ("edge.sem.pixels", "edge.inspector", "training.draw.samples"),  # the latter two write
     "imagecodecs": ("edge.sem.unpack", "edge.inspection.overlay"),  # the latter encodes

@@ -16,7 +16,7 @@ from typing import Literal
 
 from edge import __version__
 from edge.backends import table
-from edge.backends.tensorrt import device, passport
+from edge.backends.tensorrt import device, engine, passport
 from edge.cache import cache_folder
 from edge.commands.doctor_page import look_at_page
 from edge.commands.doctor_state import look_at_state
@@ -139,6 +139,7 @@ def _tried_pipeline(settings: InspectionSettings, memory: Path) -> str:
 
 
 def _gpu(settings: InspectionSettings) -> Iterator[Finding]:
+    device.choose(settings.models.device)
     gpu = passport.this_gpu()
     if gpu is None:
         found, hardware = device.first_gpu(), device.hardware()
@@ -155,8 +156,16 @@ def _gpu(settings: InspectionSettings) -> Iterator[Finding]:
         reason = str(error)
     if reason is None:
         yield Finding("gpu", "ok", f"{gpu.name}: both models have an engine")
+        yield from _doubts(settings)
     else:
         yield Finding("gpu", "note", f"{gpu.name} is not used: {reason}", "docs/use/gpu.md: edge-export tensorrt")
+
+
+def _doubts(settings: InspectionSettings) -> Iterator[Finding]:
+    """What was left open when the engines were built."""
+    for model in parity.models_of(settings):
+        for doubt in engine.find_engine(model)[0].passport.doubts:
+            yield Finding("gpu", "note", f"{model.name}: {doubt}", "docs/use/gpu.md: When it fails")
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edge import __version__
 from edge.backends import table
 from edge.backends.table import Backend
+from edge.backends.tensorrt.device import choose as choose_gpu
 from edge.config import InspectionSettings, SeveritySettings
 from edge.errors import BackendError
 from edge.inspection.pipeline import Pipeline, region_judge
@@ -108,6 +109,7 @@ def gated_precision(settings: InspectionSettings, memory: Path, *, may_run: bool
     Outcomes are remembered in the folder `memory`. With may_run=False only remembered outcomes count.
     Raises ModelError, and BackendError when not even float32 runs.
     """
+    choose_gpu(settings.models.device)
     chosen = settings.models.backend
     for backend in table.BACKENDS.values():
         if backend.gate == "passport" and chosen in {table.AUTO, backend.name}:

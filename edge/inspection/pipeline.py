@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge import sem
 from edge.backends import table
 from edge.backends.network import Network
+from edge.backends.tensorrt.device import choose as choose_gpu
 from edge.config import InspectionSettings
 from edge.errors import ConfigError
 from edge.inspection import memory
@@ -115,6 +116,7 @@ class Pipeline:
         """
         self._settings = settings
         self._settings_sha256 = settings.inspection_sha256()
+        choose_gpu(settings.models.device)
         wanted = settings.inspect
         backend = table.resolve(settings.models.backend, precision)
         networks: list[Network] = []

@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 
 from edge import __version__
+from edge.backends.tensorrt.state import GpuState
 from edge.journal import Journal
 from edge.wire import documents
 from edge.wire.encode import shorten, timestamp
@@ -98,6 +99,23 @@ def memory() -> documents.MemoryFields:
     return documents.MemoryFields(
         process_mib=round(psutil.Process().memory_info().rss / 2**20, 1),
         available_mib=round(psutil.virtual_memory().available / 2**20, 1),
+    )
+
+
+def gpu(state: GpuState | None) -> documents.GpuFields | None:
+    """How the GPU does; None where there is none."""
+    if state is None:
+        return None
+    return documents.GpuFields(
+        name=state.name,
+        memory_used_mib=state.memory_used_mib,
+        memory_total_mib=state.memory_total_mib,
+        utilisation=state.utilisation,
+        temperature_c=state.temperature_c,
+        power_w=state.power_w,
+        throttling=None if state.throttling is None else list(state.throttling),
+        xid=state.xid,
+        unknown={figure: shorten(why, 200) for figure, why in state.unknown.items()},
     )
 
 

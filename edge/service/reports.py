@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from datetime import datetime, timezone
 
+from edge.backends.tensorrt.device import choose as choose_gpu
 from edge.config import Settings
 from edge.journal import Journal
 from edge.mqtt.publisher import StatusText
 from edge.service import health
 from edge.service.cures import cure_of
+from edge.service.gpu_watch import GpuWatch
 from edge.service.shared import Shared
 from edge.wire.status import encode_health
 
@@ -26,6 +28,8 @@ class Reports:
         self._settings = settings
         self._journal = journal
         self._shared = shared
+        choose_gpu(settings.models.device)  # before any thread asks CUDA
+        self._gpu = GpuWatch()
         self._started_at = time.monotonic()
 
     def status(self) -> StatusText:
@@ -43,7 +47,7 @@ class Reports:
             queue=health.queue(self._journal, now),
             memory=health.memory(),
             disk=health.disk(self._journal.folder, figures.state_bytes),
-            gpu=None,
+            gpu=health.gpu(self._gpu.state()),
             latency_ms=figures.latencies.figures(),
             clock_synced=health.clock_synced(),
             versions=health.versions(*figures.runs_on),

@@ -170,12 +170,17 @@ class DiskFields(Document):
 
 
 class GpuFields(Document):
-    """What the driver tells; null where it does not."""
+    """How the GPU does, as the driver tells; null where it does not, and `unknown` says why."""
 
     name: Text
     memory_used_mib: NotNegative | None
+    memory_total_mib: NotNegative | None
     utilisation: Share | None
     temperature_c: float | None
+    power_w: NotNegative | None = Field(description="on a Jetson of the rail that feeds the GPU, and what else hangs on it")
+    throttling: list[Text] | None = Field(description="why clocks are lowered, in the driver's words; empty: they are not")
+    xid: Count | None = Field(description="number of the driver's last error since the service began; null: none, or unknown")
+    unknown: dict[str, Text] = Field(description="of a field that is null for want of knowledge: why")
 
 
 class LatencyFields(Document):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from edge.commands import doctor as doctor_module
 from edge.commands.cli import daemon, doctor, inspect
+from edge.config import InspectionSettings
 from edge.journal import Journal
 from edge.models.card import BUILTIN_FOLDER
 from edge.models.signature import PublicKey
@@ -116,3 +119,11 @@ def test_a_wrong_configuration_is_status_2(tmp_path: Path, capsys: pytest.Captur
     config = configured(tmp_path, 0)
     assert daemon(["--config", str(config), "--check"]) == 2
     assert "mqtt.port" in capsys.readouterr().err
+
+
+def test_what_was_left_open_about_an_engine_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = SimpleNamespace(passport=SimpleNamespace(doubts=("the inspector tells no layer's precision",)))
+    monkeypatch.setattr(doctor_module.engine, "find_engine", lambda model: (found, None))
+    notes = list(doctor_module._doubts(InspectionSettings()))
+    assert [note.level for note in notes] == ["note", "note"]
+    assert "segmenter.onnx: the inspector tells no layer's precision" in notes[0].text

@@ -12,7 +12,7 @@ import pytest
 
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.tensorrt import cuda
-from edge.backends.tensorrt.passport import this_gpu
+from edge.backends.tensorrt.passport import Gpu, this_gpu
 from edge.config import Settings
 from edge.models.card import BUILTIN_FOLDER
 from edge.records import SEVERITIES, Micrograph
@@ -47,7 +47,7 @@ def machine() -> Machine:
         pytest.skip(str(error))
     if library.name == "tensorrt" and this_gpu() is None:
         pytest.skip("only TensorRT for RTX builds without a GPU")
-    return Machine(trt, library, GPU)
+    return Machine(trt, library, this_gpu() or Gpu(name="NVIDIA RTX 4090", compute_capability="8.9"))
 
 
 # --- parity ----------------------------------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
 import pytest
 
-from edge.backends.tensorrt.passport import Profile
+from edge.backends.tensorrt.passport import Gpu, Profile
 from edge.errors import BackendError, ModelError
 from edge.models.card import BUILTIN_FOLDER, load_card
 from export import engine_build, fp16
@@ -47,9 +48,15 @@ OURS = {("engine", name) for name in ("path", "data", "passport", "parent", "nam
 
 
 ONLY_FOR_RTX = {
+    "create_runtime_cache",
     "create_runtime_config",
     "dynamic_shapes_kernel_specialization_strategy",
+    "num_compute_capabilities",
+    "set_compute_capability",
     "set_execution_context_allocation_strategy",
+    "set_runtime_cache",
+    "ComputeCapability",
+    "REQUIRE_USER_ALLOCATION",
 }
 """Of TensorRT for RTX, used behind a question whether it is there."""
 
@@ -95,7 +102,7 @@ def test_every_name_of_tensorrt_that_we_use_is_in_all_its_versions(source: str) 
 @pytest.mark.parametrize(("name", "task"), MODELS)
 def test_a_shipped_model_parses_and_builds(machine: Machine, halves: dict[str, fp16.HalfGraph], name: str, task: Any) -> None:
     profile = profile_for(load_card(BUILTIN_FOLDER / f"{name}.onnx", task))
-    data = engine_build.build_engine(halves[name], profile, machine.trt, machine.library, BuildOptions())
+    data = engine_build.build_engine(halves[name], profile, machine.trt, machine.library, BuildOptions(), gpu=machine.gpu)
     assert len(data) > len(halves[name].model.SerializeToString()) // 2
 
 
@@ -124,10 +131,76 @@ def test_a_build_tells_its_progress(
 ) -> None:
     profile = profile_for(load_card(BUILTIN_FOLDER / "classifier.onnx", "classify"))
     progress = Progress("classifier.onnx")
-    engine_build.build_engine(halves["classifier"], profile, machine.trt, machine.library, BuildOptions(), progress)
+    engine_build.build_engine(
+        halves["classifier"], profile, machine.trt, machine.library, BuildOptions(), progress, machine.gpu
+    )
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 3
     assert all(line.startswith("classifier.onnx: building, ") for line in lines)
+
+
+def test_an_interrupted_build_ends_and_is_not_begun_for_another_target(
+    machine: Machine, halves: dict[str, fp16.HalfGraph]
+) -> None:
+    class Interrupted(Progress):
+        def step(self, phase: str, index: int) -> None:
+            raise KeyboardInterrupt
+
+    profile = profile_for(load_card(BUILTIN_FOLDER / "classifier.onnx", "classify"))
+    with pytest.raises(BackendError, match="cannot build"):
+        engine_build.build_engine(
+            halves["classifier"], profile, machine.trt, machine.library, BuildOptions(), Interrupted("x"), machine.gpu
+        )
+
+
+@pytest.mark.parametrize(("free", "mib"), [(None, 1024), (80_000, 1024), (1500, 750), (100, 64), (0, 64)])
+def test_the_workspace_is_half_of_what_is_free_within_bounds(free: int | None, mib: int) -> None:
+    assert engine_build.workspace(free) == mib
+
+
+class Limits:
+    """A builder's configuration, as far as it is about memory."""
+
+    def __init__(self) -> None:
+        self.pools: dict[str, int] = {}
+        self.sources = 0b11000
+
+    def set_memory_pool_limit(self, pool: str, size: int) -> None:
+        self.pools[pool] = size >> 20
+
+    def get_tactic_sources(self) -> int:
+        return self.sources
+
+    def set_tactic_sources(self, sources: int) -> None:
+        self.sources = sources
+
+
+@pytest.mark.parametrize(
+    ("memory", "asked", "pools", "sources"),
+    [
+        (24080, None, {"workspace": 750}, 0b11000),
+        (None, 200, {"workspace": 200}, 0b11000),
+        (7620, None, {"workspace": 750, "dram": 750}, 0b10000),
+        (8192, 300, {"workspace": 300, "dram": 300}, 0b10000),
+    ],
+)
+def test_a_small_gpu_spends_no_memory_on_speed(
+    memory: int | None, asked: int | None, pools: dict[str, int], sources: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = SimpleNamespace(
+        MemoryPoolType=SimpleNamespace(WORKSPACE="workspace", TACTIC_DRAM="dram"),
+        TacticSource=SimpleNamespace(EDGE_MASK_CONVOLUTIONS=3),
+    )
+    monkeypatch.setattr(engine_build, "free_mib", lambda: 1500)
+    limits = Limits()
+    engine_build._limit_memory(limits, trt, asked, Gpu(name="Orin", compute_capability="8.7", memory_mib=memory))
+    assert (limits.pools, limits.sources) == (pools, sources)
+
+
+def test_a_small_gpu_gets_a_real_engine(machine: Machine, halves: dict[str, fp16.HalfGraph]) -> None:
+    profile = profile_for(load_card(BUILTIN_FOLDER / "classifier.onnx", "classify"))
+    gpu = machine.gpu.model_copy(update={"memory_mib": 4096})
+    assert engine_build.build_engine(halves["classifier"], profile, machine.trt, machine.library, BuildOptions(), gpu=gpu)
 
 
 def test_an_engine_that_does_not_load_is_told_with_its_reason(machine: Machine) -> None:

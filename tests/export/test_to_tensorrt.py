@@ -65,11 +65,13 @@ def engines(model: Path) -> list[Path]:
 
 def test_an_engine_is_built_checked_and_installed_with_its_passport(bench: Any, model: Path, config: str) -> None:
     assert command("--config", config) == 0
-    engine, passport = engines(model)
+    engine, evidence, passport = engines(model)
+    assert evidence.read_text() == bench.report
     assert (engine.read_bytes(), engine.parent, passport) == (b"machine code", model.parent, passport_path(engine))
     facts = json.loads(passport.read_text())
     assert facts["onnx_sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     assert facts["layers"] == {"float16": 1}
+    assert facts["doubts"] == []
     assert facts["parity"]["flips"] == 0
     assert facts["profile"]["most"] == [8, 1, 224, 224]
 
@@ -134,7 +136,7 @@ def test_what_keeps_the_kernels_from_being_compiled_is_one_line_and_no_failure(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "kernels" in line]
     assert line.startswith("the kernels are left out")
     assert told in line
-    assert len(engines(model)) == 2
+    assert len(engines(model)) == 3
 
 
 def test_the_real_compiler_gives_kernels_that_the_runtime_finds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,8 +187,29 @@ def test_a_float32_engine_is_refused_and_nothing_is_left(
 ) -> None:
     bench.report = report(layer("/conv_stem/Conv", "CaskConvolution", FP32, FP32))
     assert command("--config", config) == 1
-    assert "turned out float32" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "turned out float32" in told
     assert not engines(model)
+    (refused,) = model.parent.glob("refused-*.inspector.json")
+    assert str(refused) in told
+    assert refused.read_text() == bench.report
+
+
+@pytest.mark.parametrize("report", ["a new form", '{"Layers": ["/conv_stem/Conv"]}'])
+def test_a_report_that_cannot_be_read_is_a_loud_warning_and_kept(
+    bench: Any, model: Path, config: str, report: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.report = report
+    assert command("--config", config) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING")]
+    assert "inspector" in warning
+    engine, evidence, passport = engines(model)
+    assert evidence == to_tensorrt.evidence_path(engine)
+    assert evidence.read_text() == report
+    (doubt,) = json.loads(passport.read_text())["doubts"]
+    assert doubt in warning
+    assert command("--config", config) == 0
+    assert bench.builds == 1
 
 
 def test_an_engine_that_disagrees_is_refused_and_the_older_one_stays(

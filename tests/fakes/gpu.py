@@ -107,6 +107,8 @@ class Machine:
         self.executables: dict[int, list[Callable[[], None]]] = {}
         self.contexts: weakref.WeakSet[Any] = weakref.WeakSet()
         self.engines: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.caches: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.library = library
         self.drawn: list[int] = []
         self.uploaded = 0
         self._next = itertools.count(0x1000, 0x1000)
@@ -139,4 +141,6 @@ class Machine:
     def is_empty(self) -> bool:
         """Whether everything was freed."""
         held = (self.memory, self.pinned, self.streams, self.modules, self.stack, self.retained, self.driver_stack)
-        return not any(held) and not (self.graphs or self.executables or len(self.contexts) or len(self.engines))
+        return not any(held) and not (
+            self.graphs or self.executables or len(self.contexts) or len(self.engines) or len(self.caches)
+        )

@@ -95,12 +95,58 @@ class Engine:
     def create_execution_context(self, strategy: Any) -> Context | None:
         self._gpu.did("context")
         assert "user" in str(strategy)
+        if getattr(strategy, "cache", None) is not None:
+            strategy.cache.compiled.add(self._gpu.events.count("context"))
         return None if "context is None" in self._gpu.fail else Context(self._gpu, self)
 
     def create_runtime_config(self) -> Any:
-        config = SimpleNamespace(strategy="")
-        config.set_execution_context_allocation_strategy = lambda strategy: setattr(config, "strategy", strategy)
-        return config
+        return (ConfigForRtx if self._gpu.library == "tensorrt_rtx" else Config)(self._gpu)
+
+
+class Config:
+    """How a context is to be opened."""
+
+    def __init__(self, gpu: Machine) -> None:
+        self._gpu = gpu
+        self.strategy = ""
+        self.cache: Any = None
+
+    def __str__(self) -> str:
+        return self.strategy
+
+    def set_execution_context_allocation_strategy(self, strategy: str) -> None:
+        self.strategy = strategy
+
+
+class ConfigForRtx(Config):
+    """The same with what only TensorRT for RTX has."""
+
+    def create_runtime_cache(self) -> Cache:
+        return Cache(self._gpu)
+
+    def set_runtime_cache(self, cache: Cache) -> bool:
+        self.cache = cache
+        return True
+
+
+class Cache:
+    """What was compiled, on TensorRT for RTX: numbers of contexts that were opened with it."""
+
+    def __init__(self, gpu: Machine) -> None:
+        self._gpu = gpu
+        self.compiled: set[int] = set()
+        gpu.caches.add(self)
+
+    def serialize(self) -> bytes:
+        self._gpu.did("serialize")
+        return b"compiled: " + ",".join(map(str, sorted(self.compiled))).encode()
+
+    def deserialize(self, blob: bytes) -> bool:
+        self._gpu.did("deserialize cache")
+        if "deserialize cache" in self._gpu.fail:
+            return False
+        self.compiled = set(map(int, blob.removeprefix(b"compiled: ").split(b",")))
+        return True
 
 
 class Context:

@@ -1,5 +1,7 @@
 """The CUDA driver and the kernel's lists of hardware in; the first GPU, or in CUDA's words why there is none, out.
 
+What tells two GPUs of one name apart is asked as well: CUDA calls Orin Nano, NX and AGX all "Orin", 8.7.
+
 Makes no context, so it takes no memory of the GPU; needs neither TensorRT nor PyCUDA.
 """
 
@@ -8,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +22,15 @@ DEVICE_TREE: Final = Path("/proc/device-tree/compatible")
 NODES_OF_A_PC: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-uvm")
 NODES_OF_A_JETSON: Final = ("/dev/nvmap",)
 
+VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+"""CUDA reads it when the process first asks it anything, and then shows these GPUs alone."""
 _NVIDIA = "0x10de"
 _GPU_CLASSES = ("0x03", "0x12")
 """PCI's display controllers and processing accelerators; NVIDIA also made bridges and sound."""
-_MAJOR, _MINOR = 75, 76
-"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the CUDA driver API."""
+# CUDA driver API, enum CUdevice_attribute.
+_MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 16, 18, 75, 76
+_MIG = re.compile(r"\bMIG (\S+)")
+"""How CUDA names a part of a GPU: "NVIDIA A100-SXM4-40GB MIG 1g.5gb"."""
 
 # CUDA driver API, enum CUresult: the name, what NVIDIA says about it in short, and what to do.
 _RESULTS: Final[dict[int, tuple[str, str, str]]] = {
@@ -42,10 +50,19 @@ _ELSE: Final = "look at nvidia-smi, and for NVRM and Xid in the kernel's log"
 
 @dataclass(frozen=True, slots=True)
 class FirstGpu:
-    """name: as CUDA gives it.  compute_capability: such as "8.7"."""
+    """name: as CUDA gives it.  compute_capability: such as "8.7".
+
+    multiprocessors, memory_mib: None where the driver does not tell.  mig: the part of a divided GPU, such as "1g.5gb".
+    uuid: of the whole GPU, "GPU-…".  integrated: it shares the machine's memory, as on a Jetson.
+    """
 
     name: str
     compute_capability: str
+    multiprocessors: int | None = None
+    memory_mib: int | None = None
+    mig: str | None = None
+    uuid: str | None = None
+    integrated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,15 @@ class NoGpu:
 
     code: int | None
     why: str
+
+
+def choose(uuid: str) -> None:
+    """Let CUDA show this process, and those that it starts, one GPU alone: "GPU-…", or "MIG-…" for a part; "" changes nothing.
+
+    To be called before CUDA is asked anything else.
+    """
+    if uuid:
+        os.environ[VISIBLE] = uuid
 
 
 def first_gpu() -> FirstGpu | NoGpu:
@@ -75,8 +101,56 @@ def first_gpu() -> FirstGpu | NoGpu:
     }
     for call, ask in calls.items():
         if result := ask():
-            return NoGpu(result, f"{call} says {in_words(result)}{closed_nodes()}")
-    return FirstGpu(name.value.decode(errors="replace"), f"{major.value}.{minor.value}")
+            return NoGpu(result, f"{call} says {in_words(result)}{closed_nodes()}{_hidden(result)}")
+    named = name.value.decode(errors="replace")
+    part = _MIG.search(named)
+    return FirstGpu(
+        named,
+        f"{major.value}.{minor.value}",
+        multiprocessors=_attribute(driver, device, _MULTIPROCESSORS) or None,
+        memory_mib=_memory_mib(driver, device),
+        mig=part[1] if part else None,
+        uuid=_uuid(driver, device),
+        integrated=bool(_attribute(driver, device, _INTEGRATED)),
+    )
+
+
+def _attribute(driver: Any, device: ctypes.c_int, which: int) -> int:
+    value = ctypes.c_int()
+    return 0 if driver.cuDeviceGetAttribute(ctypes.byref(value), which, device) else value.value
+
+
+def _memory_mib(driver: Any, device: ctypes.c_int) -> int | None:
+    size = ctypes.c_size_t()
+    ask = getattr(driver, "cuDeviceTotalMem_v2", None)
+    failed = ask is None or ask(ctypes.byref(size), device)
+    return None if failed else (size.value >> 20) or None
+
+
+def _uuid(driver: Any, device: ctypes.c_int) -> str | None:
+    """Of the whole GPU: its second version gives a part's own, which is another whenever the GPU is divided anew."""
+    octets = (ctypes.c_ubyte * 16)()
+    ask = getattr(driver, "cuDeviceGetUuid", None)
+    if ask is None or ask(ctypes.byref(octets), device) or not any(octets):
+        return None
+    return f"GPU-{uuid.UUID(bytes=bytes(octets))}"
+
+
+def _hidden(result: int) -> str:
+    """A further clause where a choice of GPUs may hide them all."""
+    chosen = os.environ.get(VISIBLE)
+    return f"; only {chosen!r} was to be shown ([models] device, {VISIBLE}): nvidia-smi -L" if result == 100 and chosen else ""
+
+
+def free_mib() -> int | None:
+    """Free memory of the GPU whose context the calling thread has; None where it has none."""
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    try:
+        driver: Any = ctypes.CDLL("libcuda.so.1")
+        failed = driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+    except (OSError, AttributeError):
+        return None
+    return None if failed else free.value >> 20
 
 
 def in_words(result: int) -> str:

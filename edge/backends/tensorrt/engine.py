@@ -42,6 +42,7 @@ from edge.backends.tensorrt import LIBRARIES, passport
 from edge.backends.tensorrt import device as cuda_device
 from edge.backends.tensorrt.cuda import MOST_CROPS, Cuda, cuda_here, find_kernels, kernels_name
 from edge.backends.tensorrt.graph import CudaGraph, load_driver
+from edge.backends.tensorrt.runtime_cache import RuntimeCache
 from edge.errors import BackendError, ModelError
 from edge.models.card import file_sha256
 from edge.records import Grey
@@ -95,7 +96,8 @@ def open_engine(model: Path, precision: str = "float16") -> TensorRtEngine:
     kernels = kernels_for(model)
     if kernels is None:
         log.warning("there is no %s: the CPU draws what the GPU sees (edge-export tensorrt makes it)", kernels_name())
-    return TensorRtEngine(engine.data, library, kernels=kernels)
+    cache = RuntimeCache.of(engine, passport.engine_folders(model), engine.passport.gpu)
+    return TensorRtEngine(engine.data, library, kernels=kernels, cache=cache)
 
 
 def refusal(models: Sequence[Path]) -> str | None:
@@ -188,12 +190,21 @@ class TensorRtEngine:
     name = "tensorrt"
     precision = "float16"
 
-    def __init__(self, data: bytes, library: Any, *, kernels: Path | None = None, graphs: bool = True) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        library: Any,
+        *,
+        kernels: Path | None = None,
+        graphs: bool = True,
+        cache: RuntimeCache | None = None,
+    ) -> None:
         """Load an engine's bytes, which must come from this machine: they are machine code. Raises BackendError.
 
         kernels: the fat binary to draw with; None: the CPU draws.  graphs: False runs without CUDA graphs.
+        cache: what TensorRT for RTX compiled before; None: it compiles anew.
         """
-        self._trt = library
+        self._trt, self._cache = library, cache
         self.engine_sha256 = hashlib.sha256(data).hexdigest()
         self._graphs = load_driver() if graphs else None
         self._ready: OrderedDict[tuple[int, int, int], _Ready] = OrderedDict()
@@ -203,6 +214,8 @@ class TensorRtEngine:
             self._cuda: Cuda = made.enter_context(cuda_here())
             self._objects = _Objects(_recorder_class(library)())
             made.callback(self._objects.clear)
+            if cache is not None:
+                made.callback(cache.release)
             with self._cuda.translated("the engine cannot be opened"):
                 self._load(data)
                 made.callback(_clear, self._ready)
@@ -315,6 +328,8 @@ class TensorRtEngine:
             config = objects.engine.create_runtime_config()
             config.set_execution_context_allocation_strategy(by_user)
             config.dynamic_shapes_kernel_specialization_strategy = specialization.EAGER
+            if self._cache is not None:
+                self._cache.attach(config)
             context = objects.engine.create_execution_context(config)
         if context is None:
             raise BackendError(self._explained("TensorRT cannot prepare the engine", "free memory of the GPU"))
@@ -338,6 +353,8 @@ class TensorRtEngine:
                 fill(start, stop)
                 self._launch(ready)
                 parts.append(self._results(ready, stop - start))
+                if self._cache is not None and ready.runs == 1:
+                    self._cache.keep()
         return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _check(self, shape: tuple[int, ...]) -> None:

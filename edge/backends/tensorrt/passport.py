@@ -19,25 +19,30 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.backends.tensorrt import device
+from edge.backends.tensorrt import device, jetson
 from edge.errors import ModelError
 from edge.wording import sentences
 
-RECIPE = 1
+RECIPE = 2
 """Rises when graph conversion or build options change what an engine computes; engines of another recipe are built again."""
 
 Shape = tuple[int, int, int, int]
 """N, 1, H, W."""
 Sha256 = str
 
+MEMORY_SLACK = 10
+"""Memory of two GPUs of one name counts as the same where it differs by at most a tenth."""
+
 _HASH = r"^[0-9a-f]{64}$"
 
 
-class _Page(BaseModel):
+class Page(BaseModel):
+    """A part of what is written beside an engine: nothing unknown, nothing changed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Library(_Page):
+class Library(Page):
     """Which TensorRT. name: the Python module, "tensorrt" or "tensorrt_rtx".  version: its `__version__`."""
 
     name: Literal["tensorrt", "tensorrt_rtx"]
@@ -47,18 +52,29 @@ class Library(_Page):
         return f"{self.name} {self.version}"
 
 
-class Gpu(_Page):
-    """Which GPU. compute_capability: such as "8.7".  driver: such as "580.65.06", or "unknown"; noted, not compared."""
+class Gpu(Page):
+    """Which GPU. compute_capability: such as "8.7".  driver: such as "580.65.06", or "unknown"; noted, not compared.
+
+    multiprocessors, memory_mib, mig, uuid, integrated: as `device.FirstGpu` has them.  power_mode, l4t: of a Jetson, as
+    `jetson` reads them.  None: not told.
+    """
 
     name: str = Field(min_length=1)
     compute_capability: str = Field(pattern=r"^\d+\.\d+$")
     driver: str = "unknown"
+    multiprocessors: int | None = Field(None, gt=0)
+    memory_mib: int | None = Field(None, gt=0)
+    mig: str | None = None
+    uuid: str | None = None
+    integrated: bool = False
+    power_mode: str | None = None
+    l4t: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name} (compute capability {self.compute_capability})"
 
 
-class Profile(_Page):
+class Profile(Page):
     """Shapes of the input that the engine takes, and the one that it is fastest at."""
 
     least: Shape
@@ -72,7 +88,7 @@ class Profile(_Page):
         )
 
 
-class EngineParity(_Page):
+class EngineParity(Page):
     """How far the engine is from the same model in float32, on the images shipped with this package.
 
     A stage has its own figures and leaves the other's None.  box_error_px: largest, of matched candidates, in network
@@ -91,10 +107,11 @@ class EngineParity(_Page):
     largest_probability_difference: float | None = None
 
 
-class Passport(_Page):
+class Passport(Page):
     """What is known about one engine.
 
     layers: number of layers by the precision that TensorRT's engine inspector reports ("float16", "float32", other).
+    doubts: what the inspector leaves open about precisions, in words.
     parity: None only until it has been measured; an engine without it is neither installed nor loaded.
     made_at: ISO 8601, UTC.  made_by: the version of this package.
     """
@@ -112,6 +129,7 @@ class Passport(_Page):
     precision: Literal["float16"] = "float16"
     profile: Profile
     layers: dict[str, int]
+    doubts: tuple[str, ...] = ()
     parity: EngineParity | None = None
 
 
@@ -166,9 +184,37 @@ def mismatch(passport: Passport, *, onnx_sha256: Sha256, library: Library, gpu: 
         return f"it was built from another ONNX file ({passport.onnx_sha256[:12]}…, not {onnx_sha256[:12]}…)"
     if passport.library != library:
         return f"it was built by another TensorRT ({passport.library}, here is {library})"
-    if (passport.gpu.name, passport.gpu.compute_capability) != (gpu.name, gpu.compute_capability):
-        return f"it was built for another GPU ({passport.gpu}, here is {gpu})"
-    return None
+    return another_gpu(passport.gpu, gpu)
+
+
+def another_gpu(built: Gpu, here: Gpu) -> str | None:
+    """Why an engine that was tuned for one GPU may not run on another; None when it is the same, as far as both are told.
+
+    On a Jetson the UUID is noted only: that it outlives a new installation is not documented.
+    """
+    if (built.name, built.compute_capability) != (here.name, here.compute_capability):
+        return f"it was built for another GPU ({built}, here is {here})"
+    if built.multiprocessors is None and here.multiprocessors is not None:
+        return f"its passport does not say for how many multiprocessors it was tuned, and not every {here.name} has as many"
+    told: tuple[tuple[str, object, object, bool], ...] = (
+        ("multiprocessors", built.multiprocessors, here.multiprocessors, False),
+        ("MiB of memory", built.memory_mib, here.memory_mib, _as_large(built.memory_mib, here.memory_mib)),
+        ("part of a divided GPU (MIG)", built.mig or "none", here.mig or "none", False),
+        ("UUID", built.uuid, here.uuid, here.integrated),
+        ("power mode", built.power_mode, here.power_mode, False),
+        ("L4T", built.l4t, here.l4t, False),
+    )
+    apart = [
+        f"{what}: {before}, here {now}"
+        for what, before, now, no_matter in told
+        if not (no_matter or before is None or now is None or before == now)
+    ]
+    return f"it was tuned for another GPU or for another setting of it ({'; '.join(apart)})" if apart else None
+
+
+def _as_large(built_mib: int | None, here_mib: int | None) -> bool:
+    """Whether two sizes of memory are those of one GPU: drivers keep more or less of it for themselves."""
+    return built_mib is None or here_mib is None or abs(built_mib - here_mib) * MEMORY_SLACK <= max(built_mib, here_mib)
 
 
 def load_engine(engine: Path, *, onnx_sha256: Sha256, library: Library, gpu: Gpu) -> Engine:
@@ -266,7 +312,18 @@ def this_gpu() -> Gpu | None:
     found = device.first_gpu()
     if isinstance(found, device.NoGpu):
         return None
-    return Gpu(name=found.name, compute_capability=found.compute_capability, driver=_driver_version())
+    return Gpu(
+        name=found.name,
+        compute_capability=found.compute_capability,
+        driver=_driver_version(),
+        multiprocessors=found.multiprocessors,
+        memory_mib=found.memory_mib,
+        mig=found.mig,
+        uuid=found.uuid,
+        integrated=found.integrated,
+        power_mode=jetson.power_mode() if found.integrated else None,
+        l4t=jetson.l4t() if found.integrated else None,
+    )
 
 
 def _driver_version() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,6 +75,50 @@ def test_a_driver_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "libcuda.so.1: cannot open" in found.why
 
 
+def play_gpu(monkeypatch: pytest.MonkeyPatch, name: str, attributes: dict[int, int], **more: Any) -> None:
+    def name_it(text: Any, size: int, _device: Any) -> int:
+        assert len(name) < size
+        text.value = name.encode()
+        return 0
+
+    def attribute_of(value: Any, which: int, _device: Any) -> int:
+        if which not in attributes:
+            return 1  # CUDA_ERROR_INVALID_VALUE
+        value._obj.value = attributes[which]
+        return 0
+
+    calls = {"cuInit": lambda *_: 0, "cuDeviceGet": lambda *_: 0, "cuDeviceGetName": name_it, **more}
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace(**calls, cuDeviceGetAttribute=attribute_of))
+
+
+def total_memory(size: Any, _device: Any) -> int:
+    size._obj.value = 40 << 30
+    return 0
+
+
+def uuid_of(octets: Any, _device: Any) -> int:
+    octets._obj[:] = range(16)
+    return 0
+
+
+def test_what_tells_two_gpus_of_one_name_apart_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = {75: 8, 76: 0, 16: 14, 18: 0}
+    play_gpu(monkeypatch, "NVIDIA A100 MIG 1g.5gb", attributes, cuDeviceTotalMem_v2=total_memory, cuDeviceGetUuid=uuid_of)
+    assert first_gpu() == device.FirstGpu(
+        "NVIDIA A100 MIG 1g.5gb", "8.0", 14, 40960, "1g.5gb", "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"
+    )
+
+
+def test_a_driver_that_knows_neither_memory_nor_uuid_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    play_gpu(monkeypatch, "Orin", {75: 8, 76: 7, 18: 1})
+    assert first_gpu() == device.FirstGpu("Orin", "8.7", integrated=True)
+
+
+def test_a_uuid_of_noughts_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    play_gpu(monkeypatch, "Orin", {75: 8, 76: 7}, cuDeviceGetUuid=lambda *_: 0, cuDeviceTotalMem_v2=lambda *_: 999)
+    assert first_gpu() == device.FirstGpu("Orin", "8.7")
+
+
 @pytest.mark.parametrize(
     ("vendor", "kind", "seen"),
     [
@@ -120,6 +165,43 @@ def test_device_files_that_are_missing_or_closed_are_named(monkeypatch: pytest.M
     monkeypatch.setattr(device.os, "open", played)
     monkeypatch.setattr(device, "NODES_OF_A_PC", tuple(answers))
     assert closed_nodes() == "; /gone is missing, /group is closed to this user, /unit is closed by the unit"
+
+
+def test_a_chosen_gpu_is_the_only_one_that_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(device.VISIBLE, "1")
+    device.choose("")
+    assert device.os.environ[device.VISIBLE] == "1"
+    device.choose("GPU-a")
+    assert device.os.environ[device.VISIBLE] == "GPU-a"
+    play(monkeypatch, cuInit=100)
+    found = first_gpu()
+    assert isinstance(found, NoGpu)
+    assert "only 'GPU-a' was to be shown" in found.why
+    assert "nvidia-smi -L" in found.why
+    monkeypatch.delenv(device.VISIBLE)
+    found = first_gpu()
+    assert isinstance(found, NoGpu)
+    assert "was to be shown" not in found.why
+
+
+def test_a_process_that_is_started_sees_the_chosen_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(device.VISIBLE, "0")
+    device.choose("MIG-1")
+    seen = subprocess.run(["sh", "-c", f"echo ${device.VISIBLE}"], capture_output=True, text=True, check=True)
+    assert seen.stdout == "MIG-1\n"
+
+
+def test_free_memory_is_that_of_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    def info(free: Any, total: Any) -> int:
+        free._obj.value, total._obj.value = 3 << 30, 8 << 30
+        return 0
+
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace(cuMemGetInfo_v2=info))
+    assert device.free_mib() == 3072
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace(cuMemGetInfo_v2=lambda *_: 201))
+    assert device.free_mib() is None
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace())
+    assert device.free_mib() is None
 
 
 def test_without_hardware_no_device_file_is_missed() -> None:

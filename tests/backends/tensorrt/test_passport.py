@@ -32,7 +32,18 @@ from edge.errors import ModelError
 
 ONNX = "1" * 64
 LIBRARY = Library(name="tensorrt", version="10.3.0")
-GPU = Gpu(name="Orin", compute_capability="8.7", driver="540.4.0")
+GPU = Gpu(
+    name="Orin",
+    compute_capability="8.7",
+    driver="540.4.0",
+    multiprocessors=8,
+    memory_mib=7620,
+    uuid="GPU-a",
+    integrated=True,
+    power_mode="1 25W",
+    l4t="36.4.3",
+)
+CARD = Gpu(name="NVIDIA A100", compute_capability="8.0", multiprocessors=108, memory_mib=40339, uuid="GPU-a")
 DATA, OTHER_DATA = b"machine code", b"other machine code"
 
 
@@ -74,7 +85,18 @@ def test_what_was_installed_is_loaded(engine: Path) -> None:
 def test_the_passport_is_json_beside_the_engine(engine: Path) -> None:
     document = json.loads(engine.with_name(engine.name + ".json").read_text())
     assert document["schema"] == "edge.engine/1"
-    assert document["gpu"] == {"name": "Orin", "compute_capability": "8.7", "driver": "540.4.0"}
+    assert document["gpu"] == {
+        "name": "Orin",
+        "compute_capability": "8.7",
+        "driver": "540.4.0",
+        "multiprocessors": 8,
+        "memory_mib": 7620,
+        "mig": None,
+        "uuid": "GPU-a",
+        "integrated": True,
+        "power_mode": "1 25W",
+        "l4t": "36.4.3",
+    }
 
 
 @pytest.mark.parametrize(
@@ -93,6 +115,59 @@ def test_the_passport_is_json_beside_the_engine(engine: Path) -> None:
 def test_an_engine_of_elsewhere_is_refused_with_the_reason(engine: Path, changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ModelError, match=reason):
         load(engine, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"multiprocessors": 16}, r"multiprocessors: 8, here 16"),
+        ({"memory_mib": 15656}, r"MiB of memory: 7620, here 15656"),
+        ({"multiprocessors": 4, "power_mode": "2 7W"}, r"multiprocessors: 8, here 4; power mode: 1 25W, here 2 7W"),
+        ({"power_mode": "0 15W"}, r"power mode: 1 25W, here 0 15W"),
+        ({"l4t": "36.5.0"}, r"L4T: 36\.4\.3, here 36\.5\.0"),
+    ],
+)
+def test_an_engine_of_another_jetson_or_another_setting_is_refused(engine: Path, changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ModelError, match=rf"{reason}.*\(edge-export tensorrt builds it again\)"):
+        load(engine, gpu=GPU.model_copy(update=changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"uuid": "GPU-b"}, "UUID: GPU-a, here GPU-b"),
+        ({"mig": "1g.5gb"}, r"divided GPU \(MIG\): none, here 1g\.5gb"),
+        ({"memory_mib": 81920}, "MiB of memory: 40339, here 81920"),
+        ({"memory_mib": 40000}, None),  # as much as drivers differ
+        ({"uuid": None, "memory_mib": None, "multiprocessors": None}, None),
+        ({"driver": "999.1"}, None),
+    ],
+)
+def test_an_engine_of_another_card_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str | None) -> None:
+    path = tmp_path / engine_name(Path("a.onnx"), ONNX)
+    install_engine(path, DATA, passport(gpu=CARD))
+    here = CARD.model_copy(update=changes)
+    if reason is None:
+        assert load(path, gpu=here).data == DATA
+    else:
+        with pytest.raises(ModelError, match=reason):
+            load(path, gpu=here)
+
+
+@pytest.mark.parametrize("changes", [{"uuid": "GPU-b"}, {"power_mode": None, "l4t": None}])
+def test_what_may_change_or_cannot_be_read_on_a_jetson_is_no_reason(engine: Path, changes: dict[str, Any]) -> None:
+    assert load(engine, gpu=GPU.model_copy(update=changes)).data == DATA
+
+
+def test_a_passport_of_an_older_release_is_read_and_refused_with_the_reason(engine: Path) -> None:
+    facts = json.loads(passport_path(engine).read_text())
+    facts["gpu"] = {"name": "Orin", "compute_capability": "8.7", "driver": "540.4.0"}
+    passport_path(engine).write_text(json.dumps(facts))
+    with pytest.raises(ModelError, match="does not say for how many multiprocessors"):
+        load(engine)
+    passport_path(engine).write_text(json.dumps({**facts, "recipe": 1}))
+    with pytest.raises(ModelError, match="by recipe 1, this version"):
+        load(engine)
 
 
 def test_another_driver_is_no_reason(engine: Path) -> None:
@@ -291,16 +366,24 @@ def test_the_gpu_is_what_the_driver_says(monkeypatch: pytest.MonkeyPatch) -> Non
         return 0
 
     def attribute_of(value: Any, attribute: int, device: Any) -> int:
-        value._obj.value = {75: 8, 76: 7}[attribute]
+        value._obj.value = {75: 8, 76: 7, 16: 8, 18: integrated}[attribute]
         return 0
 
     driver = SimpleNamespace(
         cuInit=lambda *_: 0, cuDeviceGet=lambda *_: 0, cuDeviceGetName=name_it, cuDeviceGetAttribute=attribute_of
     )
     monkeypatch.setattr(passports.device.ctypes, "CDLL", lambda name: driver)
+    monkeypatch.setattr(passports.jetson, "power_mode", lambda: "1 25W")
+    monkeypatch.setattr(passports.jetson, "l4t", lambda: "36.4.3")
+    integrated = 1
     found = this_gpu()
     assert found is not None
-    assert (found.name, found.compute_capability) == ("Orin", "8.7")
+    assert (found.name, found.compute_capability, found.multiprocessors) == ("Orin", "8.7", 8)
+    assert (found.power_mode, found.l4t) == ("1 25W", "36.4.3")
+    integrated = 0
+    found = this_gpu()
+    assert found is not None
+    assert (found.power_mode, found.l4t) == (None, None)  # a card has neither
 
 
 def test_a_profile_takes_what_lies_within_it() -> None:
