@@ -337,12 +337,14 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--mqtt", action="store_true", help="also from the closed file to the broker, with the real daemon")
     parser.add_argument(
-        "--rival", choices=["ultralytics", "ultralytics-onnx"], help="also in turns with it, on the same images and weights"
+        "--rival",
+        choices=["ultralytics", "ultralytics-onnx"],
+        help="also in turns with it, on the same images and weights (needs the extra training)",
     )
-    parser.add_argument("--rival-python", metavar="FILE", help="a Python that has torch, ultralytics and timm (this one)")
-    parser.add_argument("--checkpoint", type=Path, metavar="W.pt", help="the rival's segmenter: what ours was exported from")
+    parser.add_argument("--rival-python", metavar="FILE", help="a Python that has the extra training (this one)")
+    parser.add_argument("--checkpoint", type=Path, metavar="W.pt", help="the rival's segmenter (read back from ours)")
     parser.add_argument(
-        "--classifier-checkpoint", type=Path, metavar="W.pt", help="the rival's classifier: what ours was exported from"
+        "--classifier-checkpoint", type=Path, metavar="W.pt", help="the rival's classifier (read back from ours)"
     )
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, stages")
     arguments = parser.parse_args(argv)

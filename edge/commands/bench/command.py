@@ -55,7 +55,10 @@ def run(options: Options, settings: CommandSettings) -> int:
     Raises ConfigError (an earlier run that cannot be compared is refused), ModelError, BackendError.
     """
     earlier = comparison.load(options.compare) if options.compare else None
-    weights = rival.require_checkpoints(options.checkpoint, options.classifier_checkpoint) if options.rival else None
+    weights = None
+    if options.rival:
+        named = options.checkpoint, options.classifier_checkpoint
+        weights = rival.require_weights(settings, *named, options.rival_python)
     backends = _backends(options.backends or (settings.models.backend,))
     document: dict[str, Any] = {
         "schema": comparison.SCHEMA,

@@ -34,6 +34,8 @@ COLOURS = {
 INK = "#22262b"
 FONT = "font-family='system-ui,-apple-system,Segoe UI,sans-serif'"
 BINS = 48
+RATIOS = {"same_networks": "the same networks on both sides", "as_shipped": "as shipped"}
+"""The two ratios to a rival, in words."""
 
 
 def table(document: Document) -> str:
@@ -63,8 +65,9 @@ def _head(document: Document) -> Iterator[str]:
     yield f"{', '.join(f'{name} {versions[name]}' for name in names)}; {about['date']}"
     images = document["images"]
     sizes = sorted({f"{image['width_px']}×{image['height_px']}" for image in images})
-    regions = sum(image["regions"] for image in images)
-    yield f"{len(images)} images ({', '.join(sizes)}), {regions} regions found; milliseconds for an image:"
+    counts = [image["regions"] for image in images]
+    regions = f"{sum(counts) / len(counts):.1f} regions an image ({min(counts)} to {max(counts)})"
+    yield f"{len(images)} images ({', '.join(sizes)}), {regions}; milliseconds for an image:"
 
 
 def _scenario(run: Document) -> Iterator[str]:
@@ -105,14 +108,22 @@ def _mqtt(mqtt: Document) -> Iterator[str]:
 
 
 def _rival(rival: Document) -> Iterator[str]:
-    low, high = rival["throughput_ratio_95"]
-    interval = "" if low is None else f" (95 %: {low:.2f} … {high:.2f})"
-    speed = rival["throughput"]
     yield (
-        f"against {rival['name']}: {rival['throughput_ratio']:.2f} times its throughput{interval}: "
-        f"{speed['ours']:.2f} and {speed['rival']:.2f} images/s, {rival['block_pairs']} pairs of blocks of "
-        f"{rival['images_a_block']} images"
+        f"against {rival['name']}, {rival['block_pairs']} pairs of blocks of {rival['images_a_block']} images, "
+        f"{rival['regions_an_image']:g} regions an image:"
     )
+    for scope, name in RATIOS.items():
+        found = rival[scope]
+        low, high = found["throughput_ratio_95"]
+        interval = "" if low is None else f" (95 %: {low:.2f} … {high:.2f})"
+        speed = found["throughput"]
+        yield (
+            f"  {name}: {found['throughput_ratio']:.2f} times its throughput{interval}: "
+            f"{speed['ours']:.2f} and {speed['rival']:.2f} images/s"
+        )
+    judged, precision = rival["regions_judged_an_image"], rival["precision"]
+    yield f"  as shipped, the rival's classifier judges {judged:g} regions of an image, too"
+    yield f"  ours in {precision['ours']}, the rival in {precision['rival']}"
     yield f"  {'':<10}{'ours':>10}{'rival':>10}{'ratio':>10}"
     for name, stage in rival["stages"].items():
         shown = [stage["ours_ms"], stage["rival_ms"], stage["ratio"]]
