@@ -293,6 +293,10 @@ def demo(argv: Sequence[str] | None = None) -> int:
 def bench(argv: Sequence[str] | None = None) -> int:
     """`edge-bench`: latency and throughput on this machine."""
     arguments = _bench_arguments(argv)
+    if arguments.later:
+        from edge.commands.bench.command import compare
+
+        return compare(arguments.compare, arguments.later, arguments.fail_above, arguments.json)
     # Without a file of the user's, images of the end-to-end measurement have no sidecars that would be worth a wait.
     settings = _settings(arguments.config, {} if arguments.config else {"watch": {"sidecar_wait_s": 0.0}})
     from edge.commands.bench.command import Options, run
@@ -330,7 +334,11 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there: edge.bench/1")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a picture (SVG) of stages and latencies there")
     parser.add_argument(
-        "--compare", type=Path, metavar="FILE", help="an earlier --json; the exit status is 1 when this run is worse"
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        help="an earlier --json; the exit status is 1 when this run is worse. With another --json as the only PATH nothing is "
+        "measured: --compare A.json B.json",
     )
     parser.add_argument(
         "--fail-above", type=number, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
@@ -355,4 +363,18 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--duration must be more than 0")
     if arguments.plot and arguments.plot.suffix != ".svg":
         parser.error(f"--plot {arguments.plot}: it is drawn as SVG, so name it .svg")
+    arguments.later = _later_result(parser, arguments)
     return arguments
+
+
+def _later_result(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Path | None:
+    """The second of two results that are compared without measuring; None where something is to be measured."""
+    results = [path for path in arguments.paths if str(path).endswith(".json")]
+    if not results:
+        return None
+    if arguments.compare is None or len(arguments.paths) > 1:
+        parser.error(f"{results[0]} is no image; two results are compared with --compare A.json B.json")
+    for option in ("backend", "mqtt", "plot", "rival"):
+        if getattr(arguments, option):
+            parser.error(f"--compare {arguments.compare} {results[0]} measures nothing: leave out --{option}")
+    return Path(results[0])

@@ -83,7 +83,7 @@ def run(options: Options, settings: CommandSettings) -> int:
                 document["models"] = _models(bench)
                 document["images"] = [_image(path, pages) for path, pages in zip(paths, found, strict=True)]
             if earlier is not None:
-                comparison.require_same(earlier, document)
+                comparison.require_same(earlier, document, options.rival)
             for scenario in options.scenarios:
                 _print_progress(f"{_runs_on(bench)}: {scenario} for {options.duration_s:g} s")
                 runs.append(bench.run(scenario, paths, options.duration_s))
@@ -120,13 +120,27 @@ def _compare(options: Options, earlier: comparison.Document, document: dict[str,
     return bool(compared["failed"])
 
 
+def compare(earlier: Path, later: Path, fail_above: float, json_file: Path | None) -> int:
+    """Compare two documents, print it, write it; 1 when the later one is worse. Nothing is measured. Raises ConfigError."""
+    documents = comparison.load(earlier), comparison.load(later)
+    compared = {"with": str(earlier), **comparison.compare(*documents).document(fail_above)}
+    print(report.comparison_table(str(later), documents, compared), flush=True)
+    if json_file:
+        _write(json_file, {"schema": comparison.COMPARED, "then": str(earlier), "now": str(later), **compared})
+    return 1 if compared["failed"] else 0
+
+
 def _publish(options: Options, document: dict[str, Any]) -> None:
     """As a table on stdout, and as the files that were asked for."""
     print(report.table(document), flush=True)
     if options.json:
-        options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write(options.json, document)
     if options.plot:
         options.plot.write_text(report.plot(document), encoding="utf-8")
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _runs_on(bench: Bench) -> str:

@@ -53,7 +53,7 @@ def table(document: Document) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _head(document: Document) -> Iterator[str]:
+def _machine(document: Document) -> Iterator[str]:
     about = document["environment"]
     cpu, gpu = about["cpu"], about["gpu"]
     virtual = ", virtual" if cpu["virtual_machine"] else ""
@@ -63,6 +63,10 @@ def _head(document: Document) -> Iterator[str]:
     versions = about["versions"]
     names = [name for name in ("edge", *libraries()) if name in versions]
     yield f"{', '.join(f'{name} {versions[name]}' for name in names)}; {about['date']}"
+
+
+def _head(document: Document) -> Iterator[str]:
+    yield from _machine(document)
     images = document["images"]
     sizes = sorted({f"{image['width_px']}×{image['height_px']}" for image in images})
     counts = [image["regions"] for image in images]
@@ -136,12 +140,31 @@ def _rival(rival: Document) -> Iterator[str]:
     )
 
 
+def comparison_table(later: str, documents: tuple[Document, Document], comparison: Document) -> str:
+    """Two results compared, with the machine of each."""
+    heads = [
+        f"{name}: {line}" for name, one in zip((comparison["with"], later), documents, strict=True) for line in _machine(one)
+    ]
+    return "\n".join([*heads, "", *_comparison(comparison)])
+
+
 def _comparison(comparison: Document) -> Iterator[str]:
     yield f"against {comparison['with']} (above 1 is slower now, below faster; 95 % interval):"
+    if comparison["other_machine"]:
+        yield f"  another machine: {'; '.join(comparison['other_machine'])}"
+        yield f"  {comparison['why_no_milliseconds']}"
     for change in comparison["changes"]:
+        time, p50 = change["time_ms"], change["p50_ms"]
         yield (
-            f"  {change['scenario']}, {change['backend']}: time for an image {_ratio(change['time_ratio'])}, "
-            f"p50 {_ratio(change['p50_ratio'])}"
+            f"  {change['scenario']}, {change['backend']}: time for an image {_ratio(change['time_ratio'])}: "
+            f"{time['then']:.2f} then, {time['now']:.2f} ms now; "
+            f"p50 {_ratio(change['p50_ratio'])}: {p50['then']:.2f} then, {p50['now']:.2f} ms now"
+        )
+    for change in comparison["rivals"]:
+        found = change["throughput_ratio"]
+        yield (
+            f"  {change['rival']}, {RATIOS[change['scope']]}: {found['then']:.2f} times its throughput then, "
+            f"{found['now']:.2f} now: {_ratio(change['change'])}"
         )
     if comparison["versions"]:
         yield f"  other versions: {'; '.join(comparison['versions'])}"
