@@ -8,6 +8,7 @@
     rival.py         a rival pipeline in a process of its own, in turns with ours
     statistics.py    percentiles that the samples allow, drift, ratios with their intervals
     environment.py   the machine, its load, clocks, memory
+    power.py         power mode, governor and clocks
     energy.py        joules, where the machine counts them
     comparison.py    this run against an earlier one
     report.py        the table and the picture

@@ -60,9 +60,22 @@ def _machine(document: Document) -> Iterator[str]:
     yield f"{cpu['model']}, {cpu['cores_usable']} cores{virtual}, {about['memory_mib'] / 1024:.1f} GiB" + (
         f"; {gpu['name']}" if gpu else ""
     )
+    if power := about.get("power"):  # results of earlier versions have none
+        yield _power(power)
     versions = about["versions"]
     names = [name for name in ("edge", *libraries()) if name in versions]
     yield f"{', '.join(f'{name} {versions[name]}' for name in names)}; {about['date']}"
+
+
+def _power(power: Document) -> str:
+    clocks, gpu = power["cpu_mhz"], power["gpu"]
+    parts = [
+        f"power mode {power['mode'] or 'unknown'}",
+        f"governor {power['governor'] or 'unknown'}",
+        f"cores at {clocks['now_min']:.0f} to {clocks['now_max']:.0f} MHz" if clocks else "clocks unknown",
+        *([f"GPU at {gpu['clocks_sm']:.0f} MHz"] if gpu and isinstance(gpu.get("clocks_sm"), float) else []),
+    ]
+    return ", ".join(parts)
 
 
 def _head(document: Document) -> Iterator[str]:
