@@ -312,6 +312,7 @@ def bench(argv: Sequence[str] | None = None) -> int:
         compare=arguments.compare,
         fail_above=arguments.fail_above,
         mqtt=arguments.mqtt,
+        profile=arguments.profile,
         rival=arguments.rival,
         rival_python=arguments.rival_python,
         checkpoint=arguments.checkpoint,
@@ -344,6 +345,7 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--fail-above", type=number, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
     )
     parser.add_argument("--mqtt", action="store_true", help="also from the closed file to the broker, with the real daemon")
+    parser.add_argument("--profile", action="store_true", help="also the layers of each network, as the library counts them")
     parser.add_argument(
         "--rival",
         choices=["ultralytics", "ultralytics-onnx"],
@@ -374,7 +376,7 @@ def _later_result(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         return None
     if arguments.compare is None or len(arguments.paths) > 1:
         parser.error(f"{results[0]} is no image; two results are compared with --compare A.json B.json")
-    for option in ("backend", "mqtt", "plot", "rival"):
+    for option in ("backend", "mqtt", "plot", "profile", "rival"):
         if getattr(arguments, option):
             parser.error(f"--compare {arguments.compare} {results[0]} measures nothing: leave out --{option}")
     return Path(results[0])

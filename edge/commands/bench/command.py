@@ -12,7 +12,7 @@ from typing import Any
 
 from edge.backends import table
 from edge.cache import cache_folder
-from edge.commands.bench import comparison, end_to_end, environment, report, rival
+from edge.commands.bench import comparison, end_to_end, environment, profile, report, rival
 from edge.commands.bench.scenarios import STAGES, TRANSFERS, WARM_UP_ROUNDS, Bench, Run, Scenario, with_backend
 from edge.commands.bench.statistics import drift, relative_to_own, summarise
 from edge.config import CommandSettings
@@ -43,6 +43,7 @@ class Options:
     compare: Path | None = None
     fail_above: float = 1.10
     mqtt: bool = False
+    profile: bool = False
     rival: str | None = None
     rival_python: str | None = None
     checkpoint: Path | None = None
@@ -67,6 +68,7 @@ def run(options: Options, settings: CommandSettings) -> int:
         "method": _method(options),
     }
     runs: list[Run] = []
+    layers: list[dict[str, Any]] = []
     about_mqtt: dict[str, Any] | None = None
     contest: rival.Contest | None = None
     failed = 0
@@ -87,10 +89,14 @@ def run(options: Options, settings: CommandSettings) -> int:
             for scenario in options.scenarios:
                 _print_progress(f"{_runs_on(bench)}: {scenario} for {options.duration_s:g} s")
                 runs.append(bench.run(scenario, paths, options.duration_s))
+            if options.profile:
+                _print_progress(f"{_runs_on(bench)}: layers")
+                layers.append(profile.profile(bench))
             if weights and number == 0:
                 contest = _compete(options, bench, chosen, paths, weights)
         if options.mqtt and number == 0:
             about_mqtt = _end_to_end(chosen, paths, options.duration_s, runs)
+    document["profile"] = layers or None
     document |= _outcome(runs, about_mqtt, contest, _busy_before(document["environment"]))
     worse = earlier is not None and _compare(options, earlier, document)
     _publish(options, document)
@@ -336,7 +342,7 @@ def _method(options: Options) -> dict[str, Any]:
         "warm_up_rounds": WARM_UP_ROUNDS,
         "rounds": "whole ones over all images, in one order; files come from the page cache",
         "stages": STAGES,
-        "not_told_apart": dict.fromkeys(TRANSFERS, "part of the network's time where there is a GPU"),
+        "not_told_apart": dict.fromkeys(TRANSFERS, "part of the networks' times where a GPU's backend does not tell them"),
     }
 
 

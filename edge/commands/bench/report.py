@@ -34,6 +34,8 @@ COLOURS = {
 INK = "#22262b"
 FONT = "font-family='system-ui,-apple-system,Segoe UI,sans-serif'"
 BINS = 48
+LAYERS_SHOWN = 8
+"""Layers in the table; the JSON has all."""
 RATIOS = {"same_networks": "the same networks on both sides", "as_shipped": "as shipped"}
 """The two ratios to a rival, in words."""
 
@@ -43,6 +45,8 @@ def table(document: Document) -> str:
     lines = [*_head(document)]
     for run in document["scenarios"]:
         lines += ["", *_scenario(run)]
+    for profile in document.get("profile") or ():
+        lines += ["", *_layers(profile)]
     if document["mqtt"]:
         lines += ["", *_mqtt(document["mqtt"])]
     if document["rival"]:
@@ -112,6 +116,21 @@ def _scenario(run: Document) -> Iterator[str]:
 def _figures(figures: Document) -> str:
     shown = [figures["mean"], *(figures[name] for name in ("p50", "p90", "p95", "p99", "p99_9"))]
     return "".join(f"{'–' if value is None else f'{value:.2f}':>10}" for value in shown)
+
+
+def _layers(profile: Document) -> Iterator[str]:
+    if profile["reason"]:
+        yield f"layers: {profile['reason']}"
+    for stage, found in profile["stages"].items():
+        rows = found["layers"]
+        yield (
+            f"layers of {stage}, {profile['backend']} {found['precision']}, input {'×'.join(map(str, found['input']))}: "
+            f"{len(rows)} layers, {found['total_ms']:.2f} ms a run; the slowest:"
+        )
+        yield f"  {'ms':>9}{'share':>7}  kind, name"
+        for row in rows[:LAYERS_SHOWN]:
+            runs_as = f" ({row['runs_as']})" if row["runs_as"] else ""
+            yield f"  {row['ms']:>9.3f}{row['share']:>7.1%}  {row['kind']} {row['name'][:70]}{runs_as}"
 
 
 def _mqtt(mqtt: Document) -> Iterator[str]:
