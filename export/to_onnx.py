@@ -64,18 +64,28 @@ def folded_weights(model: Path) -> dict[str, Tensor]:
     The stem's one channel becomes three of a third. Raises ModelError.
     """
     import onnx
-    from onnx import numpy_helper
 
     card = load_card(model, "segment")
     head = len(cast(Any, segmentation_network(card.classes, card.architecture)).model) - 1
     weights: dict[str, Tensor] = {}
-    for tensor in onnx.load(model).graph.initializer:
-        part, dot, rest = tensor.name.partition(".")
-        name = {"body": f"model.{rest}", "head": f"model.{head}.{rest}"}.get(part, tensor.name) if dot else tensor.name
-        weights[name] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    for called, tensor in stored_weights(onnx.load(model).graph).items():
+        part, dot, rest = called.partition(".")
+        name = {"body": f"model.{rest}", "head": f"model.{head}.{rest}"}.get(part, called) if dot else called
+        weights[name] = tensor
     stem = "model.0.conv.weight"
     weights[stem] = weights[stem].expand(-1, 3, -1, -1) / 3
     return weights
+
+
+def stored_weights(graph: Any) -> dict[str, Tensor]:
+    """The weights of an ONNX graph by name. The exporter stores equal ones once and gives them out under further names."""
+    from onnx import numpy_helper
+
+    stored = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in stored:
+            stored[node.output[0]] = stored[node.input[0]]
+    return stored
 
 
 def _noise(n: int, height: int, width: int) -> Tensor:

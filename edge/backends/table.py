@@ -20,6 +20,10 @@ from edge.backends.tensorrt import LIBRARIES as TENSORRT
 from edge.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge.backends.layers import Layer
     from edge.backends.network import Network
 
 AUTO = "auto"
@@ -117,6 +121,15 @@ class Backend:
             return None
         why: str | None = self._file.lost(models, expected=expected, installed=self.is_installed)
         return why
+
+    def layers(self, model: Path, precision: str, image: NDArray[np.uint8], runs: int) -> list[Layer] | None:
+        """Mean milliseconds of each layer over so many runs on `image`, the slowest first; None where it does not tell.
+
+        Asks `layers(model, precision, image, runs)` of its file, if it has that. Raises BackendError.
+        """
+        ask = getattr(self._file, "layers", None)
+        found: list[Layer] | None = ask(model, precision, image, runs) if ask else None
+        return found
 
     @property
     def _file(self) -> Any:

@@ -293,6 +293,10 @@ def demo(argv: Sequence[str] | None = None) -> int:
 def bench(argv: Sequence[str] | None = None) -> int:
     """`edge-bench`: latency and throughput on this machine."""
     arguments = _bench_arguments(argv)
+    if arguments.later:
+        from edge.commands.bench.command import compare
+
+        return compare(arguments.compare, arguments.later, arguments.fail_above, arguments.json)
     # Without a file of the user's, images of the end-to-end measurement have no sidecars that would be worth a wait.
     settings = _settings(arguments.config, {} if arguments.config else {"watch": {"sidecar_wait_s": 0.0}})
     from edge.commands.bench.command import Options, run
@@ -308,6 +312,7 @@ def bench(argv: Sequence[str] | None = None) -> int:
         compare=arguments.compare,
         fail_above=arguments.fail_above,
         mqtt=arguments.mqtt,
+        profile=arguments.profile,
         rival=arguments.rival,
         rival_python=arguments.rival_python,
         checkpoint=arguments.checkpoint,
@@ -330,19 +335,26 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there: edge.bench/1")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a picture (SVG) of stages and latencies there")
     parser.add_argument(
-        "--compare", type=Path, metavar="FILE", help="an earlier --json; the exit status is 1 when this run is worse"
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        help="an earlier --json; the exit status is 1 when this run is worse. With another --json as the only PATH nothing is "
+        "measured: --compare A.json B.json",
     )
     parser.add_argument(
         "--fail-above", type=number, default=1.10, metavar="RATIO", help="worse is so many times the time (1.10)"
     )
     parser.add_argument("--mqtt", action="store_true", help="also from the closed file to the broker, with the real daemon")
+    parser.add_argument("--profile", action="store_true", help="also the layers of each network, as the library counts them")
     parser.add_argument(
-        "--rival", choices=["ultralytics", "ultralytics-onnx"], help="also in turns with it, on the same images and weights"
+        "--rival",
+        choices=["ultralytics", "ultralytics-onnx"],
+        help="also in turns with it, on the same images and weights (needs the extra training)",
     )
-    parser.add_argument("--rival-python", metavar="FILE", help="a Python that has torch, ultralytics and timm (this one)")
-    parser.add_argument("--checkpoint", type=Path, metavar="W.pt", help="the rival's segmenter: what ours was exported from")
+    parser.add_argument("--rival-python", metavar="FILE", help="a Python that has the extra training (this one)")
+    parser.add_argument("--checkpoint", type=Path, metavar="W.pt", help="the rival's segmenter (read back from ours)")
     parser.add_argument(
-        "--classifier-checkpoint", type=Path, metavar="W.pt", help="the rival's classifier: what ours was exported from"
+        "--classifier-checkpoint", type=Path, metavar="W.pt", help="the rival's classifier (read back from ours)"
     )
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, stages")
     arguments = parser.parse_args(argv)
@@ -353,4 +365,18 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--duration must be more than 0")
     if arguments.plot and arguments.plot.suffix != ".svg":
         parser.error(f"--plot {arguments.plot}: it is drawn as SVG, so name it .svg")
+    arguments.later = _later_result(parser, arguments)
     return arguments
+
+
+def _later_result(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Path | None:
+    """The second of two results that are compared without measuring; None where something is to be measured."""
+    results = [path for path in arguments.paths if str(path).endswith(".json")]
+    if not results:
+        return None
+    if arguments.compare is None or len(arguments.paths) > 1:
+        parser.error(f"{results[0]} is no image; two results are compared with --compare A.json B.json")
+    for option in ("backend", "mqtt", "plot", "profile", "rival"):
+        if getattr(arguments, option):
+            parser.error(f"--compare {arguments.compare} {results[0]} measures nothing: leave out --{option}")
+    return Path(results[0])

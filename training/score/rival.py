@@ -3,8 +3,10 @@
     python -m training.score.rival '{"engine": "torch", "segmenter": "runs/segmenter.pt", …}'
 
 Each line of JSON on stdin is answered by one on stdout: {"do": "block"} runs every image once. The pipeline is what one
-writes with those libraries' documentation at hand: `YOLO.predict`, then the field of view through EfficientNet. `engine`
-"onnx" has both run in ONNX Runtime, the segmenter through ultralytics' own export.
+writes with those libraries' documentation at hand: `YOLO.predict`, then the field of view through EfficientNet, which makes
+`total`. Then the largest regions go through EfficientNet, too, in one batch, as the paper judges them: `regions`. `engine`
+"onnx" has both run in ONNX Runtime, the segmenter through ultralytics' own export. Weights are a checkpoint, or an exported
+ONNX file that they are read back from.
 """
 
 from __future__ import annotations
@@ -16,20 +18,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import EdgeError
-from edge.inspection.classify import field_of_view
+from edge.inspection.classify import crop_region, field_of_view
 
 LONGEST_PX = 640
 STRIDE = 32
 MOST_REGIONS = 1024
 """As many candidates as our graph keeps; ultralytics' 300 would spare it work."""
 CROP_PX = 224
+CROP_MARGIN = 0.25
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Grey views uint8 [N, 224, 224] to logits [N, C]."""
@@ -37,7 +40,10 @@ Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is asked for. threads: of each library.  folder: where an export may be written."""
+    """What is asked for. threads: of each library.  folder: where an export may be written.
+
+    region_crops: so many regions, the largest, are judged.
+    """
 
     engine: str
     segmenter: Path
@@ -45,6 +51,7 @@ class Task:
     threads: int
     confidence: float
     iou: float
+    region_crops: int
     images: tuple[Path, ...]
     folder: Path
 
@@ -61,12 +68,10 @@ class Rival:
 
     def __init__(self, task: Task) -> None:
         """Load the weights. Raises EdgeError, ImportError."""
-        from export.checkpoint import Checkpoint
-
         self.task = task
         self._size = _network_size(task.images)
         self._half = task.engine == "torch" and device_of("torch") == "cuda"  # as ours: the faster of what it offers there
-        segmenter, classifier = Checkpoint.load(task.segmenter), Checkpoint.load(task.classifier)
+        segmenter, classifier = _weights(task.segmenter, "segment"), _weights(task.classifier, "classify")
         self._classes = classifier.classes
         self._yolo = _yolo(segmenter, task, self._size)
         self._classify = (_torch_classifier if task.engine == "torch" else _onnx_classifier)(classifier, task)
@@ -80,6 +85,11 @@ class Rival:
         """Twice, as ours; ultralytics sets the number of threads itself when it first loads the network."""
         for _ in range(2):
             self.block()
+
+    @property
+    def precision(self) -> str:
+        """What both networks run in."""
+        return "float16" if self._half else "float32"
 
     def threads(self) -> int:
         """What torch uses now."""
@@ -115,6 +125,10 @@ class Rival:
         cropped = time.perf_counter()
         logits = self._classify(views)
         finished = time.perf_counter()
+        if len(boxes) and task.region_crops:
+            crops = [crop_region(image[..., 0], box, CROP_MARGIN, CROP_PX) for box in boxes[: task.region_crops]]
+            self._classify(np.stack(crops))
+        judged = time.perf_counter()
         speed = found.speed
         return {
             "decode": (decoded - started) * 1e3,
@@ -125,6 +139,7 @@ class Rival:
             "crops": (cropped - segmented) * 1e3,
             "classify": (finished - cropped) * 1e3,
             "total": (finished - started) * 1e3,
+            "regions": (judged - finished) * 1e3,
             "boxes": boxes.tolist(),
             "severity": self._classes[int(logits[0].argmax())],
         }
@@ -144,7 +159,7 @@ def main(argument: str, questions: IO[str], answers: IO[str]) -> int:
             if rival is None:
                 rival = Rival(Task.parse(argument))
                 rival.warm_up()
-                first = {"ready": {"device": device_of(rival.task.engine), **_versions()}}
+                first = {"ready": {"device": device_of(rival.task.engine), "precision": rival.precision, **_versions()}}
             if json.loads(line)["do"] != "block":
                 raise EdgeError(f"unknown question {line.strip()}")
             cpu, started = time.process_time(), time.perf_counter()
@@ -155,6 +170,17 @@ def main(argument: str, questions: IO[str], answers: IO[str]) -> int:
             send({"error": f"{type(error).__name__}: {error}"})
             return 1
     return 0
+
+
+def _weights(path: Path, task: Literal["segment", "classify"]) -> Any:
+    """The checkpoint at `path`, or the one that the exported file there came from. Raises ModelError."""
+    if path.suffix != ".onnx":
+        from export.checkpoint import Checkpoint
+
+        return Checkpoint.load(path)
+    from export.recovered import recovered
+
+    return recovered(path, task)
 
 
 def device_of(engine: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge.backends import table
 from edge.cache import cache_folder
-from edge.commands.bench import comparison, end_to_end, environment, report, rival
+from edge.commands.bench import comparison, end_to_end, environment, profile, report, rival
 from edge.commands.bench.scenarios import STAGES, TRANSFERS, WARM_UP_ROUNDS, Bench, Run, Scenario, with_backend
 from edge.commands.bench.statistics import drift, relative_to_own, summarise
 from edge.config import CommandSettings
@@ -43,6 +43,7 @@ class Options:
     compare: Path | None = None
     fail_above: float = 1.10
     mqtt: bool = False
+    profile: bool = False
     rival: str | None = None
     rival_python: str | None = None
     checkpoint: Path | None = None
@@ -55,7 +56,10 @@ def run(options: Options, settings: CommandSettings) -> int:
     Raises ConfigError (an earlier run that cannot be compared is refused), ModelError, BackendError.
     """
     earlier = comparison.load(options.compare) if options.compare else None
-    weights = rival.require_checkpoints(options.checkpoint, options.classifier_checkpoint) if options.rival else None
+    weights = None
+    if options.rival:
+        named = options.checkpoint, options.classifier_checkpoint
+        weights = rival.require_weights(settings, *named, options.rival_python)
     backends = _backends(options.backends or (settings.models.backend,))
     document: dict[str, Any] = {
         "schema": comparison.SCHEMA,
@@ -64,6 +68,7 @@ def run(options: Options, settings: CommandSettings) -> int:
         "method": _method(options),
     }
     runs: list[Run] = []
+    layers: list[dict[str, Any]] = []
     about_mqtt: dict[str, Any] | None = None
     contest: rival.Contest | None = None
     failed = 0
@@ -80,14 +85,18 @@ def run(options: Options, settings: CommandSettings) -> int:
                 document["models"] = _models(bench)
                 document["images"] = [_image(path, pages) for path, pages in zip(paths, found, strict=True)]
             if earlier is not None:
-                comparison.require_same(earlier, document)
+                comparison.require_same(earlier, document, options.rival)
             for scenario in options.scenarios:
                 _print_progress(f"{_runs_on(bench)}: {scenario} for {options.duration_s:g} s")
                 runs.append(bench.run(scenario, paths, options.duration_s))
+            if options.profile:
+                _print_progress(f"{_runs_on(bench)}: layers")
+                layers.append(profile.profile(bench))
             if weights and number == 0:
                 contest = _compete(options, bench, chosen, paths, weights)
         if options.mqtt and number == 0:
             about_mqtt = _end_to_end(chosen, paths, options.duration_s, runs)
+    document["profile"] = layers or None
     document |= _outcome(runs, about_mqtt, contest, _busy_before(document["environment"]))
     worse = earlier is not None and _compare(options, earlier, document)
     _publish(options, document)
@@ -117,13 +126,27 @@ def _compare(options: Options, earlier: comparison.Document, document: dict[str,
     return bool(compared["failed"])
 
 
+def compare(earlier: Path, later: Path, fail_above: float, json_file: Path | None) -> int:
+    """Compare two documents, print it, write it; 1 when the later one is worse. Nothing is measured. Raises ConfigError."""
+    documents = comparison.load(earlier), comparison.load(later)
+    compared = {"with": str(earlier), **comparison.compare(*documents).document(fail_above)}
+    print(report.comparison_table(str(later), documents, compared), flush=True)
+    if json_file:
+        _write(json_file, {"schema": comparison.COMPARED, "then": str(earlier), "now": str(later), **compared})
+    return 1 if compared["failed"] else 0
+
+
 def _publish(options: Options, document: dict[str, Any]) -> None:
     """As a table on stdout, and as the files that were asked for."""
     print(report.table(document), flush=True)
     if options.json:
-        options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write(options.json, document)
     if options.plot:
         options.plot.write_text(report.plot(document), encoding="utf-8")
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _runs_on(bench: Bench) -> str:
@@ -319,7 +342,7 @@ def _method(options: Options) -> dict[str, Any]:
         "warm_up_rounds": WARM_UP_ROUNDS,
         "rounds": "whole ones over all images, in one order; files come from the page cache",
         "stages": STAGES,
-        "not_told_apart": dict.fromkeys(TRANSFERS, "part of the network's time where there is a GPU"),
+        "not_told_apart": dict.fromkeys(TRANSFERS, "part of the networks' times where a GPU's backend does not tell them"),
     }
 
 

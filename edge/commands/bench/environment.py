@@ -6,8 +6,6 @@ import os
 import platform
 import re
 import resource
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,8 @@ import psutil
 
 from edge import __version__
 from edge.backends import table
+from edge.commands.bench import power
+from edge.commands.bench.power import output_of, smi
 
 LIBRARIES = (
     "numpy",
@@ -32,7 +32,6 @@ LIBRARIES = (
     "paho-mqtt",
 )
 SYSTEM = Path("/sys/devices/system/cpu")
-ANSWER_WITHIN_S = 10.0
 THROTTLED_BY_HEAT_OR_POWER = 0x08 | 0x20 | 0x40 | 0x80
 """Of NVML's clock event reasons: hardware slowdown, software and hardware thermal slowdown, power brake."""
 
@@ -40,6 +39,7 @@ THROTTLED_BY_HEAT_OR_POWER = 0x08 | 0x20 | 0x40 | 0x80
 def describe() -> dict[str, Any]:
     """What stays the same during a run: processor, memory, GPU, power mode, versions, date."""
     frequency = psutil.cpu_freq()
+    powered = power.describe()
     return {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cpu": {
@@ -55,7 +55,8 @@ def describe() -> dict[str, Any]:
         },
         "memory_mib": round(psutil.virtual_memory().total / 2**20),
         "gpu": _gpu(),
-        "power_mode": _power_mode(),
+        "power_mode": powered["mode"],
+        "power": powered,
         "system": platform.platform(),
         "process": {"niceness": os.nice(0), "omp_num_threads": os.environ.get("OMP_NUM_THREADS")},
         "load_average_before": [round(value, 2) for value in os.getloadavg()],
@@ -86,6 +87,7 @@ class Meanwhile:
     wall_s: how long it took.  cores_used: mean of this process and its ended children.  cores_used_by_others: the same of
     everything else here.  steal_fraction: time that the host of a virtual machine gave to others, of all cores' time.
     cpu_throttled: how often a core was slowed down by heat.  gpu_throttled: why the GPU was slow at the end, None without.
+    cpu_mhz_before, cpu_mhz_after: mean clock of all cores, None where nobody tells; gpu_mhz_after: of the GPU.
     """
 
     wall_s: float = 0.0
@@ -94,6 +96,9 @@ class Meanwhile:
     steal_fraction: float = 0.0
     cpu_throttled: int | None = None
     gpu_throttled: bool | None = None
+    cpu_mhz_before: float | None = None
+    cpu_mhz_after: float | None = None
+    gpu_mhz_after: float | None = None
     peak_rss_mib: float | None = None
     gpu_memory_mib: float | None = None
 
@@ -108,6 +113,7 @@ def watched() -> Iterator[Meanwhile]:
     found = Meanwhile()
     _forget_peak()
     throttled = _throttle_count()
+    found.cpu_mhz_before = _mean_mhz()
     before, own, started = psutil.cpu_times(), _own_seconds(), time.perf_counter()
     yield found
     found.wall_s = time.perf_counter() - started
@@ -120,6 +126,7 @@ def watched() -> Iterator[Meanwhile]:
     now_throttled = _throttle_count()
     if throttled is not None and now_throttled is not None:
         found.cpu_throttled = now_throttled - throttled
+    found.cpu_mhz_after, found.gpu_mhz_after = _mean_mhz(), _gpu_mhz()
     found.peak_rss_mib = _peak_rss_mib()
     found.gpu_throttled = _gpu_throttled()
     found.gpu_memory_mib = _gpu_memory_mib()
@@ -175,33 +182,28 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _output_of(*command: str) -> str | None:
-    """What a command prints; None when it is not there, fails or hangs."""
-    found = shutil.which(command[0])
-    if found is None:
-        return None
-    try:
-        done = subprocess.run([found, *command[1:]], capture_output=True, text=True, timeout=ANSWER_WITHIN_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def _smi(*fields: str) -> list[str] | None:
-    """Fields of the first NVIDIA GPU."""
-    output = _output_of("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
-    return [value.strip() for value in output.splitlines()[0].split(",")] if output else None
-
-
 def _gpu() -> dict[str, str] | None:
     names = ("name", "driver_version", "memory.total", "power.limit", "clocks.sm", "clocks.max.sm", "persistence_mode")
-    values = _smi(*names)
+    values = smi(*names)
     return dict(zip((name.replace(".", "_") for name in names), values, strict=False)) if values else None
+
+
+def _mean_mhz() -> float | None:
+    clocks = power.cpu_mhz()
+    return sum(clocks) / len(clocks) if clocks else None
+
+
+def _gpu_mhz() -> float | None:
+    values = smi("clocks.sm")
+    try:
+        return float(values[0]) if values else None
+    except ValueError:
+        return None
 
 
 def _gpu_throttled() -> bool | None:
     """Whether heat or power slow the GPU down now."""
-    values = _smi("clocks_throttle_reasons.active")
+    values = smi("clocks_throttle_reasons.active")
     try:
         return bool(int(values[0], 16) & THROTTLED_BY_HEAT_OR_POWER) if values else None
     except ValueError:
@@ -210,18 +212,12 @@ def _gpu_throttled() -> bool | None:
 
 def _gpu_memory_mib() -> float | None:
     """GPU memory of this process."""
-    output = _output_of("nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")
+    output = output_of("nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")
     for line in (output or "").splitlines():
         pid, _, used = line.partition(",")
         if pid.strip() == str(os.getpid()) and used.strip().isdigit():
             return float(used)
     return None
-
-
-def _power_mode() -> str | None:
-    """A Jetson's power mode; None elsewhere."""
-    output = _output_of("nvpmodel", "-q")
-    return " ".join(output.split()) if output else None
 
 
 def _versions() -> dict[str, str]:

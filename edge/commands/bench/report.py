@@ -34,6 +34,10 @@ COLOURS = {
 INK = "#22262b"
 FONT = "font-family='system-ui,-apple-system,Segoe UI,sans-serif'"
 BINS = 48
+LAYERS_SHOWN = 8
+"""Layers in the table; the JSON has all."""
+RATIOS = {"same_networks": "the same networks on both sides", "as_shipped": "as shipped"}
+"""The two ratios to a rival, in words."""
 
 
 def table(document: Document) -> str:
@@ -41,6 +45,8 @@ def table(document: Document) -> str:
     lines = [*_head(document)]
     for run in document["scenarios"]:
         lines += ["", *_scenario(run)]
+    for profile in document.get("profile") or ():
+        lines += ["", *_layers(profile)]
     if document["mqtt"]:
         lines += ["", *_mqtt(document["mqtt"])]
     if document["rival"]:
@@ -51,20 +57,38 @@ def table(document: Document) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _head(document: Document) -> Iterator[str]:
+def _machine(document: Document) -> Iterator[str]:
     about = document["environment"]
     cpu, gpu = about["cpu"], about["gpu"]
     virtual = ", virtual" if cpu["virtual_machine"] else ""
     yield f"{cpu['model']}, {cpu['cores_usable']} cores{virtual}, {about['memory_mib'] / 1024:.1f} GiB" + (
         f"; {gpu['name']}" if gpu else ""
     )
+    if power := about.get("power"):  # results of earlier versions have none
+        yield _power(power)
     versions = about["versions"]
     names = [name for name in ("edge", *libraries()) if name in versions]
     yield f"{', '.join(f'{name} {versions[name]}' for name in names)}; {about['date']}"
+
+
+def _power(power: Document) -> str:
+    clocks, gpu = power["cpu_mhz"], power["gpu"]
+    parts = [
+        f"power mode {power['mode'] or 'unknown'}",
+        f"governor {power['governor'] or 'unknown'}",
+        f"cores at {clocks['now_min']:.0f} to {clocks['now_max']:.0f} MHz" if clocks else "clocks unknown",
+        *([f"GPU at {gpu['clocks_sm']:.0f} MHz"] if gpu and isinstance(gpu.get("clocks_sm"), float) else []),
+    ]
+    return ", ".join(parts)
+
+
+def _head(document: Document) -> Iterator[str]:
+    yield from _machine(document)
     images = document["images"]
     sizes = sorted({f"{image['width_px']}×{image['height_px']}" for image in images})
-    regions = sum(image["regions"] for image in images)
-    yield f"{len(images)} images ({', '.join(sizes)}), {regions} regions found; milliseconds for an image:"
+    counts = [image["regions"] for image in images]
+    regions = f"{sum(counts) / len(counts):.1f} regions an image ({min(counts)} to {max(counts)})"
+    yield f"{len(images)} images ({', '.join(sizes)}), {regions}; milliseconds for an image:"
 
 
 def _scenario(run: Document) -> Iterator[str]:
@@ -94,6 +118,21 @@ def _figures(figures: Document) -> str:
     return "".join(f"{'–' if value is None else f'{value:.2f}':>10}" for value in shown)
 
 
+def _layers(profile: Document) -> Iterator[str]:
+    if profile["reason"]:
+        yield f"layers: {profile['reason']}"
+    for stage, found in profile["stages"].items():
+        rows = found["layers"]
+        yield (
+            f"layers of {stage}, {profile['backend']} {found['precision']}, input {'×'.join(map(str, found['input']))}: "
+            f"{len(rows)} layers, {found['total_ms']:.2f} ms a run; the slowest:"
+        )
+        yield f"  {'ms':>9}{'share':>7}  kind, name"
+        for row in rows[:LAYERS_SHOWN]:
+            runs_as = f" ({row['runs_as']})" if row["runs_as"] else ""
+            yield f"  {row['ms']:>9.3f}{row['share']:>7.1%}  {row['kind']} {row['name'][:70]}{runs_as}"
+
+
 def _mqtt(mqtt: Document) -> Iterator[str]:
     if mqtt["reason"]:
         yield f"mqtt: not measured: {mqtt['reason']}"
@@ -105,14 +144,22 @@ def _mqtt(mqtt: Document) -> Iterator[str]:
 
 
 def _rival(rival: Document) -> Iterator[str]:
-    low, high = rival["throughput_ratio_95"]
-    interval = "" if low is None else f" (95 %: {low:.2f} … {high:.2f})"
-    speed = rival["throughput"]
     yield (
-        f"against {rival['name']}: {rival['throughput_ratio']:.2f} times its throughput{interval}: "
-        f"{speed['ours']:.2f} and {speed['rival']:.2f} images/s, {rival['block_pairs']} pairs of blocks of "
-        f"{rival['images_a_block']} images"
+        f"against {rival['name']}, {rival['block_pairs']} pairs of blocks of {rival['images_a_block']} images, "
+        f"{rival['regions_an_image']:g} regions an image:"
     )
+    for scope, name in RATIOS.items():
+        found = rival[scope]
+        low, high = found["throughput_ratio_95"]
+        interval = "" if low is None else f" (95 %: {low:.2f} … {high:.2f})"
+        speed = found["throughput"]
+        yield (
+            f"  {name}: {found['throughput_ratio']:.2f} times its throughput{interval}: "
+            f"{speed['ours']:.2f} and {speed['rival']:.2f} images/s"
+        )
+    judged, precision = rival["regions_judged_an_image"], rival["precision"]
+    yield f"  as shipped, the rival's classifier judges {judged:g} regions of an image, too"
+    yield f"  ours in {precision['ours']}, the rival in {precision['rival']}"
     yield f"  {'':<10}{'ours':>10}{'rival':>10}{'ratio':>10}"
     for name, stage in rival["stages"].items():
         shown = [stage["ours_ms"], stage["rival_ms"], stage["ratio"]]
@@ -125,12 +172,31 @@ def _rival(rival: Document) -> Iterator[str]:
     )
 
 
+def comparison_table(later: str, documents: tuple[Document, Document], comparison: Document) -> str:
+    """Two results compared, with the machine of each."""
+    heads = [
+        f"{name}: {line}" for name, one in zip((comparison["with"], later), documents, strict=True) for line in _machine(one)
+    ]
+    return "\n".join([*heads, "", *_comparison(comparison)])
+
+
 def _comparison(comparison: Document) -> Iterator[str]:
     yield f"against {comparison['with']} (above 1 is slower now, below faster; 95 % interval):"
+    if comparison["other_machine"]:
+        yield f"  another machine: {'; '.join(comparison['other_machine'])}"
+        yield f"  {comparison['why_no_milliseconds']}"
     for change in comparison["changes"]:
+        time, p50 = change["time_ms"], change["p50_ms"]
         yield (
-            f"  {change['scenario']}, {change['backend']}: time for an image {_ratio(change['time_ratio'])}, "
-            f"p50 {_ratio(change['p50_ratio'])}"
+            f"  {change['scenario']}, {change['backend']}: time for an image {_ratio(change['time_ratio'])}: "
+            f"{time['then']:.2f} then, {time['now']:.2f} ms now; "
+            f"p50 {_ratio(change['p50_ratio'])}: {p50['then']:.2f} then, {p50['now']:.2f} ms now"
+        )
+    for change in comparison["rivals"]:
+        found = change["throughput_ratio"]
+        yield (
+            f"  {change['rival']}, {RATIOS[change['scope']]}: {found['then']:.2f} times its throughput then, "
+            f"{found['now']:.2f} now: {_ratio(change['change'])}"
         )
     if comparison["versions"]:
         yield f"  other versions: {'; '.join(comparison['versions'])}"

@@ -3,6 +3,10 @@
 The rival (`python -m training.score.rival`) answers one line of JSON with one line of JSON. Blocks of both, a round over all
 images each, follow each other in turns (ours, rival, rival, ours …), so that what slows the machine slows both. Both read
 the same files: the images as 8-bit TIFF without data bar, so that both networks see the same pixels.
+
+Two ratios come out, which mean different things. "same_networks": the rival runs the very networks that ours runs, on the
+same inputs, so that what is compared is engineering. "as_shipped": the rival also judges each of the regions that ours
+judges, the way the paper does, by its classifier on the region's crop; so the choice of models counts, too.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +29,24 @@ from numpy.typing import NDArray
 
 from edge.backends.network import cores
 from edge.commands.bench.scenarios import Bench, ImageTiming
-from edge.commands.bench.statistics import Ratio, ratio_of_pairs
-from edge.config import CommandSettings
+from edge.commands.bench.statistics import ratio_of_pairs
+from edge.config import CommandSettings, InspectionSettings
 from edge.errors import BackendError, ConfigError
+from edge.models.card import resolve as resolve_model
 from edge.records import Inspection
 
 KINDS = {"ultralytics": "torch", "ultralytics-onnx": "onnx"}
 """What runs the rival's networks, by the name of the rival."""
+NEEDED = ("torch", "ultralytics", "timm", "onnx")
+"""What the extra `training` brings and a rival needs."""
+CURE = "pip install 'sem-corrosion-edge[training]'; --rival-python names a Python that has them"
+SCOPES = {
+    "same_networks": "file read to both stages' answers, the same two networks on the same inputs; ours also measures and "
+    "judges every region, the rival does not",
+    "as_shipped": "the same and the severities of as many single regions: ours as it is shipped, the rival by its classifier "
+    "on the crop of each",
+}
+"""What each ratio covers."""
 STAGES = ("read", "decode", "letterbox", "segment", "masks", "crops", "classify")
 """What both have; the rival reads and decodes in one call, which counts as decode."""
 SAME_BOX = 0.5
@@ -45,7 +61,8 @@ Box = Sequence[float]
 class Contest:
     """What came of it.
 
-    ours_ms, theirs_ms: of each pair of blocks.  stages: mean milliseconds of an image, ours and theirs.
+    ours_ms, theirs_ms: of each pair of blocks.  theirs_regions_ms: what the rival took for single regions beside that.
+    crops: regions that it judged, a block.  stages: mean milliseconds of an image, ours and theirs.
     agreement: of the regions, see `agreement`.  same_severity: part of the images.  regions: found by ours and by theirs.
     ready: the rival's device, versions and threads.  cores_used: by ours and by theirs while they ran.
     """
@@ -55,6 +72,9 @@ class Contest:
     images: int
     ours_ms: tuple[float, ...]
     theirs_ms: tuple[float, ...]
+    theirs_regions_ms: tuple[float, ...]
+    crops: int
+    precision: str
     stages: Mapping[str, tuple[float | None, float | None]]
     agreement: float
     same_severity: float
@@ -64,26 +84,28 @@ class Contest:
     device: str
 
     @property
-    def ratio(self) -> Ratio:
-        """Our throughput over theirs."""
-        return ratio_of_pairs(self.theirs_ms, self.ours_ms)
+    def theirs_shipped_ms(self) -> tuple[float, ...]:
+        """Of each block of theirs, single regions judged."""
+        return tuple(one + other for one, other in zip(self.theirs_ms, self.theirs_regions_ms, strict=True))
 
     def document(self) -> dict[str, Any]:
-        """In the form of the JSON document."""
-        ratio = self.ratio.document()
-        count = len(self.ours_ms) * self.images
+        """In the form of the JSON document; what stands beside `same_networks` and `as_shipped` is of the former."""
+        same, shipped = self._compared("same_networks", self.theirs_ms), self._compared("as_shipped", self.theirs_shipped_ms)
         return {
             "name": self.name,
-            "throughput_ratio": ratio["value"],
-            "throughput_ratio_95": [ratio["low_95"], ratio["high_95"]],
-            "scope": "file read to both stages' answers; ours also measures every region, the rival does not",
+            **same,
+            "same_networks": same,
+            "as_shipped": shipped,
+            "precision": {"ours": self.precision, "rival": self.ready.get("precision", "float32")},
             "block_pairs": len(self.ours_ms),
             "images_a_block": self.images,
-            "throughput": {
-                "ours": round(count * 1e3 / sum(self.ours_ms), 3),
-                "rival": round(count * 1e3 / sum(self.theirs_ms), 3),
+            "regions_an_image": round(self.regions[0] / self.images, 2),
+            "regions_judged_an_image": round(self.crops / self.images, 2),
+            "blocks_ms": {
+                "ours": _rounded(self.ours_ms),
+                "rival": _rounded(self.theirs_ms),
+                "rival_as_shipped": _rounded(self.theirs_shipped_ms),
             },
-            "blocks_ms": {"ours": _rounded(self.ours_ms), "rival": _rounded(self.theirs_ms)},
             "stages": {
                 name: {
                     "ours_ms": _rounded_or_none(one),
@@ -102,13 +124,26 @@ class Contest:
             "rival": dict(self.ready),
         }
 
+    def _compared(self, scope: str, theirs_ms: Sequence[float]) -> dict[str, Any]:
+        """Our throughput over theirs, both, and what they cover."""
+        ratio, count = ratio_of_pairs(theirs_ms, self.ours_ms).document(), len(self.ours_ms) * self.images
+        return {
+            "throughput_ratio": ratio["value"],
+            "throughput_ratio_95": [ratio["low_95"], ratio["high_95"]],
+            "scope": SCOPES[scope],
+            "throughput": {
+                "ours": round(count * 1e3 / sum(self.ours_ms), 3),
+                "rival": round(count * 1e3 / sum(theirs_ms), 3),
+            },
+        }
+
     def warnings(self) -> list[str]:
         """What speaks against the ratio."""
         warnings = []
         if self.agreement < LEAST_AGREEMENT:
             warnings.append(
                 f"the rival finds other regions ({self.agreement:.0%} are found by both): "
-                "name the checkpoints from which our models were exported"
+                "name the checkpoints from which our models were exported, or none"
             )
         if self.ready.get("device") != self.device:
             warnings.append(f"the rival runs on {self.ready.get('device')}, ours on {self.device}: the devices are compared")
@@ -126,6 +161,7 @@ class _Turns:
     cpu_s: float = 0.0
     wall_s: float = 0.0
     theirs_ms: list[float] = field(default_factory=list)
+    theirs_regions_ms: list[float] = field(default_factory=list)
     answers: list[Mapping[str, Any]] = field(default_factory=list)
 
     def run_ours(self, bench: Bench, images: Sequence[Path]) -> None:
@@ -141,6 +177,7 @@ class _Turns:
         """One block of the rival's. Raises BackendError."""
         self.answers.append(rival.ask({"do": "block"}))
         self.theirs_ms.append(sum(one["total"] for one in self.answers[-1]["samples"]))
+        self.theirs_regions_ms.append(sum(one["regions"] for one in self.answers[-1]["samples"]))
 
     def stages(self) -> dict[str, tuple[float | None, float | None]]:
         """Mean milliseconds of an image, ours and theirs."""
@@ -181,6 +218,7 @@ def compete(
         "threads": threads,
         "confidence": settings.inspect.confidence,
         "iou": settings.inspect.iou,
+        "region_crops": settings.inspect.region_crops,
         "images": [str(path) for path in shared],
         "folder": str(folder),
     }
@@ -203,6 +241,9 @@ def compete(
         images=len(shared),
         ours_ms=tuple(turns.ours_ms),
         theirs_ms=tuple(turns.theirs_ms),
+        theirs_regions_ms=tuple(turns.theirs_regions_ms),
+        crops=sum(min(len(one["boxes"]), settings.inspect.region_crops) for one in last["samples"]),
+        precision=bench.models.precision,
         stages=turns.stages(),
         agreement=agreement(pairs),
         same_severity=_same_severity(found, last["samples"]),
@@ -257,10 +298,7 @@ class Rival:
             raise BackendError(f"the rival has ended ({error})") from error
         line = self._process.stdout.readline()
         if not line:
-            raise BackendError(
-                f"the rival has ended with status {self._process.wait()}: it needs torch, ultralytics and timm "
-                "(pip install 'sem-corrosion-edge[training]'); --rival-python names a Python that has them"
-            )
+            raise BackendError(f"the rival has ended with status {self._process.wait()}: it needs {', '.join(NEEDED)}: {CURE}")
         answer = dict(json.loads(line))
         if "error" in answer:
             raise BackendError(f"the rival cannot run: {answer['error']}")
@@ -291,14 +329,20 @@ def rival_process(options: Mapping[str, Any], python: str | None = None) -> Iter
             process.stdout.close()
 
 
-def require_checkpoints(segmenter: Path | None, classifier: Path | None) -> tuple[Path, Path]:
-    """Both, there. Raises ConfigError."""
+def require_weights(
+    settings: InspectionSettings, segmenter: Path | None, classifier: Path | None, python: str | None
+) -> tuple[Path, Path]:
+    """The weights for a rival: checkpoints that are named, else the models of the settings, which it reads its own from.
+
+    Raises ConfigError for a file that is not there, and where this Python lacks what a rival needs and no other is named.
+    """
     for path, option in ((segmenter, "--checkpoint"), (classifier, "--classifier-checkpoint")):
-        if path is None or not path.is_file():
-            raise ConfigError(f"a rival needs the weights from which our models were exported: {option} {path or 'FILE'}")
-    assert segmenter is not None
-    assert classifier is not None
-    return segmenter, classifier
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{option} {path}: there is no such file")
+    if python is None and (missing := [name for name in NEEDED if find_spec(name) is None]):
+        raise ConfigError(f"a rival needs {', '.join(missing)}: {CURE}")
+    models = settings.models
+    return segmenter or resolve_model(models.segmenter, "segment"), classifier or resolve_model(models.classifier, "classify")
 
 
 def _same_severity(found: Sequence[Sequence[Inspection]], theirs: Sequence[Mapping[str, Any]]) -> float:

@@ -70,7 +70,8 @@ STAGES = {
 }
 NETWORKS = ("segment", "classify")
 TRANSFERS = ("h2d", "d2h")
-"""No backend tells transfers apart from its runs: where there are any, they are part of the networks' times."""
+"""Told apart where a network has `transfers_ms`: milliseconds to and from its device of its last run. Else, where there is
+a bus to cross, they are part of the networks' times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ class Bench:
     def _open(self, backend: str, model: Path, precision: str) -> Network:
         inner = table.open_network(backend, model, precision)
         network = WatchedCroppingNetwork(inner) if isinstance(inner, CroppingNetwork) else Watched(inner)
+        network.model = model
         wanted = self._settings
         segments = wanted.inspect.stages != "classify" and model == resolve_model(wanted.models.segmenter, "segment")
         stage = "segment" if segments and "segment" not in self._networks else "classify"
@@ -181,6 +183,14 @@ class Bench:
         """Whole rounds that are not measured; returns what was found in the last. Raises ImageError or BackendError."""
         return [[self.inspect(path)[1] for path in paths] for _ in range(WARM_UP_ROUNDS)][-1]
 
+    def shown(self) -> dict[str, tuple[Path, str, NDArray[np.uint8]]]:
+        """By stage: the model, the precision it runs in, and the input of its last run; without what a GPU drew itself."""
+        return {
+            stage: (networks[0].model, networks[0].precision, networks[0].shown)
+            for stage, networks in self._networks.items()
+            if networks[0].model is not None and networks[0].shown is not None
+        }
+
     def run(self, scenario: Scenario, paths: Sequence[Path], duration_s: float) -> Run:
         """Whole rounds over `paths`, until `duration_s` are over. Raises ImageError or BackendError."""
         with energy.metered() as joules, environment.watched() as meanwhile:
@@ -212,6 +222,7 @@ class Bench:
     def _judge_page(self, page: Micrograph, file: Decoded, stages: dict[str, float | None]) -> Inspection:
         for network in chain.from_iterable(self._networks.values()):
             network.spent_ms = network.drawing_ms = 0.0
+            network.transfers_ms = None
         inspection = self._pipeline.inspect(page, file.source, spent=file.spent)
         started = time.perf_counter()
         encode(inspection, self._settings.device)
@@ -224,6 +235,11 @@ class Bench:
         for stage, networks in self._networks.items():
             spent[stage] = sum(network.spent_ms for network in networks)
             spent["letterbox" if stage == "segment" else "crops"] = sum(network.drawing_ms for network in networks)
+        for one in chain.from_iterable(self._networks.values()):
+            if one.transfers_ms:
+                spent["h2d"], spent["d2h"] = (
+                    spent.get(name, 0.0) + ms for name, ms in zip(TRANSFERS, one.transfers_ms, strict=True)
+                )
         if "segment" in self._networks:
             spent["masks"] = timing.masks
         if self._settings.mqtt.overlay:
@@ -309,12 +325,19 @@ class Bench:
 
 
 class Watched:
-    """A network that notes how long its runs take, and how long its input is drawn."""
+    """A network that notes how long its runs take, how long its input is drawn, and what it says of the bus.
+
+    transfers_ms: to and from the device, None where the network does not tell; spent_ms is without them.
+    model: its file.  shown: the input of the last run, None where it was drawn on the device.
+    """
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self.name, self.precision = network.name, network.precision
         self.spent_ms = self.drawing_ms = 0.0
+        self.transfers_ms: tuple[float, float] | None = None
+        self.model: Path | None = None
+        self.shown: NDArray[np.uint8] | None = None
 
     def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
         """As `edge.backends.crop.run_on_crops` does it for a network that draws nothing itself."""
@@ -325,6 +348,7 @@ class Watched:
 
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """See `edge.backends.Network`."""
+        self.shown = image
         with self._noted():
             return self._network.run(image)
 
@@ -348,6 +372,11 @@ class Watched:
         started = time.perf_counter()
         yield
         self.spent_ms += (time.perf_counter() - started) * 1e3
+        told: tuple[float, float] | None = getattr(self._network, "transfers_ms", None)
+        if told:
+            before = self.transfers_ms or (0.0, 0.0)
+            self.transfers_ms = before[0] + told[0], before[1] + told[1]
+            self.spent_ms -= sum(told)
 
 
 class WatchedCroppingNetwork(Watched):

@@ -148,6 +148,23 @@ def ratio_of_pairs(above: Sequence[float] | Values, below: Sequence[float] | Val
     return Ratio(value, *_ends(one[chosen].sum(axis=1) / other[chosen].sum(axis=1)))
 
 
+def ratio_of_ratios(above: tuple[Values, Values], below: tuple[Values, Values], seed: int = 0) -> Ratio:
+    """sum(above[0]) / sum(above[1]) over sum(below[0]) / sum(below[1]): two contests, each of blocks taken in turns.
+
+    Pairs are resampled, those of each contest for themselves.
+    """
+
+    def of(contest: tuple[Values, Values], chosen: NDArray[np.int64]) -> Values:
+        return np.asarray(contest[0][chosen].sum(axis=-1) / contest[1][chosen].sum(axis=-1))
+
+    value = float(of(above, np.arange(len(above[0]))) / of(below, np.arange(len(below[0]))))
+    if min(len(above[0]), len(below[0])) < 3:
+        return Ratio(value, None, None)
+    rng = np.random.default_rng(seed)
+    drawn = [of(contest, rng.integers(0, len(contest[0]), (RESAMPLES, len(contest[0])))) for contest in (above, below)]
+    return Ratio(value, *_ends(drawn[0] / drawn[1]))
+
+
 def _resampled(values: Values, period: int, statistic: Statistic, rng: np.random.Generator) -> Values:
     """The statistic of `RESAMPLES` draws of as many rounds as there are; values after the last whole round do not take part."""
     rounds = values[: len(values) // period * period].reshape(-1, period)

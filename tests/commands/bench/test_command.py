@@ -80,7 +80,7 @@ def test_an_image_that_cannot_be_read_is_left_out_and_told(tmp_path: Path, capsy
         ["--duration", "0"],
         ["--plot", "picture.png"],
         ["--backend", "no-such-one"],
-        ["--rival", "ultralytics"],
+        ["--rival", "ultralytics", "--checkpoint", "no-such-file.pt"],
         ["--compare", "no-such-file.json"],
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.commands.bench.comparison import compare, load
+from edge.commands.bench.comparison import compare, load, require_same
 from edge.commands.cli import bench as command
 from edge.errors import ConfigError
 from tests.commands.bench.conftest import SAMPLES, TINY
@@ -81,3 +81,84 @@ def test_a_file_of_another_kind_is_not_compared(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"schema": "edge.demo/1"}')
     with pytest.raises(ConfigError, match="is no edge"):
         load(tmp_path / "other.json")
+
+
+def on_another_machine(document: dict[str, Any]) -> dict[str, Any]:
+    other = copy.deepcopy(document)
+    other["environment"]["cpu"]["model"] = "Another Processor"
+    return other
+
+
+def with_rival(document: dict[str, Any], same: float, shipped: float, name: str = "ultralytics") -> dict[str, Any]:
+    """The document with a contest of twelve pairs of blocks, a little noise in them."""
+    rng = np.random.default_rng(5)
+    ours = [float(100 * rng.uniform(0.98, 1.02)) for _ in range(12)]
+    blocks = {"ours": ours, "rival": [same * one for one in ours], "rival_as_shipped": [shipped * one for one in ours]}
+    rival = {"name": name, "blocks_ms": blocks, "rival": {"torch": "2", "device": "cpu"}, "regions_an_image": 4.0}
+    return {**copy.deepcopy(document), "rival": rival}
+
+
+def test_two_machines_are_compared_by_their_ratios_to_the_rival_alone(document: dict[str, Any]) -> None:
+    found = compare(with_rival(document, 5.0, 9.0), on_another_machine(with_rival(document, 4.0, 9.0))).document(1.10)
+    assert found["changes"] == []
+    assert "milliseconds of two machines" in found["why_no_milliseconds"]
+    same, shipped = found["rivals"]
+    assert same["throughput_ratio"] == {"then": 5.0, "now": 4.0}
+    assert same["change"]["value"] == pytest.approx(1.25)
+    assert shipped["change"]["value"] == pytest.approx(1.0)
+    assert found["failed"]
+
+
+def test_one_machine_has_both_milliseconds_and_ratios(document: dict[str, Any]) -> None:
+    found = compare(with_rival(document, 5.0, 9.0), with_rival(document, 5.5, 9.0)).document(1.10)
+    assert found["why_no_milliseconds"] is None
+    assert found["changes"][0]["time_ms"]["then"] == found["changes"][0]["time_ms"]["now"] > 0
+    assert [change["scope"] for change in found["rivals"]] == ["same_networks", "as_shipped"]
+    assert not found["failed"]
+
+
+def test_two_machines_without_a_common_rival_are_refused_before_anything_is_measured(document: dict[str, Any]) -> None:
+    other = on_another_machine(with_rival(document, 5.0, 9.0))
+    with pytest.raises(ConfigError, match=r"processor .*--rival ultralytics and no --rival; measure both"):
+        require_same(other, document)
+    with pytest.raises(ConfigError, match="--rival ultralytics and --rival ultralytics-onnx"):
+        require_same(other, document, "ultralytics-onnx")
+    require_same(other, document, "ultralytics")
+
+
+def test_another_number_of_regions_is_named_and_no_hindrance(document: dict[str, Any]) -> None:
+    other = with_rival(document, 5.0, 9.0)
+    other["images"][0]["regions"] += 1
+    other["rival"]["regions_an_image"] = 5.0
+    versions = compare(with_rival(document, 5.0, 9.0), other).versions
+    assert versions == ("regions an image 4.0 → 5.0",)
+
+
+def test_two_results_are_compared_without_measuring(
+    document: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [str(tmp_path / name) for name in ("a.json", "b.json", "compared.json")]
+    Path(names[0]).write_text(json.dumps(with_rival(document, 5.0, 9.0)))
+    Path(names[1]).write_text(json.dumps(on_another_machine(with_rival(document, 5.0, 9.0))))
+    assert command(["--compare", names[0], names[1], "--json", names[2]]) == 0
+    table = capsys.readouterr().out
+    assert "ultralytics, as shipped: 9.00 times its throughput then, 9.00 now" in table
+    assert " ms now" not in table
+    assert "Another Processor" in table
+    assert json.loads(Path(names[2]).read_text())["schema"] == "edge.bench-comparison/1"
+    for also in (["--mqtt"], ["--backend", "onnxruntime"], [names[1]]):
+        with pytest.raises(SystemExit, match="2"):
+            command(["--compare", names[0], names[1], *also])
+    with pytest.raises(SystemExit, match="2"):
+        command([names[0]])
+
+
+def test_a_result_that_was_cut_short_is_refused_in_words(document: dict[str, Any], tmp_path: Path) -> None:
+    cut = tmp_path / "cut.json"
+    cut.write_text(json.dumps({key: value for key, value in document.items() if key != "scenarios"}))
+    with pytest.raises(ConfigError, match="cut short or changed: scenarios missing"):
+        load(cut)
+    for run in (broken := copy.deepcopy(document))["scenarios"]:
+        del run["queries_ms"]
+    with pytest.raises(ConfigError, match="measure again"):
+        compare(broken, document)

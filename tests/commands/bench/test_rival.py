@@ -12,7 +12,7 @@ import pytest
 from edge.commands.bench import rival
 from edge.commands.bench.command import Options, run
 from edge.commands.cli import bench as command
-from edge.errors import BackendError
+from edge.errors import BackendError, ConfigError
 from tests.commands.bench.conftest import SAMPLES, TINY, settings
 
 RIVAL = """
@@ -20,6 +20,7 @@ import json, sys
 options = json.loads(sys.argv[-1])
 for line in sys.stdin:
     one = {"decode": 5.0, "letterbox": 1.0, "segment": 500.0, "masks": 1.0, "crops": 1.0, "classify": 9e6, "total": 1e7}
+    one["regions"] = 2e7
     one |= {"boxes": [[1, 2, 3, 4]], "severity": "low"}
     answer = {"ready": {"torch": "0", "device": "cuda"}, "samples": [one] * len(options["images"]), "cpu_s": 1.0, "wall_s": 1.0}
     print(json.dumps({**answer, "threads": options["threads"]}), flush=True)
@@ -39,20 +40,24 @@ def slow_rival(tmp_path: Path) -> Path:
 def test_a_rival_is_measured_in_turns_and_its_ratio_told(
     slow_rival: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weights = tmp_path / "weights.pt"
-    weights.touch()
     options = ["--rival", "ultralytics", "--rival-python", str(slow_rival)]
-    options += ["--checkpoint", str(weights), "--classifier-checkpoint", str(weights)]
     arguments = [str(SAMPLES[0]), *TINY, "--scenario", "single-stream", *options, "--json", str(tmp_path / "run.json")]
     assert command(arguments) == 0
     found = json.loads((tmp_path / "run.json").read_text())
-    assert found["rival"]["throughput_ratio"] > 10
+    same, shipped = found["rival"]["same_networks"], found["rival"]["as_shipped"]
+    assert found["rival"]["throughput_ratio"] == same["throughput_ratio"] > 10
+    assert shipped["throughput_ratio"] == pytest.approx(3 * same["throughput_ratio"], rel=1e-3)
+    assert found["rival"]["regions_judged_an_image"] == 1
+    assert found["rival"]["precision"] == {"ours": "float32", "rival": "float32"}
     assert found["rival"]["block_pairs"] % 2 == 0
     assert len(found["rival"]["blocks_ms"]["ours"]) == len(found["rival"]["blocks_ms"]["rival"])
     assert found["rival"]["stages"]["segment"]["rival_ms"] == 500.0
     for doubt in ("finds other regions", "runs on cuda, ours on cpu"):
         assert any(doubt in warning for warning in found["warnings"])
-    assert "times its throughput" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "the same networks on both sides: " in table
+    assert "as shipped: " in table
+    assert f"{found['rival']['regions_an_image']:g} regions an image" in table
 
 
 def test_a_rival_that_cannot_run_says_why(tmp_path: Path) -> None:
@@ -81,22 +86,9 @@ def test_regions_agree_when_each_has_a_partner() -> None:
     assert rival.agreement([(nothing, nothing)]) == 1.0
 
 
-def test_the_real_rival_finds_the_same_regions(tmp_path: Path) -> None:
-    for name in ("torch", "ultralytics", "timm"):
+def test_the_real_rival_reads_its_weights_from_the_shipped_models_and_finds_the_same(tmp_path: Path) -> None:
+    for name in rival.NEEDED:
         pytest.importorskip(name)
-    from edge.models.card import Training
-    from export.checkpoint import Checkpoint, classification_network, segmentation_network
-    from export.to_onnx import export_classifier, export_segmenter
-
-    about = Training(data="none", data_sha256="0" * 64, initialised_from="none", epochs=0, images=0, seed=0, command="test")
-    severities = ("low", "moderate", "severe")
-    segmenter = Checkpoint("segment", "yolov8n-seg", ("pit",), segmentation_network(("pit",)).state_dict(), about)
-    network = classification_network("efficientnet_b0", 3)
-    classifier = Checkpoint("classify", "efficientnet_b0", severities, network.state_dict(), about)
-    models = {}
-    for name, checkpoint, export in (("segmenter", segmenter, export_segmenter), ("classifier", classifier, export_classifier)):
-        checkpoint.save(tmp_path / f"{name}.pt")
-        models[name] = str(export(checkpoint, tmp_path / "models"))
     options = Options(
         paths=tuple(SAMPLES[:1]),
         backends=("onnxruntime",),
@@ -104,11 +96,23 @@ def test_the_real_rival_finds_the_same_regions(tmp_path: Path) -> None:
         duration_s=0.01,
         json=tmp_path / "run.json",
         rival="ultralytics",
-        checkpoint=tmp_path / "segmenter.pt",
-        classifier_checkpoint=tmp_path / "classifier.pt",
     )
-    assert run(options, settings(models=models, inspect={"confidence": 0.9})) == 0
+    assert run(options, settings()) == 0
     found = json.loads((tmp_path / "run.json").read_text())["rival"]
-    assert found["throughput_ratio"] > 0
+    assert 0 < found["same_networks"]["throughput_ratio"] < found["as_shipped"]["throughput_ratio"]
+    assert found["same_work"]["region_agreement"] > 0.9
     assert found["same_work"]["severity_agreement"] == 1.0
     assert found["rival"]["threads"] == found["threads"]
+
+
+def test_without_the_extra_training_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rival, "find_spec", lambda name: None if name in ("torch", "timm") else object())
+    with pytest.raises(ConfigError, match=r"needs torch, timm: pip install 'sem-corrosion-edge\[training\]'"):
+        rival.require_weights(settings(), None, None, None)
+    segmenter, classifier = rival.require_weights(settings(), None, None, "/another/python")
+    assert (segmenter.name, classifier.name) == ("segmenter.onnx", "classifier.onnx")
+
+
+def test_a_checkpoint_that_is_named_and_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--classifier-checkpoint .*none.pt: there is no such file"):
+        rival.require_weights(settings(), None, tmp_path / "none.pt", None)

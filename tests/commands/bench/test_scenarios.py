@@ -54,6 +54,28 @@ def test_a_watched_network_notes_its_time(monkeypatch: pytest.MonkeyPatch) -> No
     assert watched.drawing_ms == 0
 
 
+def test_a_network_that_tells_its_transfers_has_them_beside_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([1.0, 1.25, 2.0, 2.25])
+    monkeypatch.setattr("edge.commands.bench.scenarios.time.perf_counter", lambda: next(moments))
+    inner: Any = Still()
+    inner.transfers_ms = (30.0, 20.0)
+    watched = Watched(inner)
+    watched.run(np.zeros((1, 1, 4, 4), np.uint8))
+    watched.run(np.zeros((1, 1, 4, 4), np.uint8))
+    assert watched.transfers_ms == (60.0, 40.0)
+    assert watched.spent_ms == 400.0
+
+
+def test_what_a_network_tells_of_the_bus_becomes_stages_of_their_own() -> None:
+    with Bench(with_backend(settings(), "onnxruntime"), "float32") as one:
+        one.inspect(SAMPLES[0])
+        for networks in one._networks.values():
+            networks[0]._network.transfers_ms = (0.5, 0.25)  # type: ignore[attr-defined]
+        timing, _ = one.inspect(SAMPLES[0])
+    assert (timing.stages["h2d"], timing.stages["d2h"]) == (1.0, 0.5)
+    assert sum(value for value in timing.stages.values() if value is not None) == pytest.approx(timing.total)
+
+
 def test_drawing_the_input_is_told_apart_from_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([1.0, 1.5, 2.0, 2.25])
     monkeypatch.setattr("edge.commands.bench.scenarios.time.perf_counter", lambda: next(moments))

@@ -77,3 +77,13 @@ def test_what_slows_both_of_a_pair_cancels() -> None:
 def test_too_little_to_resample_gives_no_interval() -> None:
     assert statistics.ratio_of_runs([1.0, 2.0], [1.0, 2.0], 2).low is None
     assert statistics.ratio_of_pairs([1.0], [1.0]).low is None
+
+
+def test_a_ratio_of_ratios_knows_how_sure_both_are() -> None:
+    rng = np.random.default_rng(4)
+    ours = rng.uniform(9, 11, 20)
+    ratio = statistics.ratio_of_ratios((6 * ours * rng.uniform(0.9, 1.1, 20), ours), (3 * ours, ours))
+    assert ratio.value == pytest.approx(2.0, rel=0.05)
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert ratio.low < 2.0 < ratio.high < 2.2
