@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.arguments import new_parser
+from edge.arguments import new_parser, number, whole_number
 from edge.commands.command_line import DONE, as_command
+from edge.commands.progress import Progress
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +43,14 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
     chapters, missing = analysis.chapters(
         source.inspections, rows, parameters, exposure_h=arguments.at, surface_mm2=arguments.surface_mm2
     )
-    text = page.render(
+    progress = Progress(len(source.inspections), command="edge-report", things="images", first="pictures")
+
+    def begun(done: int, name: str) -> None:
+        if done:
+            progress.finish()
+        progress.begin(name)
+
+    text = page.pieces(
         source,
         chapters,
         (*missing, *notes),
@@ -51,8 +59,12 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
         width_px=arguments.picture_px,
         most_regions=arguments.regions,
         joined=joined,
+        begun=begun,
     )
-    page.write(arguments.out, text)
+    try:
+        page.write(arguments.out, text)
+    finally:
+        progress.hide()
     written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), parameters)
     return [arguments.out, *written], (*missing, *notes, *source.notes)
 
@@ -69,14 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration, which names the state folder")
     parser.add_argument("--samples", type=Path, metavar="FILE.csv", help="coupon, field, batch and parameters of each image")
     parser.add_argument("--out", type=Path, metavar="FILE.html", required=True, help="the page")
-    parser.add_argument("--at", type=float, metavar="HOURS", help="rank annealing times at this exposure")
-    parser.add_argument("--surface-mm2", type=float, metavar="MM2", help="surface for which the largest region is told")
+    parser.add_argument("--at", type=number, metavar="HOURS", help="rank annealing times at this exposure")
+    parser.add_argument("--surface-mm2", type=number, metavar="MM2", help="surface for which the largest region is told")
     parser.add_argument("--title", default="Corrosion report", help="title of the page")
     parser.add_argument("--since", type=_day, metavar="DATE", help="inspected on this day or later, UTC, as 2026-01-31")
     parser.add_argument("--until", type=_day, metavar="DATE", help="inspected before this day")
     parser.add_argument("--pictures", choices=("all", "doubtful", "none"), default="all", help="which are embedded")
-    parser.add_argument("--picture-px", type=int, default=900, metavar="N", help="their width at most (default 900)")
-    parser.add_argument("--regions", type=int, default=40, metavar="N", help="listed of each image at most (default 40)")
+    parser.add_argument("--picture-px", type=whole_number, metavar="N", help="their width at most (900, less for many)")
+    parser.add_argument(
+        "--regions", type=whole_number, default=40, metavar="N", help="listed of each image at most (default 40)"
+    )
     return parser
 
 
@@ -94,7 +108,7 @@ def _day(text: str) -> float:
 def _source(arguments: argparse.Namespace) -> Source:
     from edge.report.reading import read_folder, read_journal
 
-    if arguments.picture_px < 64:
+    if arguments.picture_px is not None and arguments.picture_px < 64:
         raise ConfigError("--picture-px must be at least 64")
     if arguments.regions < 0:
         raise ConfigError("--regions must be 0 or more")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.errors import ConfigError
 from edge.journal import Journal
@@ -14,13 +17,21 @@ from edge.journal import Journal
 INSPECTION, FAILURE = "edge.inspection/", "edge.failure/"
 
 
+Rings = tuple[NDArray[np.float32], ...]
+"""Closed lines of one region, [n, 2] in pixels of the stored image: its outline, then its holes."""
+
+
 @dataclass(frozen=True)
 class Document:
-    """One verdict. said: the document.  picture: where its overlay lies, None without one.  reviews: as they were given."""
+    """One verdict. said: the document, without the outlines of its regions.  outlines: those, in the order of the regions.
+
+    picture: where its overlay lies, None without one.  reviews: as they were given.
+    """
 
     said: dict[str, Any]
     picture: Path | None = None
     reviews: tuple[dict[str, Any], ...] = ()
+    outlines: tuple[Rings, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,13 +52,13 @@ def read_journal(path: Path) -> Source:
     with Journal.view(folder) as journal:
         reviews = _by_image(review.said for review in journal.reviews.all())
         for past in journal.verdicts.kept():
-            said = _document(past.sent)
-            if said is None:
+            read = _document(past.sent)
+            if read is None:
                 notes.append(f"A stored {past.kind} is no document that this version knows; it is left out.")
                 continue
             picture = journal.pictures.folder / past.picture if past.picture else None
-            own = tuple(reviews.get(str(said["image"].get("sha256")), ()))
-            found.append(Document(said, picture if picture is not None and picture.is_file() else None, own))
+            own = tuple(reviews.get(str(read.said["image"].get("sha256")), ()))
+            found.append(replace(read, picture=picture if picture is not None and picture.is_file() else None, reviews=own))
     return _source(f"journal {folder}", found, notes)
 
 
@@ -78,14 +89,14 @@ def _bytes(file: Path) -> bytes:
 
 
 def _take(name: str, data: bytes, picture: Path | None, found: list[Document], notes: list[str]) -> None:
-    said = _document(data)
-    if said is None:
+    read = _document(data)
+    if read is None:
         notes.append(f"{name} is no inspection of this product; it is left out.")
     else:
-        found.append(Document(said, picture if picture is not None and picture.is_file() else None))
+        found.append(replace(read, picture=picture if picture is not None and picture.is_file() else None))
 
 
-def _document(data: bytes) -> dict[str, Any] | None:
+def _document(data: bytes) -> Document | None:
     """The JSON of one verdict, None where it is none."""
     try:
         said = json.loads(data)
@@ -95,8 +106,19 @@ def _document(data: bytes) -> dict[str, Any] | None:
         return None
     schema = str(said.get("schema"))
     if schema.startswith(INSPECTION) and isinstance(said.get("corrosion"), dict):
-        return said
-    return said if schema.startswith(FAILURE) and isinstance(said.get("error"), dict) else None
+        # As plain lists the outlines of a thousand images take a gigabyte.
+        return Document(said, outlines=tuple(_rings(region) for region in said.get("regions") or ()))
+    return Document(said) if schema.startswith(FAILURE) and isinstance(said.get("error"), dict) else None
+
+
+def _rings(region: dict[str, Any]) -> Rings:
+    """Take the outline and the holes out of a region; nothing where they are no outlines."""
+    lines = [region.pop("outline_px", None), *(region.pop("holes_px", None) or ())]
+    try:
+        rings = tuple(np.asarray(line, np.float32) for line in lines if line)
+    except (ValueError, TypeError):
+        return ()
+    return rings if all(ring.ndim == 2 and ring.shape[1] == 2 and np.isfinite(ring).all() for ring in rings) else ()
 
 
 def _by_image(reviews: Iterable[bytes]) -> dict[str, list[dict[str, Any]]]:
