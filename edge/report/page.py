@@ -35,12 +35,13 @@ class Plot:
 
 @dataclass(frozen=True)
 class Chapter:
-    """One series: its name, what sets it apart, and what was found in it."""
+    """One series: its name, what sets it apart, and what was found in it. findings: that in sentences."""
 
     name: str
     why: tuple[str, ...]
     series: tuple[Plot, ...]
     standards: tuple[Plot, ...]
+    findings: tuple[str, ...] = ()
 
 
 def render(source: Source, chapters: Sequence[Chapter], notes: Sequence[str], **options: Any) -> str:

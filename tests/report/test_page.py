@@ -36,6 +36,15 @@ def test_without_scale_sample_or_severity_it_says_what_is_not_known() -> None:
         assert words in text
 
 
+def test_what_the_analysis_says_stands_at_the_head_series_by_series() -> None:
+    chapters = [Chapter(f"series {n}", (f"why {n}",), (), (), (f"finding {n}",)) for n in (1, 2)]
+    text = render(source(inspection()), chapters, [], title="t")
+    assert (
+        text.index("2 series that are not comparable") < text.index("finding 1") < text.index("why 2") < text.index("finding 2")
+    )
+    assert text.index("finding 2") < text.index("What is doubtful")
+
+
 def test_the_card_of_an_image_names_its_coupon() -> None:
     one = source(inspection())
     assert "coupon K7" in render(one, [], [], title="t", joined={"AN_60_7days_001.tif": {"coupon": "K7"}})

@@ -16,7 +16,7 @@ def test_fields_chosen_by_the_operator_describe_images_alone(selection: str | No
 
     documents = source(*(inspection(f"{n}.tif", number=n) for n in range(3))).inspections
     joined = {f"{n}.tif": {"field_selection": selection} for n in range(3)}
-    found = in_standards(table.frame(documents, table.rows(documents, joined)), 100.0)
+    found = in_standards(table.frame(documents, table.rows(documents, joined)), 100.0).plots
     assert any("hosen by the operator" in plot.title for plot in found) == said
     assert any("not measured" in note for plot in found for note in plot.notes)
     assert any("says nothing of penetration" in plot.title for plot in found)
