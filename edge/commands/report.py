@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.arguments import new_parser, number, whole_number
+from edge.arguments import day, new_parser, number, whole_number
 from edge.commands.command_line import DONE, as_command
 from edge.commands.progress import Progress
 from edge.errors import ConfigError
@@ -16,7 +15,7 @@ from edge.errors import ConfigError
 if TYPE_CHECKING:
     import argparse
 
-    from edge.report.reading import Document, Source
+    from edge.report.reading import Source
 
 
 @as_command
@@ -25,7 +24,7 @@ def report(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--out {arguments.out}: the page is a file *.html; its tables get names from it")
-    written, sentences = make(_chosen(_source(arguments), arguments), arguments)
+    written, sentences = make(_source(arguments), arguments)
     for sentence in sentences:
         print(f"edge-report: {sentence}", file=sys.stderr)
     for path in written:
@@ -40,6 +39,8 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
     paths = [str(document.said["image"].get("path")) for document in source.inspections]
     joined, parameters, notes = samples_file.join(arguments.samples, paths) if arguments.samples else ({}, (), ())
     rows = table.rows(source.inspections, joined)
+    numbers, texts = table.path_columns(source.inspections)
+    parameters = tuple(dict.fromkeys((*parameters, *numbers)))
     chapters, missing = analysis.chapters(
         source.inspections, rows, parameters, exposure_h=arguments.at, surface_mm2=arguments.surface_mm2
     )
@@ -65,7 +66,7 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
         page.write(arguments.out, text)
     finally:
         progress.hide()
-    written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), parameters)
+    written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), (*parameters, *texts))
     return [arguments.out, *written], (*missing, *notes, *source.notes)
 
 
@@ -84,8 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--at", type=number, metavar="HOURS", help="rank annealing times at this exposure")
     parser.add_argument("--surface-mm2", type=number, metavar="MM2", help="surface for which the largest region is told")
     parser.add_argument("--title", default="Corrosion report", help="title of the page")
-    parser.add_argument("--since", type=_day, metavar="DATE", help="inspected on this day or later, UTC, as 2026-01-31")
-    parser.add_argument("--until", type=_day, metavar="DATE", help="inspected before this day")
+    parser.add_argument("--since", type=day, metavar="DATE", help="inspected on this day or later, UTC, as 2026-01-31")
+    parser.add_argument("--until", type=day, metavar="DATE", help="inspected before this day")
     parser.add_argument("--pictures", choices=("all", "doubtful", "none"), default="all", help="which are embedded")
     parser.add_argument("--picture-px", type=whole_number, metavar="N", help="their width at most (900, less for many)")
     parser.add_argument(
@@ -100,13 +101,8 @@ def of_state(folder: Path, out: Path, title: str) -> Path:
     return make(_source(arguments), arguments)[0][0]
 
 
-def _day(text: str) -> float:
-    """Milliseconds since 1970."""
-    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp() * 1e3
-
-
 def _source(arguments: argparse.Namespace) -> Source:
-    from edge.report.reading import read_folder, read_journal
+    from edge.report.reading import Period, read_folder, read_journal
 
     if arguments.picture_px is not None and arguments.picture_px < 64:
         raise ConfigError("--picture-px must be at least 64")
@@ -115,24 +111,15 @@ def _source(arguments: argparse.Namespace) -> Source:
     for option, value in (("--at", arguments.at), ("--surface-mm2", arguments.surface_mm2)):
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{option} must be a number above 0")
+    if None not in (arguments.since, arguments.until) and arguments.until <= arguments.since:
+        raise ConfigError(f"--until {arguments.until.date()} must be later than --since {arguments.since.date()}")
+    period = Period(arguments.since, arguments.until)
     if arguments.folder is not None:
-        return read_folder(arguments.folder)
+        return read_folder(arguments.folder, period)
     if arguments.journal is not None:
-        return read_journal(arguments.journal)
+        return read_journal(arguments.journal, period)
     if arguments.config is None:
         raise ConfigError("say what to report on: --journal FILE, --from DIR or --config FILE")
     from edge.config import load
 
-    return read_journal(load(arguments.config).state.folder)
-
-
-def _chosen(source: Source, arguments: argparse.Namespace) -> Source:
-    """Those between --since and --until."""
-    from edge.report.reading import Source
-
-    def within(document: Document) -> bool:
-        at = document.said.get("ts_ms") or 0
-        return (arguments.since is None or at >= arguments.since) and (arguments.until is None or at < arguments.until)
-
-    inspections, failures = (tuple(filter(within, some)) for some in (source.inspections, source.failures))
-    return Source(source.where, inspections, failures, source.notes)
+    return read_journal(load(arguments.config).state.folder, period)

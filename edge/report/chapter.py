@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
+
 from edge.inspection.overlay import four_figures
 from edge.report import anova, findings, growth, parameters, plots, ranking, series, standards, table
 from edge.report.page import Chapter, Plot
@@ -69,6 +71,8 @@ def _growths(results: Mapping[str, growth.Growth]) -> Sequence[Plot]:
         if result.exponent is not None and result.exponent_interval is not None:
             low, high = result.exponent_interval
             law.append(f"Exponent {four_figures(result.exponent)}, 95 % from {four_figures(low)} to {four_figures(high)}.")
+        if result.law == "growth" and result.power is not None:
+            law.append(f"Dotted: the early power law, exponent {four_figures(float(np.exp(result.power.parameters[0])))}.")
         if result.aicc_growth is not None and result.aicc_power is not None:
             law.append(f"AICc: growth law {result.aicc_growth:.1f}, power law {result.aicc_power:.1f}; lower is better.")
         notes = (*law, *result.missing, *result.notes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,32 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def read_journal(path: Path) -> Source:
-    """The journal in a state folder, or of its `journal.sqlite3`; a daemon may hold it. Raises StateError."""
+@dataclass(frozen=True)
+class Period:
+    """Verdicts given at `since` or later and before `until`; None: without such a limit."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def holds(self, said: dict[str, Any]) -> bool:
+        """Whether a verdict was given in this time."""
+        at = said.get("ts_ms") or 0
+        early = self.since is not None and at < self.since.timestamp() * 1e3
+        return not early and (self.until is None or at < self.until.timestamp() * 1e3)
+
+    def __str__(self) -> str:
+        parts = [] if self.since is None else [f"from {self.since.date()} on"]
+        return " and ".join([*parts, *([] if self.until is None else [f"before {self.until.date()}"])])
+
+
+ALWAYS: Final = Period()
+
+
+def read_journal(path: Path, period: Period = ALWAYS) -> Source:
+    """The journal in a state folder, or of its `journal.sqlite3`; a daemon may hold it.
+
+    Raises StateError, and ConfigError where nothing was inspected in the period.
+    """
     folder = path.parent if path.name == "journal.sqlite3" else path
     found: list[Document] = []
     notes: list[str] = []
@@ -59,10 +84,10 @@ def read_journal(path: Path) -> Source:
             picture = journal.pictures.folder / past.picture if past.picture else None
             own = tuple(reviews.get(str(read.said["image"].get("sha256")), ()))
             found.append(replace(read, picture=picture if picture is not None and picture.is_file() else None, reviews=own))
-    return _source(f"journal {folder}", found, notes)
+    return _source(f"journal {folder}", found, notes, period)
 
 
-def read_folder(path: Path) -> Source:
+def read_folder(path: Path, period: Period = ALWAYS) -> Source:
     """What `edge-inspect --out` wrote, and `*.jsonl` of `edge-inspect --json`. Raises ConfigError where there is nothing."""
     if not path.is_dir():
         raise ConfigError(f"--from {path}: there is no such folder")
@@ -78,7 +103,7 @@ def read_folder(path: Path) -> Source:
         raise ConfigError(
             f"--from {path}: no *.inspection.json and no *.jsonl there; `edge-inspect … --out {path}` writes them"
         )
-    return _source(f"folder {path}", found, notes)
+    return _source(f"folder {path}", found, notes, period)
 
 
 def _bytes(file: Path) -> bytes:
@@ -129,24 +154,69 @@ def _by_image(reviews: Iterable[bytes]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _source(where: str, found: list[Document], notes: list[str]) -> Source:
-    once = {_identity(document.said): document for document in found}  # a later copy of the same verdict replaces it
-    documents = sorted(once.values(), key=lambda document: document.said.get("ts_ms") or 0)
-    newest = {_place(document.said): document for document in documents if _place(document.said) is not None}
-    earlier = [d for d in documents if _place(d.said) is not None and newest[_place(d.said)] is not d]
-    if earlier:  # an image that was inspected again is no second field
-        notes = [*notes, f"{len(earlier)} verdicts are left out because a later one on the same image took their place."]
-        left_out = set(map(id, earlier))
-        documents = [document for document in documents if id(document) not in left_out]
+def _source(where: str, found: list[Document], notes: list[str], period: Period = ALWAYS) -> Source:
+    """The period first, then the newest verdict on each image in it: a later one does not change what was known by then."""
+    own = [document for document in found if period.holds(document.said)]
+    if found and not own:
+        days = sorted(str(_day(document.said)) for document in found)
+        raise ConfigError(
+            f"{where}: nothing was inspected {period}; its {len(found)} verdicts are from {days[0]} to {days[-1]}"
+        )
+    groups: dict[tuple[str, ...], list[Document]] = {}
+    for document in own:
+        groups.setdefault(_place(document.said), []).append(document)
+    documents = sorted((_newest(group) for group in groups.values()), key=lambda one: one.said.get("ts_ms") or 0)
+    notes = [*notes, *_repeated(groups), *_copies(documents)]
     inspections = tuple(d for d in documents if str(d.said["schema"]).startswith(INSPECTION))
     failures = tuple(d for d in documents if str(d.said["schema"]).startswith(FAILURE))
-    return Source(where, inspections, failures, tuple(notes))
+    return Source(f"{where}, inspected {period}" if str(period) else where, inspections, failures, tuple(notes))
 
 
-def _place(said: dict[str, Any]) -> tuple[str, ...] | None:
-    """Which image of which journal a verdict is of, None outside a journal: there, files of one name may differ."""
+def _day(said: dict[str, Any]) -> date:
+    return datetime.fromtimestamp((said.get("ts_ms") or 0) / 1e3, timezone.utc).date()
+
+
+def _newest(group: list[Document]) -> Document:
+    """Within one journal by number, for its clock may have been set back; of several journals by time."""
+    last: dict[str, Document] = {}
+    for document in sorted(group, key=lambda one: (one.said.get("seq") or 0, one.said.get("ts_ms") or 0)):
+        last[str(document.said.get("epoch"))] = document
+    return max(last.values(), key=lambda one: one.said.get("ts_ms") or 0)
+
+
+def _repeated(groups: dict[tuple[str, ...], list[Document]]) -> list[str]:
+    """An image that was inspected again is no second field: which ones count once."""
+    again = {key: group for key, group in groups.items() if len({_identity(document.said) for document in group}) > 1}
+    if not again:
+        return []
+    names = [_name(group[0].said) for group in again.values()]
+    left = sum(len({_identity(document.said) for document in group}) - 1 for group in again.values())
+    return [f"{left} earlier verdicts are left out, because a later one on the same image counts: {_some(names)}."]
+
+
+def _copies(documents: list[Document]) -> list[str]:
+    """Files of the same bytes are images of their own, as the service has it, and no independent fields."""
+    by_bytes: dict[str, list[str]] = {}
+    for document in documents:
+        image = document.said["image"]
+        if image.get("sha256") and "corrosion" in document.said:
+            by_bytes.setdefault(f"{image['sha256']}/{image.get('page', 0)}", []).append(_name(document.said))
+    return [f"{_some(names)} are the same file, and count {len(names)} times." for names in by_bytes.values() if len(names) > 1]
+
+
+def _name(said: dict[str, Any]) -> str:
+    return str(said["image"].get("path") or said["image"].get("name"))
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    """A few names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _place(said: dict[str, Any]) -> tuple[str, ...]:
+    """Which image a verdict is of. Outside a journal files of one name may differ: there, copies of a verdict alone are one."""
     if said.get("epoch") is None:
-        return None
+        return (_identity(said),)
     image, device = said["image"], said.get("device") or {}
     return (*(str(device.get(name)) for name in ("site", "area", "id")), str(image.get("path")), str(image.get("page", 0)))
 

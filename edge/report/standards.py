@@ -52,24 +52,29 @@ def _fields(specimens: Sequence[fields.FieldStatistics]) -> Sequence[Plot]:
             for one in some
         ]
         notes = tuple(dict.fromkeys(note for one in some for note in one.notes))
-        found.append(Plot(heading[:1].upper() + heading[1:], None, notes, (head, *lines)))
+        title = heading[:1].upper() + heading[1:] if heading == fields.SAMPLED else f"Area fraction over fields; {heading}"
+        found.append(Plot(title, None, notes, (head, *lines)))
     return found
 
 
 def _pits(rows: pd.DataFrame) -> Plot:
     result = pits.describe_pits(rows)
-    head = ("annealing, min", "exposure, h", "fields", "pits", "a mm²", "diameter, µm: 10, 50, 90, 100 %", "circularity")
+    head = (
+        *("annealing, min", "exposure, h", "fields", "pits", "density, a m²", "a mm²"),
+        *("diameter, µm: 10, 50, 90, 100 %", "circularity", "aspect"),
+    )
     lines = [
         (
             *(_number(one.annealing_min), _number(one.exposure_h), str(one.fields), str(one.pits)),
-            _number(one.density_per_mm2),
+            *("–" if one.density_per_m2 is None else f"{one.density_per_m2:.3g}", _number(one.density_per_mm2)),
             ", ".join(four_figures(value) for value in one.diameters_um.values()) or "–",
-            _number(one.circularity_median),
+            *(_number(one.circularity_median), _number(one.aspect_median)),
         )
         for one in result.rows
     ]
     notes = ("Depth and pitting factor: not measured.", *result.missing, *result.notes)
-    return Plot("Pits, in the words of ASTM G46 and ISO 11463", None, notes, (head, *lines) if lines else ())
+    title = "Pits, in the words of ASTM G46-21 and ISO 11463:2020"
+    return Plot(title, plots.sizes(result), notes, (head, *lines) if lines else ())
 
 
 def _extremes_by_condition(
@@ -107,7 +112,8 @@ def _extremes(result: extremes.Extremes, surface_mm2: float | None) -> Plot:
         cut = f", {result.censored} of them cut by an edge and taken as at least this large" if result.censored else ""
         said.append(
             f"Gumbel's law by maximum likelihood from {result.maxima} maxima{cut}, "
-            f"one for each {four_figures(result.block_um2)} µm²: location {four_figures(result.location_um)} µm, scale {four_figures(result.scale_um)} µm."
+            f"one for each {four_figures(result.block_um2)} µm²: location {four_figures(result.location_um)} µm, "
+            f"scale {four_figures(result.scale_um)} µm."
         )
     if result.return_period is not None:
         said.append(f"Return period: {four_figures(result.return_period)} such surfaces.")

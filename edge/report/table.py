@@ -22,21 +22,51 @@ REGION_COLUMNS: Final = (
     *("touches_edge", "severity"),
 )
 
+OF_THE_ANALYSIS: Final = frozenset(
+    "id ts_ms area area_fraction area_lo area_hi count region_diameters_um largest_um shapes counted_from_px counted_from_um".split()
+)
+"""Names that a process parameter cannot have besides those of `COLUMNS`."""
+
 Row = dict[str, Any]
 
 
 def rows(documents: tuple[Document, ...], joined: dict[str, Row]) -> list[Row]:
     """One row an inspection. joined: more columns by path, from `--samples`."""
-    return [_row(document, joined.get(str(document.said["image"].get("path")), {})) for document in documents]
+    numbers, _ = path_columns(documents)
+    return [_row(document, joined.get(str(document.said["image"].get("path")), {}), numbers) for document in documents]
 
 
-def _row(document: Document, joined: Row) -> Row:
+def path_columns(documents: tuple[Document, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the path patterns name besides the columns that every table has: those that are numbers throughout, and the others.
+
+    The first are process parameters.
+    """
+    found: dict[str, list[Any]] = {}
+    for document in documents:
+        for name, value in (document.said.get("sample") or {}).items():
+            if name not in COLUMNS and value is not None:
+                found.setdefault(str(name), []).append(value)
+    taken = OF_THE_ANALYSIS
+    numbers = tuple(n for n, values in found.items() if n not in taken and all(_number(value) is not None for value in values))
+    return numbers, tuple(name for name in found if name not in numbers)
+
+
+def _number(value: Any) -> float | None:
+    """Of what a pattern found, which is text; None of what is no finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and not isinstance(value, bool) else None
+
+
+def _row(document: Document, joined: Row, numbers: tuple[str, ...]) -> Row:
     said = document.said
     image, corrosion, severity = said["image"], said["corrosion"], said.get("severity") or {}
     model, sample = said.get("model") or {}, {**(said.get("sample") or {}), **joined}
     low, high = corrosion.get("area_fraction_interval") or (None, None)
     row = dict.fromkeys(COLUMNS)
-    row |= {name: value for name, value in sample.items() if value is not None}
+    row |= {name: _number(value) if name in numbers else value for name, value in sample.items() if value is not None}
     return row | {
         "inspection_id": said.get("inspection_id"),
         "path": image.get("path"),

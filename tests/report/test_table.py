@@ -28,3 +28,13 @@ def test_the_frame_of_the_analysis_has_numbers_where_something_is_unknown() -> N
     assert math.isnan(frame["pixel_size_nm"][0])
     assert frame["shapes"][0] == [(0.7, 2.0)]
     assert frame["region_diameters_um"][0] == []
+
+
+def test_what_path_patterns_name_becomes_columns_and_numbers_become_parameters() -> None:
+    said = [inspection(f"{n}.tif", number=n) for n in range(2)]
+    for n, one in enumerate(said):
+        one["sample"] |= {"coupon": f"c{n}", "current": f"{n}.5", "heat": f"H{n}", "area": "1", "spare": None}
+    documents = source(*said).inspections
+    assert table.path_columns(documents) == (("current",), ("heat", "area"))
+    rows = table.rows(documents, {"1.tif": {"current": 7.0}})
+    assert [(row["coupon"], row["current"], row["heat"]) for row in rows] == [("c0", 0.5, "H0"), ("c1", 7.0, "H1")]
