@@ -66,7 +66,7 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
         page.write(arguments.out, text)
     finally:
         progress.hide()
-    written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), (*parameters, *texts))
+    written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), parameters, texts)
     return [arguments.out, *written], (*missing, *notes, *source.notes)
 
 

@@ -118,7 +118,8 @@ def summary(source: Source) -> list[str]:
     if not found:
         return ["No image was inspected: there is nothing to report on.", *_failed(source)]
     labels = Counter((said.get("severity") or {}).get("label") or "without a verdict" for said in found)
-    areas = [said["corrosion"]["area_fraction"] for said in found]
+    areas = [area for said in found if (area := said["corrosion"].get("area_fraction")) is not None]
+    part = f"of {len(areas)} images" if len(areas) < len(found) else "of an image"
     doubtful = sum(bool((said.get("severity") or {}).get("needs_review")) for said in found)
     unscaled = sum(said["image"].get("pixel_size_nm") is None for said in found)
     reviewed = sum(bool(document.reviews) for document in source.inspections)
@@ -126,12 +127,21 @@ def summary(source: Source) -> list[str]:
     days = f"on {first}" if first == last else f"from {first} to {last}"
     return [
         f"{_many(len(found), 'inspection')} {days}: " + ", ".join(f"{n} {label}" for label, n in labels.most_common()) + ".",
-        f"Corroded area from {_percent(min(areas))} to {_percent(max(areas))} of an image,"
-        f" the median is {_percent(median(areas))}.",
+        _areas(areas, part),
         f"{doubtful} of {len(found)} ask for a review; {reviewed} have one.",
         *([f"{unscaled} of {len(found)} have no scale: no µm² and no density there."] if unscaled else []),
         *_failed(source),
     ]
+
+
+def _areas(areas: list[float], part: str) -> str:
+    if not areas:
+        return "Stage 1 was not asked: no area is known."
+    if len(areas) == 1:
+        return f"Corroded area: {_percent(areas[0])} {part}."
+    return (
+        f"Corroded area from {_percent(min(areas))} to {_percent(max(areas))} {part}, the median is {_percent(median(areas))}."
+    )
 
 
 def _failed(source: Source) -> list[str]:
@@ -154,6 +164,7 @@ def _card(number: int, document: Document, drawn: Shown | None, most_regions: in
         "severity": severity,
         "reasons": reasons,
         "shown": drawn,
+        "warnings": [warning for warning in (said.get("quality") or {}).get("warnings") or () if warning not in reasons],
         "measures": _measures(said),
         "provenance": _provenance(said),
         "regions": [_region(region) for region in regions[:most_regions]],
@@ -166,8 +177,12 @@ def _measures(said: dict[str, Any]) -> list[tuple[str, str, str]]:
     corrosion = said["corrosion"]
     diameters = corrosion.get("equivalent_diameter_um") or {}
     return [
-        ("area fraction", _percent(corrosion["area_fraction"]), _interval(corrosion.get("area_fraction_interval"), _percent)),
-        ("regions", str(corrosion.get("region_count")), ""),
+        (
+            "area fraction",
+            _percent(corrosion.get("area_fraction")),
+            _interval(corrosion.get("area_fraction_interval"), _percent),
+        ),
+        ("regions", "not known" if corrosion.get("region_count") is None else str(corrosion["region_count"]), ""),
         *(
             (name, _figure(corrosion.get(key), unit), _interval(corrosion.get(f"{key}_interval"), _figure))
             for name, key, unit in (
@@ -202,6 +217,7 @@ def _provenance(said: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("inspected", f"{said.get('ts')} as {said.get('inspection_id')}"),
         ("image", f"{image.get('width_px')} × {image.get('height_px')} px, sha256 {image.get('sha256')}"),
+        ("acquired", _acquired(image)),
         ("sample", sample or "not known"),
         ("scale", known + (f", relative uncertainty {doubt}" if doubt is not None else "")),
         *models,
@@ -212,11 +228,30 @@ def _provenance(said: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _acquired(image: dict[str, Any]) -> str:
+    """When and with what, as far as the file tells."""
+    instrument = image.get("instrument") or {}
+    known = [str(image["captured_at"])] if image.get("captured_at") else []
+    known += [" ".join(str(part) for part in (instrument.get("vendor"), instrument.get("model")) if part)]
+    for name, unit in (("acceleration_kv", "kV"), ("magnification", "×"), ("working_distance_mm", "mm working distance")):
+        if image.get(name) is not None:
+            known.append(_figure(image[name], unit))
+    known += [f"tilted by {_figure(image['tilt_deg'])}°"] if image.get("tilt_deg") else []
+    return ", ".join(part for part in known if part) or "not known"
+
+
 def _region(region: dict[str, Any]) -> tuple[str, ...]:
     size = _figure(region.get("area_um2"), "µm²") if region.get("area_um2") is not None else f"{region.get('area_px')} px"
     severity = (region.get("severity") or {}).get("label") or "–"
     cut = "cut by the edge" if region.get("touches_edge") else ""
-    return str(region.get("index")), str(region.get("class")), f"{region.get('score', 0):.2f}", size, severity, cut
+    return (
+        str(region.get("index")),
+        str(region.get("class")),
+        "–" if region.get("score") is None else f"{region['score']:.2f}",
+        size,
+        severity,
+        cut,
+    )
 
 
 def _review(said: dict[str, Any]) -> str:

@@ -160,11 +160,12 @@ def _draw_bar(picture: Picture, length_px: int, text: str) -> None:
 def _warmed(picture: Picture, cam: Any) -> Picture | None:
     """The picture at half its width under the heat map; None where there is none."""
     try:
-        heat = np.asarray(cam, np.float32)
-    except (ValueError, TypeError):
+        heat = np.asarray(cam, np.float64)
+    except (ValueError, TypeError, OverflowError):
         return None
     if heat.ndim != 2 or not heat.size or not np.isfinite(heat).all():
         return None
+    heat = np.clip(heat, 0, 1).astype(np.float32)
     width, height = max(1, picture.shape[1] // 2), max(1, picture.shape[0] // 2)
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     warmth = np.clip(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
@@ -189,7 +190,7 @@ def _says(said: dict[str, Any], bar: str | None) -> str:
 def _heat_says(said: dict[str, Any]) -> str:
     severity = said.get("severity") or {}
     name = said["image"].get("path") or said["image"].get("name")
-    heat = np.asarray(severity["cam"], np.float32)
+    heat = np.asarray(severity["cam"], np.float64)
     where = ""
     if float(np.ptp(heat)) > 0:
         row, column = np.unravel_index(int(np.argmax(heat)), heat.shape)

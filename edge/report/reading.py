@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ConfigError
 from edge.journal import Journal
-
-INSPECTION, FAILURE = "edge.inspection/", "edge.failure/"
-
+from edge.report.form import FAILURE, INSPECTION, checked
 
 Rings = tuple[NDArray[np.float32], ...]
 """Closed lines of one region, [n, 2] in pixels of the stored image: its outline, then its holes."""
@@ -63,6 +61,8 @@ class Period:
         return " and ".join([*parts, *([] if self.until is None else [f"before {self.until.date()}"])])
 
 
+FURTHEST_PX: Final = 1e6
+"""No outline reaches further than an image can."""
 ALWAYS: Final = Period()
 
 
@@ -78,8 +78,8 @@ def read_journal(path: Path, period: Period = ALWAYS) -> Source:
         reviews = _by_image(review.said for review in journal.reviews.all())
         for past in journal.verdicts.kept():
             read = _document(past.sent)
-            if read is None:
-                notes.append(f"A stored {past.kind} is no document that this version knows; it is left out.")
+            if isinstance(read, str):
+                notes.append(f"A stored {past.kind} is left out: {read}.")
                 continue
             picture = journal.pictures.folder / past.picture if past.picture else None
             own = tuple(reviews.get(str(read.said["image"].get("sha256")), ()))
@@ -94,9 +94,10 @@ def read_folder(path: Path, period: Period = ALWAYS) -> Source:
     found: list[Document] = []
     notes: list[str] = []
     for file in sorted(path.rglob("*.inspection.json")):
-        _take(file.name, _bytes(file), file.with_name(file.name.replace(".inspection.json", ".overlay.png")), found, notes)
+        picture = file.with_name(file.name.removesuffix(".inspection.json") + ".overlay.png")
+        _take(file.name, _bytes(file, notes), picture, found, notes)
     for file in sorted(path.rglob("*.jsonl")):
-        for number, line in enumerate(_bytes(file).splitlines(), 1):
+        for number, line in enumerate((_bytes(file, notes) or b"").splitlines(), 1):
             if line.strip():
                 _take(f"{file.name}, line {number}", line, None, found, notes)
     if not found and not notes:
@@ -106,44 +107,46 @@ def read_folder(path: Path, period: Period = ALWAYS) -> Source:
     return _source(f"folder {path}", found, notes, period)
 
 
-def _bytes(file: Path) -> bytes:
+def _bytes(file: Path, notes: list[str]) -> bytes | None:
+    """What a file holds; None, and a sentence among the notes, where it cannot be read."""
     try:
         return file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from error
+        notes.append(f"{file.name} is left out: {error.strerror}.")
+        return None
 
 
-def _take(name: str, data: bytes, picture: Path | None, found: list[Document], notes: list[str]) -> None:
-    read = _document(data)
-    if read is None:
-        notes.append(f"{name} is no inspection of this product; it is left out.")
-    else:
+def _take(name: str, data: bytes | None, picture: Path | None, found: list[Document], notes: list[str]) -> None:
+    read = None if data is None else _document(data)
+    if isinstance(read, str):
+        notes.append(f"{name} is left out: {read}.")
+    elif read is not None:
         found.append(replace(read, picture=picture if picture is not None and picture.is_file() else None))
 
 
-def _document(data: bytes) -> Document | None:
-    """The JSON of one verdict, None where it is none."""
-    try:
-        said = json.loads(data)
-    except ValueError:
-        return None
-    if not isinstance(said, dict) or not isinstance(said.get("image"), dict):
-        return None
-    schema = str(said.get("schema"))
-    if schema.startswith(INSPECTION) and isinstance(said.get("corrosion"), dict):
-        # As plain lists the outlines of a thousand images take a gigabyte.
-        return Document(said, outlines=tuple(_rings(region) for region in said.get("regions") or ()))
-    return Document(said) if schema.startswith(FAILURE) and isinstance(said.get("error"), dict) else None
+def _document(data: bytes) -> Document | str:
+    """One verdict; a text says why it is none."""
+    said = checked(data)
+    if isinstance(said, str):
+        return said
+    if said["schema"].startswith(FAILURE):
+        return Document(said)
+    said["corrosion"] = said.get("corrosion") or {}  # null where stage 1 was not asked
+    # As plain lists the outlines of a thousand images take a gigabyte.
+    return Document(said, outlines=tuple(_rings(region) for region in said.get("regions") or ()))
 
 
 def _rings(region: dict[str, Any]) -> Rings:
     """Take the outline and the holes out of a region; nothing where they are no outlines."""
-    lines = [region.pop("outline_px", None), *(region.pop("holes_px", None) or ())]
+    outline, holes = region.pop("outline_px", None), region.pop("holes_px", None)
     try:
-        rings = tuple(np.asarray(line, np.float32) for line in lines if line)
-    except (ValueError, TypeError):
+        lines = [outline, *(holes or ())]
+        rings = [np.asarray(line, np.float64) for line in lines if line]
+    except (ValueError, TypeError, OverflowError):
         return ()
-    return rings if all(ring.ndim == 2 and ring.shape[1] == 2 and np.isfinite(ring).all() for ring in rings) else ()
+    if not all(ring.ndim == 2 and ring.shape[1] == 2 and (np.abs(ring) <= FURTHEST_PX).all() for ring in rings):
+        return ()
+    return tuple(ring.astype(np.float32) for ring in rings)
 
 
 def _by_image(reviews: Iterable[bytes]) -> dict[str, list[dict[str, Any]]]:
@@ -201,7 +204,11 @@ def _copies(documents: list[Document]) -> list[str]:
         image = document.said["image"]
         if image.get("sha256") and "corrosion" in document.said:
             by_bytes.setdefault(f"{image['sha256']}/{image.get('page', 0)}", []).append(_name(document.said))
-    return [f"{_some(names)} are the same file, and count {len(names)} times." for names in by_bytes.values() if len(names) > 1]
+    return [
+        f"{_some(list(dict.fromkeys(names)))}: the same bytes {len(names)} times, and each counts."
+        for names in by_bytes.values()
+        if len(names) > 1
+    ]
 
 
 def _name(said: dict[str, Any]) -> str:

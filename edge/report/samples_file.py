@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import ConfigError
-from edge.report.table import COLUMNS, OF_THE_ANALYSIS
+from edge.report.table import COLUMNS, OF_THE_ANALYSIS, OF_THE_SAMPLE
 
-NAMES: Final = ("coupon", "field", "batch", "field_selection")
+NAMES: Final = OF_THE_SAMPLE
 GIVEN: Final = (*NAMES, "annealing_min", "exposure_h")
 SELECTIONS: Final = ("systematic", "random", "operator")
 

@@ -108,8 +108,8 @@ def test_many_pictures_are_narrower() -> None:
 def test_outlines_are_kept_apart_and_garbage_is_none() -> None:
     said = inspection()
     said["regions"][0] |= {"outline_px": [[1, 2], [3, 4], [5, 6]], "holes_px": [[[2, 2], [2, 3], [3, 3]]]}
-    said["regions"].append({"outline_px": [[1], [2, 3]], "holes_px": None})
+    said["regions"] += [{"box_px": [0, 0, 1, 1], "outline_px": odd, "holes_px": None} for odd in ([[1], [2, 3]], 3, [[1e9, 2]])]
     document = _document(json.dumps(said).encode())
-    assert document is not None
-    assert [len(rings) for rings in document.outlines] == [2, 0]
+    assert isinstance(document, Document)
+    assert [len(rings) for rings in document.outlines] == [2, 0, 0, 0]
     assert "outline_px" not in document.said["regions"][0]

@@ -110,4 +110,4 @@ def test_files_of_the_same_bytes_are_named() -> None:
     same = [said(str(n), n, f"{n}.tif", sha256="s", corrosion={}) for n in range(3)]
     source = _source("x", same, [])
     assert len(source.inspections) == 3
-    assert source.notes == ("0.tif, 1.tif, 2.tif are the same file, and count 3 times.",)
+    assert source.notes == ("0.tif, 1.tif, 2.tif: the same bytes 3 times, and each counts.",)

@@ -44,7 +44,7 @@ def test_what_cannot_be_meant_is_said_with_its_row(tmp_path: Path, text: str, sa
         join(file, PATHS)
 
 
-@pytest.mark.parametrize("name", ["confidence", "area_fraction", "path"])
+@pytest.mark.parametrize("name", ["severity", "area_fraction", "path", "count"])
 def test_a_parameter_cannot_have_the_name_of_a_measure(tmp_path: Path, name: str) -> None:
     file = tmp_path / "s.csv"
     file.write_text(f"image,{name}\ny/b.tif,1\n")
