@@ -142,19 +142,19 @@ def _fixed(rings: Rings, scale: float, shift: int) -> list[NDArray[np.int32]]:
 
 
 def _draw_bar(picture: Picture, length_px: int, text: str) -> None:
-    """A scale bar in the lower left, on ground of its own, so that it is seen on any specimen."""
-    letter = 0.5 if picture.shape[1] >= 480 else 0.38
-    (wide, tall), below = cv2.getTextSize(text, FONT, letter, 1)
-    high = tall + below + 18
-    ground = picture[-high:, : max(length_px, wide) + 16]
-    ground[:] = STRIP_BGR
+    """A scale bar in the lower left, on ground of its own, so that it is seen on any specimen and read on paper."""
+    letter = max(0.38, picture.shape[1] / 1000)
+    stroke, thick = max(1, round(2 * letter)), max(4, round(10 * letter))
+    (wide, tall), below = cv2.getTextSize(text, FONT, letter, stroke)
     foot = picture.shape[0] - 6
-    cv2.rectangle(picture, (8, foot - 4), (7 + length_px, foot), INK_BGR, -1)
-    line = foot - 9
-    cv2.putText(picture, text, (8, line), FONT, letter, INK_BGR, 1, cv2.LINE_AA)
+    line = foot - thick - below - 2
+    picture[max(0, line - tall - 6) :, : max(length_px, wide) + 16] = STRIP_BGR
+    cv2.rectangle(picture, (8, foot - thick), (7 + length_px, foot), INK_BGR, -1)
+    cv2.putText(picture, text, (8, line), FONT, letter, INK_BGR, stroke, cv2.LINE_AA)
     if text.endswith("um"):  # the fonts of OpenCV have no µ
-        left = 8 + cv2.getTextSize(text[:-2], FONT, letter, 1)[0][0] + round(4 * letter)
-        cv2.line(picture, (left, line - round(10 * letter)), (left, line + round(8 * letter)), INK_BGR, 1, cv2.LINE_AA)
+        left = 8 + cv2.getTextSize(text[:-2], FONT, letter, stroke)[0][0] + round(4 * letter)
+        ends = (left, line - round(10 * letter)), (left, line + round(8 * letter))
+        cv2.line(picture, *ends, INK_BGR, stroke, cv2.LINE_AA)
 
 
 def _warmed(picture: Picture, cam: Any) -> Picture | None:

@@ -42,8 +42,10 @@ def growth(result: Growth, label: str) -> str | None:
             if result.law == "growth" and result.power is not None:
                 early = [math.exp(result.power.log_value(annealing, time)[0]) for time in curve.exposure_h]
                 axes.plot(curve.exposure_h, early, color=colour, lw=1, ls=":")
-    if min(point.value for point in result.points) > 0:
+    seen = [point.value for point in result.points] + [value for curve in result.curves for value in curve.median]
+    if min(seen) > 0:
         axes.set_yscale("log")
+        axes.set_ylim(min(seen) / 3, max(seen) * 3)  # a band that says nothing would hide the points
     axes.set(xlabel="exposure, hours", ylabel=label)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=9)
@@ -65,7 +67,7 @@ def sizes(result: Pits) -> str | None:
     axes.set_xscale("log")
     axes.set(xlabel="diameter of a region, µm", ylabel="regions")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, ncols=1 + (len(rows) - 1) // 8, title="annealing, exposure", title_fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8, title="annealing, exposure", title_fontsize=8)
     return _svg(figure, "sizes")
 
 

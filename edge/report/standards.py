@@ -72,7 +72,7 @@ def _pits(rows: pd.DataFrame) -> Plot:
         )
         for one in result.rows
     ]
-    notes = ("Depth and pitting factor: not measured.", *result.missing, *result.notes)
+    notes = (*result.missing, *result.notes)
     title = "Pits, in the words of ASTM G46-21 and ISO 11463:2020"
     return Plot(title, plots.sizes(result), notes, (head, *lines) if lines else ())
 
