@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from datetime import datetime, timezone
 from typing import Any, Final, NoReturn
 
 from edge import __version__
@@ -82,6 +83,16 @@ def length_nm(text: str) -> float:
     if value <= 0:
         raise argparse.ArgumentTypeError(f"must be more than 0, in nanometres (got {_shown(text)})")
     return value
+
+
+def day(text: str) -> datetime:
+    """The midnight, UTC, that a day such as 2026-01-31 begins with. Raises ArgumentTypeError."""
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text.strip()) is None:
+            raise ValueError
+        return datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=timezone.utc)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a day such as 2026-01-31 (got {_shown(text)})") from None
 
 
 def new_parser(name: str, description: str, example: str) -> Parser:

@@ -7,30 +7,44 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_whole(path: Path, data: bytes, *, mode: int = 0o600, owner_of: Path | None = None) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int | None = 0o600, owner_of: Path | None = None) -> None:
     """Write the file; what was there under its name is replaced, and stays as it was when this fails. Raises OSError.
 
-    mode: of the new file.  owner_of: a folder or file whose owner is given the file where root writes. Neither the folder that
-    holds the file nor the name that is written first may be a link then, since others may write where root writes.
+    Parameters as in `opened_whole`.
+    """
+    with opened_whole(path, mode=mode, owner_of=owner_of) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def opened_whole(path: Path, *, mode: int | None = 0o600, owner_of: Path | None = None) -> Iterator[BinaryIO]:
+    """A stream into the file, for what is too long to be held as a whole; the file is there when the block has ended well.
+
+    mode: of the new file; None: as the user's umask has it.  owner_of: a folder or file whose owner is given the file where
+    root writes. Neither the folder that holds the file nor the name that is written first may be a link then, since others
+    may write where root writes. Raises OSError.
     """
     follow = 0 if owner_of is None else os.O_NOFOLLOW
     place = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow)
     draft = f".{path.name[-100:]}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        with open(os.open(draft, flags, 0o600, dir_fd=place), "wb") as stream:
-            os.fchmod(stream.fileno(), mode)
+        with open(os.open(draft, flags, 0o666 if mode is None else 0o600, dir_fd=place), "wb") as stream:
+            if mode is not None:
+                os.fchmod(stream.fileno(), mode)
             if owner_of is not None:
                 give(stream.fileno(), owner_of)
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(draft, path.name, src_dir_fd=place, dst_dir_fd=place)
         os.fsync(place)
-    except OSError:
+    except BaseException:  # also of who writes into the stream
         with contextlib.suppress(OSError):
             os.unlink(draft, dir_fd=place)
         raise

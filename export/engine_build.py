@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from edge.backends.tensorrt.passport import (
     Profile,
 )
 from edge.errors import BackendError, ModelError
+from edge.whole_file import write_whole
 from export import fp16, rtx
 from export.build_progress import Progress
 from export.engine_layers import some_of
@@ -197,10 +199,6 @@ def _read_or_nothing(path: Path) -> bytes:
 
 def _replace(path: Path, content: bytes) -> None:
     """Best effort: without the file the next build measures again."""
-    fresh = path.with_name(f".{path.name}.fresh")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(content)
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
+        write_whole(path, content, mode=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import whole_file
-from edge.whole_file import own_folder, write_whole
+from edge.whole_file import opened_whole, own_folder, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -34,6 +34,30 @@ def test_what_fails_leaves_the_earlier_file(tmp_path: Path, call: str, monkeypat
             write_whole(path, b"later")
     assert path.read_bytes() == b"earlier"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_ends_in_the_middle_leaves_the_earlier_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_whole(path, b"earlier")
+
+    def broken() -> None:
+        with opened_whole(path) as stream:
+            stream.write(b"begun")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken()
+    assert path.read_bytes() == b"earlier"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_a_mode_the_umask_decides(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_whole(tmp_path / "a", b"x", mode=None)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
 
 
 def test_no_link_is_followed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How far an inspection of many files is, on stderr: a bar on a terminal, now and then a plain line elsewhere.
+"""How far a command with many files is, on stderr: a bar on a terminal, now and then a plain line elsewhere.
 
 A bar of our own: it is one line of text, and the edge needs no further library for it. It has no colour.
 """
@@ -21,13 +21,23 @@ _CLEAR: Final = "\r\x1b[K"
 class Progress:
     """Nothing is shown for a single file, which is done before anyone asks."""
 
-    def __init__(self, total: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """stream: stderr, unless a test has another."""
+    def __init__(
+        self,
+        total: int,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        command: str = "edge-inspect",
+        things: str = "files",
+        first: str = "loading the models",
+    ) -> None:
+        """stream: stderr, unless a test has another.  first: what is done before the first file."""
+        self._command, self._things = command, things
         self._total, self._stream, self._clock = total, sys.stderr if stream is None else stream, clock
         self._live = total > 1 and self._stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
         self._done, self._began, self._told, self._drawn = 0, clock(), clock(), False
         if total > 1:
-            self._show("loading the models")
+            self._show(first)
 
     def hide(self) -> None:
         """Take the bar away before something else is printed, which may go to the same terminal."""
@@ -54,7 +64,8 @@ class Progress:
             self._write(_CLEAR + self._bar(name, get_terminal_size().columns))
             self._drawn = True
         else:
-            self._write(f"edge-inspect: {self._done} of {self._total} files done{self._left() or (', ' + name) * bool(name)}\n")
+            more = self._left() or (", " + name) * bool(name)
+            self._write(f"{self._command}: {self._done} of {self._total} {self._things} done{more}\n")
 
     def _bar(self, name: str, columns: int) -> str:
         """At most so many columns less one, so that no terminal wraps it: the count first, then what there is room for."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.arguments import new_parser
+from edge.arguments import day, new_parser, number, whole_number
 from edge.commands.command_line import DONE, as_command
+from edge.commands.progress import Progress
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge.report.reading import Document, Source
+    import argparse
+
+    from edge.report.reading import Source
 
 
 @as_command
@@ -23,7 +24,7 @@ def report(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--out {arguments.out}: the page is a file *.html; its tables get names from it")
-    written, sentences = make(_chosen(_source(arguments), arguments), arguments)
+    written, sentences = make(_source(arguments), arguments)
     for sentence in sentences:
         print(f"edge-report: {sentence}", file=sys.stderr)
     for path in written:
@@ -38,10 +39,19 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
     paths = [str(document.said["image"].get("path")) for document in source.inspections]
     joined, parameters, notes = samples_file.join(arguments.samples, paths) if arguments.samples else ({}, (), ())
     rows = table.rows(source.inspections, joined)
+    numbers, texts = table.path_columns(source.inspections)
+    parameters = tuple(dict.fromkeys((*parameters, *numbers)))
     chapters, missing = analysis.chapters(
         source.inspections, rows, parameters, exposure_h=arguments.at, surface_mm2=arguments.surface_mm2
     )
-    text = page.render(
+    progress = Progress(len(source.inspections), command="edge-report", things="images", first="pictures")
+
+    def begun(done: int, name: str) -> None:
+        if done:
+            progress.finish()
+        progress.begin(name)
+
+    text = page.pieces(
         source,
         chapters,
         (*missing, *notes),
@@ -50,9 +60,13 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
         width_px=arguments.picture_px,
         most_regions=arguments.regions,
         joined=joined,
+        begun=begun,
     )
-    page.write(arguments.out, text)
-    written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), parameters)
+    try:
+        page.write(arguments.out, text)
+    finally:
+        progress.hide()
+    written = tables_out.write_tables(arguments.out, rows, table.region_rows(source.inspections), parameters, texts)
     return [arguments.out, *written], (*missing, *notes, *source.notes)
 
 
@@ -69,14 +83,16 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration, which names the state folder")
     parser.add_argument("--samples", type=Path, metavar="FILE.csv", help="coupon, field, batch and parameters of each image")
     parser.add_argument("--out", type=Path, metavar="FILE.html", required=True, help="the page")
-    parser.add_argument("--at", type=float, metavar="HOURS", help="rank annealing times at this exposure")
-    parser.add_argument("--surface-mm2", type=float, metavar="MM2", help="surface for which the largest region is told")
+    parser.add_argument("--at", type=number, metavar="HOURS", help="rank annealing times at this exposure")
+    parser.add_argument("--surface-mm2", type=number, metavar="MM2", help="surface for which the largest region is told")
     parser.add_argument("--title", default="Corrosion report", help="title of the page")
-    parser.add_argument("--since", type=_day, metavar="DATE", help="inspected on this day or later, UTC, as 2026-01-31")
-    parser.add_argument("--until", type=_day, metavar="DATE", help="inspected before this day")
+    parser.add_argument("--since", type=day, metavar="DATE", help="inspected on this day or later, UTC, as 2026-01-31")
+    parser.add_argument("--until", type=day, metavar="DATE", help="inspected before this day")
     parser.add_argument("--pictures", choices=("all", "doubtful", "none"), default="all", help="which are embedded")
-    parser.add_argument("--picture-px", type=int, default=900, metavar="N", help="their width at most (default 900)")
-    parser.add_argument("--regions", type=int, default=40, metavar="N", help="listed of each image at most (default 40)")
+    parser.add_argument("--picture-px", type=whole_number, metavar="N", help="their width at most (900, less for many)")
+    parser.add_argument(
+        "--regions", type=whole_number, default=40, metavar="N", help="listed of each image at most (default 40)"
+    )
     return parser
 
 
@@ -86,45 +102,28 @@ def of_state(folder: Path, out: Path, title: str) -> Path:
     return make(_source(arguments), arguments)[0][0]
 
 
-def _day(text: str) -> float:
-    """Milliseconds since 1970. Raises ArgumentTypeError."""
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp() * 1e3
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be a day such as 2026-01-31 (got {text!r})") from error
-
-
 def _source(arguments: argparse.Namespace) -> Source:
-    from edge.report.reading import read_folder, read_journal
+    from edge.report.reading import Period, read_folder, read_journal
 
-    if arguments.picture_px < 64:
+    if arguments.picture_px is not None and arguments.picture_px < 64:
         raise ConfigError("--picture-px must be at least 64")
     if arguments.regions < 0:
         raise ConfigError("--regions must be 0 or more")
     for option, value in (("--at", arguments.at), ("--surface-mm2", arguments.surface_mm2)):
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{option} must be a number above 0")
+    if None not in (arguments.since, arguments.until) and arguments.until <= arguments.since:
+        raise ConfigError(f"--until {arguments.until.date()} must be later than --since {arguments.since.date()}")
+    period = Period(arguments.since, arguments.until)
     if arguments.folder is not None:
-        return read_folder(arguments.folder)
+        return read_folder(arguments.folder, period)
     if arguments.journal is not None:
-        return read_journal(arguments.journal)
+        return read_journal(arguments.journal, period)
     from edge.config import StateSettings, load
 
     if arguments.config is not None:
-        return read_journal(load(arguments.config).state.folder)
+        return read_journal(load(arguments.config).state.folder, period)
     usual = StateSettings().folder
     if not (usual / "journal.sqlite3").exists():
         raise ConfigError(f"say what to report on: --journal FILE, --from DIR or --config FILE; no journal lies in {usual}")
-    return read_journal(usual)
-
-
-def _chosen(source: Source, arguments: argparse.Namespace) -> Source:
-    """Those between --since and --until."""
-    from edge.report.reading import Source
-
-    def within(document: Document) -> bool:
-        at = document.said.get("ts_ms") or 0
-        return (arguments.since is None or at >= arguments.since) and (arguments.until is None or at < arguments.until)
-
-    inspections, failures = (tuple(filter(within, some)) for some in (source.inspections, source.failures))
-    return Source(source.where, inspections, failures, source.notes)
+    return read_journal(usual, period)

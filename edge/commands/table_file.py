@@ -12,23 +12,9 @@ from types import TracebackType
 from typing import Any, Final, TextIO
 
 from edge.errors import ConfigError
-from edge.wire.flat import COLUMNS
+from edge.wire.flat import COLUMNS, cell
 
 STDOUT: Final = "-"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""With these a spreadsheet takes a text for a formula."""
-
-
-def cell(value: object) -> str:
-    """A value as it stands in the file: nothing for None, and no text that a spreadsheet would compute."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    text = str(value).replace("\0", "\ufffd")
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 class TableFile:

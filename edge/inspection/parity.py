@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from edge.models.card import ModelCard, load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import Inspection, Micrograph, Source
 from edge.samples import sample_micrographs
+from edge.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -244,12 +244,8 @@ _TYPES = {
 
 def _remember(path: Path, key: list[str], parity: Parity) -> None:
     """Best effort: an outcome that cannot be stored is found again at the next start."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            json.dump({"key": key, "parity": asdict(parity)}, stream, indent=1)
-        fresh.replace(path)
+        write_whole(path, json.dumps({"key": key, "parity": asdict(parity)}, indent=1).encode())
     except OSError as error:
         log.warning("cannot remember in %s that a lower precision was checked: %s", path, error)

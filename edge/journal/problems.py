@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
+
+from edge.whole_file import write_whole
 
 FILE: Final = "problems.json"
 SCHEMA: Final = "edge.problems/1"
@@ -40,11 +41,8 @@ def write(folder: Path, problems: Mapping[str, str], live: Mapping[str, Any] | N
         "problems": dict(problems),
         "live": dict(live or {}),
     }
-    draft = folder / f"{FILE}.tmp"
     try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="ascii") as stream:
-            json.dump(told, stream)
-        draft.replace(folder / FILE)
+        write_whole(folder / FILE, json.dumps(told).encode("ascii"))
     except OSError:
         return False
     return True

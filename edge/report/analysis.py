@@ -21,12 +21,19 @@ def chapters(
     surface_mm2: float | None = None,
 ) -> tuple[tuple[Chapter, ...], tuple[str, ...]]:
     """The chapters, and sentences on what is missing. The arguments are those of `chapter.of_series`."""
-    if not documents:
-        return (), ("There is no inspection to analyse.",)
+    measured = [at for at, one in enumerate(documents) if one.said["corrosion"].get("area_fraction") is not None]
+    left = len(documents) - len(measured)
+    said = (f"{left} of {len(documents)} have no area, for stage 1 was not asked: they are in no analysis.",) if left else ()
+    if not measured:
+        return (), (*said, "There is no inspection to analyse.")
+    documents, listed = tuple(documents[at] for at in measured), [listed[at] for at in measured]
     try:
         from edge.report import chapter
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in LIBRARIES:
             raise
-        return (), (f"Series analysis, plots and Parquet files need more libraries: {INSTALL}",)
-    return chapter.of_series(documents, listed, names, exposure_h=exposure_h, surface_mm2=surface_mm2), ()
+        return (), (
+            *said,
+            f"Series analysis, plots and Parquet files need more libraries: {INSTALL}",
+        )
+    return chapter.of_series(documents, listed, names, exposure_h=exposure_h, surface_mm2=surface_mm2), said

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
 
 from edge.inspection.overlay import four_figures
-from edge.report import anova, growth, parameters, plots, ranking, series, standards, table
+from edge.report import anova, findings, growth, parameters, plots, ranking, series, standards, table
 from edge.report.page import Chapter, Plot
 from edge.report.reading import Document
 from edge.report.table import Row
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MEASURES: Final = {
     "area_fraction": ("Area fraction against exposure", "area fraction"),
@@ -33,21 +32,31 @@ def of_series(
 
     surface_mm2: see `extremes.largest`.
     """
-    return tuple(
-        Chapter(
-            one.name,
-            one.why,
-            (*_growths(one.table), _anova(one.table), _ranking(one.table, exposure_h), *_parameters(one.table, names)),
-            tuple(standards.in_standards(one.table, surface_mm2)),
-        )
-        for one in series.split(table.frame(documents, listed))
+    return tuple(_chapter(one, names, exposure_h, surface_mm2) for one in series.split(table.frame(documents, listed)))
+
+
+def _chapter(one: series.Series, names: Sequence[str], exposure_h: float | None, surface_mm2: float | None) -> Chapter:
+    """Each result is computed once, for its table and for its sentence at the head of the page."""
+    grown = {measure: growth.fit_growth(one.table, measure) for measure in MEASURES}
+    variance = anova.two_way(one.table)
+    ranked = None if exposure_h is None else ranking.rank(one.table, exposure_h, grown["area_fraction"])
+    correlated = parameters.correlate(one.table, names) if names else None
+    told = standards.in_standards(one.table, surface_mm2)
+    said = (
+        *findings.of_growth(grown),
+        *findings.of_variance(variance),
+        *findings.of_ranking(ranked),
+        *findings.of_parameters(correlated),
+        *told.findings,
     )
+    plots = (*_growths(grown), _anova(variance), _ranking(ranked), *_parameters(correlated))
+    return Chapter(one.name, one.why, plots, told.plots, said)
 
 
-def _growths(rows: pd.DataFrame) -> Sequence[Plot]:
+def _growths(results: Mapping[str, growth.Growth]) -> Sequence[Plot]:
     found = []
-    for measure, (title, label) in MEASURES.items():
-        result = growth.fit_growth(rows, measure)
+    for measure, result in results.items():
+        title, label = MEASURES[measure]
         said = [("annealing, min", "plateau (95 %)", "time constant, h (95 %)", "offset (95 %)")]
         said += [
             (
@@ -62,6 +71,8 @@ def _growths(rows: pd.DataFrame) -> Sequence[Plot]:
         if result.exponent is not None and result.exponent_interval is not None:
             low, high = result.exponent_interval
             law.append(f"Exponent {four_figures(result.exponent)}, 95 % from {four_figures(low)} to {four_figures(high)}.")
+        if result.law == "growth" and result.power is not None:
+            law.append(f"Dotted: the early power law, exponent {four_figures(float(np.exp(result.power.parameters[0])))}.")
         if result.aicc_growth is not None and result.aicc_power is not None:
             law.append(f"AICc: growth law {result.aicc_growth:.1f}, power law {result.aicc_power:.1f}; lower is better.")
         notes = (*law, *result.missing, *result.notes)
@@ -70,8 +81,7 @@ def _growths(rows: pd.DataFrame) -> Sequence[Plot]:
     return found
 
 
-def _anova(rows: pd.DataFrame) -> Plot:
-    result = anova.two_way(rows)
+def _anova(result: anova.Anova) -> Plot:
     head = ("term", "sum of squares", "degrees of freedom", "F", "p", "partial η²")
     lines = [
         (
@@ -85,11 +95,10 @@ def _anova(rows: pd.DataFrame) -> Plot:
     return Plot(title, None, notes, (head, *lines) if lines else ())
 
 
-def _ranking(rows: pd.DataFrame, exposure_h: float | None) -> Plot:
+def _ranking(result: ranking.Ranking | None) -> Plot:
     title = "Annealing times, ranked by area fraction"
-    if exposure_h is None:
+    if result is None:
         return Plot(title, None, ("No exposure was named to rank them at: --at HOURS.",))
-    result = ranking.rank(rows, exposure_h)
     head = ("annealing, min", "median area fraction", "95 %", "probability of being the smallest", "coupons")
     lines = [
         (
@@ -98,14 +107,15 @@ def _ranking(rows: pd.DataFrame, exposure_h: float | None) -> Plot:
         )
         for one in result.rows
     ]
-    return Plot(f"{title} after {exposure_h:g} h", None, (*result.missing, *result.notes), (head, *lines) if lines else ())
+    return Plot(
+        f"{title} after {result.exposure_h:g} h", None, (*result.missing, *result.notes), (head, *lines) if lines else ()
+    )
 
 
-def _parameters(rows: pd.DataFrame, names: Sequence[str]) -> Sequence[Plot]:
+def _parameters(result: parameters.Correlations | None) -> Sequence[Plot]:
     """Nothing without process parameters."""
-    if not names:
+    if result is None:
         return ()
-    result = parameters.correlate(rows, names)
     head = ("parameter", "Spearman's ρ", "95 %", "p", "p, adjusted after Holm", "coupons")
     lines = [
         (one.name, f"{one.rho:.2f}", f"{one.lo:.2f} to {one.hi:.2f}", _p(one.p), _p(one.p_holm), str(one.coupons))

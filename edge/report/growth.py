@@ -53,7 +53,7 @@ class Growth:
     """law None: nothing was fitted, and `missing` says what it lacks.
 
     plateau, time_constant_h, offset: for each annealing time (lo, value, hi), None where the data do not tell.
-    aicc_growth, aicc_power: lower is better; None where too few coupons stand behind them.
+    aicc_growth, aicc_power: lower is better; None where too few coupons stand behind them.  power: the early law, beside it.
     """
 
     measure: str
@@ -73,6 +73,7 @@ class Growth:
     notes: tuple[str, ...]
     missing: tuple[str, ...]
     fit: Fit | None
+    power: Fit | None = None
 
 
 def fit_growth(table: pd.DataFrame, measure: str = "area_fraction") -> Growth:
@@ -111,6 +112,7 @@ def fit_growth(table: pd.DataFrame, measure: str = "area_fraction") -> Growth:
         (*notes, *said, *_scatter(fit, means)),
         (),
         fit,
+        power,
     )
 
 

@@ -54,6 +54,12 @@ class Fit:
         value, slope = self._slope([annealing_min], exposure_h)
         return float(value[0]), *self.spread(slope[0])
 
+    def log_change(self, annealing_min: float, from_h: float, to_h: float) -> tuple[float, float, float]:
+        """The log of how many times the median grows between two exposures, its standard error, degrees of freedom."""
+        early, first = self._slope([annealing_min], from_h)
+        late, last = self._slope([annealing_min], to_h)
+        return float(late[0] - early[0]), *self.spread(last[0] - first[0])
+
     def joint(self, annealing_min: list[float], exposure_h: float) -> tuple[Reals, Reals, Reals]:
         """The logs of several annealing times at one exposure, their covariance, and degrees of freedom."""
         value, slope = self._slope(annealing_min, exposure_h)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from edge import __version__
 from edge.errors import ConfigError
 from edge.inspection.overlay import four_figures
-from edge.report.pictures import embedded
+from edge.report.pictures import Shown, Which, in_order, wanted, width_for
 from edge.report.reading import Document, Source
 from edge.report.table import sentences
+from edge.whole_file import opened_whole
 
-Which = Literal["all", "doubtful", "none"]
 INSTALL: Final = "pip install 'sem-corrosion-edge[report]'"
 MOST_REGIONS: Final = 40
 """Regions of one image that the page lists if not told otherwise, the largest first; the CSV file has all."""
@@ -35,28 +35,36 @@ class Plot:
 
 @dataclass(frozen=True)
 class Chapter:
-    """One series: its name, what sets it apart, and what was found in it."""
+    """One series: its name, what sets it apart, and what was found in it. findings: that in sentences."""
 
     name: str
     why: tuple[str, ...]
     series: tuple[Plot, ...]
     standards: tuple[Plot, ...]
+    findings: tuple[str, ...] = ()
 
 
-def render(
+def render(source: Source, chapters: Sequence[Chapter], notes: Sequence[str], **options: Any) -> str:
+    """The page as a whole, for a few images; parameters as in `pieces`. Raises ConfigError without jinja2."""
+    return "".join(pieces(source, chapters, notes, **options))
+
+
+def pieces(
     source: Source,
     chapters: Sequence[Chapter],
     notes: Sequence[str],
     *,
     title: str,
     pictures: Which = "all",
-    width_px: int = 900,
+    width_px: int | None = None,
     most_regions: int = MOST_REGIONS,
     joined: Mapping[str, dict[str, Any]] | None = None,
-) -> str:
-    """The page. notes: sentences on what is missing.  joined: what `--samples` says, by path.
+    begun: Callable[[int, str], None] = lambda _done, _name: None,
+) -> Iterator[str]:
+    """The page, bit by bit, so that no more than a few pictures are held.
 
-    Raises ConfigError without jinja2.
+    notes: sentences on what is missing.  width_px: None: see `pictures.width_for`.  joined: what `--samples` says, by path.
+    begun: told how many images are done, and the next one's name. Raises ConfigError without jinja2.
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -64,23 +72,36 @@ def render(
         raise ConfigError(f"the page needs jinja2: {INSTALL}") from error
     environment = Environment(loader=PackageLoader("edge.report"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"percent": _percent, "figure": _figure, "names": ", ".join}
-    cards = [
-        _card(number, _with_sample(one, joined or {}), pictures, width_px, most_regions)
-        for number, one in enumerate(source.inspections, 1)
-    ]
-    return environment.get_template("report.html").render(
+    width = width_px or width_for(sum(wanted(one, pictures) for one in source.inspections))
+
+    def cards() -> Iterator[dict[str, Any]]:
+        for number, (one, drawn) in enumerate(in_order(source.inspections, pictures, width)):
+            begun(number, _name(one))
+            yield _card(number + 1, _with_sample(one, joined or {}), drawn, most_regions)
+
+    template = environment.get_template("report.html")
+    return template.generate(
         title=title,
         version=__version__,
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         source=source,
         summary=summary(source),
         notes=[*notes, *source.notes],
-        cards=cards,
-        doubtful=[card for card in cards if card["reasons"]],
+        cards=cards(),
+        doubtful=_doubtful(source),
         chapters=chapters,
         pictures=pictures,
-        width_px=width_px,
+        width_px=width,
     )
+
+
+def _doubtful(source: Source) -> list[dict[str, Any]]:
+    numbered = [(number, one, sentences(one.said.get("severity") or {})) for number, one in enumerate(source.inspections, 1)]
+    return [{"anchor": f"image-{number}", "name": _name(one), "reasons": why} for number, one, why in numbered if why]
+
+
+def _name(document: Document) -> str:
+    return str(document.said["image"].get("path") or document.said["image"].get("name"))
 
 
 def _with_sample(document: Document, joined: Mapping[str, dict[str, Any]]) -> Document:
@@ -97,7 +118,8 @@ def summary(source: Source) -> list[str]:
     if not found:
         return ["No image was inspected: there is nothing to report on.", *_failed(source)]
     labels = Counter((said.get("severity") or {}).get("label") or "without a verdict" for said in found)
-    areas = [said["corrosion"]["area_fraction"] for said in found]
+    areas = [area for said in found if (area := said["corrosion"].get("area_fraction")) is not None]
+    part = f"of {len(areas)} images" if len(areas) < len(found) else "of an image"
     doubtful = sum(bool((said.get("severity") or {}).get("needs_review")) for said in found)
     unscaled = sum(said["image"].get("pixel_size_nm") is None for said in found)
     reviewed = sum(bool(document.reviews) for document in source.inspections)
@@ -105,12 +127,21 @@ def summary(source: Source) -> list[str]:
     days = f"on {first}" if first == last else f"from {first} to {last}"
     return [
         f"{_many(len(found), 'inspection')} {days}: " + ", ".join(f"{n} {label}" for label, n in labels.most_common()) + ".",
-        f"Corroded area from {_percent(min(areas))} to {_percent(max(areas))} of an image,"
-        f" the median is {_percent(median(areas))}.",
+        _areas(areas, part),
         f"{doubtful} of {len(found)} ask for a review; {reviewed} have one.",
         *([f"{unscaled} of {len(found)} have no scale: no µm² and no density there."] if unscaled else []),
         *_failed(source),
     ]
+
+
+def _areas(areas: list[float], part: str) -> str:
+    if not areas:
+        return "Stage 1 was not asked: no area is known."
+    if len(areas) == 1:
+        return f"Corroded area: {_percent(areas[0])} {part}."
+    return (
+        f"Corroded area from {_percent(min(areas))} to {_percent(max(areas))} {part}, the median is {_percent(median(areas))}."
+    )
 
 
 def _failed(source: Source) -> list[str]:
@@ -121,22 +152,19 @@ def _many(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _card(number: int, document: Document, pictures: Which, width_px: int, most_regions: int) -> dict[str, Any]:
+def _card(number: int, document: Document, drawn: Shown | None, most_regions: int) -> dict[str, Any]:
     said = document.said
     severity = said.get("severity") or {}
     reasons = sentences(severity)
-    drawn = None
-    if document.picture is not None and (pictures == "all" or (pictures == "doubtful" and reasons)):
-        drawn = embedded(document.picture, said, width_px)
     regions = sorted(said.get("regions") or (), key=lambda region: -(region.get("area_px") or 0))
     return {
         "anchor": f"image-{number}",
-        "name": said["image"].get("path") or said["image"].get("name"),
+        "name": _name(document),
         "verdict": severity.get("label") or ("no verdict: it abstained" if severity.get("abstained") else "no verdict"),
         "severity": severity,
         "reasons": reasons,
-        "picture": drawn[0] if drawn else None,
-        "heat": drawn[1] if drawn else None,
+        "shown": drawn,
+        "warnings": [warning for warning in (said.get("quality") or {}).get("warnings") or () if warning not in reasons],
         "measures": _measures(said),
         "provenance": _provenance(said),
         "regions": [_region(region) for region in regions[:most_regions]],
@@ -149,8 +177,12 @@ def _measures(said: dict[str, Any]) -> list[tuple[str, str, str]]:
     corrosion = said["corrosion"]
     diameters = corrosion.get("equivalent_diameter_um") or {}
     return [
-        ("area fraction", _percent(corrosion["area_fraction"]), _interval(corrosion.get("area_fraction_interval"), _percent)),
-        ("regions", str(corrosion.get("region_count")), ""),
+        (
+            "area fraction",
+            _percent(corrosion.get("area_fraction")),
+            _interval(corrosion.get("area_fraction_interval"), _percent),
+        ),
+        ("regions", "not known" if corrosion.get("region_count") is None else str(corrosion["region_count"]), ""),
         *(
             (name, _figure(corrosion.get(key), unit), _interval(corrosion.get(f"{key}_interval"), _figure))
             for name, key, unit in (
@@ -185,6 +217,7 @@ def _provenance(said: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("inspected", f"{said.get('ts')} as {said.get('inspection_id')}"),
         ("image", f"{image.get('width_px')} × {image.get('height_px')} px, sha256 {image.get('sha256')}"),
+        ("acquired", _acquired(image)),
         ("sample", sample or "not known"),
         ("scale", known + (f", relative uncertainty {doubt}" if doubt is not None else "")),
         *models,
@@ -195,11 +228,30 @@ def _provenance(said: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _acquired(image: dict[str, Any]) -> str:
+    """When and with what, as far as the file tells."""
+    instrument = image.get("instrument") or {}
+    known = [str(image["captured_at"])] if image.get("captured_at") else []
+    known += [" ".join(str(part) for part in (instrument.get("vendor"), instrument.get("model")) if part)]
+    for name, unit in (("acceleration_kv", "kV"), ("magnification", "×"), ("working_distance_mm", "mm working distance")):
+        if image.get(name) is not None:
+            known.append(_figure(image[name], unit))
+    known += [f"tilted by {_figure(image['tilt_deg'])}°"] if image.get("tilt_deg") else []
+    return ", ".join(part for part in known if part) or "not known"
+
+
 def _region(region: dict[str, Any]) -> tuple[str, ...]:
     size = _figure(region.get("area_um2"), "µm²") if region.get("area_um2") is not None else f"{region.get('area_px')} px"
     severity = (region.get("severity") or {}).get("label") or "–"
     cut = "cut by the edge" if region.get("touches_edge") else ""
-    return str(region.get("index")), str(region.get("class")), f"{region.get('score', 0):.2f}", size, severity, cut
+    return (
+        str(region.get("index")),
+        str(region.get("class")),
+        "–" if region.get("score") is None else f"{region['score']:.2f}",
+        size,
+        severity,
+        cut,
+    )
 
 
 def _review(said: dict[str, Any]) -> str:
@@ -226,11 +278,11 @@ def _interval(pair: Sequence[float] | None, words: Any) -> str:
     return "" if not pair else f"{words(pair[0])} to {words(pair[1])} (90 %, this field alone)"
 
 
-def write(path: Path, text: str) -> None:
-    """Store the page whole or not at all. Raises ConfigError."""
-    part = path.with_name(f".{path.name}.part")
+def write(path: Path, text: Iterable[str]) -> None:
+    """Store the page whole or not at all. text: the whole, or its pieces. Raises ConfigError."""
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        with opened_whole(path, mode=None) as stream:
+            for piece in text if not isinstance(text, str) else (text,):
+                stream.write(piece.encode("utf-8", "replace"))
     except OSError as error:
         raise ConfigError(f"--out {path}: {error.strerror}") from error

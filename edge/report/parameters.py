@@ -91,7 +91,12 @@ def _coupons(named: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """A row a coupon: means of area and parameters, and its first batch."""
     # Metal is annealed once: a name that returns at another annealing time is another coupon.
     specimen = [f"{minutes}/{name}" for minutes, name in zip(named["annealing_min"], named["coupon"], strict=True)]
-    numbers = named[list(names)].apply(pd.to_numeric, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
+    numbers = (
+        named.reindex(columns=list(names))
+        .apply(pd.to_numeric, errors="coerce")
+        .astype(float)
+        .replace([np.inf, -np.inf], np.nan)
+    )
     frame = numbers.assign(area=pd.to_numeric(named["area_fraction"], errors="coerce").astype(float), coupon=specimen)
     units = frame.groupby("coupon").mean()
     units["batch"] = named.assign(coupon=specimen).groupby("coupon")["batch"].first()

@@ -62,7 +62,7 @@ def describe_pits(table: pd.DataFrame) -> Pits:
     missing = (f"{unscaled} images have no scale: they count in no density and no size.",) if unscaled else ()
     return Pits(
         rows,
-        (_charts(_numbers(table["field_um2"])), "Depth and pitting factor need a section or a profile: not measured."),
+        (_charts(_numbers(table["field_um2"])), "Depth and pitting factor: not measured; they need a section or a profile."),
         missing,
     )
 

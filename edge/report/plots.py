@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from edge.report.extremes import Extremes
     from edge.report.growth import Growth
+    from edge.report.pits import Pits
 
 COLOURS: Final = ("#1f4e79", "#b35900", "#2e7d32", "#8e24aa", "#c62828", "#00838f", "#5d4037", "#546e7a")
 MARKERS: Final = "osD^vPX*"
@@ -23,7 +25,7 @@ MARKERS: Final = "osD^vPX*"
 
 
 def growth(result: Growth, label: str) -> str | None:
-    """Points of coupons and, where a law was fitted, its curve and 95 % band; None without points."""
+    """Points of coupons and, where a law was fitted, its curve with a 95 % band, the early law dotted; None without points."""
     if not result.points:
         return None
     figure = Figure(figsize=(7.6, 4.2), layout="constrained")
@@ -37,12 +39,40 @@ def growth(result: Growth, label: str) -> str | None:
         for curve in (curve for curve in result.curves if curve.annealing_min == annealing):
             axes.plot(curve.exposure_h, curve.median, color=colour, lw=1.5)
             axes.fill_between(curve.exposure_h, curve.lo, curve.hi, color=colour, alpha=0.15, lw=0)
-    if min(point.value for point in result.points) > 0:
+            if result.law == "growth" and result.power is not None:
+                early = [math.exp(result.power.log_value(annealing, time)[0]) for time in curve.exposure_h]
+                axes.plot(curve.exposure_h, early, color=colour, lw=1, ls=":")
+    seen = [point.value for point in result.points] + [value for curve in result.curves for value in curve.median]
+    if min(seen) > 0:
         axes.set_yscale("log")
+        axes.set_ylim(min(seen) / 3, max(seen) * 3)  # a band that says nothing would hide the points
     axes.set(xlabel="exposure, hours", ylabel=label)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=9)
     return _svg(figure, result.measure)
+
+
+def sizes(result: Pits) -> str | None:
+    """How many regions are of which diameter, a line a condition; None without sizes."""
+    rows = [row for row in result.rows if row.histogram[1]]
+    if not rows:
+        return None
+    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    for place, row in enumerate(rows):
+        name = f"{_or_unknown(row.annealing_min, 'min')}, {_or_unknown(row.exposure_h, 'h')}"
+        edges, counts = row.histogram
+        style = ("-", "--", ":", "-.")[place // len(COLOURS) % 4]
+        axes.stairs(counts, edges, color=COLOURS[place % len(COLOURS)], ls=style, lw=1.4, label=name)
+    axes.set_xscale("log")
+    axes.set(xlabel="diameter of a region, µm", ylabel="regions")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize=8, title="annealing, exposure", title_fontsize=8)
+    return _svg(figure, "sizes")
+
+
+def _or_unknown(value: float | None, unit: str) -> str:
+    return "unknown" if value is None else f"{value:g} {unit}"
 
 
 def extremes(result: Extremes) -> str | None:

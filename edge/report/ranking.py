@@ -41,8 +41,8 @@ class Ranking:
     missing: tuple[str, ...]
 
 
-def rank(table: pd.DataFrame, exposure_h: float) -> Ranking:
-    """Rank the annealing times of one series at one exposure."""
+def rank(table: pd.DataFrame, exposure_h: float, growth: Growth | None = None) -> Ranking:
+    """Rank the annealing times of one series at one exposure. growth: that of its areas, if it is known already."""
     means = coupon_means(measured(table, "area_fraction"), "log")
     if not len(means.mean):
         return Ranking(exposure_h, (), (), ("The column coupon is missing, or no image has a condition and an area.",))
@@ -55,7 +55,7 @@ def rank(table: pd.DataFrame, exposure_h: float) -> Ranking:
     free = sum(len(rows) - 1 for rows in here.values())
     if set(here) == set(means.annealing_min.tolist()) and free >= FEWEST_FREE:
         return Ranking(exposure_h, _from_coupons(means, here, free), ("From the coupons at this exposure.", *zeros), ())
-    return _from_curves(fit_growth(table), means, exposure_h, zeros)
+    return _from_curves(growth or fit_growth(table), means, exposure_h, zeros)
 
 
 def _from_coupons(means: CouponMeans, here: dict[float, list[int]], free: int) -> tuple[Ranked, ...]:

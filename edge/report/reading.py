@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.errors import ConfigError
 from edge.journal import Journal
+from edge.report.form import FAILURE, INSPECTION, checked
 
-INSPECTION, FAILURE = "edge.inspection/", "edge.failure/"
+Rings = tuple[NDArray[np.float32], ...]
+"""Closed lines of one region, [n, 2] in pixels of the stored image: its outline, then its holes."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One verdict. said: the document.  picture: where its overlay lies, None without one.  reviews: as they were given."""
+    """One verdict. said: the document, without the outlines of its regions.  outlines: those, in the order of the regions.
+
+    picture: where its overlay lies, None without one.  reviews: as they were given.
+    """
 
     said: dict[str, Any]
     picture: Path | None = None
     reviews: tuple[dict[str, Any], ...] = ()
+    outlines: tuple[Rings, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,70 +43,110 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def read_journal(path: Path) -> Source:
-    """The journal in a state folder, or of its `journal.sqlite3`; a daemon may hold it. Raises StateError."""
+@dataclass(frozen=True)
+class Period:
+    """Verdicts given at `since` or later and before `until`; None: without such a limit."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def holds(self, said: dict[str, Any]) -> bool:
+        """Whether a verdict was given in this time."""
+        at = said.get("ts_ms") or 0
+        early = self.since is not None and at < self.since.timestamp() * 1e3
+        return not early and (self.until is None or at < self.until.timestamp() * 1e3)
+
+    def __str__(self) -> str:
+        parts = [] if self.since is None else [f"from {self.since.date()} on"]
+        return " and ".join([*parts, *([] if self.until is None else [f"before {self.until.date()}"])])
+
+
+FURTHEST_PX: Final = 1e6
+"""No outline reaches further than an image can."""
+ALWAYS: Final = Period()
+
+
+def read_journal(path: Path, period: Period = ALWAYS) -> Source:
+    """The journal in a state folder, or of its `journal.sqlite3`; a daemon may hold it.
+
+    Raises StateError, and ConfigError where nothing was inspected in the period.
+    """
     folder = path.parent if path.name == "journal.sqlite3" else path
     found: list[Document] = []
     notes: list[str] = []
     with Journal.view(folder) as journal:
         reviews = _by_image(review.said for review in journal.reviews.all())
         for past in journal.verdicts.kept():
-            said = _document(past.sent)
-            if said is None:
-                notes.append(f"A stored {past.kind} is no document that this version knows; it is left out.")
+            read = _document(past.sent)
+            if isinstance(read, str):
+                notes.append(f"A stored {past.kind} is left out: {read}.")
                 continue
             picture = journal.pictures.folder / past.picture if past.picture else None
-            own = tuple(reviews.get(str(said["image"].get("sha256")), ()))
-            found.append(Document(said, picture if picture is not None and picture.is_file() else None, own))
-    return _source(f"journal {folder}", found, notes)
+            own = tuple(reviews.get(str(read.said["image"].get("sha256")), ()))
+            found.append(replace(read, picture=picture if picture is not None and picture.is_file() else None, reviews=own))
+    return _source(f"journal {folder}", found, notes, period)
 
 
-def read_folder(path: Path) -> Source:
+def read_folder(path: Path, period: Period = ALWAYS) -> Source:
     """What `edge-inspect --out` wrote, and `*.jsonl` of `edge-inspect --json`. Raises ConfigError where there is nothing."""
     if not path.is_dir():
         raise ConfigError(f"--from {path}: there is no such folder")
     found: list[Document] = []
     notes: list[str] = []
     for file in sorted(path.rglob("*.inspection.json")):
-        _take(file.name, _bytes(file), file.with_name(file.name.replace(".inspection.json", ".overlay.png")), found, notes)
+        picture = file.with_name(file.name.removesuffix(".inspection.json") + ".overlay.png")
+        _take(file.name, _bytes(file, notes), picture, found, notes)
     for file in sorted(path.rglob("*.jsonl")):
-        for number, line in enumerate(_bytes(file).splitlines(), 1):
+        for number, line in enumerate((_bytes(file, notes) or b"").splitlines(), 1):
             if line.strip():
                 _take(f"{file.name}, line {number}", line, None, found, notes)
     if not found and not notes:
         raise ConfigError(
             f"--from {path}: no *.inspection.json and no *.jsonl there; `edge-inspect … --out {path}` writes them"
         )
-    return _source(f"folder {path}", found, notes)
+    return _source(f"folder {path}", found, notes, period)
 
 
-def _bytes(file: Path) -> bytes:
+def _bytes(file: Path, notes: list[str]) -> bytes | None:
+    """What a file holds; None, and a sentence among the notes, where it cannot be read."""
     try:
         return file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from error
-
-
-def _take(name: str, data: bytes, picture: Path | None, found: list[Document], notes: list[str]) -> None:
-    said = _document(data)
-    if said is None:
-        notes.append(f"{name} is no inspection of this product; it is left out.")
-    else:
-        found.append(Document(said, picture if picture is not None and picture.is_file() else None))
-
-
-def _document(data: bytes) -> dict[str, Any] | None:
-    """The JSON of one verdict, None where it is none."""
-    try:
-        said = json.loads(data)
-    except ValueError:
+        notes.append(f"{file.name} is left out: {error.strerror}.")
         return None
-    if not isinstance(said, dict) or not isinstance(said.get("image"), dict):
-        return None
-    schema = str(said.get("schema"))
-    if schema.startswith(INSPECTION) and isinstance(said.get("corrosion"), dict):
+
+
+def _take(name: str, data: bytes | None, picture: Path | None, found: list[Document], notes: list[str]) -> None:
+    read = None if data is None else _document(data)
+    if isinstance(read, str):
+        notes.append(f"{name} is left out: {read}.")
+    elif read is not None:
+        found.append(replace(read, picture=picture if picture is not None and picture.is_file() else None))
+
+
+def _document(data: bytes) -> Document | str:
+    """One verdict; a text says why it is none."""
+    said = checked(data)
+    if isinstance(said, str):
         return said
-    return said if schema.startswith(FAILURE) and isinstance(said.get("error"), dict) else None
+    if said["schema"].startswith(FAILURE):
+        return Document(said)
+    said["corrosion"] = said.get("corrosion") or {}  # null where stage 1 was not asked
+    # As plain lists the outlines of a thousand images take a gigabyte.
+    return Document(said, outlines=tuple(_rings(region) for region in said.get("regions") or ()))
+
+
+def _rings(region: dict[str, Any]) -> Rings:
+    """Take the outline and the holes out of a region; nothing where they are no outlines."""
+    outline, holes = region.pop("outline_px", None), region.pop("holes_px", None)
+    try:
+        lines = [outline, *(holes or ())]
+        rings = [np.asarray(line, np.float64) for line in lines if line]
+    except (ValueError, TypeError, OverflowError):
+        return ()
+    if not all(ring.ndim == 2 and ring.shape[1] == 2 and (np.abs(ring) <= FURTHEST_PX).all() for ring in rings):
+        return ()
+    return tuple(ring.astype(np.float32) for ring in rings)
 
 
 def _by_image(reviews: Iterable[bytes]) -> dict[str, list[dict[str, Any]]]:
@@ -107,24 +157,73 @@ def _by_image(reviews: Iterable[bytes]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _source(where: str, found: list[Document], notes: list[str]) -> Source:
-    once = {_identity(document.said): document for document in found}  # a later copy of the same verdict replaces it
-    documents = sorted(once.values(), key=lambda document: document.said.get("ts_ms") or 0)
-    newest = {_place(document.said): document for document in documents if _place(document.said) is not None}
-    earlier = [d for d in documents if _place(d.said) is not None and newest[_place(d.said)] is not d]
-    if earlier:  # an image that was inspected again is no second field
-        notes = [*notes, f"{len(earlier)} verdicts are left out because a later one on the same image took their place."]
-        left_out = set(map(id, earlier))
-        documents = [document for document in documents if id(document) not in left_out]
+def _source(where: str, found: list[Document], notes: list[str], period: Period = ALWAYS) -> Source:
+    """The period first, then the newest verdict on each image in it: a later one does not change what was known by then."""
+    own = [document for document in found if period.holds(document.said)]
+    if found and not own:
+        days = sorted(str(_day(document.said)) for document in found)
+        raise ConfigError(
+            f"{where}: nothing was inspected {period}; its {len(found)} verdicts are from {days[0]} to {days[-1]}"
+        )
+    groups: dict[tuple[str, ...], list[Document]] = {}
+    for document in own:
+        groups.setdefault(_place(document.said), []).append(document)
+    documents = sorted((_newest(group) for group in groups.values()), key=lambda one: one.said.get("ts_ms") or 0)
+    notes = [*notes, *_repeated(groups), *_copies(documents)]
     inspections = tuple(d for d in documents if str(d.said["schema"]).startswith(INSPECTION))
     failures = tuple(d for d in documents if str(d.said["schema"]).startswith(FAILURE))
-    return Source(where, inspections, failures, tuple(notes))
+    return Source(f"{where}, inspected {period}" if str(period) else where, inspections, failures, tuple(notes))
 
 
-def _place(said: dict[str, Any]) -> tuple[str, ...] | None:
-    """Which image of which journal a verdict is of, None outside a journal: there, files of one name may differ."""
+def _day(said: dict[str, Any]) -> date:
+    return datetime.fromtimestamp((said.get("ts_ms") or 0) / 1e3, timezone.utc).date()
+
+
+def _newest(group: list[Document]) -> Document:
+    """Within one journal by number, for its clock may have been set back; of several journals by time."""
+    last: dict[str, Document] = {}
+    for document in sorted(group, key=lambda one: (one.said.get("seq") or 0, one.said.get("ts_ms") or 0)):
+        last[str(document.said.get("epoch"))] = document
+    return max(last.values(), key=lambda one: one.said.get("ts_ms") or 0)
+
+
+def _repeated(groups: dict[tuple[str, ...], list[Document]]) -> list[str]:
+    """An image that was inspected again is no second field: which ones count once."""
+    again = {key: group for key, group in groups.items() if len({_identity(document.said) for document in group}) > 1}
+    if not again:
+        return []
+    names = [_name(group[0].said) for group in again.values()]
+    left = sum(len({_identity(document.said) for document in group}) - 1 for group in again.values())
+    return [f"{left} earlier verdicts are left out, because a later one on the same image counts: {_some(names)}."]
+
+
+def _copies(documents: list[Document]) -> list[str]:
+    """Files of the same bytes are images of their own, as the service has it, and no independent fields."""
+    by_bytes: dict[str, list[str]] = {}
+    for document in documents:
+        image = document.said["image"]
+        if image.get("sha256") and "corrosion" in document.said:
+            by_bytes.setdefault(f"{image['sha256']}/{image.get('page', 0)}", []).append(_name(document.said))
+    return [
+        f"{_some(list(dict.fromkeys(names)))}: the same bytes {len(names)} times, and each counts."
+        for names in by_bytes.values()
+        if len(names) > 1
+    ]
+
+
+def _name(said: dict[str, Any]) -> str:
+    return str(said["image"].get("path") or said["image"].get("name"))
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    """A few names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _place(said: dict[str, Any]) -> tuple[str, ...]:
+    """Which image a verdict is of. Outside a journal files of one name may differ: there, copies of a verdict alone are one."""
     if said.get("epoch") is None:
-        return None
+        return (_identity(said),)
     image, device = said["image"], said.get("device") or {}
     return (*(str(device.get(name)) for name in ("site", "area", "id")), str(image.get("path")), str(image.get("page", 0)))
 

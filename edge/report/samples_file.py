@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import ConfigError
+from edge.report.table import COLUMNS, OF_THE_ANALYSIS, OF_THE_SAMPLE
 
-NAMES: Final = ("coupon", "field", "batch", "field_selection")
+NAMES: Final = OF_THE_SAMPLE
+GIVEN: Final = (*NAMES, "annealing_min", "exposure_h")
 SELECTIONS: Final = ("systematic", "random", "operator")
 
 
@@ -36,7 +38,7 @@ def join(file: Path, paths: list[str]) -> tuple[dict[str, dict[str, Any]], tuple
     left = sum(path not in joined for path in set(paths))
     if left:
         notes.append(f"{file.name} says nothing of {left} of {len(set(paths))} images.")
-    parameters = tuple(name for name in header if name not in ("image", *NAMES, "annealing_min", "exposure_h"))
+    parameters = tuple(name for name in header if name not in ("image", *GIVEN))
     return joined, parameters, tuple(notes)
 
 
@@ -49,6 +51,9 @@ def _read(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]]
                 raise ConfigError(f"{file}: the first row needs a column `image`")
             if len(set(header)) < len(header):
                 raise ConfigError(f"{file}: two columns have the same name")
+            taken = set(header) & (set(COLUMNS) | OF_THE_ANALYSIS) - set(GIVEN)
+            if taken:
+                raise ConfigError(f"{file}: {', '.join(sorted(taken))}: the report has a column of this name itself")
             reader.fieldnames = header
             lines: list[tuple[int, dict[str, str | None]]] = []
             for number, line in enumerate(reader, 2):

@@ -1,4 +1,7 @@
-"""Documents in; one row an inspection and one row a region out, as plain dictionaries with stable columns."""
+"""Documents in; one row an inspection and one row a region out, as plain dictionaries with stable columns.
+
+What `edge-inspect --csv` has too bears the same name and holds the same: `edge.wire.flat`.
+"""
 
 from __future__ import annotations
 
@@ -6,67 +9,118 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.report.reading import Document
+from edge.wire import flat
 
 if TYPE_CHECKING:
     import pandas as pd
 
+OF_THE_SAMPLE: Final = ("coupon", "batch", "field", "field_selection")
 COLUMNS: Final = (
-    *("inspection_id", "path", "ts", "label", "source", "abstained", "needs_review", "reasons", "confidence"),
-    *("area_percent", "area_lo_percent", "area_hi_percent", "regions", "density_per_mm2", "area_um2", "largest_um2"),
-    *("largest_cut", "annealing_min", "exposure_h", "coupon", "batch", "field", "field_selection"),
-    *("pixel_size_nm", "pixel_size_source", "field_um2", "width_px", "height_px", "segmenter", "classifier", "taught"),
-    *("settings_sha256", "image_sha256", "reviews"),
+    *(name for name in flat.COLUMNS if name not in ("error_code", "error_message")),  # a failure has no row here
+    *OF_THE_SAMPLE,
+    *("segmenter", "classifier", "reviews"),
 )
 REGION_COLUMNS: Final = (
-    *("inspection_id", "path", "index", "class", "score", "area_px", "area_um2", "diameter_um", "circularity"),
+    *("inspection_id", "path", "index", "class", "score", "area_px", "area_um2", "equivalent_diameter_um", "circularity"),
     *("touches_edge", "severity"),
 )
+TEXTS: Final = frozenset(
+    (
+        *("path", "inspection_id", "ts", "severity_state", "severity", "severity_class", "severity_guess", "severity_reason"),
+        *("severity_source", "pixel_size_source", "warnings", "backend", "segmenter_version", "classifier_version", "class"),
+        *("taught_sha256", "settings_sha256", "image_sha256", *OF_THE_SAMPLE, "segmenter", "classifier"),
+    )
+)
+FLAGS: Final = frozenset(("abstained", "needs_review", "largest_touches_edge", "touches_edge", "in_domain"))
+WHOLE: Final = frozenset(("page", "region_count", "regions_below", "width_px", "height_px", "index", "reviews"))
+"""What is no number with a fraction, so that a Parquet file has the same types whatever is known."""
+OF_THE_ANALYSIS: Final = frozenset(
+    (
+        *("id", "ts_ms", "area", "count", "region_diameters_um", "largest_um", "largest_cut", "shapes", "taught"),
+        *("counted_from_px", "counted_from_um"),
+    )
+)
+"""Names that a process parameter cannot have besides those of `COLUMNS`."""
 
 Row = dict[str, Any]
 
 
 def rows(documents: tuple[Document, ...], joined: dict[str, Row]) -> list[Row]:
     """One row an inspection. joined: more columns by path, from `--samples`."""
-    return [_row(document, joined.get(str(document.said["image"].get("path")), {})) for document in documents]
+    numbers, _ = path_columns(documents)
+    return [_row(document, joined.get(str(document.said["image"].get("path")), {}), numbers) for document in documents]
 
 
-def _row(document: Document, joined: Row) -> Row:
+def path_columns(documents: tuple[Document, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the path patterns name besides the columns that every table has: those that are numbers throughout, and the others.
+
+    The first are process parameters.
+    """
+    found: dict[str, list[Any]] = {}
+    for document in documents:
+        for name, value in (document.said.get("sample") or {}).items():
+            if name not in COLUMNS and value is not None:
+                found.setdefault(str(name), []).append(value)
+    taken = OF_THE_ANALYSIS
+    numbers = tuple(n for n, values in found.items() if n not in taken and all(_number(value) is not None for value in values))
+    return numbers, tuple(name for name in found if name not in numbers)
+
+
+def _number(value: Any) -> float | None:
+    """Of what a pattern found, which is text; None of what is no finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and not isinstance(value, bool) else None
+
+
+def _row(document: Document, joined: Row, numbers: tuple[str, ...]) -> Row:
     said = document.said
-    image, corrosion, severity = said["image"], said["corrosion"], said.get("severity") or {}
-    model, sample = said.get("model") or {}, {**(said.get("sample") or {}), **joined}
-    low, high = corrosion.get("area_fraction_interval") or (None, None)
-    row = dict.fromkeys(COLUMNS)
-    row |= {name: value for name, value in sample.items() if value is not None}
-    return row | {
-        "inspection_id": said.get("inspection_id"),
-        "path": image.get("path"),
-        "ts": said.get("ts"),
-        "label": severity.get("label"),
-        "source": severity.get("source"),
+    image, quality, model = said["image"], said.get("quality") or {}, said.get("model") or {}
+    sample = {**(said.get("sample") or {}), **joined}
+    row: Row = dict.fromkeys(COLUMNS)
+    for name, value in sample.items():
+        if value is not None and (name in OF_THE_SAMPLE or name not in COLUMNS):
+            number = name in numbers or (isinstance(value, float) and name not in OF_THE_SAMPLE)
+            row[name] = _number(value) if number else str(value)
+    for name in ("annealing_min", "exposure_h"):
+        row[name] = None if sample.get(name) is None else float(sample[name])
+    for name in ("path", "page", "width_px", "height_px", "pixel_size_nm", "pixel_size_source", "field_um2"):
+        row[name] = image.get(name)
+    row.update({name: said.get(name) for name in ("inspection_id", "ts", "settings_sha256")}, image_sha256=image.get("sha256"))
+    row.update(in_domain=quality.get("in_domain"), sharpness=quality.get("sharpness"), backend=model.get("backend"))
+    row.update(warnings="; ".join(quality.get("warnings") or ()), total_ms=(said.get("timing_ms") or {}).get("total"))
+    for stage in ("segmenter", "classifier"):
+        row[f"{stage}_version"] = (model.get(stage) or {}).get("version")
+        row[stage] = _version(model.get(stage))
+    row.update(taught_sha256=(model.get("taught") or {}).get("sha256"), reviews=len(document.reviews))
+    return row | _severity(said.get("severity")) | _corrosion(said["corrosion"])
+
+
+def _severity(severity: Row | None) -> Row:
+    if severity is None:
+        return {"severity_state": "not_run", "abstained": False}
+    guess = severity.get("guess") or {}
+    return {
+        "severity_state": "abstained" if severity.get("abstained") else "judged",
+        "severity": severity.get("label"),
+        "severity_class": severity.get("class"),
+        "severity_confidence": severity.get("confidence"),
+        "severity_guess": guess.get("class") or guess.get("label"),
+        "severity_reason": "; ".join(sentences(severity)),
+        "severity_source": severity.get("source"),
         "abstained": severity.get("abstained"),
         "needs_review": severity.get("needs_review"),
-        "reasons": "; ".join(sentences(severity)),
-        "confidence": severity.get("confidence"),
-        "area_percent": percent(corrosion.get("area_fraction")),
-        "area_lo_percent": percent(low),
-        "area_hi_percent": percent(high),
-        "regions": corrosion.get("region_count"),
-        "density_per_mm2": corrosion.get("density_per_mm2"),
-        "area_um2": corrosion.get("area_um2"),
-        "largest_um2": corrosion.get("largest_um2"),
-        "largest_cut": corrosion.get("largest_touches_edge"),
-        "pixel_size_nm": image.get("pixel_size_nm"),
-        "pixel_size_source": image.get("pixel_size_source"),
-        "field_um2": image.get("field_um2"),
-        "width_px": image.get("width_px"),
-        "height_px": image.get("height_px"),
-        "segmenter": _version(model.get("segmenter")),
-        "classifier": _version(model.get("classifier")),
-        "taught": (model.get("taught") or {}).get("sha256"),
-        "settings_sha256": said.get("settings_sha256"),
-        "image_sha256": image.get("sha256"),
-        "reviews": len(document.reviews),
     }
+
+
+def _corrosion(corrosion: Row) -> Row:
+    names = ("area_fraction", "region_count", "regions_below", "area_um2", "density_per_mm2", "largest_um2")
+    row = {name: corrosion.get(name) for name in (*names, "largest_touches_edge")}
+    row["area_fraction_lo"], row["area_fraction_hi"] = corrosion.get("area_fraction_interval") or (None, None)
+    diameters = corrosion.get("equivalent_diameter_um") or {}
+    return row | {f"equivalent_diameter_{name}_um": diameters.get(name) for name in ("mean", "p50", "p95", "max")}
 
 
 def region_rows(documents: tuple[Document, ...]) -> list[Row]:
@@ -80,7 +134,7 @@ def region_rows(documents: tuple[Document, ...]) -> list[Row]:
             "score": region.get("score"),
             "area_px": region.get("area_px"),
             "area_um2": region.get("area_um2"),
-            "diameter_um": region.get("equivalent_diameter_um"),
+            "equivalent_diameter_um": region.get("equivalent_diameter_um"),
             "circularity": region.get("circularity"),
             "touches_edge": region.get("touches_edge"),
             "severity": (region.get("severity") or {}).get("label"),
@@ -88,11 +142,6 @@ def region_rows(documents: tuple[Document, ...]) -> list[Row]:
         for document in documents
         for region in document.said.get("regions") or ()
     ]
-
-
-def percent(fraction: float | None) -> float | None:
-    """Of a fraction, None of None."""
-    return None if fraction is None else round(100 * fraction, 6)
 
 
 def sentences(severity: Row) -> list[str]:
@@ -112,16 +161,15 @@ def _numbers(said: Row, row: Row) -> Row:
     corrosion, regions = said["corrosion"], said.get("regions") or ()
     counted = corrosion.get("counted_from") or {}
     whole = [region for region in regions if not region.get("touches_edge")]
-    numbers = ("density_per_mm2", "annealing_min", "exposure_h", "pixel_size_nm", "field_um2", "width_px", "height_px")
+    numbers = ("area_fraction", "density_per_mm2", "annealing_min", "exposure_h", "pixel_size_nm", "field_um2")
     largest = [region["equivalent_diameter_um"] for region in regions if region.get("equivalent_diameter_um") is not None]
     return {
         **row,
         **{name: math.nan if row[name] is None else float(row[name]) for name in numbers},
         "id": row["inspection_id"],
         "ts_ms": said.get("ts_ms"),
-        "area_fraction": corrosion["area_fraction"],
-        "area_lo": math.nan if row["area_lo_percent"] is None else row["area_lo_percent"] / 100,
-        "area_hi": math.nan if row["area_hi_percent"] is None else row["area_hi_percent"] / 100,
+        "taught": row["taught_sha256"],
+        "largest_cut": row["largest_touches_edge"],
         "count": corrosion.get("region_count"),
         "region_diameters_um": [r["equivalent_diameter_um"] for r in whole if r.get("equivalent_diameter_um") is not None],
         "largest_um": max(largest, default=math.nan),

@@ -3,46 +3,64 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from edge.errors import ConfigError
-from edge.report.table import COLUMNS, REGION_COLUMNS, Row
+from edge.report.table import COLUMNS, FLAGS, REGION_COLUMNS, TEXTS, WHOLE, Row
+from edge.whole_file import opened_whole
+from edge.wire.flat import cell
 
-DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")
 
+def write_tables(
+    out: Path, inspections: list[Row], regions: list[Row], parameters: Sequence[str], texts: Sequence[str] = ()
+) -> list[Path]:
+    """Write them beside the page `out`, each whole or not at all, and return what was written.
 
-def write_tables(out: Path, inspections: list[Row], regions: list[Row], parameters: Sequence[str]) -> list[Path]:
-    """Write them beside the page `out`, and return what was written. Raises ConfigError when a file cannot be written."""
+    parameters, texts: further columns, of numbers and of texts. Raises ConfigError when a file cannot be written.
+    """
     written = []
-    columns = (*COLUMNS, *parameters)
+    columns = (*COLUMNS, *parameters, *texts)
     try:
         for suffix, names, rows in (("", columns, inspections), (".regions", REGION_COLUMNS, regions)):
             path = out.with_suffix(f"{suffix}.csv")
-            with path.open("w", encoding="utf-8", newline="") as stream:
-                writer = csv.writer(stream)
-                writer.writerow(harmless(name) for name in names)
-                writer.writerows([harmless(row.get(name)) for name in names] for row in rows)
+            with opened_whole(path, mode=None) as whole:
+                stream = io.TextIOWrapper(whole, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
+                writer = csv.writer(stream, lineterminator="\n")
+                writer.writerow(cell(name) for name in names)
+                writer.writerows([cell(row.get(name)) for name in names] for row in rows)
+                stream.detach()
             written.append(path)
-            if _parquet(out.with_suffix(f"{suffix}.parquet"), names, rows):
+            if _parquet(out.with_suffix(f"{suffix}.parquet"), names, rows, texts):
                 written.append(out.with_suffix(f"{suffix}.parquet"))
     except OSError as error:
         raise ConfigError(f"{out.parent}: {error.strerror}") from error
     return written
 
 
-def harmless(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(DANGEROUS) else value
+def _text(value: Any) -> str | None:
+    """What a file in UTF-8 can hold: bytes of a name that is none are written as \\xNN."""
+    return None if value is None else str(value).encode("utf-8", "backslashreplace").decode()
 
 
-def _parquet(path: Path, names: Sequence[str], rows: list[Row]) -> bool:
-    """Write the file; False without pyarrow."""
+def _parquet(path: Path, names: Sequence[str], rows: list[Row], texts: Sequence[str]) -> bool:
+    """Write the file, with types that do not depend on what is known; False without pyarrow."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         return False
-    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), path)
+
+    def column(name: str) -> Any:
+        values = [row.get(name) for row in rows]
+        if name in TEXTS or name in texts:
+            return pa.array([_text(value) for value in values], pa.string())
+        if name in FLAGS:
+            return pa.array(values, pa.bool_())
+        return pa.array(values, pa.int64() if name in WHOLE else pa.float64())
+
+    with opened_whole(path, mode=None) as stream:
+        pq.write_table(pa.table({name: column(name) for name in names}), stream)
     return True

@@ -1,4 +1,4 @@
-"""A document in, one flat row out: what stands in a table, an image a row.
+"""A document in, one flat row out: what stands in a table, an image a row, and how a value stands there.
 
 The names are those of `edge.summary/2` where it has the figure, units in the names. A failure has a row too: what was not
 found out is None, and `error_code` and `error_message` say why.
@@ -20,6 +20,21 @@ COLUMNS: Final[tuple[str, ...]] = (
     *("error_code", "error_message"),
 )
 """In this order; later versions add columns at the end."""
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""With these a spreadsheet takes a text for a formula."""
+
+
+def cell(value: object) -> str:
+    """A value as it stands in the file: nothing for None, and no text that a spreadsheet would compute."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    text = str(value).replace("\0", "\ufffd")
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def flat(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def test_a_largest_region_that_an_edge_cuts_is_said_and_a_tilted_image_has_no_um
 @pytest.mark.parametrize(("nm", "width"), [(0.5, 640), (3.7, 640), (100.0, 1600), (100.0, 4096), (5e5, 500)])
 def test_the_scale_bar_is_as_long_as_it_says(nm: float, width: int) -> None:
     scale = min(1.0, overlay.LONGEST_PX / width)
-    bar = overlay._scale_bar(nm / 1000, round(width * scale), scale)
+    bar = overlay.scale_bar(nm / 1000, round(width * scale), scale)
     assert bar is not None
     length_px, text = bar
     value, unit = text.split()

@@ -42,3 +42,11 @@ def test_what_cannot_be_meant_is_said_with_its_row(tmp_path: Path, text: str, sa
     file.write_text(text)
     with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
         join(file, PATHS)
+
+
+@pytest.mark.parametrize("name", ["severity", "area_fraction", "path", "count"])
+def test_a_parameter_cannot_have_the_name_of_a_measure(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "s.csv"
+    file.write_text(f"image,{name}\ny/b.tif,1\n")
+    with pytest.raises(ConfigError, match=f"{name}: the report has a column"):
+        join(file, PATHS)

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.backends.tensorrt import device, jetson
 from edge.errors import ModelError
+from edge.whole_file import opened_whole
 from edge.wording import sentences
 
 RECIPE = 2
@@ -260,46 +261,29 @@ def install_engine(engine: Path, data: bytes, passport: Passport) -> None:
     if hashlib.sha256(data).hexdigest() != passport.engine_sha256 or passport.parity is None:
         raise ModelError("the passport describes another engine, or one never compared with float32: nothing was written")
     text = passport.model_dump_json(by_alias=True, indent=1) + "\n"
-    targets = {engine: data, passport_path(engine): text.encode()}
     try:
         for folder in [one for one in (*reversed(engine.parent.parents), engine.parent) if not one.exists()]:
             folder.mkdir(mode=0o755, exist_ok=True)  # whoever may write there could put another engine in its place
-        with _locked(engine.parent) as descriptor:
-            try:
-                for target, content in targets.items():
-                    _write(_fresh(target), content)
-                for target in targets:
-                    _fresh(target).replace(target)
-                os.fsync(descriptor)
-            finally:
-                for target in targets:
-                    _fresh(target).unlink(missing_ok=True)
+        with (
+            _locked(engine.parent),
+            opened_whole(passport_path(engine), mode=0o644) as page,  # closed last, so it takes its name last
+            opened_whole(engine, mode=0o644) as machine,
+        ):
+            for stream, content in ((page, text.encode()), (machine, data)):
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
     except OSError as error:
         raise ModelError(f"cannot write the engine {engine}: {error.strerror or error}") from error
 
 
-def _fresh(target: Path) -> Path:
-    """Where a file is written before it takes its name. Always the same, so that what a kill left is written over."""
-    return target.with_name(f".{target.name}.fresh")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file through to the disk, readable by all and writable by its owner."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(descriptor, "wb") as stream:
-        os.fchmod(descriptor, 0o644)
-        stream.write(content)
-        stream.flush()
-        os.fsync(descriptor)
-
-
 @contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """Hold the folder, as a descriptor, against other builders."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder against other builders."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
+        yield
     finally:
         os.close(descriptor)
 
