@@ -211,7 +211,7 @@ class BrokerSource:
                 for order, row in rows
                 if (key is None or (_key(order) or key) < key)
                 and (not doubtful or row["needs_review"])
-                and (not wanted or wanted in f"{row['path']} {row['label']} {row['sample']}".casefold())
+                and (not wanted or wanted in f"{row['path']} {row['label']} {row['own_class']} {row['sample']}".casefold())
             ]
             page = rows[:limit]
             shown = [found.shown(row) for _, row in page] if found else []

@@ -324,18 +324,21 @@ class JournalSource:
             return {"device": self.settings.topic_prefix, "now": None}
 
 
-def counts_of_today(history: History) -> dict[str, int]:
-    """Verdicts since the machine's local midnight, by what they say."""
+def counts_of_today(history: History) -> Facts:
+    """Verdicts since the machine's local midnight, by what they say; `classes`: by a name that stands for no label."""
     year, month, day, *_ = time.localtime()
     counts = {"inspections": 0, "failures": 0, "low": 0, "moderate": 0, "severe": 0, "abstained": 0, "to_review": 0}
+    classes: dict[str, int] = {}
     midnight = time.mktime((year, month, day, 0, 0, 0, 0, 0, -1))
-    for kind, label, verdict_state, doubtful, count in history.counts_since(midnight):
-        counts["failures" if kind == "failure" else "inspections"] += count
-        for name in (label, verdict_state):
+    for one in history.counts_since(midnight):
+        counts["failures" if one.kind == "failure" else "inspections"] += one.verdicts
+        for name in (one.label, one.state):
             if name in counts:
-                counts[name] += count
-        counts["to_review"] += count if kind == "inspection" and doubtful else 0
-    return counts
+                counts[name] += one.verdicts
+        if one.own_class is not None and one.label is None:
+            classes[one.own_class] = classes.get(one.own_class, 0) + one.verdicts
+        counts["to_review"] += one.verdicts if one.kind == "inspection" and one.doubtful else 0
+    return {**counts, "classes": classes}
 
 
 def _flat(told: Told) -> Row:

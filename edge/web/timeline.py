@@ -12,6 +12,7 @@ _COLUMNS = {
     "ids": "id",
     "ts_ms": "ts_ms",
     "label": "label",
+    "own_class": "own_class",
     "state": "state",
     "area": "area_fraction",
     "lo": "area_lo",

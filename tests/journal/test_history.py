@@ -120,8 +120,8 @@ def test_counts_are_by_kind_label_and_state_from_a_time_on(index: History, journ
     inspected(journal, "d.tif", failure("f"))
     filled(index, journal)
     assert sorted(index.counts_since(clock.now - 1), key=str) == [
-        ("failure", None, "failed", True, 1),
-        ("inspection", "low", "judged", False, 2),
+        ("failure", None, None, "failed", True, 1),
+        ("inspection", "low", None, "judged", False, 2),
     ]
 
 

@@ -54,7 +54,7 @@ export function said(row, words) {
   if (row.kind === "failure") return words("severity.failed");
   if (row.own_class) return row.own_class;
   if (row.label) return words(`severity.${row.label}`);
-  return words(row.state === "abstained" ? "severity.abstained" : "severity.not_run");
+  return words({ abstained: "severity.abstained", judged: "severity.unnamed" }[row.state] || "severity.not_run");
 }
 
 // "code: sentence" of the service, without its code.

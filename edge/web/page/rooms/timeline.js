@@ -42,6 +42,8 @@ export function room(root, ctx) {
   root.append(element("h1", {}, words("shell.timeline")), element("div", { class: "card row" }, axis, legend), told, plots,
     element("section", { class: "card" }, element("h2", {}, words("timeline.severities")), severities));
 
+  const rowOf = (at) => ({ kind: "inspection", label: facts.label[at], own_class: facts.own_class[at], state: facts.state[at] });
+
   // The points of one line: the same annealing time, adaptation and models. Over time nothing is joined over a change of
   // those, also where it was taken back; over exposure the same adaptation is one line.
   function lines(byTime) {
@@ -187,7 +189,7 @@ export function room(root, ctx) {
       if (at === null) return;
       const between = lo && lo[at] !== null && hi[at] !== null ? ` (${show(lo[at])} – ${show(hi[at])})` : "";
       const sha = facts.names.taught[facts.taught[at]];
-      const said = format.said({ kind: "inspection", label: facts.label[at], state: facts.state[at] }, words);
+      const said = format.said(rowOf(at), words);
       tip.textContent = [facts.path[at], `${show(values[at])}${between} · ${said}`, facts.sample[at], format.time(facts.ts_ms[at]), sha ? words("timeline.taught", { sha256: sha.slice(0, 8) }) : "", words("timeline.click")].filter(Boolean).join("\n");
       tip.style.left = `${Math.max(0, Math.min(chart.cursor.left + 12, chart.over.clientWidth - 230))}px`;
       tip.style.top = `${Math.max(0, Math.min(chart.cursor.top + 12, chart.over.clientHeight - 90))}px`;
@@ -262,7 +264,7 @@ export function room(root, ctx) {
     const most = Math.max(10, Math.min(MOST_MARKS, Math.floor(MOST_MARKS_IN_ALL / Math.min(samples.size, MOST_SAMPLES))));
     const shown = [...samples].slice(0, MOST_SAMPLES).map(([name, points]) => element("div", { class: "line" }, element("span", { class: "small" }, `${name} (${points.length})`),
       element("div", { class: "marks" }, points.slice(-most).map((at) => {
-        const row = { kind: "inspection", label: facts.label[at], state: facts.state[at] };
+        const row = rowOf(at);
         const kind = format.tone(row);
         const text = `${facts.path[at]}: ${format.said(row, words)}`;
         return element("button", { type: "button", class: `is-${kind}`, title: text, "aria-label": text, onclick: () => ctx.go("review", facts.ids[at], device) }, format.SHAPES[kind]);
