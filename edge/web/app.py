@@ -250,9 +250,9 @@ class Page:
         return JSONResponse({"enabled": True, **await run_in_threadpool(self.actions.teaching.facts)})
 
     async def teach(self, request: Request) -> Response:
-        """Begin to teach."""
+        """Begin to teach; `classes`: of severities, in rising order, where somebody says it."""
         self._allowed(request, "review", changes=True)
-        await run_in_threadpool(self._acting().teaching.start)
+        await run_in_threadpool(self._acting().teach, await _body(request))
         return JSONResponse({"running": True})
 
     async def taught(self, request: Request) -> Response:

@@ -10,8 +10,17 @@ from edge.web.timeline import columns, sample_of
 
 def row(number: int, path: str, **changed: Any) -> Row:
     nothing = dict.fromkeys(
-        ("label", "own_class", "area_fraction", "area_lo", "area_hi")
-        + ("density_per_mm2", "density_lo", "density_hi", "largest_um")
+        (
+            "label",
+            "own_class",
+            "area_fraction",
+            "area_lo",
+            "area_hi",
+            "density_per_mm2",
+            "density_lo",
+            "density_hi",
+            "largest_um",
+        )
     )
     more: dict[str, Any] = {
         "annealing_min": None,

@@ -59,3 +59,6 @@ export function said(row, words) {
 
 // "code: sentence" of the service, without its code.
 export const sentence = (reason) => reason.replace(/^[a-z0-9_]+: /, "");
+
+// The classes of the shipped segmenter in the language of the page, those of others as they are called.
+export const regionClass = (name, { words, known }) => (known(`class.${name}`) ? words(`class.${name}`) : name);

@@ -58,7 +58,7 @@ export function bench(ctx) {
   const { words, format } = ctx;
   const { element } = format;
   const box = element("div", { id: "picture" });
-  const picture = new Picture(box, words);
+  const picture = new Picture(box, ctx);
   const buttons = {};
   const press = {
     regions: () => { if (picture.canHide) { picture.setRegions(!picture.regionsVisible); refresh(); } },
@@ -102,3 +102,11 @@ export function bench(ctx) {
 
 // A checkbox takes no letters: the keys go on working behind a click on one.
 export const typing = (event) => event.ctrlKey || event.metaKey || event.altKey || (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "checkbox");
+
+// Draws anew, and leaves the focus on what has the same name as before.
+export function keepFocus(root, draw) {
+  const was = root.contains(document.activeElement) ? document.activeElement : null;
+  const same = (one) => one.id === was.id && one.dataset.id === was.dataset.id && one.dataset.index === was.dataset.index;
+  draw();
+  if (was && document.activeElement !== was) (was.isConnected ? was : [...root.querySelectorAll("button, select")].find(same))?.focus({ preventScroll: true });
+}
