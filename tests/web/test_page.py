@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.errors import FAILURE_CODES
+from edge.records import REASONS
 from edge.web.files import PAGE
 
 SCRIPTS = [*PAGE.glob("*.js"), *PAGE.glob("rooms/*.js")]
@@ -44,6 +46,12 @@ def test_every_key_that_a_script_says_is_in_the_table_and_none_is_left_over() ->
     built = set(re.findall(r"`([a-z]+\.[a-z_]*)\$", text)) | set(re.findall(r'"([a-z]+\.)"', text))
     unused = {key for key in known if key not in said and not any(key.startswith(start) for start in built)}
     assert unused == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda path: path.stem)
+def test_every_reason_and_failure_of_the_service_is_said_in_every_language(language: Path) -> None:
+    codes = {f"reason.{code}" for code in REASONS} | {f"failure.{code}" for code in FAILURE_CODES}
+    assert {key for key in words(language) if key.startswith(("reason.", "failure."))} == codes
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

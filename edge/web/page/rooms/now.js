@@ -55,6 +55,7 @@ export function room(root, ctx) {
       if (!closed) say(found?.row || row);
       return;
     }
+    if (!shown) side.replaceChildren(verdictCard(row, ctx)); // no other picture is there yet that it could stand over
     const failure = row.kind === "failure";
     const found = failure ? null : await desk.show(row.device || device, row.id);
     if (closed || (!failure && !found) || (failure && !(await desk.showNothing(row)))) return;

@@ -2,7 +2,7 @@
 
 import { Picture } from "../picture.js";
 
-export function verdictCard(row, { words, format }) {
+export function verdictCard(row, { words, format, known }) {
   const { element } = format;
   const kind = format.tone(row);
   const said = format.said(row, words);
@@ -12,8 +12,8 @@ export function verdictCard(row, { words, format }) {
     element("p", { class: "small faint" }, [row.kind === "failure" ? null : words(row.source ? `verdict.source_${row.source}` : "verdict.source_none"), sure].filter(Boolean).join(" · ")),
     element("p", {}, row.name, " ", row.newest === false ? element("span", { class: "faint" }, words("verdict.older")) : null));
   if (row.reviewed) card.append(reviewedLine(row.reviewed, { words, format }));
-  const reasons = row.kind === "failure" ? [row.message] : row.reasons.map(format.sentence);
-  if (reasons.length) card.append(element("ul", { class: "reasons", "aria-label": words("verdict.reasons") }, reasons.map((text) => element("li", {}, text))));
+  const reasons = format.explained(row, { words, known });
+  if (reasons.length) card.append(element("ul", { class: "reasons", "aria-label": words("verdict.reasons") }, reasons.map(({ text, own }) => element("li", {}, text, own ? element("div", { class: "small faint", lang: "en" }, own) : null))));
   return card;
 }
 
@@ -45,9 +45,9 @@ export function measures(row, { words, format }) {
   return element("dl", { class: "measures" }, lines);
 }
 
-export function rowButton(row, { words, format }, open, current = false) {
+export function rowButton(row, { words, format, known }, open, current = false) {
   const { element } = format;
-  const why = row.kind === "failure" ? row.message : row.reasons.map(format.sentence)[0] || "";
+  const why = format.explained(row, { words, known })[0]?.text || "";
   return element("li", {}, element("button", { type: "button", class: `is-${format.tone(row)}`, "aria-current": current ? "true" : false, "data-id": row.id, onclick: () => open(row) },
     format.chip(row, words), " ", row.name, row.reviewed ? " ✓" : "", element("span", { class: "small faint" }, ` ${format.time(row.ts_ms)}`),
     why ? element("div", { class: "small" }, why) : null));

@@ -31,8 +31,9 @@ export function room(root, ctx) {
   const tools = element("div", { class: "row" });
   root.append(element("h1", {}, words("shell.problems")), element("div", { class: "card" }, tools, may("command") ? null : element("p", { class: "small faint" }, why), answer), body);
 
+  const explained = (row) => format.explained(row, ctx).map(({ text, own }) => [text, own ? element("div", { class: "small faint", lang: "en" }, own) : null]).flat();
   const section = (title, ...children) => element("section", { class: "card" }, element("h2", {}, title), ...children);
-  const table = (heads, rows) => element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map((cell) => element("td", {}, cell)))))));
+  const table = (heads, rows) => element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map((cell, at) => element("td", { class: at ? "" : "name" }, cell)))))));
 
   function draw(facts) {
     paused = facts.paused;
@@ -44,7 +45,7 @@ export function room(root, ctx) {
     if (facts.problems.length) parts.push(section(words("problems.reasons"), element("ul", { class: "reasons" }, facts.problems.map((one) => element("li", {}, element("b", {}, one.text), element("div", {}, one.cure))))));
     if (facts.failures.length) {
       parts.push(section(words("problems.failures", { count: facts.failures.length }), table([words("problems.image"), words("problems.why"), words("problems.when"), ""],
-        facts.failures.map((row) => [row.path, `${row.message} (${row.code})`, format.time(row.ts_ms), button("inspect", "review", { inspection_id: row.id }, words("problems.done_inspect", { name: row.name }), `inspect-${row.id}`)]))));
+        facts.failures.map((row) => [row.path, explained(row), format.time(row.ts_ms), button("inspect", "review", { inspection_id: row.id }, words("problems.done_inspect", { name: row.name }), `inspect-${row.id}`)]))));
     }
     if (facts.dead_letters.length) parts.push(section(words("problems.dead", { count: facts.dead_letters.length }), element("p", { class: "small faint" }, words("problems.dead_cure")), table(["seq", words("problems.topic"), words("problems.why"), words("problems.when")], facts.dead_letters.map((one) => [String(one.seq), one.topic, one.reason, format.time(one.ts_ms)]))));
     if (facts.gaps.length) parts.push(section(words("problems.gaps"), element("p", { class: "small faint" }, words("problems.gaps_cure")), table(["epoch", "seq"], facts.gaps.map((one) => [String(one.epoch), one.first === one.last ? String(one.first) : `${one.first} – ${one.last}`]))));

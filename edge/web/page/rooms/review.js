@@ -29,7 +29,7 @@ export function room(root, ctx) {
   const verdict = element("div", { id: "side" });
   const side = element("div", { id: "about" });
   const state = element("p", { role: "status", id: "marked" });
-  const teaching = teachingCard(ctx, { say: (text, kind) => said(text, kind), again: () => inspectAgain(rows.map((row) => row.id)), listed: () => rows.length, told: () => { drawOwn(); drawMarks(); } });
+  const teaching = teachingCard(ctx, { again: (say) => inspectAgain(rows.map((row) => row.id), say), listed: () => rows.length, told: () => { drawOwn(); drawCalled(); } });
   let rows = [], next = null, found = null, closed = false, soon = null, here = -1, brush = null, deep = false;
   let marks = fresh();
   let past = [];
@@ -268,6 +268,8 @@ export function room(root, ctx) {
   }
 
   async function open(id) {
+    const known = rows.find((row) => row.id === id);
+    if (!found && known) verdict.replaceChildren(verdictCard(known, ctx)); // no other picture is there yet that it could stand over
     try {
       const loaded = await desk.show(device, id);
       if (closed || !loaded) return;
@@ -295,14 +297,14 @@ export function room(root, ctx) {
     }
   }
 
-  async function inspectAgain(ids) {
+  async function inspectAgain(ids, say = said) {
     let done = 0;
     for (const id of ids) {
       const told = await api.post("/api/command", { name: "inspect", fields: { inspection_id: id } }).catch((error) => ({ ok: false, error: error.message }));
-      if (!told.ok) return said(told.error, "wrong");
+      if (!told.ok) return say(told.error, "wrong");
       done += 1;
     }
-    return said(words("review.again_done", { count: done }), "fine");
+    return say(words("review.again_done", { count: done }), "fine");
   }
 
   function drawList() {

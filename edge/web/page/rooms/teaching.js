@@ -6,16 +6,28 @@ const LABELS = ["low", "moderate", "severe"];
 const SET = [...LABELS, "uncorroded"]; // their labels are what they say
 const RUNNING_MS = 1500;
 
-// desk: what the room lends. say(text, kind), again(): inspect the listed images again, listed(): how many, told(): names changed.
+// desk: what the room lends. again(say): inspect the listed images again, listed(): how many, told(): names may have changed.
 export function teachingCard(ctx, desk) {
   const { words, format, api, device, session } = ctx;
   const { element } = format;
   const card = element("section", { class: "card", id: "teaching" });
   const may = session.may.includes("review"), command = session.may.includes("command");
+  const answer = element("p", { role: "status", id: "taught-answer" });
   let facts = null, order = null, closed = false, timer = null;
 
+  const called = (key, name) => (ctx.known(key) ? words(key) : name);
   const short = (sha256) => sha256.slice(0, 12);
   const button = (id, disabled, text, onclick) => element("button", { type: "button", id, disabled, onclick }, text);
+
+  function say(text, kind = "") {
+    answer.className = kind;
+    answer.textContent = text;
+  }
+
+  function failed(error) {
+    say(error.message, "wrong");
+    if (error.status === 401) ctx.problem(error);
+  }
 
   async function load() {
     try {
@@ -31,17 +43,17 @@ export function teachingCard(ctx, desk) {
 
   async function begin() {
     const classes = wanted();
-    await api.post("/api/teach", classes ? { classes } : {}).catch((error) => desk.say(error.message, "wrong"));
+    say("");
+    await api.post("/api/teach", classes ? { classes } : {}).catch(failed);
     load();
   }
 
   async function use(sha256) {
     try {
       const told = await api.post("/api/taught", { sha256 });
-      desk.say(told.ok ? words("teach.used") : told.error, told.ok ? "fine" : "wrong");
+      say(told.ok ? words("teach.used") : told.error, told.ok ? "fine" : "wrong");
     } catch (error) {
-      desk.say(error.message, "wrong");
-      if (error.status === 401) ctx.problem(error);
+      failed(error);
     }
     later();
   }
@@ -88,15 +100,16 @@ export function teachingCard(ctx, desk) {
   function figures(draft) {
     const parts = [];
     if (draft.counts) parts.push(element("p", { class: "fine", id: "taught-counts" }, words("teach.counts", draft.counts)));
-    parts.push(element("p", { class: "small" }, words("teach.how", { how: draft.how || "" })));
+    const how = draft.how?.startsWith("by leaving") ? "teach.left_out" : "teach.blocks";
+    if (draft.how) parts.push(element("p", { class: "small" }, words("teach.how", { how: words(how) })));
     for (const [part, after] of Object.entries(draft.after || {})) {
       if (draft.told?.some((text) => text.startsWith(`${part}: what was said`))) continue;
       for (const [measure, value] of Object.entries(after)) {
         const before = draft.before?.[part]?.[measure];
-        if (typeof value === "number") parts.push(element("p", { class: "small" }, `${part} · ${measure}: ${format.number(before ?? null)} → ${format.number(value)}`));
+        if (typeof value === "number") parts.push(element("p", { class: "small" }, `${called(`part.${part}`, part)} · ${called(`figure.${measure}`, measure)}: ${format.number(before ?? null)} → ${format.number(value)}`));
       }
     }
-    if (draft.told?.length) parts.push(element("ul", { class: "small", id: "taught-told" }, draft.told.map((text) => element("li", {}, text))));
+    if (draft.told?.length) parts.push(element("ul", { class: "small", id: "taught-told" }, draft.told.map((text) => element("li", { lang: "en" }, text))));
     if (draft.provisional) parts.push(element("p", { class: "small" }, words("teach.provisional")));
     return parts;
   }
@@ -110,7 +123,7 @@ export function teachingCard(ctx, desk) {
     parts.push(element("p", { class: "small" }, facts.chosen ? words("teach.chosen", { sha256: short(facts.chosen) }) : words("teach.none_chosen")));
     if (facts.chosen) parts.push(button("use-none", !usable, words("teach.back"), () => use(null)));
     for (const one of facts.kept) if (one.sha256 !== facts.chosen && one.sha256 !== facts.draft?.sha256) parts.push(button(`use-${short(one.sha256)}`, !usable, words("teach.use_kept", { sha256: short(one.sha256), reviews: one.reviews ?? "?" }), () => use(one.sha256)));
-    if (facts.chosen || facts.kept.length) parts.push(button("again-all", !may || !desk.listed(), words("teach.again", { count: desk.listed() }), desk.again));
+    if (facts.chosen || facts.kept.length) parts.push(button("again-all", !may || !desk.listed(), words("teach.again", { count: desk.listed() }), () => desk.again(say)));
     return parts;
   }
 
@@ -121,7 +134,7 @@ export function teachingCard(ctx, desk) {
     parts.push(...ranks(), button("teach", !may || facts.running || !facts.reviews, words(facts.running ? "teach.running" : "teach.begin"), begin));
     if (facts.last_error) parts.push(element("p", { class: "wrong", id: "teach-error" }, facts.last_error));
     if (facts.draft) parts.push(...figures(facts.draft));
-    keepFocus(card, () => card.replaceChildren(...parts, ...choices()));
+    keepFocus(card, () => card.replaceChildren(...parts, ...choices(), answer));
     if (facts.running) later();
   }
 

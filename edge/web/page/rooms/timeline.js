@@ -200,7 +200,7 @@ export function room(root, ctx) {
       width: Math.max(260, box.clientWidth || 800), height: 240, scales: { x: { time: byTime, range: () => zoom || range }, y: { range: [0, top * 1.08] } },
       axes: [{ ...side, space: 80, values: (_, ticks, __, ___, step) => (byTime ? times(ticks, step) : ticks.map(exposed)) }, { ...side, size: 64, values: (_, ticks) => ticks.map(show) }],
       series: [{ label: words(byTime ? "timeline.time" : "timeline.exposure"), value: (_, value) => (value === null || value === undefined ? "–" : byTime ? format.time(value * 1000) : exposed(value)) }, ...series],
-      cursor: { drag: { x: true, y: false }, points: { show: false } }, legend: { show: false },
+      padding: [null, 28, null, null], cursor: { drag: { x: true, y: false }, points: { show: false } }, legend: { show: false },
       hooks: { draw: [points], setCursor: [hover], setSelect: [({ select, posToVal }) => { if (select.width > 0) zoomTo([posToVal(select.left, "x"), posToVal(select.left + select.width, "x")]); }] },
     }, data, box);
     chart.over.append(tip);
@@ -243,13 +243,13 @@ export function room(root, ctx) {
   function times(ticks, step) {
     const said = (tick, how) => new Intl.DateTimeFormat(format.locale(), how).format(new Date(tick * 1000));
     const day = { day: "numeric", month: "short", ...(step >= 86400 * 200 ? { year: "numeric" } : {}) };
-    let last = null;
+    let last = null, before = null;
     return ticks.map((tick) => {
       const date = said(tick, day);
       if (step >= 86400) return date;
       const time = said(tick, { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}) });
-      const text = date === last ? time : `${time}\n${date}`;
-      last = date;
+      const text = date !== last ? `${time}\n${date}` : time === before ? "" : time; // within one second
+      [last, before] = [date, time];
       return text;
     });
   }
