@@ -8,6 +8,7 @@ from typing import Any, Final
 from edge.errors import ReviewError
 from edge.journal import page_requests, requests
 from edge.journal.page_requests import Answer
+from edge.web.asking import Asking
 from edge.web.journal_source import JournalSource
 from edge.web.reviewing import compose
 from edge.web.source import Facts
@@ -32,6 +33,7 @@ class Actions:
         self._source = source
         self._state = source.state
         self.teaching = Teaching(source.settings)
+        self.asking = Asking(source)
 
     def review(self, clicked: Mapping[str, Any], who: str) -> Facts:
         """Hand over a review of an inspection; its id. It is stored within a second, and shown then."""

@@ -249,6 +249,12 @@ class Page:
             return JSONResponse({"enabled": False})
         return JSONResponse({"enabled": True, **await run_in_threadpool(self.actions.teaching.facts)})
 
+    async def questions(self, request: Request) -> Response:
+        """Which images are most worth a review; none where the page only reads."""
+        self._allowed(request, "read")
+        found = [] if self.actions is None else await run_in_threadpool(self.actions.asking.questions)
+        return JSONResponse({"images": found})
+
     async def teach(self, request: Request) -> Response:
         """Begin to teach; `classes`: of severities, in rising order, where somebody says it."""
         self._allowed(request, "review", changes=True)
@@ -298,6 +304,7 @@ def build(source: Source, sessions: Sessions, actions: Actions | None, web: WebS
         Route("/api/teach", page.teach_facts, methods=get),
         Route("/api/teach", page.teach, methods=post),
         Route("/api/taught", page.taught, methods=post),
+        Route("/api/questions", page.questions, methods=get),
     ]
     handlers: dict[Any, Any] = {RefusedError: _refused, EdgeError: _failed, ClientDisconnect: _too_long, Exception: _defect}
     return Guard(Starlette(routes=routes, lifespan=life, exception_handlers=handlers), web), page

@@ -45,12 +45,13 @@ export function measures(row, { words, format }) {
   return element("dl", { class: "measures" }, lines);
 }
 
-export function rowButton(row, { words, format, known }, open, current = false) {
+// why: what stands below it, in place of its first reason.
+export function rowButton(row, { words, format, known }, open, current = false, why = null) {
   const { element } = format;
-  const why = format.explained(row, { words, known })[0]?.text || "";
+  const below = why ?? format.explained(row, { words, known })[0]?.text ?? "";
   return element("li", {}, element("button", { type: "button", class: `is-${format.tone(row)}`, "aria-current": current ? "true" : false, "data-id": row.id, onclick: () => open(row) },
     format.chip(row, words), " ", row.name, row.reviewed ? " ✓" : "", element("span", { class: "small faint" }, ` ${format.time(row.ts_ms)}`),
-    why ? element("div", { class: "small" }, why) : null));
+    below ? element("div", { class: "small" }, below) : null));
 }
 
 // The picture with its buttons. press(name) is what the keys do, too.

@@ -3,7 +3,7 @@
 import { bench, keepFocus, measures, rowButton, severityWord, typing, verdictCard } from "./parts.js";
 import { teachingCard } from "./teaching.js";
 
-const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "X", "Y", "V", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
+const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "V", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
 const KNOWN_KEYS = { "[ ]": "size", "?": "help", "4 … 9": "own" };
 const FIRST_OWN = 4, LAST_OWN = 9;
 const BRUSHES_PX = [2, 4, 8, 16, 32, 64];
@@ -12,6 +12,8 @@ const MOST_REGIONS = 300;
 // What is marked and not saved stays when another image is looked at, for as long as the page is open.
 const drafts = new Map();
 let onlyDoubtful = true;
+let asking = false;
+let sought = "";
 let size = 2;
 
 const SEVERITIES = ["low", "moderate", "severe", "uncorroded", "cannot_tell"];
@@ -24,8 +26,12 @@ export function room(root, ctx) {
   const desk = bench(ctx);
   const { picture } = desk;
   const list = element("ul", { class: "list", id: "doubtful" });
+  const search = element("input", { type: "search", id: "search", value: sought, placeholder: words("review.search"), "aria-label": words("review.search") });
   const more = element("button", { type: "button", id: "more", hidden: true }, words("review.more"));
   const only = element("input", { type: "checkbox", id: "only", checked: onlyDoubtful });
+  // What to review next for teaching: images with their regions to say right or not of. Null where the list is not that of them.
+  let asked = null;
+  const ask = element("button", { type: "button", id: "ask", "aria-pressed": String(asking && may), hidden: !may, onclick: () => askNext(!asking) }, words("review.ask"));
   const verdict = element("div", { id: "side" });
   const side = element("div", { id: "about" });
   const state = element("p", { role: "status", id: "marked" });
@@ -165,6 +171,16 @@ export function room(root, ctx) {
   }
 
   // The same verdict again takes it back. name: the right class, with wrong_class.
+  // The next region that teaching asks about, and that has no verdict yet.
+  function stepAsked() {
+    const regions = found?.inspection?.regions || [];
+    const left = (askedOf(found?.row.id)?.regions || []).filter((index) => !marks.regions.has(index)).map((index) => regions.findIndex((one) => one.index === index)).filter((at) => at >= 0);
+    if (!left.length) return;
+    here = left.find((at) => at > here) ?? left[0];
+    picture.highlight(regions[here].index);
+    drawRegions();
+  }
+
   function verdictOf(kind, name = null) {
     const region = found?.inspection?.regions[here];
     if (!region || (name === "" && marks.regions.get(region.index)?.verdict !== kind)) return;
@@ -261,10 +277,11 @@ export function room(root, ctx) {
   function drawRegions() {
     const signs = { not_corrosion: "✕ ", right: "✓ ", wrong_class: "≠ " };
     const regions = found?.inspection?.regions || [];
+    const wanted = new Set(askedOf(found?.row.id)?.regions);
     drawTools();
     keepFocus(regionList, () => regionList.replaceChildren(...regions.slice(0, MOST_REGIONS).map((region, at) => element("li", {}, element("button", {
       type: "button", class: `is-${region.severity?.label || "none"}`, "aria-current": at === here ? "true" : false, "data-index": region.index, onclick: () => { here = at; picture.highlight(region.index); drawRegions(); },
-    }, `${signs[marks.regions.get(region.index)?.verdict] || ""}${calledNow(region)}${region.index + 1} · ${picture.describe(region).replaceAll("\n", " · ")}`))), regions.length > MOST_REGIONS ? element("li", { class: "faint" }, words("review.more_regions", { count: regions.length - MOST_REGIONS })) : ""));
+    }, `${signs[marks.regions.get(region.index)?.verdict] || (wanted.has(region.index) ? "? " : "")}${calledNow(region)}${region.index + 1} · ${picture.describe(region).replaceAll("\n", " · ")}`))), regions.length > MOST_REGIONS ? element("li", { class: "faint" }, words("review.more_regions", { count: regions.length - MOST_REGIONS })) : ""));
   }
 
   async function open(id) {
@@ -307,16 +324,43 @@ export function room(root, ctx) {
     return say(words("review.again_done", { count: done }), "fine");
   }
 
+  function why(one) {
+    if (!one) return null;
+    const parts = [one.brush ? words("review.asks_brush") : null, one.regions.length ? words("review.asks_regions", { count: one.regions.length, regions: one.regions.map((index) => index + 1).join(", ") }) : null];
+    return parts.filter(Boolean).join(" ");
+  }
+
+  const askedOf = (id) => asked?.find((one) => one.row.id === id);
+
+  async function askNext(on) {
+    asking = on;
+    asked = null;
+    ask.setAttribute("aria-pressed", String(on));
+    [next, deep] = [null, false];
+    await loadList();
+    if (on && rows.length && !edited && !closed) ctx.go("review", rows[0].id, device);
+  }
+
   function drawList() {
-    keepFocus(list, () => list.replaceChildren(...rows.map((row) => rowButton(row, ctx, (one) => ctx.go("review", one.id, device), row.id === found?.row.id))));
-    if (!rows.length) list.replaceChildren(element("li", { class: "faint" }, words("review.none")));
+    keepFocus(list, () => list.replaceChildren(...rows.map((row) => rowButton(row, ctx, (one) => ctx.go("review", one.id, device), row.id === found?.row.id, why(askedOf(row.id))))));
+    if (!rows.length) list.replaceChildren(element("li", { class: "faint" }, words(asked ? "review.asks_nothing" : "review.none")));
     teaching.drawn();
     more.hidden = !next;
   }
 
   async function loadList(further = false) {
     try {
-      const page = await api.get("/api/rows", { device, limit: 50, doubtful: only.checked ? 1 : 0, before: further ? next : "" });
+      if (asking && may) {
+        const { images } = await api.get("/api/questions");
+        if (closed) return;
+        asked = images;
+        rows = images.map((one) => one.row);
+        drawList();
+        drawRegions();
+        const first = ctx.id || rows[0]?.id;
+        return !found && first ? await open(first) : undefined;
+      }
+      const page = await api.get("/api/rows", { device, limit: 50, doubtful: only.checked && !sought ? 1 : 0, before: further ? next : "", search: sought });
       if (closed) return;
       const fetched = page.rows.filter((row) => row.kind === "inspection" && row.newest);
       const ids = new Set(fetched.map((row) => row.id));
@@ -348,7 +392,7 @@ export function room(root, ctx) {
       ? Object.fromEntries(classes().slice(0, 9).map((name, at) => [at + 1, () => { brush = name; drawTools(); }]))
       : { 1: () => press.say("low"), 2: () => press.say("moderate"), 3: () => press.say("severe"), ...Object.fromEntries(ownNames().slice(0, LAST_OWN - FIRST_OWN + 1).map((name, at) => [at + FIRST_OWN, () => press.say(name)])) };
     const acts = {
-      a: press.accept, ...digits, o: () => another.focus(), v: () => called.focus(), u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
+      a: press.accept, ...digits, o: () => another.focus(), q: stepAsked, v: () => called.focus(), u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
       j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, m: press.missed, b: press.brush, g: press.background, w: press.complete, z: press.undo, enter: press.save, n: nextImage,
       r: desk.press.regions, h: desk.press.heat, "[": () => press.size(-1), "]": () => press.size(1), "?": () => { help.open = !help.open; if (help.open) help.scrollIntoView({ block: "nearest" }); },
     };
@@ -362,13 +406,19 @@ export function room(root, ctx) {
   picture.on("point", (point) => change(() => marks.missed.push({ point_px: rounded(point) })));
   picture.on("drawing", (points) => picture.setMarks(marks.missed.map(middle), [...marks.brushed, { points_px: points, radius_px: BRUSHES_PX[size], class: brush }]));
   picture.on("stroke", (points) => change(() => marks.brushed.push({ class: brush, points_px: points.map(rounded), radius_px: BRUSHES_PX[size] })));
-  only.addEventListener("change", () => { onlyDoubtful = only.checked; next = null; deep = false; loadList(); });
+  only.addEventListener("change", () => { onlyDoubtful = only.checked; askNext(false); });
+  let typed = null;
+  search.addEventListener("input", () => {
+    clearTimeout(typed);
+    sought = search.value.trim();
+    typed = setTimeout(() => { if (!closed) askNext(false); }, 250);
+  });
   more.addEventListener("click", () => loadList(true));
   document.addEventListener("keydown", keys);
   const help = element("details", { class: "card", id: "help" }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${KNOWN_KEYS[key] || key.toLowerCase().replaceAll(" ", "_")}`)}`))));
   root.append(element("div", { class: "split" },
     element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, ownRow, strokes, state), help,
-      element("section", { class: "card" }, element("h2", {}, words("review.list")), element("label", { class: "small" }, only, " ", words("review.only")), list, more)),
+      element("section", { class: "card" }, element("h2", {}, words("review.list")), element("div", { class: "row" }, element("label", { class: "small" }, only, " ", words("review.only")), ask, search), list, more)),
     element("div", { class: "aside" }, verdict, side, teaching.card)));
   drawMarks();
   loadList();
