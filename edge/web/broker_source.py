@@ -60,6 +60,7 @@ class BrokerSource:
         self._asked: OrderedDict[tuple[str, str, int, int], None] = OrderedDict()
         self._replayed = 0.0
         self.left_out = 0
+        self._began_ms = round(time.time() * 1000)
         topics = [f"{prefix}/{kind}" for kind in (*KINDS, "overlay/+")]
         self._subscriber = Subscriber(broker, topics, self.take, self.connection, self.turn)
 
@@ -252,7 +253,8 @@ class BrokerSource:
         with self._mutex:
             found = self._device(device)
             rows = [] if found is None else found.ordered()
-            return {**columns(rows, found.reviewed_ids() if found else {}), "complete": True, "heard_only": True}
+            facts = columns(rows, found.reviewed_ids() if found else {})
+        return {**facts, "complete": True, "heard_since_ms": self._began_ms}
 
     def problems(self, device: str) -> Facts:
         """See `Source`."""

@@ -104,6 +104,20 @@ export function bench(ctx) {
 // A checkbox takes no letters: the keys go on working behind a click on one.
 export const typing = (event) => event.ctrlKey || event.metaKey || event.altKey || (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "checkbox");
 
+// Asks for one image after the other. What cannot be inspected again, as it is gone, keeps no other back.
+// say(text, kind): how it goes, and what came of it.
+export async function inspectAgain(ids, { api, words }, say) {
+  let done = 0, error = null;
+  for (const [at, id] of ids.entries()) {
+    say(words("review.again_asked", { count: at + 1, all: ids.length }), "");
+    const told = await api.post("/api/command", { name: "inspect", fields: { inspection_id: id } }).catch((failed) => ({ ok: false, error: failed.message, over: failed.status === 401 || failed.status === 0 }));
+    if (told.ok) done += 1;
+    else error = told.error || words("shell.unreachable");
+    if (told.over) break;
+  }
+  say([words("review.again_done", { count: done }), error ? words("review.again_left", { count: ids.length - done, error }) : ""].filter(Boolean).join(" "), error ? "wrong" : "fine");
+}
+
 // Draws anew, and leaves the focus on what has the same name as before.
 export function keepFocus(root, draw) {
   const was = root.contains(document.activeElement) ? document.activeElement : null;

@@ -1,6 +1,6 @@
 // Review: doubtful verdicts first, marks by mouse or keyboard, one review saved for each image; and what was taught by them.
 
-import { bench, keepFocus, measures, rowButton, severityWord, typing, verdictCard } from "./parts.js";
+import { bench, inspectAgain, keepFocus, measures, rowButton, severityWord, typing, verdictCard } from "./parts.js";
 import { teachingCard } from "./teaching.js";
 
 const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "V", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
@@ -35,7 +35,7 @@ export function room(root, ctx) {
   const verdict = element("div", { id: "side" });
   const side = element("div", { id: "about" });
   const state = element("p", { role: "status", id: "marked" });
-  const teaching = teachingCard(ctx, { again: (say) => inspectAgain(rows.map((row) => row.id), say), listed: () => rows.length, told: () => { drawOwn(); drawCalled(); } });
+  const teaching = teachingCard(ctx, { again: (say) => inspectAgain(rows.map((row) => row.id), ctx, say), listed: () => rows.length, told: () => { drawOwn(); drawCalled(); } });
   let rows = [], next = null, found = null, closed = false, soon = null, here = -1, brush = null, deep = false;
   let marks = fresh();
   let past = [];
@@ -302,7 +302,7 @@ export function room(root, ctx) {
       note.addEventListener("focus", () => { if (found?.inspection && may) past.push(copy()); });
       note.addEventListener("blur", () => { if (past.at(-1)?.note === marks.note && past.length) past.pop(); drawMarks(); });
       note.addEventListener("input", () => { marks.note = note.value; keep(); drawTools(); });
-      const again = element("button", { type: "button", id: "again", disabled: !may, onclick: () => inspectAgain([found.row.id]) }, words("problems.inspect"));
+      const again = element("button", { type: "button", id: "again", disabled: !may, onclick: () => inspectAgain([found.row.id], ctx, said) }, words("problems.inspect"));
       verdict.replaceChildren(verdictCard(found.row, ctx));
       side.replaceChildren(element("div", { class: "card" }, measures(found.row, ctx), element("div", { class: "row" }, again)),
         element("div", { class: "card" }, element("h2", {}, words("now.regions")), regionList), element("div", { class: "card" }, note, reviews.length ? element("h2", {}, words("review.earlier")) : null, element("ul", { id: "reviews" }, reviews)));
@@ -314,19 +314,9 @@ export function room(root, ctx) {
     }
   }
 
-  async function inspectAgain(ids, say = said) {
-    let done = 0;
-    for (const id of ids) {
-      const told = await api.post("/api/command", { name: "inspect", fields: { inspection_id: id } }).catch((error) => ({ ok: false, error: error.message }));
-      if (!told.ok) return say(told.error, "wrong");
-      done += 1;
-    }
-    return say(words("review.again_done", { count: done }), "fine");
-  }
-
   function why(one) {
     if (!one) return null;
-    const parts = [one.brush ? words("review.asks_brush") : null, one.regions.length ? words("review.asks_regions", { count: one.regions.length, regions: one.regions.map((index) => index + 1).join(", ") }) : null];
+    const parts = [one.brush ? words("review.asks_brush") : null, one.regions.length ? words("review.asks_regions", { regions: one.regions.map((index) => index + 1).join(", ") }) : null];
     return parts.filter(Boolean).join(" ");
   }
 
