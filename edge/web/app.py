@@ -21,7 +21,7 @@ from edge.web import files
 from edge.web.actions import COMMANDS, Actions
 from edge.web.guard import Guard
 from edge.web.said import JSONResponse
-from edge.web.sessions import Session, Sessions, TooOftenError
+from edge.web.sessions import LONGEST_S, Session, Sessions, TooOftenError
 from edge.web.source import Source
 from edge.web.stream import Stream
 from edge.web.users import ROLES, Role, User
@@ -29,6 +29,9 @@ from edge.web.users import ROLES, Role, User
 log = logging.getLogger(__name__)
 
 COOKIE: Final = "edge_session"
+BROWSER: Final = "edge_browser"
+"""A cookie that lets nobody in: by it a browser is known that somebody logged in with."""
+BROWSER_S: Final = 180 * 86400
 MOST_ROWS: Final = 200
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -104,16 +107,20 @@ class Page:
             raise RefusedError(400, "nobody logs in here: web.users_file names no users")
         address = request.client.host if request.client else "?"
         try:
-            found = await run_in_threadpool(self.sessions.log_in, name, password, address)
+            found = await run_in_threadpool(self.sessions.log_in, name, password, address, request.cookies.get(BROWSER))
         except TooOftenError as error:
             return JSONResponse({"error": str(error)}, 429, {"retry-after": str(int(error.wait_s) + 1)})
         if found is None:
             log.warning("a login as %.64r from %s was refused", name, address)
             raise RefusedError(401, "name or password is wrong")
-        token, session = found
-        answer = JSONResponse({"user": session.user, "csrf": session.csrf})
-        answer.set_cookie(COOKIE, token, max_age=12 * 3600, httponly=True, samesite="strict", secure=self.secure, path="/")
+        answer = JSONResponse({"user": found.session.user, "csrf": found.session.csrf})
+        self._set_cookie(answer, BROWSER, found.browser, BROWSER_S, "/api/login")
+        self._set_cookie(answer, COOKIE, found.token, round(LONGEST_S), "/")
         return answer
+
+    def _set_cookie(self, answer: Response, name: str, value: str, longest_s: int, path: str) -> None:
+        """No script reads it, and no other page sends it."""
+        answer.set_cookie(name, value, max_age=longest_s, httponly=True, samesite="strict", secure=self.secure, path=path)
 
     async def logout(self, request: Request) -> Response:
         """Forget the session."""
