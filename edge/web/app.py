@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -22,9 +23,10 @@ from edge.web.actions import COMMANDS, Actions
 from edge.web.guard import Guard
 from edge.web.said import JSONResponse
 from edge.web.sessions import LONGEST_S, Session, Sessions, TooOftenError
-from edge.web.source import Source
+from edge.web.source import Facts, Source
 from edge.web.stream import Stream
 from edge.web.users import ROLES, Role, User
+from edge.wire.command import checked_fields
 
 log = logging.getLogger(__name__)
 
@@ -247,7 +249,12 @@ class Page:
             self._allowed(request, "review", changes=True)
             raise RefusedError(400, f"what can be asked for is {', '.join(COMMANDS)}")
         who = self._allowed(request, COMMANDS[name], changes=True)
-        return JSONResponse(await run_in_threadpool(self._acting().command, name, fields, who))
+        acting = self._acting()
+        try:
+            checked_fields(name, fields)
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from error
+        return _done(await run_in_threadpool(acting.command, name, fields, who))
 
     async def teach_facts(self, request: Request) -> Response:
         """What was taught, and what is used."""
@@ -271,11 +278,12 @@ class Page:
     async def taught(self, request: Request) -> Response:
         """Take an adaptation into use, or go back."""
         who = self._allowed(request, "command", changes=True)
-        body = await _body(request)
-        sha256 = body.get("sha256")
-        if "sha256" not in body or not (sha256 is None or isinstance(sha256, str)):
-            raise RefusedError(400, "sha256 is a text, or null")
-        return JSONResponse(await run_in_threadpool(self._acting().taught, sha256, who))
+        acting, body = self._acting(), await _body(request)
+        try:
+            fields = checked_fields("taught", body)
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from error
+        return _done(await run_in_threadpool(acting.taught, fields["sha256"], who))
 
 
 def build(source: Source, sessions: Sessions, actions: Actions | None, web: WebSettings, version: str) -> tuple[ASGIApp, Page]:
@@ -313,12 +321,25 @@ def build(source: Source, sessions: Sessions, actions: Actions | None, web: WebS
         Route("/api/taught", page.taught, methods=post),
         Route("/api/questions", page.questions, methods=get),
     ]
-    handlers: dict[Any, Any] = {RefusedError: _refused, EdgeError: _failed, ClientDisconnect: _too_long, Exception: _defect}
+    handlers: dict[Any, Any] = {
+        RefusedError: _refused,
+        HTTPException: _no_route,
+        EdgeError: _failed,
+        ClientDisconnect: _too_long,
+        Exception: _defect,
+    }
     return Guard(Starlette(routes=routes, lifespan=life, exception_handlers=handlers), web), page
 
 
 def _device(request: Request) -> str:
     return request.query_params.get("device", "")[:1000]
+
+
+def _done(told: Facts) -> Response:
+    """What a command came to. Raises RefusedError with the service's reason where it was not carried out."""
+    if not told["ok"]:
+        raise RefusedError(409, told["error"] or "the service refused, and gave no reason")
+    return JSONResponse(told)
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -335,6 +356,12 @@ async def _body(request: Request) -> dict[str, Any]:
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     return JSONResponse({"error": str(error)}, error.status)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = f"this address takes no {request.method}" if error.status_code == 405 else "there is nothing at this address"
+    return JSONResponse({"error": text}, error.status_code, error.headers)
 
 
 async def _failed(_request: Request, error: Exception) -> Response:

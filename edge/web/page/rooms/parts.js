@@ -110,10 +110,13 @@ export async function inspectAgain(ids, { api, words }, say) {
   let done = 0, error = null;
   for (const [at, id] of ids.entries()) {
     say(words("review.again_asked", { count: at + 1, all: ids.length }), "");
-    const told = await api.post("/api/command", { name: "inspect", fields: { inspection_id: id } }).catch((failed) => ({ ok: false, error: failed.message, over: failed.status === 401 || failed.status === 0 }));
-    if (told.ok) done += 1;
-    else error = told.error || words("shell.unreachable");
-    if (told.over) break;
+    try {
+      await api.post("/api/command", { name: "inspect", fields: { inspection_id: id } });
+      done += 1;
+    } catch (failed) {
+      error = failed.message || words("shell.unreachable");
+      if (failed.status === 401 || failed.status === 0) break;
+    }
   }
   say([words("review.again_done", { count: done }), error ? words("review.again_left", { count: ids.length - done, error }) : ""].filter(Boolean).join(" "), error ? "wrong" : "fine");
 }

@@ -14,9 +14,9 @@ export function room(root, ctx) {
     answer.className = "";
     answer.textContent = words("problems.asked");
     try {
-      const told = await api.post("/api/command", { name, fields });
-      answer.className = told.ok ? "fine" : "wrong";
-      answer.textContent = told.ok ? done : told.error;
+      await api.post("/api/command", { name, fields });
+      answer.className = "fine";
+      answer.textContent = done;
       load();
     } catch (error) {
       answer.className = "wrong";
