@@ -28,27 +28,26 @@ CREATE TABLE row (epoch INTEGER NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL
 CREATE UNIQUE INDEX row_id ON row (id);
 CREATE INDEX row_place ON row (place, epoch, seq);
 CREATE INDEX row_doubtful ON row (epoch, seq) WHERE doubtful;
-CREATE INDEX row_at ON row (at, kind, label, own_class, state, doubtful);
+CREATE INDEX row_at ON row (at, kind, label, own_class, state);
 CREATE TABLE gap (above_epoch INTEGER, above_seq INTEGER, below_epoch INTEGER, below_seq INTEGER);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 INSERT INTO meta VALUES ('epochs', ''), ('journal', '');
 """
 
 _COUNTED: Final = ("kind", "label", "own_class", "state")
-"""Columns that verdicts are counted by, beside whether they are doubtful."""
+"""Columns that verdicts are counted by."""
 
 Flatten = Callable[[Told], dict[str, Any]]
 Row = dict[str, Any]
 
 
 class Count(NamedTuple):
-    """So many verdicts are of one kind, label, class of the plant's own and state, and are doubtful or not."""
+    """So many verdicts are of one kind, label, class of the plant's own and state."""
 
     kind: str
     label: str | None
     own_class: str | None
     state: str | None
-    doubtful: bool
     verdicts: int
 
 
@@ -160,12 +159,19 @@ class History:
         """How many verdicts made from `at`, seconds since 1970, on are alike."""
         with self._translated():
             rows = self._connection.execute(
-                "SELECT kind, label, own_class, state, doubtful, COUNT(*) FROM row WHERE at >= ? GROUP BY 1, 2, 3, 4, 5", (at,)
+                "SELECT kind, label, own_class, state, COUNT(*) FROM row WHERE at >= ? GROUP BY 1, 2, 3, 4", (at,)
             ).fetchall()
-        return [
-            Count(kind, label, own_class, state, bool(doubtful), count)
-            for kind, label, own_class, state, doubtful, count in rows
-        ]
+        return [Count(*row) for row in rows]
+
+    def doubtful_since(self, at: float) -> list[str]:
+        """Inspections made from `at`, seconds since 1970, on that are doubtful and the newest of their image."""
+        with self._translated():
+            rows = self._connection.execute(
+                "SELECT id FROM row WHERE at >= ? AND doubtful AND kind = 'inspection'"
+                " AND NOT EXISTS (SELECT 1 FROM row AS newer WHERE newer.place = row.place AND (newer.epoch, newer.seq) > (row.epoch, row.seq))",
+                (at,),
+            ).fetchall()
+        return [name for (name,) in rows]
 
     def superseded(self, ids: list[str]) -> set[str]:
         """Those of these verdicts whose image has a newer one."""

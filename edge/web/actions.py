@@ -21,9 +21,8 @@ COMMANDS: Final[Mapping[str, Role]] = {
     "pause": "command",
     "resume": "command",
     "rescan": "command",
-    "taught": "command",
 }
-"""What may be asked for on the page, and the least role that may."""
+"""What may be asked for on the page, and the least role that may; an adaptation by `Actions.taught`."""
 
 
 class Actions:

@@ -26,7 +26,6 @@ LARGEST_PICTURE: Final = 8 << 20
 LOOK_S: Final = 1.0
 REPLAY_S: Final = 5.0
 LONGEST_TOPIC: Final = 1000
-ELSEWHERE: Final = "over the broker comes the drawn picture alone: the image itself stays at the microscope"
 NOT_YET: Final = "no connection to the broker yet"
 _LEVEL: Final = re.compile(r"[^/#+\x00-\x1f]+|\+")
 
@@ -235,7 +234,6 @@ class BrokerSource:
                 "reviews": [said_of(review) for review in found.reviews(verdict_id)],
                 "has_image": False,
                 "has_overlay": (found.prefix, verdict_id) in self._pictures,
-                "why_no_image": ELSEWHERE,
             }
 
     def overlay(self, device: str, verdict_id: str) -> tuple[bytes, str] | None:

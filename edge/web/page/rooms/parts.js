@@ -42,7 +42,9 @@ export function measures(row, { words, format }) {
   if (row.kind === "inspection") add("scale", row.pixel_size_nm === null ? words("measure.no_scale") : `${format.number(row.pixel_size_nm)} nm / px`);
   add("time", format.time(row.ts_ms));
   if (row.taught) add("taught", row.taught.slice(0, 12));
-  return element("dl", { class: "measures" }, lines);
+  const own = (warning) => warning.replace(/^[a-z0-9_]+: /, "");
+  return element("div", {}, element("dl", { class: "measures" }, lines),
+    row.warnings.length ? element("ul", { class: "small faint warnings", lang: "en", "aria-label": words("measure.warnings") }, row.warnings.map((warning) => element("li", {}, own(warning)))) : null);
 }
 
 // why: what stands below it, in place of its first reason.

@@ -285,8 +285,6 @@ export function room(root, ctx) {
   }
 
   async function open(id) {
-    const known = rows.find((row) => row.id === id);
-    if (!found && known) verdict.replaceChildren(verdictCard(known, ctx)); // no other picture is there yet that it could stand over
     try {
       const loaded = await desk.show(device, id);
       if (closed || !loaded) return;

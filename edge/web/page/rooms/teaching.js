@@ -117,12 +117,13 @@ export function teachingCard(ctx, desk) {
   function choices() {
     const parts = [];
     const usable = command && facts.taught_is_state;
-    if (facts.draft && facts.draft.sha256 !== facts.chosen) parts.push(button("use-draft", !usable, words("teach.use"), () => use(facts.draft.sha256)));
+    if (facts.draft && facts.draft.sha256 !== facts.chosen) parts.push(button("use-draft", !usable || facts.signed, words("teach.use"), () => use(facts.draft.sha256)));
+    if (facts.signed) parts.push(element("p", { class: "small faint" }, words("teach.signed")));
     if (!facts.taught_is_state) parts.push(element("p", { class: "small faint" }, words("teach.not_state")));
     else if (!command) parts.push(element("p", { class: "small faint" }, words("teach.needs_role")));
     parts.push(element("p", { class: "small" }, facts.chosen ? words("teach.chosen", { sha256: short(facts.chosen) }) : words("teach.none_chosen")));
     if (facts.chosen) parts.push(button("use-none", !usable, words("teach.back"), () => use(null)));
-    for (const one of facts.kept) if (one.sha256 !== facts.chosen && one.sha256 !== facts.draft?.sha256) parts.push(button(`use-${short(one.sha256)}`, !usable, words("teach.use_kept", { sha256: short(one.sha256), reviews: one.reviews ?? "?" }), () => use(one.sha256)));
+    for (const one of facts.kept) if (one.sha256 !== facts.chosen && one.sha256 !== facts.draft?.sha256) parts.push(button(`use-${short(one.sha256)}`, !usable, words("teach.use_kept", { sha256: short(one.sha256), reviews: one.reviews ?? "?", when: one.made_ms ? format.time(one.made_ms) : "–" }), () => use(one.sha256)));
     if (facts.chosen || facts.kept.length) parts.push(button("again-all", !may || !desk.listed(), words("teach.again", { count: desk.listed() }), () => desk.again(say)));
     return parts;
   }
