@@ -34,6 +34,11 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 INSERT INTO meta VALUES ('epochs', ''), ('journal', '');
 """
 
+_SUPERSEDED: Final = """
+EXISTS (SELECT 1 FROM row AS newer WHERE newer.place = row.place AND (newer.epoch, newer.seq) > (row.epoch, row.seq))
+"""
+"""Whether an image has a newer verdict than this row's."""
+
 _COUNTED: Final = ("kind", "label", "own_class", "state")
 """Columns that verdicts are counted by."""
 
@@ -167,9 +172,7 @@ class History:
         """Inspections made from `at`, seconds since 1970, on that are doubtful and the newest of their image."""
         with self._translated():
             rows = self._connection.execute(
-                "SELECT id FROM row WHERE at >= ? AND doubtful AND kind = 'inspection'"
-                " AND NOT EXISTS (SELECT 1 FROM row AS newer WHERE newer.place = row.place AND (newer.epoch, newer.seq) > (row.epoch, row.seq))",
-                (at,),
+                f"SELECT id FROM row WHERE at >= ? AND doubtful AND kind = 'inspection' AND NOT {_SUPERSEDED}", (at,)
             ).fetchall()
         return [name for (name,) in rows]
 
@@ -177,11 +180,7 @@ class History:
         """Those of these verdicts whose image has a newer one."""
         marks = ", ".join("?" * len(ids))
         with self._translated():
-            rows = self._connection.execute(
-                f"SELECT id FROM row WHERE id IN ({marks}) AND EXISTS (SELECT 1 FROM row AS newer WHERE newer.place = row.place"
-                " AND (newer.epoch, newer.seq) > (row.epoch, row.seq))",
-                ids,
-            ).fetchall()
+            rows = self._connection.execute(f"SELECT id FROM row WHERE id IN ({marks}) AND {_SUPERSEDED}", ids).fetchall()
         return {name for (name,) in rows}
 
     def gaps(self) -> list[tuple[int, int, int]]:
