@@ -331,7 +331,7 @@ export function room(root, ctx) {
 
   function drawList() {
     keepFocus(list, () => list.replaceChildren(...rows.map((row) => rowButton(row, ctx, (one) => ctx.go("review", one.id, device), row.id === found?.row.id, why(askedOf(row.id))))));
-    if (!rows.length) list.replaceChildren(element("li", { class: "faint" }, words(asked ? "review.asks_nothing" : "review.none")));
+    if (!rows.length) list.replaceChildren(element("li", { class: "faint" }, words(asked ? "review.asks_nothing" : sought ? "review.none_found" : only.checked ? "review.none" : "timeline.empty")));
     teaching.drawn();
     more.hidden = !next;
   }
