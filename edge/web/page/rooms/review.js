@@ -3,8 +3,9 @@
 import { bench, inspectAgain, keepFocus, measures, rowButton, severityWord, typing, verdictCard } from "./parts.js";
 import { teachingCard } from "./teaching.js";
 
-const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "V", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
+const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "L", "V", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
 const KNOWN_KEYS = { "[ ]": "size", "?": "help", "4 … 9": "own" };
+const COUNTED = { not_corrosion: "review.count_struck", right: "review.count_right", wrong_class: "review.count_class", wrong_outline: "review.count_outline" };
 const FIRST_OWN = 4, LAST_OWN = 9;
 const BRUSHES_PX = [2, 4, 8, 16, 32, 64];
 const MOST_REGIONS = 300;
@@ -126,7 +127,7 @@ export function room(root, ctx) {
     pressed("do-complete", Boolean(marks.complete));
     drawOwn();
     drawCalled();
-    held["do-strike"].disabled = held["do-right"].disabled = off || here < 0;
+    held["do-strike"].disabled = held["do-right"].disabled = held["do-outline"].disabled = off || here < 0;
     held["do-undo"].disabled = off || !(past.length || own());
     held["do-save"].disabled = off || !edited;
     const brushing = picture.tool === "brush";
@@ -135,15 +136,12 @@ export function room(root, ctx) {
   }
 
   function drawMarks() {
-    found?.inspection?.regions.forEach((region) => picture.mark(region.index, { not_corrosion: "struck", right: "accepted", wrong_class: "accepted" }[marks.regions.get(region.index)?.verdict]));
+    found?.inspection?.regions.forEach((region) => picture.mark(region.index, { not_corrosion: "struck", right: "accepted", wrong_class: "accepted", wrong_outline: "accepted" }[marks.regions.get(region.index)?.verdict]));
     picture.setMarks(marks.missed.map(middle), marks.brushed);
-    const struck = [...marks.regions.values()].filter((one) => one.verdict === "not_corrosion").length;
+    const counted = (verdict) => [...marks.regions.values()].filter((one) => one.verdict === verdict).length;
     const parts = [];
     if (marks.severity) parts.push(words("review.says", { severity: severityWord(marks.severity, words) }));
-    if (struck) parts.push(words("review.count_struck", { count: struck }));
-    const other = [...marks.regions.values()].filter((one) => one.verdict === "wrong_class").length;
-    if (other) parts.push(words("review.count_class", { count: other }));
-    if (marks.regions.size - struck - other) parts.push(words("review.count_right", { count: marks.regions.size - struck - other }));
+    for (const [verdict, key] of Object.entries(COUNTED)) if (counted(verdict)) parts.push(words(key, { count: counted(verdict) }));
     if (marks.missed.length) parts.push(words("review.count_missed", { count: marks.missed.length }));
     if (marks.brushed.length) parts.push(words("review.count_brushed", { count: marks.brushed.length }));
     if (marks.complete) parts.push(words("review.is_complete"));
@@ -192,6 +190,7 @@ export function room(root, ctx) {
   }
 
   const press = {
+    outline: () => verdictOf("wrong_outline"),
     accept: () => { const severity = found?.inspection?.severity; change(() => { marks.severity = severity?.class || severity?.label || marks.severity; marks.complete = true; }); },
     say: (name) => change(() => { marks.severity = marks.severity === name ? null : name; }),
     strike: () => verdictOf("not_corrosion"),
@@ -205,7 +204,7 @@ export function room(root, ctx) {
     save,
   };
   tools.append(hold("do-accept", "A", words("review.accept"), press.accept), ...SEVERITIES.map((name, at) => hold(`say-${name}`, "123UC"[at], words(`severity.${name}`), () => press.say(name))),
-    ...Object.entries({ strike: "X", right: "Y" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())), called,
+    ...Object.entries({ strike: "X", right: "Y", outline: "L" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())), called,
     ...Object.entries({ missed: "M", brush: "B", background: "G", complete: "W", undo: "Z", save: "Enter" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())));
   held["do-save"].classList.add("main");
 
@@ -275,7 +274,7 @@ export function room(root, ctx) {
   const calledNow = (region) => { const name = marks.regions.get(region.index)?.class; return name ? `${format.regionClass(name, ctx)}: ` : ""; };
   const regionList = element("ul", { class: "list regions", id: "regions" });
   function drawRegions() {
-    const signs = { not_corrosion: "✕ ", right: "✓ ", wrong_class: "≠ " };
+    const signs = { not_corrosion: "✕ ", right: "✓ ", wrong_class: "≠ ", wrong_outline: "≈ " };
     const regions = found?.inspection?.regions || [];
     const wanted = new Set(askedOf(found?.row.id)?.regions);
     drawTools();
@@ -381,7 +380,7 @@ export function room(root, ctx) {
       : { 1: () => press.say("low"), 2: () => press.say("moderate"), 3: () => press.say("severe"), ...Object.fromEntries(ownNames().slice(0, LAST_OWN - FIRST_OWN + 1).map((name, at) => [at + FIRST_OWN, () => press.say(name)])) };
     const acts = {
       a: press.accept, ...digits, o: () => another.focus(), q: stepAsked, v: () => called.focus(), u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
-      j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, m: press.missed, b: press.brush, g: press.background, w: press.complete, z: press.undo, enter: press.save, n: nextImage,
+      j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, l: press.outline, m: press.missed, b: press.brush, g: press.background, w: press.complete, z: press.undo, enter: press.save, n: nextImage,
       r: desk.press.regions, h: desk.press.heat, "[": () => press.size(-1), "]": () => press.size(1), "?": () => { help.open = !help.open; if (help.open) help.scrollIntoView({ block: "nearest" }); },
     };
     const act = acts[event.key.toLowerCase()];
