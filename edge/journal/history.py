@@ -12,30 +12,48 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from edge.errors import StateError
 from edge.journal.verdicts import BEYOND, FIRST, Key, Told, Verdicts
 
-VERSION: Final = 2
+VERSION: Final = 3
 STEP: Final = 200
 """Verdicts that are read at once: some tens of megabytes where there are thousands of regions in each."""
 
 _TABLES: Final = """
 CREATE TABLE row (epoch INTEGER NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, place TEXT NOT NULL, at REAL NOT NULL,
     doubtful INTEGER NOT NULL, found TEXT NOT NULL, told TEXT NOT NULL,
-    kind TEXT, label TEXT, state TEXT, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
+    kind TEXT, label TEXT, own_class TEXT, state TEXT, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
 CREATE UNIQUE INDEX row_id ON row (id);
 CREATE INDEX row_place ON row (place, epoch, seq);
 CREATE INDEX row_doubtful ON row (epoch, seq) WHERE doubtful;
-CREATE INDEX row_at ON row (at, kind, label, state, doubtful);
+CREATE INDEX row_at ON row (at, kind, label, own_class, state);
 CREATE TABLE gap (above_epoch INTEGER, above_seq INTEGER, below_epoch INTEGER, below_seq INTEGER);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 INSERT INTO meta VALUES ('epochs', ''), ('journal', '');
 """
 
+_SUPERSEDED: Final = """
+EXISTS (SELECT 1 FROM row AS newer WHERE newer.place = row.place AND (newer.epoch, newer.seq) > (row.epoch, row.seq))
+"""
+"""Whether an image has a newer verdict than this row's."""
+
+_COUNTED: Final = ("kind", "label", "own_class", "state")
+"""Columns that verdicts are counted by."""
+
 Flatten = Callable[[Told], dict[str, Any]]
 Row = dict[str, Any]
+
+
+class Count(NamedTuple):
+    """So many verdicts are of one kind, label, class of the plant's own and state."""
+
+    kind: str
+    label: str | None
+    own_class: str | None
+    state: str | None
+    verdicts: int
 
 
 class History:
@@ -77,7 +95,7 @@ class History:
         rows = [(one, self._flatten(one)) for one in found if one.key not in (self._moved or ())]
         with self._translated(), self._connection:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         *one.key,
@@ -87,7 +105,7 @@ class History:
                         bool(row["needs_review"]),
                         _searchable(row),
                         json.dumps(row),
-                        *(None if row.get(name) is None else _writable(str(row[name])) for name in ("kind", "label", "state")),
+                        *(None if row.get(name) is None else _writable(str(row[name])) for name in _COUNTED),
                     )
                     for one, row in rows
                 ],
@@ -142,23 +160,27 @@ class History:
                 return
             key = rows[-1][:2]
 
-    def counts_since(self, at: float) -> list[tuple[str, str | None, str | None, bool, int]]:
-        """Kind, label, state, whether doubtful, and how many verdicts made from `at`, seconds since 1970, on are so."""
+    def counts_since(self, at: float) -> list[Count]:
+        """How many verdicts made from `at`, seconds since 1970, on are alike."""
         with self._translated():
             rows = self._connection.execute(
-                "SELECT kind, label, state, doubtful, COUNT(*) FROM row WHERE at >= ? GROUP BY 1, 2, 3, 4", (at,)
+                "SELECT kind, label, own_class, state, COUNT(*) FROM row WHERE at >= ? GROUP BY 1, 2, 3, 4", (at,)
             ).fetchall()
-        return [(kind, label, state, bool(doubtful), count) for kind, label, state, doubtful, count in rows]
+        return [Count(*row) for row in rows]
+
+    def doubtful_since(self, at: float) -> list[str]:
+        """Inspections made from `at`, seconds since 1970, on that are doubtful and the newest of their image."""
+        with self._translated():
+            rows = self._connection.execute(
+                f"SELECT id FROM row WHERE at >= ? AND doubtful AND kind = 'inspection' AND NOT {_SUPERSEDED}", (at,)
+            ).fetchall()
+        return [name for (name,) in rows]
 
     def superseded(self, ids: list[str]) -> set[str]:
         """Those of these verdicts whose image has a newer one."""
         marks = ", ".join("?" * len(ids))
         with self._translated():
-            rows = self._connection.execute(
-                f"SELECT id FROM row WHERE id IN ({marks}) AND EXISTS (SELECT 1 FROM row AS newer WHERE newer.place = row.place"
-                " AND (newer.epoch, newer.seq) > (row.epoch, row.seq))",
-                ids,
-            ).fetchall()
+            rows = self._connection.execute(f"SELECT id FROM row WHERE id IN ({marks}) AND {_SUPERSEDED}", ids).fetchall()
         return {name for (name,) in rows}
 
     def gaps(self) -> list[tuple[int, int, int]]:
@@ -227,7 +249,7 @@ def _searchable(row: Mapping[str, Any]) -> str:
     words = [
         row.get("path"),
         row.get("label"),
-        row.get("class"),
+        row.get("own_class"),
         row.get("state"),
         row.get("message"),
         *(row.get("reasons") or ()),

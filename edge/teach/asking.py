@@ -34,18 +34,29 @@ def questions(inspections: Sequence[Inspection], count: int) -> list[Question]:
         return []
     looks = np.concatenate([_look(one) for one in inspections if len(one.regions)])
     scores = np.concatenate([one.regions.scores for one in inspections]).astype(np.float64)
-    standard = (looks - looks.mean(axis=0)) / np.maximum(looks.std(axis=0), 1e-6)
-    doubt = 1 - 2 * np.abs(scores - 0.5)
-    fresh = np.ones(len(every))
     found: list[Question] = []
-    for _ in range(min(count, len(every))):
-        best = int(np.argmax((0.05 + doubt) * fresh))
+    for best in diverse(looks, scores, count):
         number, index = every[best]
         one = inspections[number]
         x, y, w, h = one.regions.boxes_px[index].tolist()
         found.append(
             Question(one.source.path, one.source.sha256, one.micrograph.page, index, (x, y, w, h), float(scores[best]))
         )
+    return found
+
+
+def diverse(looks: NDArray[np.float64], scores: NDArray[np.float64], count: int) -> list[int]:
+    """At most `count` places, the best first: near a score of one half, and unlike those before in their looks.
+
+    looks: [N, F], in any units.  scores: [N], 0…1.
+    """
+    standard = (looks - looks.mean(axis=0)) / np.maximum(looks.std(axis=0), 1e-6)
+    doubt = 1 - 2 * np.abs(scores - 0.5)
+    fresh = np.ones(len(scores))
+    found: list[int] = []
+    for _ in range(min(count, len(scores))):
+        best = int(np.argmax((0.05 + doubt) * fresh))
+        found.append(best)
         distance = np.sqrt(np.square(standard - standard[best]).mean(axis=1))
         fresh *= 1 - np.exp(-np.square(distance / NEAR))
         fresh[best] = -1.0

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from edge.errors import ReviewError
+from edge.records import SEVERITIES
 from edge.wording import not_json, sentences
 
 SCHEMA: Final = "edge.review/1"
@@ -29,6 +30,9 @@ SAME_BOX_PX: Final = 1.5
 
 Verdict = Literal["right", "not_corrosion", "wrong_class", "wrong_outline"]
 BACKGROUND: Final = "background"
+UNCORRODED: Final = "uncorroded"
+CANNOT_TELL: Final = "cannot_tell"
+_OURS: Final = frozenset({*SEVERITIES, UNCORRODED, CANNOT_TELL, BACKGROUND})
 
 _Px = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 _Length = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -46,6 +50,20 @@ def _has_area(outline: tuple[Point, ...]) -> tuple[Point, ...]:
         raise ValueError("an outline encloses no area")
     return outline
 
+
+def plain(name: str) -> str:
+    """What tells names of classes apart: neither capitals nor blanks do."""
+    return " ".join(name.split()).casefold()
+
+
+def _class_name(name: str) -> str:
+    """Without needless blanks; a name of ours as we write it, so that "Severe" is no class of the plant's own."""
+    if not (known := plain(name)):
+        raise ValueError("a class needs a name")
+    return known if known in _OURS else " ".join(name.split())
+
+
+_Class = Annotated[_Name, AfterValidator(_class_name)]
 
 Outline = Annotated[tuple[Point, ...], Field(min_length=3, max_length=20_000), AfterValidator(_has_area)]
 
@@ -83,7 +101,7 @@ class RegionVerdict:
     index: Annotated[int, Field(ge=0, le=1_000_000)]
     box_px: Box
     verdict: Verdict
-    class_name: Annotated[_Name | None, _BY_ALIAS] = None
+    class_name: Annotated[_Class | None, _BY_ALIAS] = None
     outline_px: Outline | None = None
 
 
@@ -94,7 +112,7 @@ class Missed:
     point_px: Point | None = None
     box_px: Box | None = None
     outline_px: Outline | None = None
-    class_name: Annotated[_Name | None, _BY_ALIAS] = None
+    class_name: Annotated[_Class | None, _BY_ALIAS] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +121,7 @@ class Brushed:
 
     points_px: Annotated[tuple[Point, ...], Field(min_length=1, max_length=20_000)]
     radius_px: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
-    class_name: Annotated[_Name, Field(alias="class")] = "corrosion"
+    class_name: Annotated[_Class, Field(alias="class")] = "corrosion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +135,7 @@ class CompleteBox:
 class FieldVerdict:
     """verdict: a severity, a class of the plant's own, "uncorroded" or "cannot_tell"."""
 
-    verdict: _Name
+    verdict: _Class
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +264,7 @@ def _check_itself(review: Review, where: str) -> None:
         if sum(shape is not None for shape in (missed.point_px, missed.box_px, missed.outline_px)) != 1:
             raise ReviewError(f"{where}: missed.{number}: exactly one of point_px, box_px and outline_px is needed")
     corroded = bool(review.missed) or any(region.verdict != "not_corrosion" for region in review.regions)
-    if review.severity is not None and review.severity.verdict == "uncorroded" and corroded:
+    if review.severity is not None and review.severity.verdict == UNCORRODED and corroded:
         raise ReviewError(f"{where}: contradictory: the severity is uncorroded, and regions are said to be right or missed")
     if review.supersedes == review.review_id:
         raise ReviewError(f"{where}: contradictory: review {review.review_id!r} supersedes itself")
@@ -282,13 +300,13 @@ def disagreements(reviews: Iterable[Review]) -> list[Disagreement]:
         of_image = said.setdefault(review.about, {})
         for region in review.regions:
             of_image.setdefault(f"region {region.index}", {})[review.reviewer] = region.verdict
-        if review.severity is not None and review.severity.verdict != "cannot_tell":
+        if review.severity is not None and review.severity.verdict != CANNOT_TELL:
             of_image.setdefault("severity", {})[review.reviewer] = review.severity.verdict
     return [
         Disagreement(images[about], what, tuple(sorted(by.items())))
         for about, of_image in said.items()
         for what, by in of_image.items()
-        if len(set(by.values())) > 1
+        if len(set(map(plain, by.values()))) > 1
     ]
 
 

@@ -32,11 +32,9 @@ from edge.inspection.taught_severity import (
 )
 from edge.records import SEVERITIES, SeverityLabel
 from edge.teach.heads import Fields, Indices, committee
-from edge.teach.reviews import Review, disagreements
+from edge.teach.reviews import CANNOT_TELL, UNCORRODED, Review, disagreements, plain
 
 SEVERITY_NAMES: Final[tuple[str, ...]] = SEVERITIES
-CANNOT_TELL: Final = "cannot_tell"
-UNCORRODED: Final = "uncorroded"
 STANDS_FOR: Final[Mapping[str, SeverityLabel | None]] = {**{name: name for name in SEVERITIES}, UNCORRODED: "low"}
 """What a class stands for where nobody said: of uncorroded metal an alarm should hear no more than low."""
 
@@ -82,9 +80,7 @@ def verdicts_of(reviews: Sequence[Review]) -> dict[tuple[str, int], str]:
 
     Raises ReviewError where reviewers disagree.
     """
-    apart = [
-        one for one in disagreements(reviews) if one.what == "severity" and len({_plain(said) for _, said in one.said}) > 1
-    ]
+    apart = [one for one in disagreements(reviews) if one.what == "severity"]
     if apart:
         said = " and ".join(f"{who} says {what}" for who, what in apart[0].said)
         more = f"; so with {len(apart) - 1} more" if len(apart) > 1 else ""
@@ -93,10 +89,10 @@ def verdicts_of(reviews: Sequence[Review]) -> dict[tuple[str, int], str]:
             f"contradictory: of the severity of {image}, {said}{more}: agree, and let the other withdraw or review again"
         )
     found: dict[tuple[str, int], str] = {}
-    spelled: dict[str, str] = {name: name for name in (*STANDS_FOR, CANNOT_TELL)}
+    spelled: dict[str, str] = {}
     for one in reviews:
         if one.severity is not None:
-            name = spelled.setdefault(_plain(one.severity.verdict), " ".join(one.severity.verdict.split()))
+            name = spelled.setdefault(plain(one.severity.verdict), one.severity.verdict)
             if name != CANNOT_TELL:
                 found[one.about] = name
     return found
@@ -112,7 +108,7 @@ def parse_classes(text: str) -> tuple[TaughtClass, ...]:
         if label and label not in SEVERITIES:
             raise ConfigError(f"--classes {text!r}: {label!r} is none of {', '.join(SEVERITIES)}")
         classes.append(TaughtClass(name=name, label=label or STANDS_FOR.get(name)))
-    if len({_plain(one.name) for one in classes}) < len(classes):
+    if len({plain(one.name) for one in classes}) < len(classes):
         raise ConfigError(f"--classes {text!r}: a class is named twice")
     return tuple(classes)
 
@@ -159,10 +155,6 @@ def fit_severity(
     return Learnt(part, before, after, told)
 
 
-def _plain(name: str) -> str:
-    return " ".join(name.split()).casefold()
-
-
 def _too_few(fields: Sequence[LabelledField]) -> str | None:
     """Why so few fields teach nothing, or None."""
     images = {one.image for one in fields}
@@ -183,14 +175,14 @@ def _too_few(fields: Sequence[LabelledField]) -> str | None:
 def _ordered(fields: Sequence[LabelledField], given: Sequence[TaughtClass]) -> tuple[tuple[TaughtClass, ...], tuple[str, ...]]:
     """The classes that were reviewed, in rising order, and what a user should know of them."""
     names = list(dict.fromkeys(one.verdict for one in fields))
-    known = {_plain(one.name): one for one in given}
+    known = {plain(one.name): one for one in given}
     told: list[str] = []
     if given:
-        if missing := sorted(name for name in names if _plain(name) not in known):
+        if missing := sorted(name for name in names if plain(name) not in known):
             raise ReviewError(f"the reviews name the class {missing[0]!r}, which --classes leaves out: put it in its place")
         order = list(known)
-        found = [TaughtClass(name=name, label=known[_plain(name)].label) for name in names]
-        found.sort(key=lambda one: order.index(_plain(one.name)))
+        found = [TaughtClass(name=name, label=known[plain(name)].label) for name in names]
+        found.sort(key=lambda one: order.index(plain(one.name)))
     elif set(names) <= set(STANDS_FOR):
         order = [UNCORRODED, *SEVERITIES]
         found = [TaughtClass(name=name, label=STANDS_FOR[name]) for name in sorted(names, key=order.index)]

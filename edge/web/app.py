@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -21,14 +22,18 @@ from edge.web import files
 from edge.web.actions import COMMANDS, Actions
 from edge.web.guard import Guard
 from edge.web.said import JSONResponse
-from edge.web.sessions import Session, Sessions, TooOftenError
-from edge.web.source import Source
+from edge.web.sessions import LONGEST_S, Session, Sessions, TooOftenError
+from edge.web.source import Facts, Source
 from edge.web.stream import Stream
 from edge.web.users import ROLES, Role, User
+from edge.wire.command import checked_fields
 
 log = logging.getLogger(__name__)
 
 COOKIE: Final = "edge_session"
+BROWSER: Final = "edge_browser"
+"""A cookie that lets nobody in: by it a browser is known that somebody logged in with."""
+BROWSER_S: Final = 180 * 86400
 MOST_ROWS: Final = 200
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -104,16 +109,20 @@ class Page:
             raise RefusedError(400, "nobody logs in here: web.users_file names no users")
         address = request.client.host if request.client else "?"
         try:
-            found = await run_in_threadpool(self.sessions.log_in, name, password, address)
+            found = await run_in_threadpool(self.sessions.log_in, name, password, address, request.cookies.get(BROWSER))
         except TooOftenError as error:
             return JSONResponse({"error": str(error)}, 429, {"retry-after": str(int(error.wait_s) + 1)})
         if found is None:
             log.warning("a login as %.64r from %s was refused", name, address)
             raise RefusedError(401, "name or password is wrong")
-        token, session = found
-        answer = JSONResponse({"user": session.user, "csrf": session.csrf})
-        answer.set_cookie(COOKIE, token, max_age=12 * 3600, httponly=True, samesite="strict", secure=self.secure, path="/")
+        answer = JSONResponse({"user": found.session.user, "csrf": found.session.csrf})
+        self._set_cookie(answer, BROWSER, found.browser, BROWSER_S, "/api/login")
+        self._set_cookie(answer, COOKIE, found.token, round(LONGEST_S), "/")
         return answer
+
+    def _set_cookie(self, answer: Response, name: str, value: str, longest_s: int, path: str) -> None:
+        """No script reads it, and no other page sends it."""
+        answer.set_cookie(name, value, max_age=longest_s, httponly=True, samesite="strict", secure=self.secure, path=path)
 
     async def logout(self, request: Request) -> Response:
         """Forget the session."""
@@ -240,7 +249,12 @@ class Page:
             self._allowed(request, "review", changes=True)
             raise RefusedError(400, f"what can be asked for is {', '.join(COMMANDS)}")
         who = self._allowed(request, COMMANDS[name], changes=True)
-        return JSONResponse(await run_in_threadpool(self._acting().command, name, fields, who))
+        acting = self._acting()
+        try:
+            checked_fields(name, fields)
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from error
+        return _done(await run_in_threadpool(acting.command, name, fields, who))
 
     async def teach_facts(self, request: Request) -> Response:
         """What was taught, and what is used."""
@@ -249,20 +263,27 @@ class Page:
             return JSONResponse({"enabled": False})
         return JSONResponse({"enabled": True, **await run_in_threadpool(self.actions.teaching.facts)})
 
+    async def questions(self, request: Request) -> Response:
+        """Which images are most worth a review; none where the page only reads."""
+        self._allowed(request, "read")
+        found = [] if self.actions is None else await run_in_threadpool(self.actions.asking.questions)
+        return JSONResponse({"images": found})
+
     async def teach(self, request: Request) -> Response:
-        """Begin to teach."""
+        """Begin to teach; `classes`: of severities, in rising order, where somebody says it."""
         self._allowed(request, "review", changes=True)
-        await run_in_threadpool(self._acting().teaching.start)
+        await run_in_threadpool(self._acting().teach, await _body(request))
         return JSONResponse({"running": True})
 
     async def taught(self, request: Request) -> Response:
         """Take an adaptation into use, or go back."""
         who = self._allowed(request, "command", changes=True)
-        body = await _body(request)
-        sha256 = body.get("sha256")
-        if "sha256" not in body or not (sha256 is None or isinstance(sha256, str)):
-            raise RefusedError(400, "sha256 is a text, or null")
-        return JSONResponse(await run_in_threadpool(self._acting().taught, sha256, who))
+        acting, body = self._acting(), await _body(request)
+        try:
+            fields = checked_fields("taught", body)
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from error
+        return _done(await run_in_threadpool(acting.taught, fields["sha256"], who))
 
 
 def build(source: Source, sessions: Sessions, actions: Actions | None, web: WebSettings, version: str) -> tuple[ASGIApp, Page]:
@@ -298,13 +319,27 @@ def build(source: Source, sessions: Sessions, actions: Actions | None, web: WebS
         Route("/api/teach", page.teach_facts, methods=get),
         Route("/api/teach", page.teach, methods=post),
         Route("/api/taught", page.taught, methods=post),
+        Route("/api/questions", page.questions, methods=get),
     ]
-    handlers: dict[Any, Any] = {RefusedError: _refused, EdgeError: _failed, ClientDisconnect: _too_long, Exception: _defect}
+    handlers: dict[Any, Any] = {
+        RefusedError: _refused,
+        HTTPException: _no_route,
+        EdgeError: _failed,
+        ClientDisconnect: _too_long,
+        Exception: _defect,
+    }
     return Guard(Starlette(routes=routes, lifespan=life, exception_handlers=handlers), web), page
 
 
 def _device(request: Request) -> str:
     return request.query_params.get("device", "")[:1000]
+
+
+def _done(told: Facts) -> Response:
+    """What a command came to. Raises RefusedError with the service's reason where it was not carried out."""
+    if not told["ok"]:
+        raise RefusedError(409, told["error"] or "the service refused, and gave no reason")
+    return JSONResponse(told)
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -321,6 +356,12 @@ async def _body(request: Request) -> dict[str, Any]:
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     return JSONResponse({"error": str(error)}, error.status)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = f"this address takes no {request.method}" if error.status_code == 405 else "there is nothing at this address"
+    return JSONResponse({"error": text}, error.status_code, error.headers)
 
 
 async def _failed(_request: Request, error: Exception) -> Response:

@@ -31,7 +31,6 @@ DENIED_S: Final = 600.0
 QUIET_S: Final = 15.0
 """A daemon speaks of its health every 10 s."""
 LONGEST_TOPIC: Final = 1000
-ELSEWHERE: Final = "over the broker comes the drawn picture alone: the image itself stays at the microscope"
 HEARD_NOT: Final = "is --prefix right, may this user read these topics, and does any microscope publish?"
 NOT_YET: Final = "no connection to the broker yet"
 _LEVEL: Final = re.compile(r"[^/#+\x00-\x1f]+|\+")
@@ -67,6 +66,7 @@ class BrokerSource:
         self._asked: OrderedDict[tuple[str, str, int, int], None] = OrderedDict()
         self._replayed = 0.0
         self.left_out = 0
+        self._began_ms = round(time.time() * 1000)
         topics = [f"{prefix}/{kind}" for kind in (*KINDS, "overlay/+")]
         self._subscriber = Subscriber(broker, topics, self.take, self.connection, self.turn)
 
@@ -221,7 +221,7 @@ class BrokerSource:
                 for order, row in rows
                 if (key is None or (_key(order) or key) < key)
                 and (not doubtful or row["needs_review"])
-                and (not wanted or wanted in f"{row['path']} {row['label']} {row['sample']}".casefold())
+                and (not wanted or wanted in f"{row['path']} {row['label']} {row['own_class']} {row['sample']}".casefold())
             ]
             page = rows[:limit]
             shown = [found.shown(row) for _, row in page] if found else []
@@ -244,7 +244,6 @@ class BrokerSource:
                 "reviews": [said_of(review) for review in found.reviews(verdict_id)],
                 "has_image": False,
                 "has_overlay": (found.prefix, verdict_id) in self._pictures,
-                "why_no_image": ELSEWHERE,
             }
 
     def overlay(self, device: str, verdict_id: str) -> tuple[bytes, str] | None:
@@ -262,7 +261,8 @@ class BrokerSource:
         with self._mutex:
             found = self._device(device)
             rows = [] if found is None else found.ordered()
-            return {**columns(rows, found.reviewed_ids() if found else {}), "complete": True, "heard_only": True}
+            facts = columns(rows, found.reviewed_ids() if found else {})
+        return {**facts, "complete": True, "heard_since_ms": self._began_ms}
 
     def problems(self, device: str) -> Facts:
         """See `Source`."""

@@ -16,6 +16,7 @@ from edge.web.lights import lights
 from edge.web.reviewing import reviewed
 from edge.web.rows import Row, unknown_row
 from edge.web.source import Facts
+from edge.web.today import COUNTED
 from edge.web.untrusted import count, document, text, verdict_row
 
 KINDS: Final = ("status", "health", "summary", "inspection", "failure", "review")
@@ -24,7 +25,6 @@ MOST_ROWS: Final = 2000
 MOST_REVIEWS: Final = 1000
 MOST_DEAD: Final = 200
 LARGEST_FACTS: Final = 64 * 1024
-COUNTED: Final = ("inspections", "failures", "low", "moderate", "severe", "abstained", "to_review")
 ROW_BYTES: Final = 4096
 """About what a row takes beside its document."""
 Order = tuple[int, int, str]
@@ -270,8 +270,6 @@ class Heard:
             "id": name,
             "state": self.state(now, connected),
             "reasons": reasons,
-            "connected_at_ms": None,
-            "connected_at": said["connected_at"] if text(said.get("connected_at")) else None,
             "last_row": row,
             "last_image_ms": self._last_image_ms or (row["ts_ms"] if row else None),
             "queue": self.queue(),

@@ -17,11 +17,12 @@ from edge.journal.verdicts import FIRST, Key, Told
 from edge.teach.reviews import Review, parse_review
 from edge.web.lights import lights
 from edge.web.news import News
-from edge.web.pixels import GONE, Pixels
+from edge.web.pixels import Pixels
 from edge.web.reviewing import reviewed, said
 from edge.web.rows import Row, parsed, row_of
 from edge.web.source import Event, Facts, Mode
 from edge.web.timeline import columns
+from edge.web.today import Today
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class JournalSource:
         self.pixels = Pixels(settings)
         self._news = News()
         self._history = History(self.state / "web" / "index.sqlite3", _flat)
+        self._today = Today(self._history)
         self._mutex = threading.RLock()
         self._journal: Journal | None = None
         self._why = "the journal was not looked at yet"
@@ -76,7 +78,6 @@ class JournalSource:
             "id": device.id,
             "state": state,
             "reasons": [{"text": text, "cure": cure} for text, cure in (told.problems if told else {}).items()],
-            "connected_at_ms": None,
             "last_row": now["row"],
             "last_image_ms": now["last_image_ms"],
             "queue": None if info is None else _queue(info),
@@ -107,15 +108,13 @@ class JournalSource:
             return None
         (shown,) = self._shown([row])
         document = self.document(verdict_id)
-        has_image = self.pixels.there(row["path"], row["sha256"])
         return {
             "row": shown,
             "inspection": document if row["kind"] == "inspection" else None,
             "failure": document if row["kind"] == "failure" else None,
             "reviews": [said(review) for review in self.reviews_of(row)],
-            "has_image": has_image,
+            "has_image": self.pixels.there(row["path"], row["sha256"]),
             "has_overlay": self._overlay_file(verdict_id) is not None,
-            "why_no_image": None if has_image else GONE,
         }
 
     def overlay(self, device: str, verdict_id: str) -> tuple[bytes, str] | None:
@@ -209,12 +208,11 @@ class JournalSource:
             free = shutil.disk_usage(self.state).free
         except OSError:
             free = None
-        today = counts_of_today(self._history)
         last = self._history.page(limit=1)
         return {
             "lights": lights(told, info, free, time.time(), None if info is not None else self._why),
             "last_image_ms": last[0][1]["ts_ms"] if last else None,
-            "today": today,
+            "today": self._today.counts(self._version, self._reviews_by_id),
             "paused": bool(told and told.alive and told.live.get("paused")),
             "running": bool(told and told.alive),
             "clock_ms": round(time.time() * 1000),
@@ -287,7 +285,7 @@ class JournalSource:
         file = self.state / "journal.sqlite3"
         inode = file.stat().st_ino
         shown: Key | None = None
-        said: Facts | None = None
+        told: Facts | None = None
         seen, reviews = -1, -1
         while not self._stopping.is_set():
             with self._mutex:
@@ -309,8 +307,8 @@ class JournalSource:
                 self._news.add(("review", {}))
             reviews = count
             now = self._status()
-            if _without_clock(now) != said:
-                said = _without_clock(now)
+            if _without_clock(now) != told:
+                told = _without_clock(now)
                 self._news.add(("status", {"device": self.settings.topic_prefix, "now": now}))
             if not filled and self._stopping.wait(LOOK_S):
                 return
@@ -322,20 +320,6 @@ class JournalSource:
             return {"device": self.settings.topic_prefix, "now": self._status()}
         except EdgeError:
             return {"device": self.settings.topic_prefix, "now": None}
-
-
-def counts_of_today(history: History) -> dict[str, int]:
-    """Verdicts since the machine's local midnight, by what they say."""
-    year, month, day, *_ = time.localtime()
-    counts = {"inspections": 0, "failures": 0, "low": 0, "moderate": 0, "severe": 0, "abstained": 0, "to_review": 0}
-    midnight = time.mktime((year, month, day, 0, 0, 0, 0, 0, -1))
-    for kind, label, verdict_state, doubtful, count in history.counts_since(midnight):
-        counts["failures" if kind == "failure" else "inspections"] += count
-        for name in (label, verdict_state):
-            if name in counts:
-                counts[name] += count
-        counts["to_review"] += count if kind == "inspection" and doubtful else 0
-    return counts
 
 
 def _flat(told: Told) -> Row:

@@ -16,7 +16,6 @@ from edge.folder.file import read_file
 from edge.inspection.pipeline import limits_of
 
 KEPT_BYTES: Final = 48 << 20
-GONE: Final = "the image is no longer in the folder as it was inspected, so the picture that was kept is shown"
 
 
 class Pixels:

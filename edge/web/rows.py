@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -91,7 +92,7 @@ def inspection_row(document: Mapping[str, Any]) -> Row:
             density_lo=_number(density_lo),
             density_hi=_number(density_hi),
             largest_um2=largest,
-            largest_um=None if largest is None else round((4 * largest / 3.141592653589793) ** 0.5, 4),
+            largest_um=None if largest is None else round(math.sqrt(4 * largest / math.pi), 4),
             region_count=corrosion["region_count"],
             counted_from_px=_number((corrosion.get("counted_from") or {}).get("px")),
         )

@@ -1,4 +1,4 @@
-"""Logins in, who asks out: sessions in memory, and how often a password may be tried."""
+"""Logins in, who asks out: sessions in memory, one password tried at a time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from edge.errors import ConfigError
+from edge.web.throttle import Count, Throttle
 from edge.web.users import User, load, verified
 
 LONGEST_S: Final = 12 * 3600.0
 MOST: Final = 1000
 MOST_WAITING: Final = 4
-"""Logins that wait for each other; more would take the threads that others read with."""
-FREE_TRIES: Final = 5
-LONGEST_WAIT_S: Final = 900.0
-FORGOTTEN_S: Final = 3600.0
+"""Logins that wait for each other, of strangers and of those who were here before; more would take the threads of readers."""
 
 
 class Session(NamedTuple):
@@ -29,6 +27,14 @@ class Session(NamedTuple):
     user: str
     csrf: str
     until: float
+
+
+class Login(NamedTuple):
+    """What a browser gets. token: of its session.  browser: what it shows at its next login, to be known by."""
+
+    token: str
+    session: Session
+    browser: str
 
 
 class TooOftenError(Exception):
@@ -50,9 +56,9 @@ class Sessions:
         self._file, self._clock = users_file, clock
         self._mutex = threading.RLock()
         self._one_password = threading.Lock()  # each costs 32 MiB for a tenth of a second
-        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
+        self._waiting = {known: threading.BoundedSemaphore(MOST_WAITING) for known in (False, True)}
+        self._throttle = Throttle(clock)
         self._sessions: OrderedDict[str, tuple[Session, str]] = OrderedDict()
-        self._tries: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._users: dict[str, User] = {}
         self._stamp: tuple[int, int] | None = None
         if users_file is not None:
@@ -63,43 +69,45 @@ class Sessions:
         """Whether reading needs a login."""
         return self._file is not None
 
-    def log_in(self, name: str, password: str, address: str) -> tuple[str, Session] | None:
-        """A new session with its token, None for a wrong name or password. Raises TooOftenError."""
-        keys = (f"name {name[:64]}", f"address {address}")
-        user = self._tried(keys, name, password)
+    def log_in(self, name: str, password: str, address: str, browser: str | None = None) -> Login | None:
+        """A new session, None for a wrong name or password. Raises TooOftenError.
+
+        browser: what this browser was given at an earlier login.
+        """
+        counts = self._throttle.counts(name, address, None if browser is None else _hash(browser))
+        user = self._tried(counts, name, password)
         if user is None:
             return None
+        given = secrets.token_urlsafe(32)
+        self._throttle.right(name, address, counts, _hash(given))
         with self._mutex:
-            self._tries.pop(keys[0], None)
             token = secrets.token_urlsafe(32)
             session = Session(user.name, secrets.token_urlsafe(32), self._clock() + LONGEST_S)
             self._sessions[_hash(token)] = (session, user.password)
             while len(self._sessions) > MOST:
                 self._sessions.popitem(last=False)
-        return token, session
+        return Login(token, session, given)
 
-    def _tried(self, keys: tuple[str, ...], name: str, password: str) -> User | None:
+    def _tried(self, counts: tuple[Count, ...], name: str, password: str) -> User | None:
         """One try after the other: those that come at once are counted as those that come singly."""
-        self._require_patience(keys)
-        if not self._waiting.acquire(blocking=False):
+        self._require_patience(counts)
+        waiting = self._waiting[self._throttle.is_known(counts)]
+        if not waiting.acquire(blocking=False):
             raise TooOftenError(1.0)
         try:
             with self._one_password:
-                self._require_patience(keys)
+                self._require_patience(counts)
                 with self._mutex:
                     users = self._current()
                 user = verified(users, name, password)
                 if user is None:
-                    with self._mutex:
-                        for key in keys:
-                            self._count(key)
+                    self._throttle.wrong(counts)
                 return user
         finally:
-            self._waiting.release()
+            waiting.release()
 
-    def _require_patience(self, keys: tuple[str, ...]) -> None:
-        with self._mutex:
-            wait_s = max(self._waits_s(key) for key in keys)
+    def _require_patience(self, counts: tuple[Count, ...]) -> None:
+        wait_s = self._throttle.wait_s(counts)
         if wait_s > 0:
             raise TooOftenError(wait_s)
 
@@ -132,19 +140,6 @@ class Sessions:
         except (OSError, ConfigError):
             self._users, self._stamp = {}, None
         return self._users
-
-    def _waits_s(self, key: str) -> float:
-        count, at = self._tries.get(key, (0, 0.0))
-        if count < FREE_TRIES:
-            return 0.0
-        return at + min(2.0 ** (count - FREE_TRIES + 1), LONGEST_WAIT_S) - self._clock()
-
-    def _count(self, key: str) -> None:
-        count, at = self._tries.pop(key, (0, 0.0))
-        now = self._clock()
-        self._tries[key] = (1 if now - at > FORGOTTEN_S else count + 1, now)
-        while len(self._tries) > 10 * MOST:
-            self._tries.popitem(last=False)
 
 
 def _hash(token: str) -> str:

@@ -15,8 +15,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edge.config import Settings
 from edge.config_text import written
@@ -25,6 +26,7 @@ from edge.inspection.taught_shelf import STATE, cards_of, chosen, kept, path_of
 from edge.journal import Journal
 from edge.teach.reviews import Review, check_model, latest, parse_review
 from edge.web.source import Facts
+from edge.web.vocabulary import classes, severities
 
 LONGEST_S: Final = 1800.0
 PROGRAM: Final = """
@@ -63,9 +65,11 @@ class Teaching:
         with self._mutex:
             running, draft, error = self._process is not None, self._draft, self._error
         try:
-            usable, left_out, why_not = *self._usable(), None
+            reviews, lines, unread = self._stored()
+            segmenter = cards_of(self._settings)[0]
+            usable, left_out, why_not = *self._sorted(reviews, lines, unread), None
         except EdgeError as problem:
-            usable, left_out, why_not = [], [], str(problem)
+            reviews, segmenter, usable, left_out, why_not = [], None, [], [], str(problem)
         return {
             "taught_is_state": self._settings.models.taught == STATE,
             "signed": bool(self._settings.models.public_key),
@@ -78,17 +82,35 @@ class Teaching:
             "images": len({one.image.sha256 for one, _ in usable}),
             "left_out": left_out,
             "why_not": why_not,
+            "severities": self._severities(reviews),
+            "classes": classes(segmenter.classes if segmenter else (), latest(reviews)),
         }
 
-    def start(self) -> None:
-        """Begin to teach with all stored reviews. Raises ReviewError when there are none, or it is under way already."""
+    def severities(self) -> list[Facts]:
+        """What fields are said to be; see `vocabulary`. Without a journal that can be read, what adaptations say."""
+        try:
+            reviews = self._stored()[0]
+        except EdgeError:
+            reviews = []
+        return self._severities(reviews)
+
+    def _severities(self, reviews: list[Review]) -> list[Facts]:
+        chosen = self._chosen()
+        files = [self._folder / "draft.json", *([path_of(self._state, chosen)] if chosen else ())]
+        return severities(map(_told, files), latest(reviews))
+
+    def start(self, in_rising_order: str = "") -> None:
+        """Begin to teach with all stored reviews. Raises ReviewError when there are none, or it is under way already.
+
+        in_rising_order: the classes of severities, as `edge-teach --classes` takes them; empty where the reviews say it.
+        """
         with self._mutex:
             if self._process is not None:
                 raise ReviewError("it is being taught already: wait for the result")
             self._error = None
             work = Path(tempfile.mkdtemp(dir=_made(self._folder)))
             try:
-                usable, left_out = self._usable()
+                usable, left_out = self._sorted(*self._stored())
                 if not usable:
                     raise ReviewError("; ".join(["there is no review to learn from: mark some regions first", *left_out]))
                 (work / "reviews.jsonl").write_bytes(b"".join(line.strip() + b"\n" for _, line in usable))
@@ -98,8 +120,9 @@ class Teaching:
                     "--out": work / "draft.json",
                     "--config": self._toml(work),
                 }
+                ordered = [f"--classes={in_rising_order}"] if in_rising_order else []
                 self._process, alive = _started(
-                    [*self._command, "--json", *(str(one) for pair in names.items() for one in pair)]
+                    [*self._command, "--json", *ordered, *(str(one) for pair in names.items() for one in pair)]
                 )
             except BaseException:
                 shutil.rmtree(work, ignore_errors=True)
@@ -179,11 +202,8 @@ class Teaching:
         file.write_text(written(self._settings), encoding="utf-8")
         return file
 
-    def _usable(self) -> tuple[list[tuple[Review, bytes]], list[str]]:
-        """The reviews that can teach now, with their lines; and in sentences why others cannot. Raises EdgeError.
-
-        One whose image is gone, or of another segmenter, would stop the others.
-        """
+    def _stored(self) -> tuple[list[Review], dict[str, bytes], int]:
+        """All reviews, their lines by id, and how many cannot be read. Raises EdgeError."""
         with Journal.view(self._state) as journal:
             stored = [one.said for one in journal.reviews.all()]
         lines: dict[str, bytes] = {}
@@ -197,6 +217,15 @@ class Teaching:
                 continue
             reviews.append(review)
             lines[review.review_id] = line
+        return reviews, lines, unread
+
+    def _sorted(
+        self, reviews: list[Review], lines: Mapping[str, bytes], unread: int
+    ) -> tuple[list[tuple[Review, bytes]], list[str]]:
+        """The reviews that can teach now, with their lines; and in sentences why others cannot. Raises EdgeError.
+
+        One whose image is gone, or of another segmenter, would stop the others.
+        """
         segmenter = cards_of(self._settings)[0]
         usable, gone, other = [], 0, 0
         for review in latest(reviews):
@@ -222,11 +251,20 @@ class Teaching:
     def _described(self, sha256: str) -> Facts:
         file = path_of(self._state, sha256)
         facts: Facts = {"sha256": sha256, "reviews": None, "images": None, "provisional": None, "made_ms": None}
-        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-            told = json.loads(file.read_bytes())
+        with contextlib.suppress(OSError, TypeError):
+            told = _told(file)
             facts.update(reviews=told.get("reviews"), images=len(told.get("images") or []), provisional=told.get("provisional"))
             facts["made_ms"] = round(file.stat().st_mtime * 1000)
         return facts
+
+
+def _told(adaptation: Path) -> dict[str, Any]:
+    """What its file holds; nothing of one that cannot be read."""
+    try:
+        told = json.loads(adaptation.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _started(command: list[str]) -> tuple[subprocess.Popen[bytes], int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from edge.web.rows import Row
@@ -12,6 +12,7 @@ _COLUMNS = {
     "ids": "id",
     "ts_ms": "ts_ms",
     "label": "label",
+    "own_class": "own_class",
     "state": "state",
     "area": "area_fraction",
     "lo": "area_lo",
@@ -27,7 +28,10 @@ _COLUMNS = {
 
 
 def columns(rows: Iterable[Row], reviewed: Mapping[str, Any], switches: Sequence[Mapping[str, Any]] = ()) -> Facts:
-    """One list a column, the oldest first, of the newest inspection of each image and page; and where models changed.
+    """One list a column, the oldest first, of the newest inspection of each image and page; and where what judged changed.
+
+    `names` holds what `taught`, `models` and `settings` number; `switches` are the changes; `forgotten` counts inspections
+    whose measures are no longer kept.
 
     reviewed: ids that have a review.  switches: the audit's commands `taught`, to say who made one.
     """
@@ -36,9 +40,9 @@ def columns(rows: Iterable[Row], reviewed: Mapping[str, Any], switches: Sequence
         if row["kind"] == "inspection":
             newest.pop(row["place"], None)
             newest[row["place"]] = row
-    facts: Facts = {name: [] for name in (*_COLUMNS, "sample", "taught", "models", "needs_review", "reviewed")}
-    names: dict[str, list[Any]] = {"taught": [], "models": []}
-    places: dict[str, dict[Any, int]] = {"taught": {}, "models": {}}
+    facts: Facts = {name: [] for name in (*_COLUMNS, *_JUDGED_BY, "sample", "needs_review", "reviewed")}
+    names: dict[str, list[Any]] = {kind: [] for kind in _JUDGED_BY}
+    places: dict[str, dict[Any, int]] = {kind: {} for kind in _JUDGED_BY}
     changes: list[Facts] = []
     before: dict[str, Any] = {}
     for row in newest.values():
@@ -47,16 +51,20 @@ def columns(rows: Iterable[Row], reviewed: Mapping[str, Any], switches: Sequence
         facts["sample"].append(sample_of(row))
         facts["needs_review"].append(int(row["needs_review"]))
         facts["reviewed"].append(int(row["id"] in reviewed))
-        for kind, value in (("taught", row["taught"]), ("models", _models(row))):
+        for kind, judged_by in _JUDGED_BY.items():
+            value = judged_by(row)
             if value not in places[kind]:
                 places[kind][value] = len(names[kind])
                 names[kind].append(value)
             facts[kind].append(places[kind][value])
+            if row["forgotten"]:
+                continue
             if kind in before and before[kind] != value:
                 change = {"ts_ms": row["ts_ms"], "kind": kind, "from": before[kind], "to": value}
                 changes.append({**change, "who": _who(value, row["ts_ms"], switches) if kind == "taught" else None})
             before[kind] = value
-    return {**facts, "names": names, "switches": changes}
+    forgotten = sum(row["forgotten"] for row in newest.values())
+    return {**facts, "names": names, "switches": changes, "forgotten": forgotten}
 
 
 def sample_of(row: Row) -> str:
@@ -68,6 +76,14 @@ def sample_of(row: Row) -> str:
 
 def _models(row: Row) -> str:
     return " ".join((row[name] or "-")[:12] for name in ("segmenter", "classifier"))
+
+
+_JUDGED_BY: Mapping[str, Callable[[Row], str | None]] = {
+    "taught": lambda row: row["taught"],
+    "models": _models,
+    "settings": lambda row: row["settings_sha256"],
+}
+"""Where one of these changed, measures before and after are not comparable."""
 
 
 def _who(sha256: str | None, ts_ms: int, switches: Sequence[Mapping[str, Any]]) -> str | None:

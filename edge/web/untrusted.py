@@ -14,9 +14,12 @@ LARGEST_DOCUMENT: Final = 8 << 20
 LONGEST_TEXT: Final = 4096
 LARGEST_NUMBER: Final = 2**53
 _NO_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
-_TEXTS: Final = ("path", "name", "label", "state", "source", "code", "message", "sha256", "segmenter", "classifier", "taught")
+_TEXTS: Final = (
+    *("path", "name", "label", "own_class", "state", "source", "code", "message"),
+    *("sha256", "segmenter", "classifier", "taught"),
+)
 _LISTS: Final = ("reasons", "warnings", "prediction_set")
-_COUNTS: Final = ("seq", "ts_ms", "page", "revision", "run", "region_count", "own_class")
+_COUNTS: Final = ("seq", "ts_ms", "page", "revision", "run", "region_count")
 
 
 def document(payload: bytes, schema: str) -> dict[str, Any] | None:

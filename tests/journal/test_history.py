@@ -120,9 +120,21 @@ def test_counts_are_by_kind_label_and_state_from_a_time_on(index: History, journ
     inspected(journal, "d.tif", failure("f"))
     filled(index, journal)
     assert sorted(index.counts_since(clock.now - 1), key=str) == [
-        ("failure", None, "failed", True, 1),
-        ("inspection", "low", "judged", False, 2),
+        ("failure", None, None, "failed", 1),
+        ("inspection", "low", None, "judged", 2),
     ]
+
+
+def test_what_is_doubtful_counts_once_an_image_and_no_failure_does(file: Path, journal: Journal, clock: Clock) -> None:
+    index = History(file, lambda told: {**flat(told), "needs_review": True})
+    inspected(journal, "early.tif")
+    clock.now += 10
+    for name in ("a.tif", "b.tif", "a.tif"):
+        inspected(journal, name)
+    inspected(journal, "d.tif", failure("f"))
+    filled(index, journal)
+    assert index.doubtful_since(clock.now - 1) == ["v-3", "v-4"]
+    index.close()
 
 
 def test_a_new_epoch_takes_back_what_was_renumbered_and_another_journal_begins_anew(
@@ -190,7 +202,7 @@ def test_filling_leaves_nothing_open_in_the_journal(index: History, journal: Jou
 def test_a_key_of_today_is_not_slow(index: History, journal: Journal) -> None:
     """Its plan, not its time: the counts read an index and no row."""
     plan = index._connection.execute(
-        "EXPLAIN QUERY PLAN SELECT kind, label, state, doubtful, COUNT(*) FROM row WHERE at >= ? GROUP BY 1, 2, 3, 4",
+        "EXPLAIN QUERY PLAN SELECT kind, label, own_class, state, COUNT(*) FROM row WHERE at >= ? GROUP BY 1, 2, 3, 4",
         (time.time(),),
     ).fetchall()
     assert any("COVERING INDEX row_at" in line[-1] for line in plan)

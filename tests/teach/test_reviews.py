@@ -212,3 +212,44 @@ def test_a_verdict_whose_index_and_box_do_not_match_is_refused() -> None:
         rv.check_regions(parsed(), [])
     with pytest.raises(ReviewError, match=r"at \[1, 2, 3, 4\], where the inspection has it at \[10, 2, 3, 4\]"):
         rv.check_regions(parsed(), [[10, 2, 3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [(" Severe", "severe"), ("UNCORRODED", "uncorroded"), ("Coarse  pits\n", "Coarse pits"), ("cannot_tell", "cannot_tell")],
+)
+def test_a_severity_of_ours_is_one_however_it_is_written_and_others_keep_their_capitals(written: str, name: str) -> None:
+    review = parsed(regions=[], missed=[], severity={"verdict": written})
+    assert review.severity == rv.FieldVerdict(name)
+
+
+def test_background_is_background_however_it_is_written() -> None:
+    stroke = {"class": "Background ", "points_px": [[1, 1]], "radius_px": 3}
+    assert parsed(brushed=[stroke]).brushed[0].class_name == rv.BACKGROUND
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"severity": {"verdict": " \t"}},
+        {"missed": [{"point_px": [1, 1], "class": " "}]},
+        {"brushed": [{"class": "\n", "points_px": [[1, 1]], "radius_px": 3}]},
+        {"regions": [{"index": 0, "box_px": [1, 2, 3, 4], "verdict": "wrong_class", "class": "  "}]},
+    ],
+)
+def test_a_class_of_blanks_alone_is_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(ReviewError, match="a class needs a name"):
+        parsed(**changed)
+
+
+def test_uncorroded_with_capitals_contradicts_what_is_right_as_well() -> None:
+    with pytest.raises(ReviewError, match="contradictory"):
+        parsed(severity={"verdict": "Uncorroded"})
+
+
+def test_reviewers_who_write_one_class_differently_agree(tmp_path: Path) -> None:
+    said = {"anna": "Coarse", "bert": "coarse "}
+    reviews = [parsed(review_id=who, reviewer=who, severity={"verdict": name}) for who, name in said.items()]
+    assert rv.disagreements(reviews) == []
+    other = parsed(review_id="c", reviewer="cay", severity={"verdict": "fine"})
+    assert [one.what for one in rv.disagreements([*reviews, other])] == ["severity"]

@@ -35,7 +35,7 @@ def told(found: Learnt) -> str:
 
 
 def test_each_field_has_the_class_that_was_said_and_cannot_tell_says_nothing() -> None:
-    words = [word(1, "low"), word(2, "cannot_tell"), word(3, None), word(4, "Too  coarse"), word(5, "too coarse")]
+    words = [word(1, "low"), word(2, "cannot_tell"), word(3, None), word(4, "Too coarse"), word(5, "too coarse")]
     assert {about[0][-1]: name for about, name in verdicts_of(words).items()} == {
         "1": "low",
         "4": "Too coarse",

@@ -93,3 +93,23 @@ def test_the_draft_goes_in_front_of_the_command_that_takes_it_and_another_does_n
 def test_to_pause_needs_more_than_to_inspect_again() -> None:
     assert COMMANDS["inspect"] == "review"
     assert {COMMANDS[name] for name in COMMANDS if name != "inspect"} == {"command"}
+
+
+def test_a_class_of_the_plants_own_is_handed_over_in_its_spelling(actions: Actions, tmp_path: Path) -> None:
+    draft = {"severity": {"classes": [{"name": "Coarse", "label": None}, {"name": "fine", "label": "low"}]}}
+    (tmp_path / "state" / "web" / "drafts").mkdir(parents=True)
+    (tmp_path / "state" / "web" / "drafts" / "draft.json").write_text(json.dumps(draft))
+    actions.review({"inspection_id": "i1", "severity": {"verdict": " coarse"}}, "ann")
+    (file,) = requests.reviews_waiting(tmp_path / "state")
+    assert json.loads(file.read_bytes())["severity"] == {"verdict": "Coarse"}
+    for said in ("x,y", 3, None, ["low"], {}):
+        with pytest.raises(ReviewError):
+            actions.review({"inspection_id": "i1", "severity": {"verdict": said}}, "ann")
+
+
+def test_teaching_is_told_the_order_of_classes(actions: Actions, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(actions.teaching, "start", told.append)
+    actions.teach({})
+    actions.teach({"classes": [{"name": "fine", "label": "low"}, {"name": "coarse", "label": None}]})
+    assert told == ["", "fine=low,coarse"]

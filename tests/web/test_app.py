@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from edge.config import WebSettings
 from edge.errors import StateError
 from edge.web import users
-from edge.web.app import COOKIE, build
+from edge.web.app import BROWSER, COOKIE, build
 from edge.web.sessions import Sessions
 from edge.web.source import Event, Facts, Mode
 
@@ -174,6 +174,18 @@ def test_a_login_is_refused_then_throttled(locked: TestClient) -> None:
     answer = locked.post("/api/login", json={"name": "a", "password": PASSWORD})
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_browser_that_was_here_is_not_locked_out_by_a_stranger(locked: TestClient) -> None:
+    log_in(locked, "a")
+    kept = locked.cookies.get(BROWSER)
+    locked.cookies.clear()
+    for _ in range(5):
+        assert locked.post("/api/login", json={"name": "a", "password": "wrong"}).status_code == 401
+    assert locked.post("/api/login", json={"name": "a", "password": PASSWORD}).status_code == 429
+    locked.cookies.set(BROWSER, kept or "")
+    assert locked.get("/api/fleet").status_code == 401, "it lets nobody in"
+    log_in(locked, "a")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from edge.web import journal_source
 from edge.web.journal_source import JournalSource
 from tests.conftest import settings_for
 from tests.journal.examples import failure, inspected, one
+from tests.web.documents import inspection
 
 PATIENCE_S = 60.0
 
@@ -151,3 +152,16 @@ def test_the_first_verdict_after_a_restart_of_the_page_is_news_and_the_first_of_
                 end = time.monotonic() + PATIENCE_S
                 while not any(told.kind == "verdict" for told in source.news(before, 0.1)):
                     assert time.monotonic() < end
+
+
+def test_a_class_of_the_plants_own_is_counted_found_and_drawn_by_its_name(state: Path, source: JournalSource) -> None:
+    document = inspection(label=None, **{"class": "coarse <b>"})
+    with Journal.open(state) as journal:
+        inspected(journal, "a.tif", one("own", payload=json.dumps(document).encode()))
+        inspected(journal, "b.tif", one("next"))
+        until(lambda: len(ids(source)) == 2)
+    now = until(lambda: source.now(""))
+    assert now["today"]["classes"] == {"coarse <b>": 1}
+    assert now["today"]["low"] == 0
+    assert ids(source, search="coarse") == ["own-1"]
+    assert source.timeline("")["own_class"] == ["coarse <b>", None]

@@ -195,3 +195,18 @@ def test_what_a_killed_page_left_is_removed_and_what_is_under_way_is_not(tmp_pat
     os.utime(drafts / "old", (0, 0))
     Teaching(told)
     assert [place.name for place in drafts.iterdir()] == ["new"]
+
+
+def test_the_page_is_told_what_the_plant_calls_its_fields_and_regions_and_teaches_in_the_order_given(tmp_path: Path) -> None:
+    told = settings(tmp_path)
+    missed = [{"point_px": [1, 1], "class": "rust"}]
+    said = reviewed_image(told.state.folder, severity={"verdict": "Coarse"}, missed=missed)
+    store(told.state.folder, said)
+    program = f"import json, sys; print(json.dumps({LESSON!r} | {{'told': sys.argv}})); sys.exit(1)"
+    teaching = Teaching(told, (sys.executable, "-c", program))
+    facts = teaching.facts()
+    assert facts["severities"] == [{"name": "Coarse", "label": None, "images": 1}]
+    assert facts["classes"] == ["pit", "product", "attack", "rust"]
+    teaching.start("fine=low,Coarse")
+    until(lambda: None if (facts := teaching.facts())["running"] else facts)
+    assert "--classes=fine=low,Coarse" in teaching.facts()["last_error"]

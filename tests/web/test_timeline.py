@@ -10,7 +10,17 @@ from edge.web.timeline import columns, sample_of
 
 def row(number: int, path: str, **changed: Any) -> Row:
     nothing = dict.fromkeys(
-        ("label", "area_fraction", "area_lo", "area_hi", "density_per_mm2", "density_lo", "density_hi", "largest_um")
+        (
+            "label",
+            "own_class",
+            "area_fraction",
+            "area_lo",
+            "area_hi",
+            "density_per_mm2",
+            "density_lo",
+            "density_hi",
+            "largest_um",
+        )
     )
     more: dict[str, Any] = {
         "annealing_min": None,
@@ -19,6 +29,8 @@ def row(number: int, path: str, **changed: Any) -> Row:
         "taught": None,
         "segmenter": "s",
         "classifier": "c",
+        "settings_sha256": "s",
+        "forgotten": False,
     }
     row = {"kind": "inspection", "id": f"i{number}", "ts_ms": number * 1000, "path": path, "place": path, "state": "judged"}
     return {**nothing, **more, **row, "needs_review": False, **changed}
@@ -28,13 +40,13 @@ def test_of_an_image_that_was_inspected_again_only_the_newest_verdict_is_a_point
     told = columns([row(1, "a"), row(2, "b"), row(3, "a"), row(4, "c", kind="failure")], {"i3": 1})
     assert told["ids"] == ["i2", "i3"]
     assert told["reviewed"] == [0, 1]
-    assert {len(column) for name, column in told.items() if name not in ("names", "switches")} == {2}
+    assert {len(column) for name, column in told.items() if name not in ("names", "switches", "forgotten")} == {2}
 
 
 def test_nothing_gives_empty_columns() -> None:
     told = columns([], {})
     assert told["ids"] == told["switches"] == []
-    assert told["names"] == {"taught": [], "models": []}
+    assert told["names"] == {"taught": [], "models": [], "settings": []}
 
 
 def test_a_switch_and_the_way_back_are_told_with_who_asked() -> None:
@@ -55,6 +67,13 @@ def test_a_switch_and_the_way_back_are_told_with_who_asked() -> None:
 def test_other_models_are_a_switch_too() -> None:
     told = columns([row(1, "a"), row(2, "b", segmenter="other")], {})
     assert [one["kind"] for one in told["switches"]] == ["models"]
+
+
+def test_other_settings_are_a_switch_and_what_is_no_longer_kept_is_none() -> None:
+    forgotten = row(2, "b", forgotten=True, segmenter=None, settings_sha256=None)
+    told = columns([row(1, "a"), forgotten, row(3, "c"), row(4, "d", settings_sha256="other")], {})
+    assert [(one["kind"], one["ts_ms"]) for one in told["switches"]] == [("settings", 4000)]
+    assert told["forgotten"] == 1
 
 
 def test_a_sample_is_called_by_all_that_its_path_says() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edge.web.untrusted import document, verdict_row
+from tests.web.documents import inspection
 
 SCHEMA = "edge.failure/1"
 
@@ -42,6 +43,13 @@ def test_a_failure_gives_a_row() -> None:
 @pytest.mark.parametrize("wrong", [{"seq": "1"}, {"seq": -1}, {"seq": 2**80}, {"epoch": None}, {"image": []}, {"ts_ms": "x"}])
 def test_fields_of_another_kind_give_none(wrong: dict[str, object]) -> None:
     assert verdict_row({**failure(), **wrong}, "failure") is None
+
+
+def test_a_class_of_the_plants_own_is_a_text() -> None:
+    row = verdict_row(inspection(label=None, **{"class": "coarse"}), "inspection")
+    assert row is not None
+    assert (row["own_class"], row["state"]) == ("coarse", "judged")
+    assert verdict_row(inspection(**{"class": 3}), "inspection") is None
 
 
 def failure() -> dict[str, object]:

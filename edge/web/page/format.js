@@ -54,8 +54,16 @@ export function said(row, words) {
   if (row.kind === "failure") return words("severity.failed");
   if (row.own_class) return row.own_class;
   if (row.label) return words(`severity.${row.label}`);
-  return words(row.state === "abstained" ? "severity.abstained" : "severity.not_run");
+  return words({ abstained: "severity.abstained", judged: "severity.unnamed" }[row.state] || "severity.not_run");
 }
 
-// "code: sentence" of the service, without its code.
-export const sentence = (reason) => reason.replace(/^[a-z0-9_]+: /, "");
+// What a reason "code: sentence" or a failure means in the language of the page, and the service's own words with their figures.
+// One whose code is not in the table, of a newer service, is said in the service's words alone.
+export function explained(row, { words, known }) {
+  const told = row.kind === "failure" ? [[`failure.${row.code}`, row.message]]
+    : row.reasons.map((reason) => [`reason.${/^[a-z0-9_]+(?=:|$)/.exec(reason)?.[0]}`, reason.replace(/^[a-z0-9_]+(: |$)/, "")]);
+  return told.map(([key, own]) => (known(key) ? { text: words(key), own } : { text: own, own: "" }));
+}
+
+// The classes of the shipped segmenter in the language of the page, those of others as they are called.
+export const regionClass = (name, { words, known }) => (known(`class.${name}`) ? words(`class.${name}`) : name);

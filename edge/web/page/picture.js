@@ -1,6 +1,6 @@
 // The picture of one inspection: pixels, regions, heat map; zoom, pan, hover, and tools to mark with.
 
-import { element, number, percent } from "./format.js";
+import { element, number, percent, regionClass } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LONGEST_OVERLAY = 1600;
@@ -15,9 +15,10 @@ function shape(name, attributes) {
 const ring = (points) => `M${points.map(([x, y]) => `${x + 0.5} ${y + 0.5}`).join("L")}Z`;
 
 export class Picture {
-  constructor(box, words) {
+  constructor(box, { words, known }) {
     this.box = box;
     this.words = words;
+    this.known = known;
     this.regionsVisible = true;
     this.heatVisible = false;
     this.tool = "look";
@@ -125,7 +126,7 @@ export class Picture {
       ? t("region.px", { area: number(region.area_px) })
       : t("region.um", { area: number(region.area_um2), diameter: number(region.equivalent_diameter_um) });
     const severity = region.severity ? t(`severity.${region.severity.label}`) : t("region.unrated");
-    return `${region.class}\n${size}\n${severity} · ${t("region.score", { score: percent(region.score, 0) })}`;
+    return `${regionClass(region.class, this)}\n${size}\n${severity} · ${t("region.score", { score: percent(region.score, 0) })}`;
   }
 
   #hover(region, event) {

@@ -55,6 +55,7 @@ export function room(root, ctx) {
       if (!closed) say(found?.row || row);
       return;
     }
+    if (!shown) side.replaceChildren(verdictCard(row, ctx)); // no other picture is there yet that it could stand over
     const failure = row.kind === "failure";
     const found = failure ? null : await desk.show(row.device || device, row.id);
     if (closed || (!failure && !found) || (failure && !(await desk.showNothing(row)))) return;
@@ -149,7 +150,9 @@ export function room(root, ctx) {
     if (now.paused) lights.append(element("li", { class: "warn", id: "paused" }, element("span", { "aria-hidden": "true" }, LIGHTS.warn), element("b", {}, words("light.paused"))));
     // Over a broker some counts are not known: they are left out rather than shown as nought.
     const today = ["inspections", "low", "moderate", "severe", "abstained", "failures", "to_review"].filter((name) => Number.isFinite(now.today?.[name]));
-    counts.replaceChildren(...today.map((name) => element("span", { "data-count": name }, words(name === "inspections" ? "now.today" : `count.${name}`), " ", element("b", {}, format.number(now.today[name])))));
+    const count = (name, said, value) => element("span", { "data-count": name }, said, " ", element("b", {}, format.number(value)));
+    const own = Object.entries(now.today?.classes || {}).map(([name, value]) => count("class", name, value));
+    counts.replaceChildren(...today.map((name) => count(name, words(name === "inspections" ? "now.today" : `count.${name}`), now.today[name])), ...own);
     tick();
   }
 

@@ -2,7 +2,7 @@
 
 import { Picture } from "../picture.js";
 
-export function verdictCard(row, { words, format }) {
+export function verdictCard(row, { words, format, known }) {
   const { element } = format;
   const kind = format.tone(row);
   const said = format.said(row, words);
@@ -12,8 +12,8 @@ export function verdictCard(row, { words, format }) {
     element("p", { class: "small faint" }, [row.kind === "failure" ? null : words(row.source ? `verdict.source_${row.source}` : "verdict.source_none"), sure].filter(Boolean).join(" · ")),
     element("p", {}, row.name, " ", row.newest === false ? element("span", { class: "faint" }, words("verdict.older")) : null));
   if (row.reviewed) card.append(reviewedLine(row.reviewed, { words, format }));
-  const reasons = row.kind === "failure" ? [row.message] : row.reasons.map(format.sentence);
-  if (reasons.length) card.append(element("ul", { class: "reasons", "aria-label": words("verdict.reasons") }, reasons.map((text) => element("li", {}, text))));
+  const reasons = format.explained(row, { words, known });
+  if (reasons.length) card.append(element("ul", { class: "reasons", "aria-label": words("verdict.reasons") }, reasons.map(({ text, own }) => element("li", {}, text, own ? element("div", { class: "small faint", lang: "en" }, own) : null))));
   return card;
 }
 
@@ -42,15 +42,18 @@ export function measures(row, { words, format }) {
   if (row.kind === "inspection") add("scale", row.pixel_size_nm === null ? words("measure.no_scale") : `${format.number(row.pixel_size_nm)} nm / px`);
   add("time", format.time(row.ts_ms));
   if (row.taught) add("taught", row.taught.slice(0, 12));
-  return element("dl", { class: "measures" }, lines);
+  const own = (warning) => warning.replace(/^[a-z0-9_]+: /, "");
+  return element("div", {}, element("dl", { class: "measures" }, lines),
+    row.warnings.length ? element("ul", { class: "small faint warnings", lang: "en", "aria-label": words("measure.warnings") }, row.warnings.map((warning) => element("li", {}, own(warning)))) : null);
 }
 
-export function rowButton(row, { words, format }, open, current = false) {
+// why: what stands below it, in place of its first reason.
+export function rowButton(row, { words, format, known }, open, current = false, why = null) {
   const { element } = format;
-  const why = row.kind === "failure" ? row.message : row.reasons.map(format.sentence)[0] || "";
+  const below = why ?? format.explained(row, { words, known })[0]?.text ?? "";
   return element("li", {}, element("button", { type: "button", class: `is-${format.tone(row)}`, "aria-current": current ? "true" : false, "data-id": row.id, onclick: () => open(row) },
     format.chip(row, words), " ", row.name, row.reviewed ? " ✓" : "", element("span", { class: "small faint" }, ` ${format.time(row.ts_ms)}`),
-    why ? element("div", { class: "small" }, why) : null));
+    below ? element("div", { class: "small" }, below) : null));
 }
 
 // The picture with its buttons. press(name) is what the keys do, too.
@@ -58,7 +61,7 @@ export function bench(ctx) {
   const { words, format } = ctx;
   const { element } = format;
   const box = element("div", { id: "picture" });
-  const picture = new Picture(box, words);
+  const picture = new Picture(box, ctx);
   const buttons = {};
   const press = {
     regions: () => { if (picture.canHide) { picture.setRegions(!picture.regionsVisible); refresh(); } },
@@ -102,3 +105,28 @@ export function bench(ctx) {
 
 // A checkbox takes no letters: the keys go on working behind a click on one.
 export const typing = (event) => event.ctrlKey || event.metaKey || event.altKey || (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "checkbox");
+
+// Asks for one image after the other. What cannot be inspected again, as it is gone, keeps no other back.
+// say(text, kind): how it goes, and what came of it.
+export async function inspectAgain(ids, { api, words }, say) {
+  let done = 0, error = null;
+  for (const [at, id] of ids.entries()) {
+    say(words("review.again_asked", { count: at + 1, all: ids.length }), "");
+    try {
+      await api.post("/api/command", { name: "inspect", fields: { inspection_id: id } });
+      done += 1;
+    } catch (failed) {
+      error = failed.message || words("shell.unreachable");
+      if (failed.status === 401 || failed.status === 0) break;
+    }
+  }
+  say([words("review.again_done", { count: done }), error ? words("review.again_left", { count: ids.length - done, error }) : ""].filter(Boolean).join(" "), error ? "wrong" : "fine");
+}
+
+// Draws anew, and leaves the focus on what has the same name as before.
+export function keepFocus(root, draw) {
+  const was = root.contains(document.activeElement) ? document.activeElement : null;
+  const same = (one) => one.id === was.id && one.dataset.id === was.dataset.id && one.dataset.index === was.dataset.index;
+  draw();
+  if (was && document.activeElement !== was) (was.isConnected ? was : [...root.querySelectorAll("button, select")].find(same))?.focus({ preventScroll: true });
+}

@@ -1,5 +1,7 @@
 // Problems: why the service is degraded, what could not be inspected or sent, and what to do about it.
 
+import { inspectAgain } from "./parts.js";
+
 export function room(root, ctx) {
   const { words, format, api, device, session } = ctx;
   const { element } = format;
@@ -9,18 +11,20 @@ export function room(root, ctx) {
   const why = session.mode === "broker" ? words("problems.reads_only") : words("problems.needs_role");
   let paused = false, closed = false, soon = null;
 
+  function say(text, kind = "") {
+    answer.className = kind;
+    answer.textContent = text;
+  }
+
   async function ask(name, fields, done) {
     if (name === "pause" && !confirm(words("problems.confirm_pause"))) return;
-    answer.className = "";
-    answer.textContent = words("problems.asked");
+    say(words("problems.asked"));
     try {
-      const told = await api.post("/api/command", { name, fields });
-      answer.className = told.ok ? "fine" : "wrong";
-      answer.textContent = told.ok ? done : told.error;
+      await api.post("/api/command", { name, fields });
+      say(done, "fine");
       load();
     } catch (error) {
-      answer.className = "wrong";
-      answer.textContent = error.message;
+      say(error.message, "wrong");
       if (error.status === 401) ctx.problem(error);
     }
   }
@@ -31,8 +35,9 @@ export function room(root, ctx) {
   const tools = element("div", { class: "row" });
   root.append(element("h1", {}, words("shell.problems")), element("div", { class: "card" }, tools, may("command") ? null : element("p", { class: "small faint" }, why), answer), body);
 
-  const section = (title, ...children) => element("section", { class: "card" }, element("h2", {}, title), ...children);
-  const table = (heads, rows) => element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map((cell) => element("td", {}, cell)))))));
+  const explained = (row) => format.explained(row, ctx).map(({ text, own }) => [text, own ? element("div", { class: "small faint", lang: "en" }, own) : null]).flat();
+  const section = (title, ...children) => element("section", { class: "card" }, element("h2", {}, title), ...children.filter(Boolean));
+  const table = (heads, rows) => element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map((cell, at) => element("td", { class: at ? "" : "name" }, cell)))))));
 
   function draw(facts) {
     paused = facts.paused;
@@ -43,11 +48,12 @@ export function room(root, ctx) {
     if (paused) parts.push(section(words("problems.service"), element("p", { class: "wrong" }, words("light.paused"))));
     if (facts.problems.length) parts.push(section(words("problems.reasons"), element("ul", { class: "reasons" }, facts.problems.map((one) => element("li", {}, element("b", {}, one.text), element("div", {}, one.cure))))));
     if (facts.failures.length) {
-      parts.push(section(words("problems.failures", { count: facts.failures.length }), table([words("problems.image"), words("problems.why"), words("problems.when"), ""],
-        facts.failures.map((row) => [row.path, `${row.message} (${row.code})`, format.time(row.ts_ms), button("inspect", "review", { inspection_id: row.id }, words("problems.done_inspect", { name: row.name }), `inspect-${row.id}`)]))));
+      const all = element("button", { type: "button", id: "ask-all", disabled: !may("review"), title: may("review") ? "" : why, onclick: () => inspectAgain(facts.failures.map((row) => row.id), ctx, say) }, words("problems.inspect_all"));
+      parts.push(section(words("problems.failures", { count: facts.failures.length }), facts.failures.length > 1 ? element("p", {}, all) : null, table([words("problems.image"), words("problems.why"), words("problems.when"), ""],
+        facts.failures.map((row) => [row.path, explained(row), format.time(row.ts_ms), button("inspect", "review", { inspection_id: row.id }, words("problems.done_inspect", { name: row.name }), `inspect-${row.id}`)]))));
     }
-    if (facts.dead_letters.length) parts.push(section(words("problems.dead", { count: facts.dead_letters.length }), element("p", { class: "small faint" }, words("problems.dead_cure")), table(["seq", words("problems.topic"), words("problems.why"), words("problems.when")], facts.dead_letters.map((one) => [String(one.seq), one.topic, one.reason, format.time(one.ts_ms)]))));
-    if (facts.gaps.length) parts.push(section(words("problems.gaps"), element("p", { class: "small faint" }, words("problems.gaps_cure")), table(["epoch", "seq"], facts.gaps.map((one) => [String(one.epoch), one.first === one.last ? String(one.first) : `${one.first} – ${one.last}`]))));
+    if (facts.dead_letters.length) parts.push(section(words("problems.dead", { count: facts.dead_letters.length }), element("p", { class: "small faint" }, words("problems.dead_cure")), table([words("problems.number"), words("problems.topic"), words("problems.why"), words("problems.when")], facts.dead_letters.map((one) => [String(one.seq), one.topic, one.reason, format.time(one.ts_ms)]))));
+    if (facts.gaps.length) parts.push(section(words("problems.gaps"), element("p", { class: "small faint" }, words("problems.gaps_cure")), table([words("problems.epoch"), words("problems.number")], facts.gaps.map((one) => [String(one.epoch), one.first === one.last ? String(one.first) : `${one.first} – ${one.last}`]))));
     if (facts.suspects) parts.push(section(words("problems.suspects", { count: facts.suspects }), element("p", {}, words("problems.suspects_cure"))));
     if (!parts.length) parts.push(element("p", { class: "card fine", id: "all-well" }, `● ${words("problems.none")}`));
     body.replaceChildren(...parts);

@@ -1,27 +1,24 @@
 // Review: doubtful verdicts first, marks by mouse or keyboard, one review saved for each image; and what was taught by them.
 
-import { bench, measures, reviewedLine, rowButton, severityWord, typing, verdictCard } from "./parts.js";
+import { bench, inspectAgain, keepFocus, measures, rowButton, severityWord, typing, verdictCard } from "./parts.js";
+import { teachingCard } from "./teaching.js";
 
-const KEYS = ["A", "1 2 3", "U", "C", "J K", "X", "Y", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
-const KNOWN_KEYS = { "[ ]": "size", "?": "help" };
+const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "L", "V", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
+const KNOWN_KEYS = { "[ ]": "size", "?": "help", "4 … 9": "own" };
+const COUNTED = { not_corrosion: "review.count_struck", right: "review.count_right", wrong_class: "review.count_class", wrong_outline: "review.count_outline" };
+const FIRST_OWN = 4, LAST_OWN = 9;
 const BRUSHES_PX = [2, 4, 8, 16, 32, 64];
 const MOST_REGIONS = 300;
 
 // What is marked and not saved stays when another image is looked at, for as long as the page is open.
 const drafts = new Map();
 let onlyDoubtful = true;
+let asking = false;
+let sought = "";
 let size = 2;
 
 const SEVERITIES = ["low", "moderate", "severe", "uncorroded", "cannot_tell"];
 const rounded = (point) => point.map((one) => Math.round(one * 10) / 10);
-
-// Draws anew, and leaves the focus on what has the same name as before.
-function keepFocus(root, draw) {
-  const was = root.contains(document.activeElement) ? document.activeElement : null;
-  const same = (one) => one.id === was.id && one.dataset.id === was.dataset.id && one.dataset.index === was.dataset.index;
-  draw();
-  if (was && !was.isConnected) [...root.querySelectorAll("button")].find(same)?.focus({ preventScroll: true });
-}
 
 export function room(root, ctx) {
   const { words, format, api, device, session } = ctx;
@@ -30,12 +27,16 @@ export function room(root, ctx) {
   const desk = bench(ctx);
   const { picture } = desk;
   const list = element("ul", { class: "list", id: "doubtful" });
+  const search = element("input", { type: "search", id: "search", value: sought, placeholder: words("review.search"), "aria-label": words("review.search") });
   const more = element("button", { type: "button", id: "more", hidden: true }, words("review.more"));
   const only = element("input", { type: "checkbox", id: "only", checked: onlyDoubtful });
+  // What to review next for teaching: images with their regions to say right or not of. Null where the list is not that of them.
+  let asked = null;
+  const ask = element("button", { type: "button", id: "ask", "aria-pressed": String(asking && may), hidden: !may, onclick: () => askNext(!asking) }, words("review.ask"));
   const verdict = element("div", { id: "side" });
   const side = element("div", { id: "about" });
   const state = element("p", { role: "status", id: "marked" });
-  const teaching = element("section", { class: "card", id: "teaching" });
+  const teaching = teachingCard(ctx, { again: (say) => inspectAgain(rows.map((row) => row.id), ctx, say), listed: () => rows.length, told: () => { drawOwn(); drawCalled(); } });
   let rows = [], next = null, found = null, closed = false, soon = null, here = -1, brush = null, deep = false;
   let marks = fresh();
   let past = [];
@@ -69,6 +70,46 @@ export function room(root, ctx) {
   }
 
   const tools = element("div", { class: "row", id: "tools" });
+  // The plant's own classes of severities, from its adaptation and its reviews, and one that nobody used yet.
+  const ownButtons = element("div", { class: "row", id: "own-classes" });
+  const names = element("datalist", { id: "own-names" });
+  const another = element("input", { id: "another", list: "own-names", maxlength: 100, placeholder: words("review.another"), "aria-label": words("review.another"), "aria-keyshortcuts": "O" });
+  another.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") return another.blur();
+    const name = another.value.trim().replace(/\s+/g, " ");
+    if (event.key !== "Enter" || !name) return;
+    event.preventDefault();
+    press.say(ownNames().find((one) => one.toLowerCase() === name.toLowerCase()) || name);
+    another.value = "";
+    another.blur();
+  });
+  const ownRow = element("div", { class: "row", id: "own", role: "group", "aria-label": words("review.own") }, ownButtons, another, names);
+
+  function ownNames() {
+    const found = teaching.severities().map((one) => one.name).filter((name) => !SEVERITIES.includes(name));
+    if (marks.severity && !SEVERITIES.includes(marks.severity) && !found.includes(marks.severity)) found.push(marks.severity);
+    return found;
+  }
+
+  function drawOwn() {
+    const off = !may || !found?.inspection;
+    keepFocus(ownButtons, () => ownButtons.replaceChildren(...ownNames().map((name, at) => element("button", {
+      type: "button", id: `say-own-${at}`, disabled: off, "aria-pressed": String(marks.severity === name), "aria-keyshortcuts": at + FIRST_OWN <= LAST_OWN ? String(at + FIRST_OWN) : null, onclick: () => press.say(name),
+    }, element("span", {}, name), at + FIRST_OWN <= LAST_OWN ? [" ", element("kbd", {}, String(at + FIRST_OWN))] : null))));
+    names.replaceChildren(...ownNames().map((name) => element("option", { value: name })));
+    another.disabled = off;
+  }
+
+  // What a region is called, where it is called wrongly.
+  const called = element("select", { id: "do-class", "aria-label": words("review.class"), "aria-keyshortcuts": "V", onchange: () => { verdictOf("wrong_class", called.value); called.blur(); } });
+  function drawCalled() {
+    const region = found?.inspection?.regions[here];
+    const mark = region && marks.regions.get(region.index);
+    const others = teaching.classes().length ? teaching.classes() : classes();
+    called.replaceChildren(element("option", { value: "", selected: !mark?.class }, words("review.class")), ...others.filter((name) => name !== region?.class).map((name) => element("option", { value: name, selected: mark?.class === name }, format.regionClass(name, ctx))));
+    called.disabled = !may || !region;
+  }
+
   const held = {};
   function hold(id, key, text, act) {
     held[id] = element("button", { type: "button", id, onclick: act, "aria-keyshortcuts": key }, element("span", {}, text), " ", element("kbd", {}, key));
@@ -84,22 +125,23 @@ export function room(root, ctx) {
     pressed("do-brush", picture.tool === "brush" && brush !== "background");
     pressed("do-background", picture.tool === "brush" && brush === "background");
     pressed("do-complete", Boolean(marks.complete));
-    held["do-strike"].disabled = held["do-right"].disabled = off || here < 0;
+    drawOwn();
+    drawCalled();
+    held["do-strike"].disabled = held["do-right"].disabled = held["do-outline"].disabled = off || here < 0;
     held["do-undo"].disabled = off || !(past.length || own());
     held["do-save"].disabled = off || !edited;
     const brushing = picture.tool === "brush";
     strokes.hidden = !brushing;
-    if (brushing) strokes.textContent = words("review.brushing", { what: brush === "background" ? words("review.background") : brush, size: 2 * BRUSHES_PX[size], others: classes().map((name, at) => `${at + 1} ${name}`).join(", ") });
+    if (brushing) strokes.textContent = words("review.brushing", { what: brush === "background" ? words("review.background") : format.regionClass(brush, ctx), size: 2 * BRUSHES_PX[size], others: classes().map((name, at) => `${at + 1} ${format.regionClass(name, ctx)}`).join(", ") });
   }
 
   function drawMarks() {
-    found?.inspection?.regions.forEach((region) => picture.mark(region.index, { not_corrosion: "struck", right: "accepted" }[marks.regions.get(region.index)?.verdict]));
+    found?.inspection?.regions.forEach((region) => picture.mark(region.index, { not_corrosion: "struck", right: "accepted", wrong_class: "accepted", wrong_outline: "accepted" }[marks.regions.get(region.index)?.verdict]));
     picture.setMarks(marks.missed.map(middle), marks.brushed);
-    const struck = [...marks.regions.values()].filter((one) => one.verdict === "not_corrosion").length;
+    const counted = (verdict) => [...marks.regions.values()].filter((one) => one.verdict === verdict).length;
     const parts = [];
     if (marks.severity) parts.push(words("review.says", { severity: severityWord(marks.severity, words) }));
-    if (struck) parts.push(words("review.count_struck", { count: struck }));
-    if (marks.regions.size - struck) parts.push(words("review.count_right", { count: marks.regions.size - struck }));
+    for (const [verdict, key] of Object.entries(COUNTED)) if (counted(verdict)) parts.push(words(key, { count: counted(verdict) }));
     if (marks.missed.length) parts.push(words("review.count_missed", { count: marks.missed.length }));
     if (marks.brushed.length) parts.push(words("review.count_brushed", { count: marks.brushed.length }));
     if (marks.complete) parts.push(words("review.is_complete"));
@@ -126,14 +168,29 @@ export function room(root, ctx) {
     drawRegions();
   }
 
-  function verdictOf(kind) {
+  // The same verdict again takes it back. name: the right class, with wrong_class.
+  // The next region that teaching asks about, and that has no verdict yet.
+  function stepAsked() {
+    const regions = found?.inspection?.regions || [];
+    const left = (askedOf(found?.row.id)?.regions || []).filter((index) => !marks.regions.has(index)).map((index) => regions.findIndex((one) => one.index === index)).filter((at) => at >= 0);
+    if (!left.length) return;
+    here = left.find((at) => at > here) ?? left[0];
+    picture.highlight(regions[here].index);
+    drawRegions();
+  }
+
+  function verdictOf(kind, name = null) {
     const region = found?.inspection?.regions[here];
-    if (!region) return;
-    change(() => (marks.regions.get(region.index)?.verdict === kind ? marks.regions.delete(region.index) : marks.regions.set(region.index, { index: region.index, box_px: region.box_px, verdict: kind })));
+    if (!region || (name === "" && marks.regions.get(region.index)?.verdict !== kind)) return;
+    const before = marks.regions.get(region.index);
+    const back = name === "" || (before?.verdict === kind && (before.class ?? null) === name);
+    const verdict = { index: region.index, box_px: region.box_px, verdict: kind, ...(name ? { class: name } : {}) };
+    change(() => (back ? marks.regions.delete(region.index) : marks.regions.set(region.index, verdict)));
     drawRegions();
   }
 
   const press = {
+    outline: () => verdictOf("wrong_outline"),
     accept: () => { const severity = found?.inspection?.severity; change(() => { marks.severity = severity?.class || severity?.label || marks.severity; marks.complete = true; }); },
     say: (name) => change(() => { marks.severity = marks.severity === name ? null : name; }),
     strike: () => verdictOf("not_corrosion"),
@@ -147,7 +204,8 @@ export function room(root, ctx) {
     save,
   };
   tools.append(hold("do-accept", "A", words("review.accept"), press.accept), ...SEVERITIES.map((name, at) => hold(`say-${name}`, "123UC"[at], words(`severity.${name}`), () => press.say(name))),
-    ...Object.entries({ strike: "X", right: "Y", missed: "M", brush: "B", background: "G", complete: "W", undo: "Z", save: "Enter" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())));
+    ...Object.entries({ strike: "X", right: "Y", outline: "L" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())), called,
+    ...Object.entries({ missed: "M", brush: "B", background: "G", complete: "W", undo: "Z", save: "Enter" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())));
   held["do-save"].classList.add("main");
 
   const classes = () => {
@@ -197,7 +255,7 @@ export function room(root, ctx) {
       if (closed) return;
       if (found.row.id === id && !edited) { await open(id); said(words(stored ? done : "review.handed"), "fine"); }
       loadList();
-      loadTeaching();
+      teaching.load();
     } catch (error) {
       said(error.message, "wrong");
       if (error.status === 401) ctx.problem(error);
@@ -213,14 +271,16 @@ export function room(root, ctx) {
     return false;
   }
 
+  const calledNow = (region) => { const name = marks.regions.get(region.index)?.class; return name ? `${format.regionClass(name, ctx)}: ` : ""; };
   const regionList = element("ul", { class: "list regions", id: "regions" });
   function drawRegions() {
-    const signs = { not_corrosion: "✕ ", right: "✓ " };
+    const signs = { not_corrosion: "✕ ", right: "✓ ", wrong_class: "≠ ", wrong_outline: "≈ " };
     const regions = found?.inspection?.regions || [];
+    const wanted = new Set(askedOf(found?.row.id)?.regions);
     drawTools();
     keepFocus(regionList, () => regionList.replaceChildren(...regions.slice(0, MOST_REGIONS).map((region, at) => element("li", {}, element("button", {
       type: "button", class: `is-${region.severity?.label || "none"}`, "aria-current": at === here ? "true" : false, "data-index": region.index, onclick: () => { here = at; picture.highlight(region.index); drawRegions(); },
-    }, `${signs[marks.regions.get(region.index)?.verdict] || ""}${region.index + 1} · ${picture.describe(region).replaceAll("\n", " · ")}`))), regions.length > MOST_REGIONS ? element("li", { class: "faint" }, words("review.more_regions", { count: regions.length - MOST_REGIONS })) : ""));
+    }, `${signs[marks.regions.get(region.index)?.verdict] || (wanted.has(region.index) ? "? " : "")}${calledNow(region)}${region.index + 1} · ${picture.describe(region).replaceAll("\n", " · ")}`))), regions.length > MOST_REGIONS ? element("li", { class: "faint" }, words("review.more_regions", { count: regions.length - MOST_REGIONS })) : ""));
   }
 
   async function open(id) {
@@ -239,7 +299,7 @@ export function room(root, ctx) {
       note.addEventListener("focus", () => { if (found?.inspection && may) past.push(copy()); });
       note.addEventListener("blur", () => { if (past.at(-1)?.note === marks.note && past.length) past.pop(); drawMarks(); });
       note.addEventListener("input", () => { marks.note = note.value; keep(); drawTools(); });
-      const again = element("button", { type: "button", id: "again", disabled: !may, onclick: () => inspectAgain([found.row.id]) }, words("problems.inspect"));
+      const again = element("button", { type: "button", id: "again", disabled: !may, onclick: () => inspectAgain([found.row.id], ctx, said) }, words("problems.inspect"));
       verdict.replaceChildren(verdictCard(found.row, ctx));
       side.replaceChildren(element("div", { class: "card" }, measures(found.row, ctx), element("div", { class: "row" }, again)),
         element("div", { class: "card" }, element("h2", {}, words("now.regions")), regionList), element("div", { class: "card" }, note, reviews.length ? element("h2", {}, words("review.earlier")) : null, element("ul", { id: "reviews" }, reviews)));
@@ -251,25 +311,43 @@ export function room(root, ctx) {
     }
   }
 
-  async function inspectAgain(ids) {
-    let done = 0;
-    for (const id of ids) {
-      const told = await api.post("/api/command", { name: "inspect", fields: { inspection_id: id } }).catch((error) => ({ ok: false, error: error.message }));
-      if (!told.ok) return said(told.error, "wrong");
-      done += 1;
-    }
-    return said(words("review.again_done", { count: done }), "fine");
+  function why(one) {
+    if (!one) return null;
+    const parts = [one.brush ? words("review.asks_brush") : null, one.regions.length ? words("review.asks_regions", { regions: one.regions.map((index) => index + 1).join(", ") }) : null];
+    return parts.filter(Boolean).join(" ");
+  }
+
+  const askedOf = (id) => asked?.find((one) => one.row.id === id);
+
+  async function askNext(on) {
+    asking = on;
+    asked = null;
+    ask.setAttribute("aria-pressed", String(on));
+    [next, deep] = [null, false];
+    await loadList();
+    if (on && rows.length && !edited && !closed) ctx.go("review", rows[0].id, device);
   }
 
   function drawList() {
-    keepFocus(list, () => list.replaceChildren(...rows.map((row) => rowButton(row, ctx, (one) => ctx.go("review", one.id, device), row.id === found?.row.id))));
-    if (!rows.length) list.replaceChildren(element("li", { class: "faint" }, words("review.none")));
+    keepFocus(list, () => list.replaceChildren(...rows.map((row) => rowButton(row, ctx, (one) => ctx.go("review", one.id, device), row.id === found?.row.id, why(askedOf(row.id))))));
+    if (!rows.length) list.replaceChildren(element("li", { class: "faint" }, words(asked ? "review.asks_nothing" : sought ? "review.none_found" : only.checked ? "review.none" : "timeline.empty")));
+    teaching.drawn();
     more.hidden = !next;
   }
 
   async function loadList(further = false) {
     try {
-      const page = await api.get("/api/rows", { device, limit: 50, doubtful: only.checked ? 1 : 0, before: further ? next : "" });
+      if (asking && may) {
+        const { images } = await api.get("/api/questions");
+        if (closed) return;
+        asked = images;
+        rows = images.map((one) => one.row);
+        drawList();
+        drawRegions();
+        const first = ctx.id || rows[0]?.id;
+        return !found && first ? await open(first) : undefined;
+      }
+      const page = await api.get("/api/rows", { device, limit: 50, doubtful: only.checked && !sought ? 1 : 0, before: further ? next : "", search: sought });
       if (closed) return;
       const fetched = page.rows.filter((row) => row.kind === "inspection" && row.newest);
       const ids = new Set(fetched.map((row) => row.id));
@@ -283,54 +361,6 @@ export function room(root, ctx) {
     } catch (error) {
       ctx.problem(error);
     }
-  }
-
-  async function loadTeaching() {
-    try {
-      const facts = await api.get("/api/teach", { device });
-      if (!closed) drawTeaching(facts);
-    } catch (error) {
-      ctx.problem(error);
-    }
-  }
-
-  function drawTeaching(facts) {
-    if (!facts.enabled) return teaching.replaceChildren(element("h2", {}, words("teach.title")), element("p", { class: "faint" }, words("problems.reads_only")));
-    const command = session.may.includes("command");
-    const parts = [element("h2", {}, words("teach.title")), element("p", {}, words("teach.reviews", facts))];
-    for (const text of [facts.why_not, ...(facts.left_out || [])]) if (text) parts.push(element("p", { class: "small faint" }, text));
-    const begin = element("button", { type: "button", id: "teach", disabled: !may || facts.running || !facts.reviews, onclick: async () => { await api.post("/api/teach").catch((error) => said(error.message, "wrong")); loadTeaching(); } }, words(facts.running ? "teach.running" : "teach.begin"));
-    parts.push(begin);
-    if (facts.last_error) parts.push(element("p", { class: "wrong", id: "teach-error" }, facts.last_error));
-    if (facts.draft) {
-      const counts = facts.draft.counts;
-      if (counts) parts.push(element("p", { class: "fine", id: "taught-counts" }, words("teach.counts", counts)));
-      parts.push(element("p", { class: "small" }, words("teach.how", { how: facts.draft.how || "" })));
-      for (const [part, after] of Object.entries(facts.draft.after || {})) {
-        for (const [measure, value] of Object.entries(after)) {
-          const before = facts.draft.before?.[part]?.[measure];
-          if (typeof value === "number" && !facts.draft.told?.some((text) => text.startsWith(`${part}:`))) parts.push(element("p", { class: "small" }, `${part} · ${measure}: ${format.number(before ?? null)} → ${format.number(value)}`));
-        }
-      }
-      if (facts.draft.told?.length) parts.push(element("ul", { class: "small", id: "taught-told" }, facts.draft.told.map((text) => element("li", {}, text))));
-      if (facts.draft.provisional) parts.push(element("p", { class: "small" }, words("teach.provisional")));
-    }
-    const use = (sha256, text, id) => element("button", { type: "button", id, disabled: !command || !facts.taught_is_state, onclick: async () => {
-      try {
-        const told = await api.post("/api/taught", { sha256 });
-        said(told.ok ? words("teach.used") : told.error, told.ok ? "fine" : "wrong");
-        setTimeout(loadTeaching, 1500);
-      } catch (error) { said(error.message, "wrong"); }
-    } }, text);
-    if (facts.draft && facts.draft.sha256 !== facts.chosen) parts.push(use(facts.draft.sha256, words("teach.use"), "use-draft"));
-    if (!facts.taught_is_state) parts.push(element("p", { class: "small faint" }, words("teach.not_state")));
-    else if (!command) parts.push(element("p", { class: "small faint" }, words("teach.needs_role")));
-    parts.push(element("p", { class: "small" }, facts.chosen ? words("teach.chosen", { sha256: facts.chosen.slice(0, 12) }) : words("teach.none_chosen")));
-    if (facts.chosen) parts.push(use(null, words("teach.back"), "use-none"));
-    for (const one of facts.kept) if (one.sha256 !== facts.chosen && one.sha256 !== facts.draft?.sha256) parts.push(use(one.sha256, words("teach.use_kept", { sha256: one.sha256.slice(0, 12), reviews: one.reviews ?? "?" }), `use-${one.sha256.slice(0, 12)}`));
-    if (facts.chosen || facts.kept.length) parts.push(element("button", { type: "button", id: "again-all", disabled: !may, onclick: () => inspectAgain(rows.map((row) => row.id)) }, words("teach.again", { count: rows.length })));
-    keepFocus(teaching, () => teaching.replaceChildren(...parts));
-    if (facts.running) setTimeout(() => { if (!closed) loadTeaching(); }, 1500);
   }
 
   // The next one that nobody has reviewed, from here on and then from the top; else simply the next.
@@ -347,11 +377,10 @@ export function room(root, ctx) {
     if (typing(event) || (event.key === "Enter" && /^(BUTTON|A)$/.test(event.target.tagName))) return;
     const digits = picture.tool === "brush" && brush !== "background"
       ? Object.fromEntries(classes().slice(0, 9).map((name, at) => [at + 1, () => { brush = name; drawTools(); }]))
-      : { 1: () => press.say("low"), 2: () => press.say("moderate"), 3: () => press.say("severe") };
+      : { 1: () => press.say("low"), 2: () => press.say("moderate"), 3: () => press.say("severe"), ...Object.fromEntries(ownNames().slice(0, LAST_OWN - FIRST_OWN + 1).map((name, at) => [at + FIRST_OWN, () => press.say(name)])) };
     const acts = {
-      a: press.accept, ...digits, u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
-      j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, m: press.missed, b: press.brush, g: press.background, w: press.complete, z: press.undo, enter: press.save,
-n: nextImage,
+      a: press.accept, ...digits, o: () => another.focus(), q: stepAsked, v: () => called.focus(), u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
+      j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, l: press.outline, m: press.missed, b: press.brush, g: press.background, w: press.complete, z: press.undo, enter: press.save, n: nextImage,
       r: desk.press.regions, h: desk.press.heat, "[": () => press.size(-1), "]": () => press.size(1), "?": () => { help.open = !help.open; if (help.open) help.scrollIntoView({ block: "nearest" }); },
     };
     const act = acts[event.key.toLowerCase()];
@@ -364,22 +393,28 @@ n: nextImage,
   picture.on("point", (point) => change(() => marks.missed.push({ point_px: rounded(point) })));
   picture.on("drawing", (points) => picture.setMarks(marks.missed.map(middle), [...marks.brushed, { points_px: points, radius_px: BRUSHES_PX[size], class: brush }]));
   picture.on("stroke", (points) => change(() => marks.brushed.push({ class: brush, points_px: points.map(rounded), radius_px: BRUSHES_PX[size] })));
-  only.addEventListener("change", () => { onlyDoubtful = only.checked; next = null; deep = false; loadList(); });
+  only.addEventListener("change", () => { onlyDoubtful = only.checked; askNext(false); });
+  let typed = null;
+  search.addEventListener("input", () => {
+    clearTimeout(typed);
+    sought = search.value.trim();
+    typed = setTimeout(() => { if (!closed) askNext(false); }, 250);
+  });
   more.addEventListener("click", () => loadList(true));
   document.addEventListener("keydown", keys);
   const help = element("details", { class: "card", id: "help" }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${KNOWN_KEYS[key] || key.toLowerCase().replaceAll(" ", "_")}`)}`))));
   root.append(element("div", { class: "split" },
-    element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, strokes, state), help),
-    element("div", { class: "aside" }, verdict, side)),
-  element("div", { class: "split" }, element("section", { class: "card" }, element("h2", {}, words("review.list")), element("label", { class: "small" }, only, " ", words("review.only")), list, more), teaching));
+    element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, ownRow, strokes, state), help,
+      element("section", { class: "card" }, element("h2", {}, words("review.list")), element("div", { class: "row" }, element("label", { class: "small" }, only, " ", words("review.only")), ask, search), list, more)),
+    element("div", { class: "aside" }, verdict, side, teaching.card)));
   drawMarks();
   loadList();
-  loadTeaching();
+  teaching.load();
   return {
     update(kind, news) {
       // The image was inspected again: its newest verdict is shown, unless marks on the former one are not saved yet.
       if (kind === "verdict" && news.row.kind === "inspection" && news.row.place === found?.row.place && news.row.id !== found.row.id && !edited) open(news.row.id);
-      if (kind !== "status") soon ??= setTimeout(() => { soon = null; loadList(); loadTeaching(); }, 700); },
-    close() { closed = true; clearTimeout(soon); document.removeEventListener("keydown", keys); picture.close(); },
+      if (kind !== "status") soon ??= setTimeout(() => { soon = null; loadList(); teaching.load(); }, 700); },
+    close() { closed = true; clearTimeout(soon); document.removeEventListener("keydown", keys); picture.close(); teaching.close(); },
   };
 }

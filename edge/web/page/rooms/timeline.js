@@ -1,5 +1,7 @@
 // Timeline: area, density and largest region over time or exposure, a line for each annealing time; severities by sample.
 
+import { inspectAgain } from "./parts.js";
+
 const DASHES = [[], [10, 4], [3, 3], [14, 4, 3, 4], [1, 4], [18, 6], [6, 6], [2, 8]];
 const COLOURS = ["#4c9be8", "#e08f1f", "#45a868", "#d66ba0", "#9d86e0", "#8f99a3", "#c9695b", "#2aa7a7"];
 const SIGNS = ["●", "■", "▲", "◆", "✚", "✕", "▼", "○"];
@@ -30,27 +32,34 @@ function sign(path, kind, x, y, size) {
 }
 
 export function room(root, ctx) {
-  const { words, format, api, device } = ctx;
+  const { words, format, api, device, session } = ctx;
   const { element } = format;
   const axis = element("select", { id: "axis", "aria-label": words("timeline.axis") }, ["time", "exposure"].map((name) => element("option", { value: name }, words(`timeline.by_${name}`))));
   const told = element("ul", { class: "small", id: "told" });
+  const again = element("p", { class: "row", id: "before-switch", hidden: true });
+  const answer = element("p", { role: "status", id: "answer" });
   const plots = element("div", { id: "plots" });
   const severities = element("div", { class: "severities", id: "severities" });
   let facts = null, drawn = [], closed = false, soon = null, zoom = null;
   const unseen = new Set();
   const legend = element("div", { class: "row", id: "legend", role: "group", "aria-label": words("timeline.lines") });
-  root.append(element("h1", {}, words("shell.timeline")), element("div", { class: "card row" }, axis, legend), told, plots,
+  root.append(element("h1", {}, words("shell.timeline")), element("div", { class: "card row" }, axis, legend), told, again, answer, plots,
     element("section", { class: "card" }, element("h2", {}, words("timeline.severities")), severities));
 
-  // The points of one line: the same annealing time, adaptation and models. Over time nothing is joined over a change of
-  // those, also where it was taken back; over exposure the same adaptation is one line.
+  const rowOf = (at) => ({ kind: "inspection", label: facts.label[at], own_class: facts.own_class[at], state: facts.state[at] });
+
+  // What judged an image: of another adaptation, of other models or settings the measures are not comparable.
+  const judged = (at) => `${facts.taught[at]}|${facts.models[at]}|${facts.settings[at]}`;
+
+  // The points of one line: the same annealing time, and judged alike. Over time nothing is joined over a change of
+  // that, also where it was taken back; over exposure what was judged alike is one line.
   function lines(byTime) {
     const found = new Map();
     let period = 0;
     facts.ids.forEach((_, at) => {
-      if (at && (facts.taught[at] !== facts.taught[at - 1] || facts.models[at] !== facts.models[at - 1])) period += 1;
+      if (at && judged(at) !== judged(at - 1)) period += 1;
       if (!byTime && facts.exposure_h[at] === null) return;
-      const key = `${facts.annealing_min[at]}|${facts.taught[at]}|${facts.models[at]}|${byTime ? period : 0}`;
+      const key = `${facts.annealing_min[at]}|${judged(at)}|${byTime ? period : 0}`;
       if (!found.has(key)) found.set(key, []);
       found.get(key).push(at);
     });
@@ -80,6 +89,7 @@ export function room(root, ctx) {
     const where = places(byTime);
     const those = lines(byTime).map((line) => ({ ...line, points: line.points.filter((at) => values[at] !== null) })).filter((line) => line.points.length);
     const box = element("div", { class: "plot", role: "img", "aria-label": words("timeline.plot", { title, count: those.reduce((sum, line) => sum + line.points.length, 0) }) });
+    box.dataset.lines = those.length;
     const tip = element("div", { class: "tip", hidden: true });
     plots.append(element("section", { class: "card" }, element("h2", {}, title), box));
     if (!those.length) return box.append(element("p", { class: "faint" }, words("timeline.nothing")));
@@ -187,7 +197,7 @@ export function room(root, ctx) {
       if (at === null) return;
       const between = lo && lo[at] !== null && hi[at] !== null ? ` (${show(lo[at])} – ${show(hi[at])})` : "";
       const sha = facts.names.taught[facts.taught[at]];
-      const said = format.said({ kind: "inspection", label: facts.label[at], state: facts.state[at] }, words);
+      const said = format.said(rowOf(at), words);
       tip.textContent = [facts.path[at], `${show(values[at])}${between} · ${said}`, facts.sample[at], format.time(facts.ts_ms[at]), sha ? words("timeline.taught", { sha256: sha.slice(0, 8) }) : "", words("timeline.click")].filter(Boolean).join("\n");
       tip.style.left = `${Math.max(0, Math.min(chart.cursor.left + 12, chart.over.clientWidth - 230))}px`;
       tip.style.top = `${Math.max(0, Math.min(chart.cursor.top + 12, chart.over.clientHeight - 90))}px`;
@@ -198,7 +208,7 @@ export function room(root, ctx) {
       width: Math.max(260, box.clientWidth || 800), height: 240, scales: { x: { time: byTime, range: () => zoom || range }, y: { range: [0, top * 1.08] } },
       axes: [{ ...side, space: 80, values: (_, ticks, __, ___, step) => (byTime ? times(ticks, step) : ticks.map(exposed)) }, { ...side, size: 64, values: (_, ticks) => ticks.map(show) }],
       series: [{ label: words(byTime ? "timeline.time" : "timeline.exposure"), value: (_, value) => (value === null || value === undefined ? "–" : byTime ? format.time(value * 1000) : exposed(value)) }, ...series],
-      cursor: { drag: { x: true, y: false }, points: { show: false } }, legend: { show: false },
+      padding: [null, 28, null, null], cursor: { drag: { x: true, y: false }, points: { show: false } }, legend: { show: false },
       hooks: { draw: [points], setCursor: [hover], setSelect: [({ select, posToVal }) => { if (select.width > 0) zoomTo([posToVal(select.left, "x"), posToVal(select.left + select.width, "x")]); }] },
     }, data, box);
     chart.over.append(tip);
@@ -241,15 +251,28 @@ export function room(root, ctx) {
   function times(ticks, step) {
     const said = (tick, how) => new Intl.DateTimeFormat(format.locale(), how).format(new Date(tick * 1000));
     const day = { day: "numeric", month: "short", ...(step >= 86400 * 200 ? { year: "numeric" } : {}) };
-    let last = null;
+    let last = null, before = null;
     return ticks.map((tick) => {
       const date = said(tick, day);
       if (step >= 86400) return date;
       const time = said(tick, { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}) });
-      const text = date === last ? time : `${time}\n${date}`;
-      last = date;
+      const text = date !== last ? `${time}\n${date}` : time === before ? "" : time; // within one second
+      [last, before] = [date, time];
       return text;
     });
+  }
+
+  // After a switch: the images that were judged otherwise than the newest one, to be inspected again.
+  function drawAgain() {
+    const last = facts.ids.length - 1;
+    const before = facts.ids.filter((_, at) => judged(at) !== judged(last));
+    again.hidden = !before.length || session.mode === "broker";
+    again.replaceChildren(element("span", {}, words("timeline.before_switch", { count: format.number(before.length) })), element("button", {
+      type: "button", id: "again", disabled: !session.may.includes("review"), onclick: async (event) => {
+        event.target.disabled = true;
+        await inspectAgain(before, ctx, (text, kind) => { answer.className = kind; answer.textContent = text; });
+      },
+    }, words("problems.inspect")));
   }
 
   function strips() {
@@ -262,7 +285,7 @@ export function room(root, ctx) {
     const most = Math.max(10, Math.min(MOST_MARKS, Math.floor(MOST_MARKS_IN_ALL / Math.min(samples.size, MOST_SAMPLES))));
     const shown = [...samples].slice(0, MOST_SAMPLES).map(([name, points]) => element("div", { class: "line" }, element("span", { class: "small" }, `${name} (${points.length})`),
       element("div", { class: "marks" }, points.slice(-most).map((at) => {
-        const row = { kind: "inspection", label: facts.label[at], state: facts.state[at] };
+        const row = rowOf(at);
         const kind = format.tone(row);
         const text = `${facts.path[at]}: ${format.said(row, words)}`;
         return element("button", { type: "button", class: `is-${kind}`, title: text, "aria-label": text, onclick: () => ctx.go("review", facts.ids[at], device) }, format.SHAPES[kind]);
@@ -277,9 +300,11 @@ export function room(root, ctx) {
     plots.replaceChildren();
     const notes = [];
     const none = (column) => facts[column].every((value) => value === null);
+    if (facts.heard_since_ms) notes.push(words("timeline.heard", { when: format.time(facts.heard_since_ms) }));
     if (!facts.ids.length) notes.push(words("timeline.empty"));
     else {
       if (!facts.complete) notes.push(words("timeline.filling"));
+      if (facts.forgotten) notes.push(words("timeline.forgotten", { count: format.number(facts.forgotten) }));
       if (none("exposure_h")) notes.push(words("timeline.no_exposure"));
       if (none("annealing_min")) notes.push(words("timeline.no_annealing_hint"));
       if (none("density")) notes.push(words("timeline.no_scale"));
@@ -288,6 +313,7 @@ export function room(root, ctx) {
     if (facts.ids.length > MANY) notes.push(words("timeline.many"));
     drawLegend();
     told.replaceChildren(...notes.slice(0, 20).map((text) => element("li", {}, text)));
+    drawAgain();
     axis.querySelector("[value=exposure]").disabled = none("exposure_h");
     if (facts.ids.length) {
       plot(words("measure.area"), facts.area, (value) => format.percent(value, 1), facts.lo, facts.hi);
@@ -311,14 +337,14 @@ export function room(root, ctx) {
   wide.observe(plots);
   axis.addEventListener("change", () => { zoom = null; draw(); });
   // The plots are drawn in the colours of the page.
-  const again = () => { if (facts) draw(); };
+  const redraw = () => { if (facts) draw(); };
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", again);
-  const theme = new MutationObserver(again);
+  dark.addEventListener("change", redraw);
+  const theme = new MutationObserver(redraw);
   theme.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   load();
   return {
     update(kind) { if (kind !== "status") soon ??= setTimeout(() => { soon = null; load(); }, 1500); },
-    close() { closed = true; clearTimeout(soon); wide.disconnect(); theme.disconnect(); dark.removeEventListener("change", again); for (const { chart } of drawn) chart.destroy(); },
+    close() { closed = true; clearTimeout(soon); wide.disconnect(); theme.disconnect(); dark.removeEventListener("change", redraw); for (const { chart } of drawn) chart.destroy(); },
   };
 }

@@ -1,0 +1,68 @@
+"""The Review room as a plant uses it that has words of its own, and wants to know what to review next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edge.samples import sample_files
+from tests.fakes.brokers import eventually, needs_mosquitto
+from tests.web.browser.conftest import Seen, Served, opened
+
+pytestmark = [pytest.mark.slow, pytest.mark.broker, needs_mosquitto]
+
+NAME = "Coarse <b>"
+
+
+def opened_for_review(service: Served, seen: Seen, name: str, number: int) -> None:
+    service.put(name, sample_files()[number].read_bytes())
+    seen.enter("review", "review")
+    seen.page.wait_for_selector("#only")
+    seen.page.uncheck("#only")  # this one may be beyond doubt
+    seen.says("#verdict", name)
+
+
+def test_a_reviewer_corrects_to_a_class_of_the_plants_own_and_the_next_one_finds_it_on_a_key(
+    service: Served, seen: Seen, chromium: Any
+) -> None:
+    opened_for_review(service, seen, "a.jpg", 0)
+    seen.page.keyboard.press("o")
+    seen.page.keyboard.type(NAME)
+    seen.page.keyboard.press("Enter")
+    seen.page.keyboard.press("j")
+    seen.page.keyboard.press("v")
+    wrong = seen.page.eval_on_selector("#do-class", "select => select.options[1].value")
+    seen.page.select_option("#do-class", wrong)
+    seen.says("#marked", NAME, "1 called otherwise", "not saved")
+    seen.page.keyboard.press("Enter")
+    seen.says("#reviewed", NAME)
+    with opened(chromium, service.address) as other:
+        other.enter("review", "review")
+        other.page.uncheck("#only")
+        other.says("#verdict", "a.jpg")
+        other.says("#own-classes", NAME, "4")
+        eventually(lambda: other.page.is_enabled("#say-own-0"), 60)
+        other.page.keyboard.press("4")
+        other.says("#marked", NAME)
+        other.page.fill("#another", "coarse  <B>")
+        other.page.press("#another", "Enter")
+        assert NAME not in other.text("#marked"), "the same class again takes it back"
+
+
+def test_what_teaches_most_is_offered_with_its_regions_and_is_gone_when_it_was_reviewed(service: Served, seen: Seen) -> None:
+    opened_for_review(service, seen, "a.jpg", 0)
+    seen.page.click("#ask")
+    seen.says("#doubtful", "a.jpg", "Right or not?")
+    seen.says("#verdict", "a.jpg")
+    eventually(lambda: seen.page.is_enabled("#do-accept"), 60)
+    seen.page.keyboard.press("q")
+    eventually(lambda: seen.text("#regions [aria-current=true]").startswith("?"), 60)
+    seen.page.keyboard.press("y")
+    eventually(lambda: seen.text("#regions [aria-current=true]").startswith("✓"), 60)
+    seen.page.keyboard.press("Enter")
+    seen.says("#doubtful", "Nothing is left to ask")
+    seen.page.fill("#search", "nothing like it")
+    seen.says("#doubtful", "No image fits")
+    seen.page.fill("#search", "A.JP")
+    seen.says("#doubtful", "a.jpg")
