@@ -47,8 +47,8 @@ def show(words: Sequence[str]) -> int:
         protocol={"5": 5, "3.1.1": 4}[args.protocol],
     )
     with BrokerSource(broker, args.prefix, replay=args.replay) as source:
-        print(f"{address_of(web)} shows {args.prefix} at {broker.host}:{broker.port}; end it with Ctrl+C", file=sys.stderr)
-        serve(source, web, version=__version__, until=threading.Event())
+        says = f"{address_of(web)} shows {args.prefix} at {broker.host}:{broker.port}; end it with Ctrl+C"
+        serve(source, web, version=__version__, until=threading.Event(), says=says)
     return DONE
 
 

@@ -49,6 +49,8 @@ class PageKeeper(Worker):
                 why = self._one_life()
             except OSError as error:
                 why = f"it cannot be started: {error.strerror or error}"
+            except subprocess.TimeoutExpired:
+                why = "it closed its output and did not end"
             if why is None:
                 return
             pause_s = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else min(2 * pause_s, LONGEST_PAUSE_S)

@@ -23,11 +23,17 @@ EXTRA: Final = "the live page needs the extra web: pip install 'sem-corrosion-ed
 
 
 def serve(
-    source: Source, web: WebSettings, *, version: str, until: threading.Event, beat: Callable[[], None] = lambda: None
+    source: Source,
+    web: WebSettings,
+    *,
+    version: str,
+    until: threading.Event,
+    beat: Callable[[], None] = lambda: None,
+    says: str = "",
 ) -> None:
     """Serve until `until` is set or a signal comes.
 
-    beat: called each few seconds in the event loop, whose sign of life it is.
+    beat: called each few seconds in the event loop, whose sign of life it is.  says: logged once connections are taken.
     Raises ConfigError where users, certificate or address cannot be used, or starlette and uvicorn are not installed.
     """
     try:
@@ -44,7 +50,7 @@ def serve(
     require_certificate(web)
     listener = listening(web)
     actions = Actions(source) if isinstance(source, JournalSource) else None
-    app, _page = build(source, sessions, actions, web, version)
+    app, page = build(source, sessions, actions, web, version)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -60,14 +66,21 @@ def serve(
         http="h11",
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    server = uvicorn.Server(config)
-    log.info("the live page is served at %s", address_of(web))
+
+    class Server(uvicorn.Server):  # type: ignore[misc]
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            page.stream.stop()  # it has no end of its own, and would be waited for and then cut off with an error
+            await super().shutdown(sockets)
+
+    server = Server(config)
 
     async def watch() -> None:
+        while not server.started:
+            await asyncio.sleep(0.05)
+        log.info("%s", says or f"the live page is served at {address_of(web)}")
         while True:
-            if server.started:
-                beat()
-            await asyncio.sleep(BEAT_S if server.started else 0.05)
+            beat()
+            await asyncio.sleep(BEAT_S)
 
     async def both() -> None:
         ending = asyncio.create_task(watch())
