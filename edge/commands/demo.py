@@ -45,7 +45,7 @@ SLOW_CHUNKS = 6
 COLOURS = {"low": "32", "moderate": "33", "severe": "31", "unjudged": "36"}
 
 LIVE_PORT = 8080
-NO_PAGE = "the live page does not run"
+NO_PAGE, SERVED = "the live page does not run", "the live page is served at"
 LIVE = """
 [models]
 taught = "state"
@@ -110,8 +110,9 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
         with _subscribed(dashboard, host, port, f"demo/{area}/sem/sem-01", out), _daemon(config, out) as process:
             _wait(dashboard, lambda: ready(dashboard), process, "the daemon to come online", out)
             print(f"edge-daemon watches {folder}, the broker is {host}:{port}, pictures go to {out}", flush=True)
-            without = next((reason for reason in dashboard.reasons if reason.startswith(NO_PAGE)), None)
-            live, there = without or live, there and without is None
+            if there:
+                _wait(dashboard, lambda: without(dashboard) or SERVED in log_of(out), process, "the live page", out, fail=False)
+                live, there = without(dashboard) or live, without(dashboard) is None
             print(f"{live}\n", flush=True)
             closed_at: dict[str, float] = {}
             for name, deliver in _deliveries(samples, images):
@@ -132,6 +133,16 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
         print(f"with --keep-open the {live.partition(' (')[0]} stays, to look around and to review", flush=True)
     print(json.dumps(summary, separators=(",", ":")), flush=True)
     return 1 if summary["lost"] else 0
+
+
+def without(dashboard: Dashboard) -> str | None:
+    """Why there is no live page, None while nothing says so."""
+    return next((reason for reason in dashboard.reasons if reason.startswith(NO_PAGE)), None)
+
+
+def log_of(out: Path) -> str:
+    """What the daemon wrote so far."""
+    return (out / "daemon.log").read_text(errors="replace")
 
 
 def ready(dashboard: Dashboard) -> bool:
@@ -393,7 +404,7 @@ def _coloured(text: str, code: str) -> str:
 
 def _wait(
     dashboard: Dashboard,
-    until: Callable[[], bool],
+    until: Callable[[], object],
     process: subprocess.Popen[bytes],
     what: str,
     out: Path,

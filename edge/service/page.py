@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 SILENT_S: Final = 60.0
 """So long it may say nothing: reading 10,000 verdicts for the first time takes seconds."""
 LOOK_S: Final = 0.5
+ENDED_S: Final = 10.0
+"""So long one may take to end that has closed its output."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 STEADY_S: Final = 120.0
 """One that has run for so long is started again at once."""
@@ -91,7 +93,7 @@ class PageKeeper(Worker):
             now = time.monotonic()
             if ready:
                 if not os.read(said.fileno(), 4096):
-                    process.wait(10)
+                    process.wait(ENDED_S)
                     return False
                 self.report(None)
                 heard = now

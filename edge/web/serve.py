@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edge.config import WebSettings
 from edge.errors import ConfigError
@@ -73,22 +73,24 @@ def serve(
             await super().shutdown(sockets)
 
     server = Server(config)
+    asyncio.run(until_told(server, listener, until, beat, says or f"the live page is served at {address_of(web)}"))
+
+
+async def until_told(server: Any, listener: socket.socket, until: threading.Event, beat: Callable[[], None], says: str) -> None:
+    """Serve, say so once connections are taken, and show signs of life. server: of uvicorn."""
 
     async def watch() -> None:
         while not server.started:
             await asyncio.sleep(0.05)
-        log.info("%s", says or f"the live page is served at {address_of(web)}")
+        log.info("%s", says)
         while True:
             beat()
             await asyncio.sleep(BEAT_S)
 
-    async def both() -> None:
-        ending = asyncio.create_task(watch())
-        threading.Thread(target=wake, args=(until, asyncio.get_running_loop(), server), name="end", daemon=True).start()
-        await server.serve(sockets=[listener])
-        ending.cancel()
-
-    asyncio.run(both())
+    watching = asyncio.create_task(watch())
+    threading.Thread(target=wake, args=(until, asyncio.get_running_loop(), server), name="end", daemon=True).start()
+    await server.serve(sockets=[listener])
+    watching.cancel()
 
 
 def wake(until: threading.Event, loop: asyncio.AbstractEventLoop, server: object) -> None:
