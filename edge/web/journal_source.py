@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 LOOK_S: Final = 0.5
 AGAIN_S: Final = 2.0
 INDEX_AGAIN_S: Final = 30.0
+MOST_SHOWN: Final = 200
 INDEX_CURE: Final = "make room in the state folder and see who owns it; until then a page that starts reads all verdicts anew"
 
 
@@ -164,10 +165,11 @@ class JournalSource:
         if self._history.why is not None:
             facts["problems"].append({"text": self._history.why, "cure": INDEX_CURE})
         try:
-            held, dead, facts["suspects"] = self._journal.use(_held)
+            held, dead, counts = self._journal.use(_held)
         except StateError as error:
             facts["journal"] = str(error)
             return facts
+        facts.update(counts)
         facts["dead_letters"] = [
             {"seq": one.seq, "topic": one.topic, "reason": one.reason, "ts_ms": round(one.ts * 1000), "id": one.verdict_id}
             for one in dead
@@ -321,9 +323,14 @@ class JournalSource:
             return {"device": self.settings.topic_prefix, "now": None}
 
 
-def _held(journal: Journal) -> tuple[list[Any], list[Any], int]:
-    """Images that failed, dead letters, and how many are suspects."""
-    return journal.quarantine.images(200), journal.outbox.dead_letters()[-200:], journal.ledger.suspect_count()
+def _held(journal: Journal) -> tuple[list[Any], list[Any], Facts]:
+    """The newest images that failed and dead letters, and how many there are in all, and suspects."""
+    counts = {
+        "failures_in_all": sum(journal.quarantine.counts().values()),
+        "dead_in_all": journal.outbox.dead_letter_count(),
+        "suspects": journal.ledger.suspect_count(),
+    }
+    return journal.quarantine.images(MOST_SHOWN), journal.outbox.dead_letters()[-MOST_SHOWN:], counts
 
 
 def counts_of_today(history: History) -> dict[str, int]:

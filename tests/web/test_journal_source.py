@@ -151,3 +151,16 @@ def test_the_first_verdict_after_a_restart_of_the_page_is_news_and_the_first_of_
                 end = time.monotonic() + PATIENCE_S
                 while not any(told.kind == "verdict" for told in source.news(before, 0.1)):
                     assert time.monotonic() < end
+
+
+def test_of_many_failures_the_newest_are_listed_and_all_are_counted(
+    state: Path, source: JournalSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_source, "MOST_SHOWN", 2)
+    with Journal.open(state) as journal:
+        for number in range(5):
+            inspected(journal, f"{number}.tif", failure(f"f{number}"))
+        until(lambda: len(ids(source)) == 5)
+        facts = source.problems("")
+        assert [row["name"] for row in facts["failures"]] == ["4.tif", "3.tif"]
+        assert facts["failures_in_all"] == 5
