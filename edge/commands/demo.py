@@ -45,6 +45,7 @@ SLOW_CHUNKS = 6
 COLOURS = {"low": "32", "moderate": "33", "severe": "31", "unjudged": "36"}
 
 LIVE_PORT = 8080
+NO_PAGE, SERVED = "the live page does not run", "the live page is served at"
 LIVE = """
 [models]
 taught = "state"
@@ -84,6 +85,7 @@ class Dashboard:
     pictures: dict[str, Path] = field(default_factory=dict)
     repeats: int = 0
     state: str = "unknown"
+    reasons: tuple[str, ...] = ()
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def names(self) -> set[str]:
@@ -103,11 +105,14 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
     with embedded_broker(port) if broker is None else _nothing(port) as port:
         area = f"run-{secrets.token_hex(3)}"
         config = _write_config(out, folder, host, port, area)
-        live = _add_live_page(out, config)
+        live, there = _add_live_page(out, config)
         dashboard = Dashboard()
         with _subscribed(dashboard, host, port, f"demo/{area}/sem/sem-01", out), _daemon(config, out) as process:
-            _wait(dashboard, lambda: dashboard.state == "online", process, "the daemon to come online", out)
+            _wait(dashboard, lambda: ready(dashboard), process, "the daemon to come online", out)
             print(f"edge-daemon watches {folder}, the broker is {host}:{port}, pictures go to {out}", flush=True)
+            if there:
+                _wait(dashboard, lambda: without(dashboard) or SERVED in log_of(out), process, "the live page", out, fail=False)
+                live, there = without(dashboard) or live, without(dashboard) is None
             print(f"{live}\n", flush=True)
             closed_at: dict[str, float] = {}
             for name, deliver in _deliveries(samples, images):
@@ -124,10 +129,25 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
     page = _report(out)
     summary = summarise(dashboard, closed_at)
     print(f"\n{page}", flush=True)
-    if not keep_open:
+    if there and not keep_open:
         print(f"with --keep-open the {live.partition(' (')[0]} stays, to look around and to review", flush=True)
     print(json.dumps(summary, separators=(",", ":")), flush=True)
     return 1 if summary["lost"] else 0
+
+
+def without(dashboard: Dashboard) -> str | None:
+    """Why there is no live page, None while nothing says so."""
+    return next((reason for reason in dashboard.reasons if reason.startswith(NO_PAGE)), None)
+
+
+def log_of(out: Path) -> str:
+    """What the daemon wrote so far."""
+    return (out / "daemon.log").read_text(errors="replace")
+
+
+def ready(dashboard: Dashboard) -> bool:
+    """Whether images may come: the service is well, or lacks its live page alone, without which the demo goes on."""
+    return dashboard.state == "online" or bool(dashboard.reasons and all(one.startswith(NO_PAGE) for one in dashboard.reasons))
 
 
 def _report(out: Path) -> str:
@@ -238,10 +258,10 @@ def _write_config(out: Path, folder: Path, host: str, port: int, area: str) -> P
     return path
 
 
-def _add_live_page(out: Path, config: Path) -> str:
-    """Have the service serve its live page, to a user with a password of this run; what to tell a person."""
+def _add_live_page(out: Path, config: Path) -> tuple[str, bool]:
+    """Have the service serve its live page, to a user of this run alone; what to tell a person, and whether there is one."""
     if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
-        return EXTRA
+        return EXTRA, False
     password = secrets.token_hex(4)
     file = out / "users"
     users.write(file, {"demo": users.User("demo", users.hashed(password), "command")})
@@ -254,7 +274,7 @@ def _add_live_page(out: Path, config: Path) -> str:
         port = int(probe.getsockname()[1])
     with config.open("a", encoding="utf-8") as stream:
         stream.write(LIVE.format(port=port, users=json.dumps(str(file.absolute()))))
-    return f"live page: http://127.0.0.1:{port}/ (name demo, password {password})"
+    return f"live page: http://127.0.0.1:{port}/ (name demo, password {password})", True
 
 
 @contextmanager
@@ -343,7 +363,8 @@ def _arrived(dashboard: Dashboard, topic: str, payload: bytes, out: Path) -> Non
     now = time.time()
     with dashboard.changed:
         if topic == "status":
-            dashboard.state = json.loads(payload)["state"] if payload else "unknown"
+            told = json.loads(payload) if payload else {}
+            dashboard.state, dashboard.reasons = told.get("state", "unknown"), tuple(told.get("reasons", ()))
         elif topic in ("inspection", "failure"):
             verdict = json.loads(payload)
             identity = verdict.get("inspection_id") or verdict.get("failure_id") or verdict.get("verdict_id")
@@ -383,7 +404,7 @@ def _coloured(text: str, code: str) -> str:
 
 def _wait(
     dashboard: Dashboard,
-    until: Callable[[], bool],
+    until: Callable[[], object],
     process: subprocess.Popen[bytes],
     what: str,
     out: Path,

@@ -18,6 +18,9 @@ from edge.journal import disk, schema
 CHECKED_AT_OPEN_BYTES: Final = 64 << 20
 VACUUM_ABOVE_BYTES: Final = 16 << 20
 VACUUM_STEP_BYTES: Final = 4 << 20
+BUSY_S: Final = 10.0
+VIEW_BUSY_S: Final = 2.0
+"""Who only reads waits for nobody but a process that holds the whole file, and tells a person so soon."""
 
 T = TypeVar("T")
 
@@ -136,7 +139,9 @@ def _file(folder: Path) -> Path:
 def _connect(folder: Path, *, read_only: bool) -> sqlite3.Connection:
     uri = f"file:{quote(os.fsencode(_file(folder).absolute()))}?mode={'ro' if read_only else 'rw'}"
     with _translated_sqlite_errors(folder):
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=VIEW_BUSY_S if read_only else BUSY_S
+        )
         connection.execute("PRAGMA temp_store = MEMORY")  # A full disk has no room for temporary files.
         return connection
 

@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from edge.errors import StateError
+from edge.journal import disk
 from edge.journal.verdicts import BEYOND, FIRST, Key, Told, Verdicts
 
 VERSION: Final = 3
 STEP: Final = 200
 """Verdicts that are read at once: some tens of megabytes where there are thousands of regions in each."""
+
+BUSY_S: Final = 2.0
+"""So long another process that writes the index is waited for."""
+ROOM_BYTES: Final = 16 << 20
+"""With less room on the disk the stand-in stays."""
 
 _TABLES: Final = """
 CREATE TABLE row (epoch INTEGER NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, place TEXT NOT NULL, at REAL NOT NULL,
@@ -61,20 +67,38 @@ class History:
 
     flatten: makes a row of one verdict, with JSON's values; in it `place` names the image and page that it is of, and
     `needs_review` says whether it is doubtful.
+    why: why its file cannot be used now, so that a stand-in is, which ends with this process; None where it is.
     """
 
     def __init__(self, file: Path, flatten: Flatten) -> None:
         """Open the index, made anew where there is none, or one that cannot be used."""
-        self._flatten = flatten
+        self._flatten, self._file = flatten, file
         self._mutex = threading.RLock()
         self._moved: set[Key] | None = None  # found out at the first look
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.why: str | None = None
+        self._connection = self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
         try:
-            self._connection = _opened(file)
-        except sqlite3.DatabaseError:  # damaged, or of another version: a cache
-            for suffix in ("", "-wal", "-shm"):
-                file.with_name(file.name + suffix).unlink(missing_ok=True)
-            self._connection = _opened(file)
+            connection = _from_file(self._file)
+        except (OSError, sqlite3.Error) as error:
+            self.why = _why(error)
+            return _stand_in()
+        self.why = None
+        return connection
+
+    def return_to_file(self) -> None:
+        """From the stand-in, where there is room for the file again; what it lacks is filled in as usual."""
+        with self._mutex:
+            if self.why is None or disk.free_bytes(self._file.parent.parent) < ROOM_BYTES:
+                return
+            try:
+                connection = _from_file(self._file)
+            except (OSError, sqlite3.Error) as error:
+                self.why = _why(error)
+                return
+            self._connection.close()
+            self._connection, self._moved, self.why = connection, None, None
 
     def close(self) -> None:
         """Close it."""
@@ -83,6 +107,15 @@ class History:
 
     def fill(self, verdicts: Verdicts) -> list[tuple[Key, Row]]:
         """Take in at most `STEP` verdicts that are missing, the newest first; their rows, the newest first."""
+        used = self._connection
+        try:
+            return self._fill(verdicts)
+        except StateError:
+            if self._connection is used:
+                raise
+            return self._fill(verdicts)  # into what took its place
+
+    def _fill(self, verdicts: Verdicts) -> list[tuple[Key, Row]]:
         with self._translated():
             self._look_for_news(verdicts)
             gap = self._connection.execute(
@@ -217,7 +250,11 @@ class History:
         end: Key = tuple(last) if last else FIRST
         if newest is not None and newest > end:
             with self._connection:  # a gap at the end that is still being filled stays one of its own, below this one
-                self._connection.execute("INSERT INTO gap VALUES (?, ?, ?, ?)", (*end, *BEYOND))
+                self._connection.execute(  # once, also where filling it failed
+                    "INSERT INTO gap SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM gap WHERE above_epoch = ?1"
+                    " AND above_seq = ?2 AND below_epoch = ?3 AND below_seq = ?4)",
+                    (*end, *BEYOND),
+                )
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -225,11 +262,52 @@ class History:
             try:
                 yield
             except sqlite3.Error as error:
+                self._step_aside(error)
                 raise StateError(f"the index of the live page cannot be used: {error}") from error
 
+    def _step_aside(self, error: sqlite3.Error) -> None:
+        """A damaged file is made anew; on a full disk a stand-in takes what is there."""
+        if type(error) is sqlite3.DatabaseError:
+            self._connection.close()
+            self._connection, self._moved = self._opened(), None
+        elif self.why is None and isinstance(error, sqlite3.OperationalError) and "locked" not in str(error):
+            copy = _stand_in(empty=True)
+            try:
+                self._connection.backup(copy)
+            except sqlite3.Error:
+                copy.close()
+                copy = _stand_in()
+            self._connection.close()
+            self._connection, self._moved, self.why = copy, None, _why(error)
 
-def _opened(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, check_same_thread=False, timeout=10.0)
+
+def _why(error: Exception) -> str:
+    return f"the index of the live page cannot be kept: {getattr(error, 'strerror', None) or error}"
+
+
+def _from_file(file: Path) -> sqlite3.Connection:
+    """The index, made anew where it is damaged or of another version: it is a cache. Raises OSError, sqlite3.Error."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return _connected(file)
+    except sqlite3.OperationalError:  # locked, or on a full disk: not damaged
+        raise
+    except sqlite3.DatabaseError:
+        for suffix in ("", "-wal", "-shm"):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
+        return _connected(file)
+
+
+def _stand_in(*, empty: bool = False) -> sqlite3.Connection:
+    """A database of this process alone, in memory as far as that goes, else among the system's temporary files."""
+    connection = sqlite3.connect("", check_same_thread=False)
+    if not empty:
+        connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+    return connection
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, check_same_thread=False, timeout=BUSY_S)
     try:
         file.chmod(0o600)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -237,12 +315,19 @@ def _opened(file: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version != VERSION:
+        elif version != VERSION or not _complete(connection):
             raise sqlite3.DatabaseError(f"version {version}")
+        connection.execute("UPDATE meta SET value = value WHERE key = 'journal'")  # can it be written?
+        connection.commit()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _complete(connection: sqlite3.Connection) -> bool:
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return {name for (name,) in found} >= {"row", "gap", "meta"}
 
 
 def _searchable(row: Mapping[str, Any]) -> str:

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 SILENT_S: Final = 60.0
 """So long it may say nothing: reading 10,000 verdicts for the first time takes seconds."""
 LOOK_S: Final = 0.5
+ENDED_S: Final = 10.0
+"""So long one may take to end that has closed its output."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 STEADY_S: Final = 120.0
 """One that has run for so long is started again at once."""
@@ -49,6 +51,8 @@ class PageKeeper(Worker):
                 why = self._one_life()
             except OSError as error:
                 why = f"it cannot be started: {error.strerror or error}"
+            except subprocess.TimeoutExpired:
+                why = "it closed its output and did not end"
             if why is None:
                 return
             pause_s = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else min(2 * pause_s, LONGEST_PAUSE_S)
@@ -89,7 +93,7 @@ class PageKeeper(Worker):
             now = time.monotonic()
             if ready:
                 if not os.read(said.fileno(), 4096):
-                    process.wait(10)
+                    process.wait(ENDED_S)
                     return False
                 self.report(None)
                 heard = now

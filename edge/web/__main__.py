@@ -65,7 +65,7 @@ def give_way() -> None:
 
 def end_with_parent(until: threading.Event) -> None:
     """Wait until the daemon has gone; the server has a moment to end, then the process does."""
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):  # through a buffer, this thread would hold its lock when the process ends, which aborts it
         pass
     until.set()
     threading.Event().wait(LONGEST_END_S)

@@ -54,11 +54,12 @@ class Page:
 
     def __init__(self, source: Source, sessions: Sessions, actions: Actions | None, web: WebSettings, version: str) -> None:
         self.source, self.sessions, self.actions = source, sessions, actions
-        self.stream = Stream(source)
         self.secure = bool(web.cert_file) or web.behind_proxy
         self.version = version
         self.files = files.load()
         self.languages = files.languages(self.files)
+        self.digest = files.digest(self.files)
+        self.stream = Stream(source, self.digest)
 
     # Files
 
@@ -95,6 +96,7 @@ class Page:
             "csrf": session.csrf if session else None,
             "mode": self.source.mode,
             "version": self.version,
+            "page": self.digest,
             "languages": self.languages,
         }
         return JSONResponse(facts)

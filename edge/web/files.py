@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,6 +36,11 @@ def load(folder: Path = PAGE) -> dict[str, File]:
         for file in sorted(folder.rglob("*"))
         if file.suffix in TYPES and file.is_file()
     }
+
+
+def digest(files: Mapping[str, File]) -> str:
+    """One text for all of them: a page that was loaded from others knows by it that it is out of date."""
+    return hashlib.sha256("".join(f"{path}{file.etag}" for path, file in sorted(files.items())).encode()).hexdigest()[:32]
 
 
 def languages(files: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from edge.journal import Journal, audit, problems
 from edge.journal.history import History
 from edge.journal.verdicts import FIRST, Key, Told
 from edge.teach.reviews import Review, parse_review
+from edge.web.journal_reader import JournalReader
 from edge.web.lights import lights
 from edge.web.news import News
 from edge.web.pixels import Pixels
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.5
 AGAIN_S: Final = 2.0
+INDEX_AGAIN_S: Final = 30.0
+MOST_SHOWN: Final = 200
+INDEX_CURE: Final = "make room in the state folder and see who owns it; until then a page that starts reads all verdicts anew"
 
 
 class JournalSource:
@@ -42,13 +46,14 @@ class JournalSource:
         self._news = News()
         self._history = History(self.state / "web" / "index.sqlite3", _flat)
         self._today = Today(self._history)
-        self._mutex = threading.RLock()
-        self._journal: Journal | None = None
-        self._why = "the journal was not looked at yet"
+        self._journal = JournalReader(self.state)
+        self._mutex = threading.Lock()
         self._stopping = threading.Event()
         self._reviews: tuple[int, dict[str, list[Review]]] = (-1, {})
         self._timeline: tuple[int, Facts] = (-1, {})
         self._version = 0
+        self._shown: Key | None = None
+        self._told_reviews = -1
         self._thread = threading.Thread(target=self._watch, name="news", daemon=True)
 
     def __enter__(self) -> JournalSource:
@@ -58,9 +63,7 @@ class JournalSource:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stopping.set()
         self._thread.join(5.0)
-        with self._mutex:
-            if self._journal is not None:
-                self._journal.close()
+        self._journal.close("the page ends")
         self._history.close()
 
     # What pages ask for
@@ -90,13 +93,13 @@ class JournalSource:
     def now(self, device: str) -> Facts:
         """See `Source`."""
         newest = self._history.page(limit=1)
-        row = self._shown([row for _, row in newest])[0] if newest else None
+        row = self._rows_shown([row for _, row in newest])[0] if newest else None
         return {"row": row, **self._status()}
 
     def rows(self, device: str, *, before: str, limit: int, doubtful: bool, search: str) -> Facts:
         """See `Source`. Of what is doubtful, what nobody has reviewed comes first."""
         found = self._history.page(before=_key(before), limit=limit, doubtful=doubtful, search=search)
-        rows = self._shown([row for _, row in found])
+        rows = self._rows_shown([row for _, row in found])
         if doubtful:
             rows.sort(key=lambda row: row["reviewed"] is not None)
         return {"rows": rows, "next": f"{found[-1][0][0]}-{found[-1][0][1]}" if len(found) == limit else None}
@@ -106,8 +109,11 @@ class JournalSource:
         row = self._history.row(verdict_id)
         if row is None:
             return None
-        (shown,) = self._shown([row])
-        document = self.document(verdict_id)
+        (shown,) = self._rows_shown([row])
+        try:
+            document = self.document(verdict_id)
+        except StateError:  # the row and its picture are there all the same
+            document = None
         return {
             "row": shown,
             "inspection": document if row["kind"] == "inspection" else None,
@@ -155,29 +161,20 @@ class JournalSource:
             "suspects": 0,
             "journal": None,
         }
-        with self._mutex:
-            journal = self._journal
-            if journal is None:
-                facts["journal"] = self._why
-                return facts
-            try:
-                held = journal.quarantine.images(200)
-                facts["dead_letters"] = [
-                    {
-                        "seq": one.seq,
-                        "topic": one.topic,
-                        "reason": one.reason,
-                        "ts_ms": round(one.ts * 1000),
-                        "id": one.verdict_id,
-                    }
-                    for one in journal.outbox.dead_letters()[-200:]
-                ]
-                facts["suspects"] = journal.ledger.suspect_count()
-            except StateError as error:
-                facts["journal"] = str(error)
-                return facts
+        if self._history.why is not None:
+            facts["problems"].append({"text": self._history.why, "cure": INDEX_CURE})
+        try:
+            held, dead, counts = self._journal.use(_held)
+        except StateError as error:
+            facts["journal"] = str(error)
+            return facts
+        facts.update(counts)
+        facts["dead_letters"] = [
+            {"seq": one.seq, "topic": one.topic, "reason": one.reason, "ts_ms": round(one.ts * 1000), "id": one.verdict_id}
+            for one in dead
+        ]
         rows = [self._history.row(one.verdict_id) for one in held]
-        facts["failures"] = self._shown([row for row in rows if row is not None])
+        facts["failures"] = self._rows_shown([row for row in rows if row is not None])
         facts["gaps"] = [{"epoch": epoch, "first": first, "last": last} for epoch, first, last in self._history.gaps()]
         return facts
 
@@ -192,9 +189,8 @@ class JournalSource:
     # What the other modules of the page ask for
 
     def document(self, verdict_id: str) -> dict[str, Any] | None:
-        """The message of a verdict, None where it is no longer kept."""
-        with self._mutex:
-            return None if self._journal is None else parsed(self._journal.verdicts.sent(verdict_id))
+        """The message of a verdict, None where it is no longer kept. Raises StateError where the journal cannot be read."""
+        return parsed(self._journal.use(lambda journal: journal.verdicts.sent(verdict_id)))
 
     def reviews_of(self, row: Row) -> list[Review]:
         """Those of one inspection, the latest first."""
@@ -210,7 +206,7 @@ class JournalSource:
             free = None
         last = self._history.page(limit=1)
         return {
-            "lights": lights(told, info, free, time.time(), None if info is not None else self._why),
+            "lights": lights(told, info, free, time.time(), None if info is not None else self._journal.why),
             "last_image_ms": last[0][1]["ts_ms"] if last else None,
             "today": self._today.counts(self._version, self._reviews_by_id),
             "paused": bool(told and told.alive and told.live.get("paused")),
@@ -219,19 +215,19 @@ class JournalSource:
         }
 
     def _info(self) -> dict[str, Any] | None:
-        with self._mutex:
-            try:
-                return None if self._journal is None else _counted(self._journal)
-            except StateError as error:
-                self._why = str(error)
-                return None
+        try:
+            return self._journal.use(_counted)
+        except StateError:
+            return None
 
     def _overlay_file(self, verdict_id: str) -> str | None:
-        with self._mutex:
-            name = None if self._journal is None else self._journal.verdicts.picture(verdict_id)
+        try:
+            name = self._journal.use(lambda journal: journal.verdicts.picture(verdict_id))
+        except StateError:
+            return None
         return name if name and "/" not in name and (self.state / "pictures" / name).is_file() else None
 
-    def _shown(self, rows: list[Row]) -> list[Row]:
+    def _rows_shown(self, rows: list[Row]) -> list[Row]:
         """Rows as a browser gets them: whether each is the newest of its image, and what reviewers said."""
         old = self._history.superseded([row["id"] for row in rows])
         reviews = self._reviews_by_id()
@@ -243,83 +239,96 @@ class JournalSource:
 
     def _reviews_by_id(self) -> dict[str, list[Review]]:
         """The reviews by the inspection that they speak of, read when there are new ones."""
-        with self._mutex:
-            if self._journal is None:
-                return self._reviews[1]
-            count = self._journal.reviews.newest()
-            if count != self._reviews[0]:
-                found: dict[str, list[Review]] = {}
-                for one in self._journal.reviews.all():
-                    try:
-                        review = parse_review(one.said, one.review_id)
-                    except ReviewError:  # of a newer version
-                        continue
-                    found.setdefault(review.inspection_id or "", []).append(review)
-                self._reviews = (count, found)
-            return self._reviews[1]
+        try:
+            count = self._journal.use(lambda journal: journal.reviews.newest())
+            with self._mutex:
+                if count != self._reviews[0]:
+                    found: dict[str, list[Review]] = {}
+                    for one in self._journal.use(lambda journal: list(journal.reviews.all())):
+                        try:
+                            review = parse_review(one.said, one.review_id)
+                        except ReviewError:  # of a newer version
+                            continue
+                        found.setdefault(review.inspection_id or "", []).append(review)
+                    self._reviews = (count, found)
+        except StateError:  # those that are known
+            pass
+        return self._reviews[1]
 
     def _watch(self) -> None:
         """Open the journal, look for news; whatever goes wrong is tried again."""
         while not self._stopping.is_set():
             try:
                 self._look()
+                continue
             except (EdgeError, OSError) as error:
-                self._let_go(str(error))
+                self._journal.close(str(error))
                 log.debug("the journal cannot be read: %s", error)
                 self._news.add(("status", self._status_or_nothing()))
             except Exception:  # a defect of ours must not leave a page that stands still
-                self._let_go("the page has a defect: its log says more")
+                self._journal.close("the page has a defect: its log says more")
                 log.exception("looking for news failed")
+            self._shown = None
             self._stopping.wait(AGAIN_S)
 
-    def _let_go(self, why: str) -> None:
-        with self._mutex:
-            self._why = why
-            if self._journal is not None:
-                self._journal.close()
-            self._journal = None
-
     def _look(self) -> None:
-        with self._mutex:
-            self._journal = Journal.view(self.state)
-        file = self.state / "journal.sqlite3"
-        inode = file.stat().st_ino
-        shown: Key | None = None
-        told: Facts | None = None
-        seen, reviews = -1, -1
+        """Until the file of the journal is written anew, or the page ends."""
+        self._journal.open()
+        if self._shown is None:
+            self._news.add(("reload", {}))  # it may be another one, or hold what nobody was told of
+        said: Facts | None = None
+        seen, index_at = -1, time.monotonic()
         while not self._stopping.is_set():
-            with self._mutex:
-                changes = self._journal.verdicts.changes()
-                filled = self._history.fill(self._journal.verdicts) if changes != seen or not self._history.complete() else []
+            changes = self._journal.use(lambda journal: journal.verdicts.changes())
+            more = changes != seen or not self._history.complete()
             seen = changes
-            if shown is None:  # what was there at the start is no news, whether the index had it already or not
-                newest = self._history.page(limit=1)
-                shown = newest[0][0] if newest else FIRST
-            if filled:
-                self._version += 1
-                news = [(key, row) for key, row in filled if key > shown]
-                shown = max(shown, filled[0][0])
-                rows = self._shown([row for _, row in reversed(news)])
-                self._news.add(*(("verdict", {"row": row}) for row in rows))
-            count = self._journal.reviews.newest()
-            if count != reviews and reviews >= 0:
+            filled = self._journal.use(lambda journal: self._history.fill(journal.verdicts)) if more else []
+            self._tell_verdicts(filled)
+            count = self._journal.use(lambda journal: journal.reviews.newest())
+            if count != self._told_reviews and self._told_reviews >= 0:
                 self._version += 1
                 self._news.add(("review", {}))
-            reviews = count
+            self._told_reviews = count
             now = self._status()
-            if _without_clock(now) != told:
-                told = _without_clock(now)
+            if _without_clock(now) != said:
+                said = _without_clock(now)
                 self._news.add(("status", {"device": self.settings.topic_prefix, "now": now}))
+            if self._history.why is not None and time.monotonic() - index_at > INDEX_AGAIN_S:
+                index_at = time.monotonic()
+                self._history.return_to_file()
             if not filled and self._stopping.wait(LOOK_S):
                 return
-            if not file.exists() or file.stat().st_ino != inode:
-                raise StateError("the journal was moved away: a new one is waited for")
+            if self._journal.rewritten():
+                return
+
+    def _tell_verdicts(self, filled: list[tuple[Key, Row]]) -> None:
+        """Those that are new. What was there at the first look is no news, whether the index had it already or not."""
+        newest = self._history.page(limit=1) if filled or self._shown is None else []
+        if self._shown is None:
+            self._shown = newest[0][0] if newest else FIRST
+        if not filled:
+            return
+        self._version += 1
+        news = [(key, row) for key, row in filled if key > (self._shown or FIRST)]
+        self._shown = newest[0][0] if newest else FIRST
+        rows = self._rows_shown([row for _, row in reversed(news)])
+        self._news.add(*(("verdict", {"row": row}) for row in rows))
 
     def _status_or_nothing(self) -> Facts:
         try:
             return {"device": self.settings.topic_prefix, "now": self._status()}
         except EdgeError:
             return {"device": self.settings.topic_prefix, "now": None}
+
+
+def _held(journal: Journal) -> tuple[list[Any], list[Any], Facts]:
+    """The newest images that failed and dead letters, and how many there are in all, and suspects."""
+    counts = {
+        "failures_in_all": sum(journal.quarantine.counts().values()),
+        "dead_in_all": journal.outbox.dead_letter_count(),
+        "suspects": journal.ledger.suspect_count(),
+    }
+    return journal.quarantine.images(MOST_SHOWN), journal.outbox.dead_letters()[-MOST_SHOWN:], counts
 
 
 def _flat(told: Told) -> Row:

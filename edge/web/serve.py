@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edge.certificates import doubts, load_chain
 from edge.config import WebSettings
@@ -24,11 +24,17 @@ EXTRA: Final = "the live page needs the extra web: pip install 'sem-corrosion-ed
 
 
 def serve(
-    source: Source, web: WebSettings, *, version: str, until: threading.Event, beat: Callable[[], None] = lambda: None
+    source: Source,
+    web: WebSettings,
+    *,
+    version: str,
+    until: threading.Event,
+    beat: Callable[[], None] = lambda: None,
+    says: str = "",
 ) -> None:
     """Serve until `until` is set or a signal comes.
 
-    beat: called each few seconds in the event loop, whose sign of life it is.
+    beat: called each few seconds in the event loop, whose sign of life it is.  says: logged once connections are taken.
     Raises ConfigError where users, certificate or address cannot be used, or starlette and uvicorn are not installed.
     """
     try:
@@ -45,7 +51,7 @@ def serve(
     certificate = Certificate(web)
     listener = listening(web)
     actions = Actions(source) if isinstance(source, JournalSource) else None
-    app, _page = build(source, sessions, actions, web, version)
+    app, page = build(source, sessions, actions, web, version)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -61,24 +67,37 @@ def serve(
         http="h11",
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):  # type: ignore[misc]
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            page.stream.stop()  # it has no end of its own, and would be waited for and then cut off with an error
+            await super().shutdown(sockets)
+
+    server = Server(config)
     config.load()
-    log.info("the live page is served at %s", address_of(web))
+
+    def well() -> None:
+        beat()
+        certificate.renew(config.ssl)
+
+    asyncio.run(until_told(server, listener, until, well, says or f"the live page is served at {address_of(web)}"))
+
+
+async def until_told(server: Any, listener: socket.socket, until: threading.Event, beat: Callable[[], None], says: str) -> None:
+    """Serve, say so once connections are taken, and show signs of life. server: of uvicorn."""
 
     async def watch() -> None:
+        while not server.started:
+            await asyncio.sleep(0.05)
+        log.info("%s", says)
         while True:
-            if server.started:
-                beat()
-                certificate.renew(config.ssl)
-            await asyncio.sleep(BEAT_S if server.started else 0.05)
+            beat()
+            await asyncio.sleep(BEAT_S)
 
-    async def both() -> None:
-        ending = asyncio.create_task(watch())
-        threading.Thread(target=wake, args=(until, asyncio.get_running_loop(), server), name="end", daemon=True).start()
-        await server.serve(sockets=[listener])
-        ending.cancel()
-
-    asyncio.run(both())
+    watching = asyncio.create_task(watch())
+    threading.Thread(target=wake, args=(until, asyncio.get_running_loop(), server), name="end", daemon=True).start()
+    await server.serve(sockets=[listener])
+    watching.cancel()
 
 
 def wake(until: threading.Event, loop: asyncio.AbstractEventLoop, server: object) -> None:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from edge.errors import EdgeError
 from edge.web.said import text
-from edge.web.source import Event, Source
+from edge.web.source import Event, Facts, Source
 
 log = logging.getLogger(__name__)
 
 MOST_LISTENERS: Final = 64
 QUEUED: Final = 100
-ALIVE_S: Final = 15.0
+ALIVE_S: Final = 5.0
+"""A browser that hears nothing for four times as long believes the link lost: a cut cable ends no connection."""
+RETRY_MS: Final = 2000
 LOOK_S: Final = 1.0
 
 
 class Stream:
     """One thread waits for news and hands them to the event loop; there each listener has a bounded queue."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, source: Source, page: str = "") -> None:
+        """page: of `edge.web.files.digest`, by which a browser that comes back knows whether the page was renewed."""
+        self._source, self._page = source, page
         self._listeners: set[asyncio.Queue[Event]] = set()
         self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -56,7 +60,7 @@ class Stream:
         self._listeners.add(queue)
         try:
             last = self._source.last_event()
-            yield f"retry: 2000\nid: {last}\nevent: hello\ndata: {{}}\n\n".encode()
+            yield f"retry: {RETRY_MS}\n".encode() + encoded(Event(last, "hello", {"page": self._page, **clock()}))
             if after is not None and after != last:
                 for missed in self._source.news(after, 0.0) if after < last else [Event(last, "reload", {})]:
                     yield encoded(missed)
@@ -68,7 +72,7 @@ class Stream:
                     event = None
                 if (event is not None and event.kind == "end") or not allowed():
                     return
-                yield b": still here\n\n" if event is None else encoded(event)
+                yield encoded(event) if event is not None else f"event: alive\ndata: {text(clock())}\n\n".encode()
         finally:
             self._listeners.discard(queue)
 
@@ -93,6 +97,11 @@ class Stream:
         for listener in list(self._listeners):
             for event in events:
                 put(listener, event)
+
+
+def clock() -> Facts:
+    """The time of this machine, by which pages tell how long ago something was: a browser's own may be wrong, or be set."""
+    return {"clock_ms": round(time.time() * 1000)}
 
 
 def put(queue: asyncio.Queue[Event], event: Event) -> None:

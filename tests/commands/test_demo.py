@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from edge.commands.cli import demo
-from edge.commands.demo import Dashboard, line, summarise
+from edge.commands.demo import Dashboard, _add_live_page, line, ready, summarise
 from tests.fakes.brokers import Mosquitto, needs_mosquitto
 from tests.wire.examples import abstained, encoded, example, limited
 
@@ -78,3 +79,30 @@ def test_a_line_names_the_severity_or_says_that_there_is_none_and_why() -> None:
     assert unjudged.startswith("unjudged  AN5_24h.tif")
     assert "review: no_contrast: " in unjudged
     assert "moderate" not in unjudged
+
+
+def test_a_page_that_cannot_be_served_is_said_at_once_and_the_demo_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("uvicorn", reason="the extra web is not installed")
+    with socket.socket() as taken:
+
+        def add(out: Path, config: Path) -> tuple[str, bool]:
+            told = _add_live_page(out, config)
+            taken.bind(("127.0.0.1", int(told[0].partition("127.0.0.1:")[2].partition("/")[0])))
+            taken.listen()
+            return told
+
+        monkeypatch.setattr("edge.commands.demo._add_live_page", add)
+        assert demo(["--images", "1", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "the live page does not run: web.listen" in said
+    assert "--keep-open" not in said
+
+
+def test_the_demo_goes_on_without_its_page_alone() -> None:
+    page = "the live page does not run: it ended"
+    assert ready(Dashboard(state="online"))
+    assert ready(Dashboard(state="degraded", reasons=(page,)))
+    assert not ready(Dashboard(state="degraded", reasons=(page, "models are being opened")))
+    assert not ready(Dashboard(state="degraded"))

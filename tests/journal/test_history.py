@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from edge.errors import StateError
 from edge.journal import Journal, history
 from edge.journal.history import History
 from edge.journal.verdicts import Told
@@ -206,3 +207,53 @@ def test_a_key_of_today_is_not_slow(index: History, journal: Journal) -> None:
         (time.time(),),
     ).fetchall()
     assert any("COVERING INDEX row_at" in line[-1] for line in plan)
+
+
+def test_on_a_full_disk_a_stand_in_takes_over_and_later_the_file_is_used_again(
+    index: History, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspected(journal)
+    filled(index, journal)
+    (pages,) = index._connection.execute("PRAGMA page_count").fetchone()
+    index._connection.execute(f"PRAGMA max_page_count = {pages}")
+    for number in range(60):
+        inspected(journal, f"{number}{'x' * 200}.tif")
+    assert len(filled(index, journal)) == 60
+    assert index.why is not None
+    assert "full" in index.why
+    assert len(shown(index, limit=100)) == 61
+    monkeypatch.setattr(history, "ROOM_BYTES", 1 << 60)
+    index.return_to_file()
+    assert index.why is not None
+    monkeypatch.setattr(history, "ROOM_BYTES", 0)
+    index.return_to_file()
+    assert index.why is None
+    assert len(filled(index, journal)) == 60
+    assert len(shown(index, limit=100)) == 61
+
+
+def test_where_no_file_can_be_a_stand_in_is_used_and_says_why(tmp_path: Path, journal: Journal) -> None:
+    inspected(journal)
+    (tmp_path / "web").write_text("in the way")
+    index = History(tmp_path / "web" / "index.sqlite3", flat)
+    assert filled(index, journal) == [1]
+    assert "cannot be kept" in str(index.why)
+    (tmp_path / "web").unlink()
+    index.return_to_file()  # the folder is made, too
+    index.close()
+
+
+def test_one_that_is_damaged_while_it_is_used_is_made_anew(index: History, file: Path, journal: Journal) -> None:
+    for number in range(40):
+        inspected(journal, f"{number}{'x' * 300}.tif")
+    filled(index, journal)
+    index._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    index._connection.execute("PRAGMA cache_size = 0")
+    size = file.stat().st_size
+    with file.open("r+b") as stream:
+        stream.seek(4096)
+        stream.write(b"\xa5" * (size - 4096))
+    with pytest.raises(StateError, match="index"):
+        shown(index)
+    assert len(filled(index, journal)) == 40
+    assert len(shown(index, limit=100)) == 40

@@ -100,3 +100,9 @@ def test_it_has_nothing_to_tell_systemd_with(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(name, "1")
     assert not {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"} & set(page.environment())
     assert json.loads(json.dumps(page.environment()))["OMP_NUM_THREADS"] == "1"
+
+
+def test_one_that_closes_its_output_and_goes_on_is_ended(keeper: PageKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "ENDED_S", 0.2)
+    with kept(keeper, "import os, time; os.close(1); time.sleep(600)"):
+        eventually(lambda: any("did not end" in text for text in problems(keeper)), 60)

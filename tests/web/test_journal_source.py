@@ -165,3 +165,16 @@ def test_a_class_of_the_plants_own_is_counted_found_and_drawn_by_its_name(state:
     assert now["today"]["low"] == 0
     assert ids(source, search="coarse") == ["own-1"]
     assert source.timeline("")["own_class"] == ["coarse <b>", None]
+
+
+def test_of_many_failures_the_newest_are_listed_and_all_are_counted(
+    state: Path, source: JournalSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_source, "MOST_SHOWN", 2)
+    with Journal.open(state) as journal:
+        for number in range(5):
+            inspected(journal, f"{number}.tif", failure(f"f{number}"))
+        until(lambda: len(ids(source)) == 5)
+        facts = source.problems("")
+        assert [row["name"] for row in facts["failures"]] == ["4.tif", "3.tif"]
+        assert facts["failures_in_all"] == 5

@@ -1,6 +1,9 @@
 // Requests to the server of this page, and its news.
 
 let csrf = null;
+const LONGEST_MS = 60000; // a server that hangs takes questions and answers none
+const SILENT_MS = 20000; // it says something each five seconds
+export const texts = { unreachable: "The server of this page does not answer." };
 
 export class Failed extends Error {
   constructor(status, message, wait) {
@@ -12,13 +15,13 @@ export class Failed extends Error {
 
 // status 0: no answer at all. What else fails is a defect of the page, and is told as one.
 async function ask(path, options) {
-  let response;
   try {
-    response = await fetch(path, { credentials: "same-origin", ...options });
-  } catch {
-    throw new Failed(0, "");
+    const response = await fetch(path, { credentials: "same-origin", signal: AbortSignal.timeout(LONGEST_MS), ...options });
+    return await answer(response);
+  } catch (error) {
+    if (error instanceof Failed) throw error;
+    throw new Failed(0, texts.unreachable);
   }
-  return answer(response);
 }
 
 async function answer(response) {
@@ -53,21 +56,41 @@ export const inspection = (device, id) => get(of("", id, ""), { device });
 export const imageUrl = (device, id) => of(device, id, "/image");
 export const overlayUrl = (device, id) => of(device, id, "/overlay");
 
-// News: verdict, status, review, reload; and how the link itself does. Reconnecting is the browser's, with the last number.
+// News: verdict, status, review, reload; hello and alive with the server's time; and how the link itself does.
+// Reconnecting is the browser's, with the last number; a link that is silent is ended and made anew here.
 export function listen(tell) {
-  const source = new EventSource("/api/events");
-  for (const kind of ["verdict", "status", "review", "reload"]) {
-    source.addEventListener(kind, (event) => tell(kind, JSON.parse(event.data)));
+  let source = null, was = null, heard = 0;
+  function connect() {
+    source?.close();
+    const mine = (source = new EventSource("/api/events"));
+    heard = performance.now();
+    for (const kind of ["verdict", "status", "review", "reload", "hello", "alive"]) {
+      mine.addEventListener(kind, (event) => {
+        heard = performance.now();
+        if (mine === source) tell(kind, JSON.parse(event.data));
+      });
+    }
+    mine.addEventListener("open", () => {
+      if (was === false) tell("reload", {});
+      was = true;
+      tell("link", { up: true });
+    });
+    mine.addEventListener("error", () => lost(mine.readyState === EventSource.CLOSED));
   }
-  let was = null;
-  source.addEventListener("open", () => {
-    if (was === false) tell("reload", {});
-    was = true;
-    tell("link", { up: true });
-  });
-  source.addEventListener("error", () => {
+  function lost(over) {
     was = false;
-    tell("link", { up: false, over: source.readyState === EventSource.CLOSED });
-  });
-  return () => source.close();
+    if (over) end();
+    tell("link", { up: false, over });
+  }
+  function end() {
+    clearInterval(watch);
+    source.close();
+  }
+  const watch = setInterval(() => {
+    if (performance.now() - heard < SILENT_MS) return;
+    lost(false);
+    connect();
+  }, 1000);
+  connect();
+  return end;
 }

@@ -5,9 +5,9 @@ import * as format from "./format.js";
 import { element } from "./format.js";
 
 const ROOMS = { now: "./rooms/now.js", timeline: "./rooms/timeline.js", review: "./rooms/review.js", problems: "./rooms/problems.js", fleet: "./rooms/fleet.js" };
-const place = Object.fromEntries(["head", "device", "rooms", "link", "language", "theme", "logout", "room", "news", "skip", "trouble"].map((id) => [id, document.getElementById(id)]));
+const place = Object.fromEntries(["head", "device", "rooms", "link", "language", "theme", "logout", "room", "news", "skip", "trouble", "renewed"].map((id) => [id, document.getElementById(id)]));
 const LOST_MS = 1500, AGAIN_MS = 5000, TROUBLE_MS = 10000;
-const state = { session: null, table: {}, spare: {}, room: null, close: null, clock: 0, silence: null, drawn: 0, device: "", trouble: null };
+const state = { session: null, table: {}, spare: {}, room: null, close: null, clock: null, page: null, user: null, unsaved: () => false, silence: null, drawn: 0, device: "", trouble: null };
 
 // A key and values in, a sentence out; English where a language lacks it.
 function words(key, values = {}) {
@@ -29,6 +29,7 @@ async function speak(language) {
   [state.spare, state.table] = fetched;
   document.documentElement.lang = language;
   format.setLanguage(language);
+  api.texts.unreachable = words("shell.unreachable");
   stored("language", language);
 }
 
@@ -74,19 +75,20 @@ function shell() {
 // The window's name says the verdict, too: it is read in a row of tabs.
 const head = (text) => { document.title = text ? `${text} – ${words("shell.title")}` : words("shell.title"); };
 
-async function open() {
+async function open(over = false) {
   const turn = (state.drawn += 1);
   state.close?.();
   state.close = null;
   shell();
-  if (state.session.login && !state.session.user) return login();
+  if (state.session.login && !state.session.user) return login(over);
   const here = parts();
   try {
-    const { room } = await import(ROOMS[here.room]);
+    const { room, unsaved } = await import(ROOMS[here.room]);
+    if (unsaved) state.unsaved = unsaved;
     if (turn !== state.drawn) return;
     const root = element("section", { "aria-label": words(`shell.${here.room}`) });
     place.room.replaceChildren(root);
-    const made = room(root, { api, format, words, known, go, id: here.id, device: here.device, session: state.session, now: () => Date.now() + state.clock, problem, head });
+    const made = room(root, { api, format, words, known, go, id: here.id, device: here.device, session: state.session, now, problem, head });
     state.room = made;
     state.close = () => { made.close?.(); state.room = null; };
   } catch (error) {
@@ -94,9 +96,26 @@ async function open() {
   }
 }
 
+// The server's time, by a clock that nobody sets.
+const now = () => (state.clock ? state.clock.ms + performance.now() - state.clock.at : Date.now());
+
+// Another page is served by now, and parts of this one may not fit it. What is marked and not saved is not thrown away.
+function renewed(page) {
+  state.page ??= page;
+  if (!page || page === state.page) return;
+  let tried = page; // a browser that keeps nothing might load for ever
+  try {
+    tried = sessionStorage.getItem("page");
+    sessionStorage.setItem("page", page);
+  } catch { /* it is told instead */ }
+  if (tried !== page && !state.unsaved()) return location.reload();
+  place.renewed.replaceChildren(words("shell.renewed"), " ", element("button", { type: "button", id: "reload", onclick: () => location.reload() }, words("shell.reload")));
+  place.renewed.hidden = false;
+}
+
 // What went wrong, where the room would be; a session that is over leads to the login.
 function problem(error) {
-  if (error.status === 401) return begin();
+  if (error.status === 401) return begin(true).catch(problem);
   const text = said(error);
   if (!place.room.querySelector(".card")) return place.room.replaceChildren(element("p", { class: "card wrong", role: "alert" }, text));
   place.trouble.textContent = text;
@@ -106,20 +125,19 @@ function problem(error) {
 }
 
 function said(error) {
-  if (error.status === 0) return words("shell.unreachable");
-  return error.status ? error.message : words("shell.defect", { message: error.message });
+  return error.status !== undefined ? error.message : words("shell.defect", { message: error.message });
 }
 
 function note(text) {
   place.news.textContent = text;
 }
 
-function login() {
+function login(over) {
   const name = element("input", { id: "name", autocomplete: "username", required: true });
   const password = element("input", { id: "password", type: "password", autocomplete: "current-password", required: true });
   const wrong = element("p", { class: "wrong", role: "alert" });
   const form = element("form", { class: "card login", id: "login" },
-    element("h1", {}, words("login.title")),
+    element("h1", {}, words("login.title")), over ? element("p", { id: "over" }, words("login.over")) : null,
     element("label", { for: "name" }, words("login.name"), name),
     element("label", { for: "password" }, words("login.password"), password),
     element("button", { class: "main", type: "submit" }, words("login.enter")), wrong);
@@ -152,7 +170,10 @@ function listen() {
       if (said.over) setTimeout(again, AGAIN_MS);
       return;
     }
-    if (said.now?.clock_ms) state.clock = said.now.clock_ms - Date.now();
+    const clock = said.clock_ms ?? said.now?.clock_ms;
+    if (clock) state.clock = { ms: clock, at: performance.now() };
+    if (kind === "hello") renewed(said.page);
+    if (kind === "hello" || kind === "alive") return;
     if (kind === "verdict") {
       const row = said.row;
       note(words("now.news", { name: row.name, severity: format.said(row, words) }));
@@ -166,7 +187,8 @@ function listen() {
 async function again() {
   try {
     const { user, role } = await api.session();
-    if (user !== state.session.user || role !== state.session.role) return await begin();
+    if (user !== state.session.user || role !== state.session.role) return await begin(Boolean(state.session.user));
+    if (!state.silence) return; // somebody logged out meanwhile
     listen();
     state.room?.update?.("reload", {});
   } catch {
@@ -174,18 +196,25 @@ async function again() {
   }
 }
 
-async function begin() {
+// over: who was logged in is so no more.
+async function begin(over = false) {
   state.session = await api.session();
   const wanted = stored("language") || navigator.language.slice(0, 2);
   await speak(state.session.languages.includes(wanted) ? wanted : "en");
   state.silence?.();
   state.silence = null;
   state.device = "";
-  if (!state.session.login || state.session.user) {
+  const { user } = state.session;
+  if (user && state.user && user !== state.user) return location.reload(); // marks of somebody else are not theirs
+  state.user = user || state.user;
+  place.link.textContent = "";
+  delete document.documentElement.dataset.link;
+  if (!state.session.login || user) {
     listen();
     if (state.session.mode === "journal") state.device = await ownName();
   }
-  await open();
+  await open(over);
+  renewed(state.session.page);
 }
 
 // Beside one microscope the page bears its name.
@@ -194,8 +223,8 @@ async function ownName() {
   return one ? [one.site, one.area, one.id].filter(Boolean).join(" / ") : "";
 }
 
-place.language.addEventListener("change", async () => { await speak(place.language.value); await open(); });
-place.logout.addEventListener("click", async () => { await api.post("/api/logout").catch(() => {}); await begin(); });
+place.language.addEventListener("change", () => speak(place.language.value).then(() => open(), problem));
+place.logout.addEventListener("click", async () => { await api.post("/api/logout").catch(() => {}); await begin().catch(problem); });
 place.theme.addEventListener("click", () => {
   const dark = document.documentElement.dataset.theme
     ? document.documentElement.dataset.theme === "dark"

@@ -70,8 +70,9 @@ class Seen:
             self.wrong.append(f"to another machine: {url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
+    """Its driver keeps an event loop in this thread, in which no other test could run one: it ends with this folder."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed (apt-get install chromium)")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

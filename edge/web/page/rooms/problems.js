@@ -39,6 +39,8 @@ export function room(root, ctx) {
   const section = (title, ...children) => element("section", { class: "card" }, element("h2", {}, title), ...children.filter(Boolean));
   const table = (heads, rows) => element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map((cell, at) => element("td", { class: at ? "" : "name" }, cell)))))));
 
+  const newest = (shown, all) => (all > shown.length ? element("p", { class: "small faint" }, words("problems.newest", { count: shown.length })) : null);
+
   function draw(facts) {
     paused = facts.paused;
     tools.replaceChildren(button("rescan", "command", {}, words("problems.done_rescan")), paused ? button("resume", "command", {}, words("problems.done_resume")) : button("pause", "command", {}, words("problems.done_pause")));
@@ -49,10 +51,10 @@ export function room(root, ctx) {
     if (facts.problems.length) parts.push(section(words("problems.reasons"), element("ul", { class: "reasons" }, facts.problems.map((one) => element("li", {}, element("b", {}, one.text), element("div", {}, one.cure))))));
     if (facts.failures.length) {
       const all = element("button", { type: "button", id: "ask-all", disabled: !may("review"), title: may("review") ? "" : why, onclick: () => inspectAgain(facts.failures.map((row) => row.id), ctx, say) }, words("problems.inspect_all"));
-      parts.push(section(words("problems.failures", { count: facts.failures.length }), facts.failures.length > 1 ? element("p", {}, all) : null, table([words("problems.image"), words("problems.why"), words("problems.when"), ""],
+      parts.push(section(words("problems.failures", { count: facts.failures_in_all ?? facts.failures.length }), newest(facts.failures, facts.failures_in_all), facts.failures.length > 1 ? element("p", {}, all) : null, table([words("problems.image"), words("problems.why"), words("problems.when"), ""],
         facts.failures.map((row) => [row.path, explained(row), format.time(row.ts_ms), button("inspect", "review", { inspection_id: row.id }, words("problems.done_inspect", { name: row.name }), `inspect-${row.id}`)]))));
     }
-    if (facts.dead_letters.length) parts.push(section(words("problems.dead", { count: facts.dead_letters.length }), element("p", { class: "small faint" }, words("problems.dead_cure")), table([words("problems.number"), words("problems.topic"), words("problems.why"), words("problems.when")], facts.dead_letters.map((one) => [String(one.seq), one.topic, one.reason, format.time(one.ts_ms)]))));
+    if (facts.dead_letters.length) parts.push(section(words("problems.dead", { count: facts.dead_in_all ?? facts.dead_letters.length }), newest(facts.dead_letters, facts.dead_in_all), element("p", { class: "small faint" }, words("problems.dead_cure")), table([words("problems.number"), words("problems.topic"), words("problems.why"), words("problems.when")], facts.dead_letters.map((one) => [String(one.seq), one.topic, one.reason, format.time(one.ts_ms)]))));
     if (facts.gaps.length) parts.push(section(words("problems.gaps"), element("p", { class: "small faint" }, words("problems.gaps_cure")), table([words("problems.epoch"), words("problems.number")], facts.gaps.map((one) => [String(one.epoch), one.first === one.last ? String(one.first) : `${one.first} – ${one.last}`]))));
     if (facts.suspects) parts.push(section(words("problems.suspects", { count: facts.suspects }), element("p", {}, words("problems.suspects_cure"))));
     if (!parts.length) parts.push(element("p", { class: "card fine", id: "all-well" }, `● ${words("problems.none")}`));

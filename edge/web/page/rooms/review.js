@@ -12,6 +12,7 @@ const MOST_REGIONS = 300;
 
 // What is marked and not saved stays when another image is looked at, for as long as the page is open.
 const drafts = new Map();
+export const unsaved = () => drafts.size > 0;
 let onlyDoubtful = true;
 let asking = false;
 let sought = "";
