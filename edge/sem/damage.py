@@ -120,10 +120,9 @@ def _means_nothing(header: bytes, shortest: dict[int, int]) -> bool:
 
 def png(data: bytes, page: Page) -> str | None:
     """Why the image data of a PNG are damaged, None where nothing speaks for it: checksums, length, end."""
-    palette, interlaced = data[25] == 3, data[28] != 0
-    needed = _png_bytes(page, page.bits if palette else page.bits * page.channels, interlaced)
+    needed = png_bytes(data, page)
     stream, unpacked = zlib.decompressobj(), 0
-    for start, length in _image_data(data):
+    for start, length in image_data(data):
         written = int.from_bytes(data[start + length : start + length + 4], "big")
         if zlib.crc32(memoryview(data)[start - 4 : start + length]) != written:
             return f"the checksum of the chunk at byte {start - 8} is wrong"
@@ -149,7 +148,7 @@ def png(data: bytes, page: Page) -> str | None:
     return None
 
 
-def _image_data(data: bytes) -> Iterator[tuple[int, int]]:
+def image_data(data: bytes) -> Iterator[tuple[int, int]]:
     """First byte and length of the content of each IDAT chunk."""
     at = 8
     while at + 12 <= len(data):
@@ -161,8 +160,10 @@ def _image_data(data: bytes) -> Iterator[tuple[int, int]]:
         at += 12 + length
 
 
-def _png_bytes(page: Page, bits: int, interlaced: bool) -> int:
-    """Bytes of the filtered rows of an image whose pixels have `bits` bits (8.1, 9.1)."""
+def png_bytes(data: bytes, page: Page) -> int:
+    """Bytes of the filtered rows of a PNG's image (8.1, 9.1)."""
+    palette, interlaced = data[25] == 3, data[28] != 0
+    bits = page.bits if palette else page.bits * page.channels
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
     total = 0
     for left, top, across, down in passes:

@@ -227,7 +227,7 @@ def _lines(found: Grey, grey: Grey, ink: Ink) -> None:
 
     A line of one pixel may be a disturbed row of the scan, but for one that meets another at a corner.
     """
-    level, upright = _bars(grey, ink.mask, upright=False), _bars(grey, ink.mask, upright=True)
+    level, upright = _bars(grey, ink, upright=False), _bars(grey, ink, upright=True)
     for own, others in ((level, upright), (upright, level)):
         for x, y, wide, high in own:
             meets = any(
@@ -239,9 +239,12 @@ def _lines(found: Grey, grey: Grey, ink: Ink) -> None:
                 found[y : y + high, x : x + wide] = 1
 
 
-def _bars(grey: Grey, mask: Grey, *, upright: bool) -> list[tuple[int, int, int, int]]:
+def _bars(grey: Grey, ink: Ink, *, upright: bool) -> list[tuple[int, int, int, int]]:
     """x, y, width and height of the bars along the rows, or along the columns."""
+    mask = ink.mask
     length = max(24, mask.shape[0 if upright else 1] // 40)
+    if not ink.may_have_run((length - 1) // 2, upright=upright):
+        return []
     runs = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((length, 1) if upright else (1, length), np.uint8))
     if not cv2.countNonZero(runs):
         return []
@@ -254,10 +257,10 @@ def _bars(grey: Grey, mask: Grey, *, upright: bool) -> list[tuple[int, int, int,
             continue
         if np.count_nonzero(drawn[y : y + height, x : x + width]) < 0.97 * width * height:
             continue
-        inside = turned[y : y + height, x : x + width].astype(np.int64)
-        level = int(np.median(inside))
+        inside = np.sort(turned[y : y + height, x : x + width], axis=None).astype(np.int64)
+        level = int(inside[(len(inside) - 1) // 2] + inside[len(inside) // 2]) // 2
         beside = [turned[row, x : x + width].astype(np.int64) for row in (y - 2, y + height + 1) if 0 <= row < len(turned)]
-        sharp = bool(beside) and min(float(np.mean(np.abs(line - level) >= STEP)) for line in beside) >= 0.85
+        sharp = bool(beside) and all(np.count_nonzero(np.abs(line - level) >= STEP) / width >= 0.85 for line in beside)
         if sharp and float(np.percentile(np.abs(inside - level), 90)) <= LINE_NOISE:
             bars.append((int(box[0]), int(box[1]), int(box[2]), int(box[3])))
     return bars

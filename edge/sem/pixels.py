@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError
 from edge.sem import damage
+from edge.sem.png_rows import sound_rows, with_stored
 from edge.sem.structure import Format, Page, layout
 from edge.sem.unpack import UNPACKED, unpack
 
@@ -203,7 +204,12 @@ def _look_up(indices: Values, colours: Values) -> Values:
 
 
 def _opencv(data: bytes, form: Format, page: Page, doubts: list[str]) -> tuple[Values, int]:
-    fault = damage.jpeg(data) if form == "jpeg" else damage.png(data, page) if form == "png" else None
+    fault = damage.jpeg(data) if form == "jpeg" else None
+    if form == "png" and (image_rows := sound_rows(data, page)) is not None:
+        data = with_stored(data, image_rows)
+        del image_rows
+    elif form == "png":
+        fault = damage.png(data, page)
     # UNCHANGED also ignores the EXIF orientation: coordinates are those of the stored pixels.
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if values is None and page.process not in (0, *COMMON_JPEG):
