@@ -28,7 +28,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,7 +37,7 @@ from numpy.typing import NDArray
 
 from edge.backends.crop import Crop, canvases
 from edge.backends.network import Arrays
-from edge.backends.tensorrt import LIBRARIES, passport
+from edge.backends.tensorrt import LIBRARIES, messages, passport
 from edge.backends.tensorrt import device as cuda_device
 from edge.backends.tensorrt.cuda import MOST_CROPS, Cuda, cuda_here, find_kernels, kernels_name
 from edge.backends.tensorrt.graph import CudaGraph, load_driver
@@ -201,7 +200,7 @@ class TensorRtEngine:
         self._outputs: list[_Output] = []
         with ExitStack() as made:
             self._cuda: Cuda = made.enter_context(cuda_here())
-            self._objects = _Objects(_recorder_class(library)())
+            self._objects = _Objects(messages.recorder_class(library)())
             made.callback(self._objects.clear)
             with self._cuda.translated("the engine cannot be opened"):
                 self._load(data)
@@ -259,7 +258,7 @@ class TensorRtEngine:
 
     def _load(self, data: bytes) -> None:
         objects = self._objects
-        objects.runtime = self._trt.Runtime(_logger(self._trt))
+        objects.runtime = self._trt.Runtime(messages.logger(self._trt))
         objects.runtime.error_recorder = objects.errors
         objects.engine = objects.runtime.deserialize_cuda_engine(data)
         if objects.engine is None:
@@ -423,60 +422,3 @@ def _let_go(ready: _Ready) -> None:
 def _clear(ready: OrderedDict[tuple[int, int, int], _Ready]) -> None:
     while ready:
         _let_go(ready.popitem()[1])
-
-
-@lru_cache(maxsize=2)
-def _logger(trt: Any) -> Any:
-    """TensorRT's messages into our log; the library takes one logger for the whole process."""
-    severity = trt.ILogger.Severity
-    levels = {severity.INTERNAL_ERROR: logging.ERROR, severity.ERROR: logging.ERROR, severity.WARNING: logging.WARNING}
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, level: Any, message: str) -> None:
-            log.log(levels.get(level, logging.DEBUG), "TensorRT: %s", message)
-
-    return Logger()
-
-
-@lru_cache(maxsize=2)
-def _recorder_class(trt: Any) -> Any:
-    """A class that keeps the errors TensorRT reports, a few at a time."""
-
-    class Recorder(trt.IErrorRecorder):  # type: ignore[misc]
-        most = 8
-
-        def __init__(self) -> None:
-            trt.IErrorRecorder.__init__(self)
-            self._errors: list[tuple[Any, str]] = []
-
-        def report_error(self, code: Any, description: str) -> bool:
-            if len(self._errors) < self.most:
-                self._errors.append((code, description))
-            return True
-
-        def num_errors(self) -> int:
-            return len(self._errors)
-
-        def get_error_code(self, index: int) -> Any:
-            return self._errors[index][0]
-
-        def get_error_desc(self, index: int) -> str:
-            return self._errors[index][1]
-
-        def has_overflowed(self) -> bool:
-            return len(self._errors) >= self.most
-
-        def clear(self) -> None:
-            self._errors.clear()
-
-        def take(self) -> tuple[list[str], bool]:
-            """What was recorded, and whether it was about memory; forgets it."""
-            taken = list(self._errors)
-            self._errors.clear()
-            memory = any(code == trt.ErrorCodeTRT.FAILED_ALLOCATION for code, _ in taken)
-            return [description for _, description in taken], memory
-
-    return Recorder
