@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -141,17 +142,16 @@ class Context:
         assert stream == STREAM
         assert self.addresses.keys() == self.engine.network.types.keys()
         assert self.scratch[0] in gpu.memory
+        assert self.shape is not None
+        gpu.put(partial(_compute, gpu, self.engine.network, self.addresses, self.shape))
         if gpu.capture is not None:
             self.recorded = True
-            gpu.capture.append(self._compute)
             return bool(gpu.fail.get("enqueue while captured", True))
-        self._compute()
         return bool(gpu.fail.get("enqueue", True))
 
-    def _compute(self) -> None:
-        assert self.shape is not None
-        network = self.engine.network
-        images = self._gpu.at(self.addresses["image"])[: int(np.prod(self.shape))].reshape(self.shape)
-        for name, value in network.compute(images).items():
-            data = np.ascontiguousarray(value, network.types[name]).reshape(-1).view(np.uint8)
-            self._gpu.at(self.addresses[name])[: data.size] = data
+
+def _compute(gpu: Machine, network: Any, addresses: dict[str, int], shape: Shape) -> None:
+    images = gpu.at(addresses["image"])[: int(np.prod(shape))].reshape(shape)
+    for name, value in network.compute(images).items():
+        data = np.ascontiguousarray(value, network.types[name]).reshape(-1).view(np.uint8)
+        gpu.at(addresses[name])[: data.size] = data
