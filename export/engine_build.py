@@ -63,10 +63,11 @@ def build_engine(
     config.builder_optimization_level = options.level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # or the inspector does not tell precisions
     config.clear_flag(trt.BuilderFlag.TF32)  # an island in float32 is meant to be one
-    shapes = builder.create_optimization_profile()
-    shapes.set_shape("image", profile.least, profile.best, profile.most)
-    if config.add_optimization_profile(shapes) < 0:
-        raise BackendError(f"TensorRT refuses the input's shapes {profile}: {log.told()}")
+    for least, best, most in profile.ranges:
+        shapes = builder.create_optimization_profile()
+        shapes.set_shape("image", least, best, most)
+        if config.add_optimization_profile(shapes) < 0:
+            raise BackendError(f"TensorRT refuses the input's shapes {profile}: {log.told()}")
     monitor = _monitor(trt, progress) if progress else None
     if monitor is not None:
         config.progress_monitor = monitor

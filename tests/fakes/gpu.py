@@ -98,6 +98,7 @@ class Machine:
         self.any_thread = any_thread
         self.integrated = integrated
         self.memory: dict[int, NDArray[np.uint8]] = {}
+        self.wide: Shape | None = None  # the largest input of a second profile
         self.mapped: dict[int, NDArray[np.uint8]] = {}
         self.queue: list[Callable[[], None]] = []
         self.done = 0

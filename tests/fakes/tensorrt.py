@@ -90,8 +90,13 @@ class Engine:
         return self.network.types[name]
 
     def get_tensor_profile_shape(self, name: str, profile: int) -> list[Shape]:
-        assert (name, profile) == ("image", 0)
-        return list(self.network.profile)
+        assert name == "image"
+        least, best, most = self.network.profile
+        return [least, self._gpu.wide, self._gpu.wide] if profile and self._gpu.wide else [least, best, most]
+
+    @property
+    def num_optimization_profiles(self) -> int:
+        return 1 if self._gpu.wide is None else 2
 
     def create_execution_context(self, strategy: Any) -> Context | None:
         self._gpu.did("context")
@@ -114,6 +119,7 @@ class Context:
         self.shape: Shape | None = None
         self.scratch = (0, 0)
         self.recorded = False
+        self.most = engine.network.profile[2]
         gpu.contexts.add(self)
         weakref.finalize(self, gpu.did, "context gone")
 
@@ -125,7 +131,14 @@ class Context:
         assert name == "image"
         assert not self.recorded, "the shapes of a recorded context are changed"
         self.shape = shape
-        return all(side <= most for side, most in zip(shape, self.engine.network.profile[2], strict=True))
+        return all(side <= most for side, most in zip(shape, self.most, strict=True))
+
+    def set_optimization_profile_async(self, profile: int, stream: int) -> bool:
+        self._gpu.did("profile")
+        assert (profile, stream, self.shape) == (1, STREAM, None)
+        assert self._gpu.wide is not None
+        self.most = self._gpu.wide
+        return True
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address

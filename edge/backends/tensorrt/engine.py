@@ -300,7 +300,9 @@ class TensorRtEngine:
         inputs = [name for name in names if objects.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         if inputs != [INPUT] or self._dtype(INPUT) != np.uint8:
             raise BackendError(f"the engine's inputs are {inputs}, expected one called {INPUT!r} of uint8: build it again")
-        least, _, most = (tuple(shape) for shape in objects.engine.get_tensor_profile_shape(INPUT, 0))
+        ranges = [objects.engine.get_tensor_profile_shape(INPUT, n) for n in range(objects.engine.num_optimization_profiles)]
+        self._batches = [int(most[0]) for _, _, most in ranges]
+        least, most = tuple(ranges[0][0]), tuple(ranges[-1][2])
         self._least, self.most = (least[0], least[2], least[3]), (most[0], most[2], most[3])
         scratch = max(int(objects.engine.device_memory_size_v2), 1)
         self._scratch = (self._allocate(made, scratch), scratch)
@@ -340,6 +342,9 @@ class TensorRtEngine:
         if context is None:
             raise BackendError(self._explained("TensorRT cannot prepare the engine", "free memory of the GPU"))
         context.set_device_memory(*self._scratch)
+        profile = next(number for number, most in enumerate(self._batches) if shape[0] <= most)
+        if profile and not context.set_optimization_profile_async(profile, self._cuda.stream):
+            raise BackendError(self._explained(f"TensorRT refuses the engine's profile {profile}", "build it again"))
         if not context.set_input_shape(INPUT, shape):
             raise BackendError(self._explained(f"the engine does not take {shape}", "build it again with edge-export tensorrt"))
         return context
@@ -395,8 +400,13 @@ class TensorRtEngine:
             )
 
     def _bucket(self, count: int) -> int:
-        """The batch that `count` rows run in: a power of two, or the largest. What the rows beyond hold does not matter."""
-        return int(min(max(1 << (count - 1).bit_length(), self._least[0]), self.most[0]))
+        """The batch that `count` rows run in: a power of two, or the largest of a profile.
+
+        What the rows beyond hold does not matter.
+        """
+        if count > self._batches[0]:
+            return self._batches[-1]
+        return int(min(max(1 << (count - 1).bit_length(), self._least[0]), self._batches[0]))
 
     def _ready_for(self, slot: Slot, count: int, rows: int, columns: int, drawn: bool) -> _Ready:
         key = (count, rows, columns, drawn, slot.number)

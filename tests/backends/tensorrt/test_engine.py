@@ -103,6 +103,20 @@ def test_an_input_that_the_engine_does_not_take_is_refused_before_the_gpu_sees_i
         assert len(gpu.events) == before
 
 
+def test_many_crops_are_one_launch_where_the_engine_has_a_profile_for_them(gpu: Machine, kernels: Path) -> None:
+    gpu.wide = (40, 1, 64, 64)
+    grey = read_only(pitted(300, 200))
+    crops = [Crop(5 * number, 50, 64, 64, 64, 64) for number in range(33)]
+    with opened(gpu, kernels=kernels) as engine:
+        assert engine.most == (40, 64, 64)
+        for _ in range(3):
+            assert agrees(engine.run_on_crops(grey, crops, 64, 64), canvases(grey, crops, 64, 64))
+            assert agrees(engine.run_on_crops(grey, crops[:3], 64, 64), canvases(grey, crops[:3], 64, 64))
+        assert {key[0] for key in engine._ready} == {4, 40}
+        assert gpu.events.count("profile") == 2  # to learn the outputs' sizes, and for the shape of 40
+    assert gpu.is_empty
+
+
 # Memory
 
 
