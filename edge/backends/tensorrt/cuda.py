@@ -31,7 +31,7 @@ from edge.records import Grey
 
 log = logging.getLogger(__name__)
 
-SOURCES = (Path(__file__).with_name("kernels.cu"), Path(__file__).with_name("kernels.h"))
+SOURCES = (Path(__file__).with_name("kernels.cu"), Path(__file__).with_name("kernels.h"), Path(__file__).with_name("found.h"))
 MOST_CROPS = 64
 """Crops of one launch."""
 _BLOCK = (32, 8, 1)
