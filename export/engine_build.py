@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from edge.backends.tensorrt import messages
 from edge.backends.tensorrt.device import free_mib
 from edge.backends.tensorrt.passport import (
     Gpu,
@@ -58,7 +58,7 @@ def build_engine(
     gpu: which to build for: how much memory it has, and what it is where TensorRT for RTX does not see it.
     Raises ModelError when the network is not FP16, BackendError when TensorRT cannot parse or build it.
     """
-    log = _log(trt)
+    log = messages.logger(trt)
     log.errors.clear()
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -73,10 +73,11 @@ def build_engine(
     config.builder_optimization_level = options.level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # or the inspector does not tell precisions
     config.clear_flag(trt.BuilderFlag.TF32)  # an island in float32 is meant to be one
-    shapes = builder.create_optimization_profile()
-    shapes.set_shape("image", profile.least, profile.best, profile.most)
-    if config.add_optimization_profile(shapes) < 0:
-        raise BackendError(f"TensorRT refuses the input's shapes {profile}: {log.told()}")
+    for least, best, most in profile.ranges:
+        shapes = builder.create_optimization_profile()
+        shapes.set_shape("image", least, best, most)
+        if config.add_optimization_profile(shapes) < 0:
+            raise BackendError(f"TensorRT refuses the input's shapes {profile}: {log.told()}")
     monitor = _monitor(trt, progress) if progress else None
     if monitor is not None:
         config.progress_monitor = monitor
@@ -126,7 +127,7 @@ def require_half_network(network: Any, trt: Any, islands: Iterable[str]) -> None
 
 def inspect_engine(data: bytes, profile: Profile, trt: Any) -> str:
     """What the engine inspector says about every layer, as JSON. Needs the GPU. Raises BackendError."""
-    log = _log(trt)
+    log = messages.logger(trt)
     log.errors.clear()
     runtime = trt.Runtime(log)
     engine = runtime.deserialize_cuda_engine(data)
@@ -164,25 +165,6 @@ def _monitor(trt: Any, progress: Progress) -> Any:
             progress.end(phase_name)
 
     return Monitor()
-
-
-@lru_cache(maxsize=2)
-def _log(trt: Any) -> Any:
-    """TensorRT's logger, one for the whole process, which keeps the errors to be told with what failed."""
-
-    class Log(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                self.errors.append(message.strip())
-
-        def told(self) -> str:
-            return "; ".join(self.errors[-3:]) or "TensorRT gave no reason"
-
-    return Log()
 
 
 def _take_timings(config: Any, stored: bytes) -> bool:

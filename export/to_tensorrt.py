@@ -52,6 +52,9 @@ from export.engine_layers import read_layers, require_half
 from export.engine_parity import measure_parity, refusal
 
 CROPS_A_BATCH = 8
+MANY_CROPS = 40
+LARGE_GPU = 30
+"""Multiprocessors from which on `MANY_CROPS` crops are one launch: a Jetson Orin has 8 to 16, a desktop's GPU 28 and more."""
 
 
 Say = Callable[[str], None]
@@ -89,7 +92,7 @@ def make_engine(model: Path, task: Task, settings: InspectionSettings, options: 
     """
     machine = this_machine()
     card = load_card(model, task, settings.models.public_key)
-    profile = profile_for(card)
+    profile = profile_for(card, getattr(machine.gpu, "multiprocessors", None))
     if not options.again:
         try:
             there = find_engine(model, onnx_sha256=card.sha256, library=machine.library, gpu=machine.gpu)
@@ -183,12 +186,16 @@ def load_tensorrt() -> tuple[Any, Library]:
         raise NoTensorRtError(str(error)) from error
 
 
-def profile_for(card: ModelCard) -> Profile:
-    """The shapes that the edge gives this model: batches of views of up to `input_px`, or runs of crops."""
+def profile_for(card: ModelCard, multiprocessors: int | None = None) -> Profile:
+    """The shapes that the edge gives this model: batches of views of up to `input_px`, or runs of crops.
+
+    multiprocessors: of the GPU; None where it does not tell.
+    """
     side = -(-card.input_px // STRIDE) * STRIDE
     if card.task == "classify":
         size = (1, card.input_px, card.input_px)
-        return Profile(least=(1, *size), best=(CROPS_A_BATCH, *size), most=(CROPS_A_BATCH, *size))
+        wide = (MANY_CROPS, *size) if (multiprocessors or 0) >= LARGE_GPU else None
+        return Profile(least=(1, *size), best=(CROPS_A_BATCH, *size), most=(CROPS_A_BATCH, *size), wide=wide)
     # most microscopes give 4:3 or 3:2, which is viewsed to about that
     usual = -(-side * 3 // 4 // STRIDE) * STRIDE
     return Profile(least=(1, 1, STRIDE, STRIDE), best=(1, 1, usual, side), most=(VIEWS_A_BATCH, 1, side, side))

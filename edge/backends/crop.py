@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends.network import Arrays, Network
+from edge.backends.network import Arrays, Later, Network, Pending
 from edge.records import Grey
 
 PADDING_GREY = 114
@@ -49,6 +49,22 @@ class CroppingNetwork(Protocol):
         (`grey.flags.writeable` is False); an array that can change is sent at each call.
         """
         ...
+
+
+@runtime_checkable
+class SubmittingNetwork(Protocol):
+    """A network that runs beside the host: what is launched is collected later, and the host works in between."""
+
+    def submit_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Pending:
+        """Launch what `run_on_crops` waits for; the image may change as soon as this returns. Raises BackendError."""
+        ...
+
+
+def submit_on_crops(network: Network, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Pending:
+    """Launch what `run_on_crops` waits for, where the network can; else it runs when it is collected. Raises BackendError."""
+    if isinstance(network, SubmittingNetwork):
+        return network.submit_on_crops(grey, crops, rows, columns)
+    return Later(lambda: run_on_crops(network, grey, crops, rows, columns))
 
 
 def run_on_crops(network: Network, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:

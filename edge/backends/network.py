@@ -6,7 +6,7 @@ A library is imported only in its backend's own file, when a network is opened.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -54,6 +54,28 @@ class Network(Protocol):
     def __enter__(self) -> Network: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class Pending(Protocol):
+    """A run that was launched: its outputs, when they are asked for."""
+
+    def collect(self) -> Arrays:
+        """Wait for the outputs; the same at each call. Raises BackendError."""
+        ...
+
+
+class Later:
+    """What `run` will give, run when it is collected: for a network that works on the host's own cores."""
+
+    def __init__(self, run: Callable[[], Arrays]) -> None:
+        self._run = run
+        self._outputs: Arrays | None = None
+
+    def collect(self) -> Arrays:
+        """The outputs. Raises BackendError."""
+        if self._outputs is None:
+            self._outputs = self._run()
+        return self._outputs
 
 
 def cores() -> int:

@@ -14,8 +14,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends.crop import Crop, canvas, run_on_crops
-from edge.backends.network import Network, require_numbers
+from edge.backends.crop import Crop, canvas, submit_on_crops
+from edge.backends.network import Network, Pending, require_numbers
 from edge.errors import ModelError
 from edge.inspection.describe import Described
 from edge.inspection.judge import evidence, foreign_ratio, foreignness, severity_probabilities
@@ -98,8 +98,16 @@ class Classifier:
 
     def ask(self, grey: Grey) -> FieldAnswer:
         """What the network alone says of the field of view. grey: uint8 [H, W].  Raises BackendError."""
+        return self.answer(self.submit(grey))
+
+    def submit(self, grey: Grey) -> Pending:
+        """Launch what `ask` waits for, where the network runs apart from the host. Raises BackendError."""
         side = self.card.input_px
-        outputs = run_on_crops(self._network, grey, [field_crop(grey.shape, side)], side, side)
+        return submit_on_crops(self._network, grey, [field_crop(grey.shape, side)], side, side)
+
+    def answer(self, pending: Pending) -> FieldAnswer:
+        """Wait for what was launched. Raises BackendError."""
+        outputs = pending.collect()
         for name in ("logits", "cam", "embedding"):
             require_numbers(outputs[name], f"outputs {name}")
         probabilities = softmax(outputs["logits"].astype(np.float64) / self.card.calibration.temperature)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge import sem
 from edge.backends import table
-from edge.backends.network import Network
+from edge.backends.network import Network, Pending
 from edge.backends.tensorrt.device import choose as choose_gpu
 from edge.config import InspectionSettings
 from edge.errors import ConfigError
@@ -75,13 +75,17 @@ class FieldSeen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """What stage 1 found and what was measured of it. found: regions, those too small to count included."""
+    """What stage 1 found and what was measured of it. found: regions, those too small to count included.
+
+    asked: stage 2's network, launched while stage 1's ran; None where stage 2 is not run.
+    """
 
     regions: Regions
     found: int
     measures: Measures
     trust: Quality
     described: Described | None
+    asked: Pending | None
     segment_ms: float
     masks_ms: float
     measure_ms: float
@@ -167,7 +171,7 @@ class Pipeline:
         measured = time.perf_counter()
         severity: Severity | None = None
         region_severities: tuple[RegionSeverity | None, ...] = (None,) * len(regions)
-        answer = self._classifier.ask(micrograph.grey) if self._classifier else None
+        answer = self._classifier.answer(seen.asked) if self._classifier and seen.asked else None
         if self._classifier and answer:
             severity = self._classifier.judge(answer, self._weighed(seen))
         classified = time.perf_counter()
@@ -221,15 +225,21 @@ class Pipeline:
             raise ConfigError(_NO_STAGE_2)
         micrograph = self._calibrated(micrograph)
         seen = self._seen(micrograph)
-        answer = self._classifier.ask(micrograph.grey)
+        assert seen.asked is not None
+        answer = self._classifier.answer(seen.asked)
         untaught = self._classifier.judge(answer, self._weighed(seen))
         doubts = self._doubts(micrograph, seen.trust) + self._conflicts(untaught, seen.found, seen.measures)
         untaught = untaught.doubted(doubts)
         return FieldSeen(numbers_of(seen.described, seen.measures, untaught), answer.embedding, untaught)
 
     def _seen(self, micrograph: Micrograph) -> _Seen:
-        """Stage 1 and the measures of a calibrated micrograph."""
-        regions, segment_ms, masks_ms, unsure = self._segment(micrograph)
+        """Stage 1 and the measures of a calibrated micrograph, with stage 2's network under way behind stage 1's."""
+        asked: list[Pending] = []
+
+        def ask() -> None:
+            asked.extend([self._classifier.submit(micrograph.grey)] if self._classifier else [])
+
+        regions, segment_ms, masks_ms, unsure = self._segment(micrograph, ask)
         segmented = time.perf_counter()
         found = len(regions)
         least_px, least_um, doubts = self._counted_from(micrograph)
@@ -241,7 +251,8 @@ class Pipeline:
         trust = quality(micrograph.grey, micrograph.saturated_fraction, None, micrograph.warnings + doubts + unsure)
         described = describe(regions, measures, micrograph.grey, trust) if self._segmenter else None
         measure_ms = (time.perf_counter() - segmented) * 1e3
-        return _Seen(regions, found, measures, trust, described, segment_ms, masks_ms, measure_ms)
+        under_way = asked[0] if asked else None
+        return _Seen(regions, found, measures, trust, described, under_way, segment_ms, masks_ms, measure_ms)
 
     def _weighed(self, seen: _Seen) -> Described | None:
         """What stage 1 measured, where the classifier's card has a fit that rests on it."""
@@ -272,25 +283,29 @@ class Pipeline:
             raise ConfigError(_NO_STAGE_1)
         return self._segmenter.card
 
-    def look(self, micrograph: Micrograph) -> Found:
+    def look(self, micrograph: Micrograph, *, beside: Callable[[], None] | None = None) -> Found:
         """What stage 1 alone finds, with what the network sees around each place; nothing taught is applied.
 
         Raises BackendError; and ConfigError where stage 1 is not run.
         """
         if not self._segmenter:
             raise ConfigError(_NO_STAGE_1)
-        found = self._segmenter.look(micrograph.grey, with_features=True)
+        found = self._segmenter.look(micrograph.grey, with_features=True, beside=beside)
         if micrograph.drawn_px is not None:
             found = replace(found, regions=without_drawn(found.regions, micrograph.drawn_px))
         return found
 
-    def _segment(self, micrograph: Micrograph) -> tuple[Regions, float, float, tuple[str, ...]]:
-        """Regions, milliseconds of the network and of the rest, and why what was taught is not used here."""
+    def _segment(self, micrograph: Micrograph, beside: Callable[[], None]) -> tuple[Regions, float, float, tuple[str, ...]]:
+        """Regions, milliseconds of the network and of the rest, and why what was taught is not used here.
+
+        beside: called once, when stage 1's network is launched, or where it is not run.
+        """
         if not self._segmenter:
+            beside()
             return no_regions(), 0.0, 0.0, ()
         unsure: tuple[str, ...] = ()
         if self._taught and self._taught.file.for_stage_1:
-            found = self.look(micrograph)
+            found = self.look(micrograph, beside=beside)
             started = time.perf_counter()
             assert found.features is not None
             regions, unsure = taught_regions(
@@ -299,7 +314,7 @@ class Pipeline:
             if micrograph.drawn_px is not None:
                 regions = without_drawn(regions, micrograph.drawn_px)
             return regions, found.timing.network_ms, found.timing.masks_ms + (time.perf_counter() - started) * 1e3, unsure
-        regions, timing = self._segmenter.find(micrograph.grey)
+        regions, timing = self._segmenter.find(micrograph.grey, beside=beside)
         if micrograph.drawn_px is not None:
             regions = without_drawn(regions, micrograph.drawn_px)
         return regions, timing.network_ms, timing.masks_ms, unsure

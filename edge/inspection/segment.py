@@ -9,7 +9,7 @@ turned into masks before the next batch of views runs, so memory grows with what
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends.crop import Crop, canvas, run_on_crops
-from edge.backends.network import Arrays, Network, require_numbers
+from edge.backends.crop import Crop, canvas, submit_on_crops
+from edge.backends.network import Arrays, Network, Pending, require_numbers
 from edge.inspection.features import FeatureMap, feature_map
 from edge.inspection.merge import Box, Detection, merge, suppress
 from edge.inspection.outlines import follow_edges, largest_piece
@@ -123,24 +123,30 @@ class Segmenter:
         self._tile = tile
         self._max_regions = max_regions
 
-    def find(self, grey: Grey) -> tuple[Regions, SegmentTiming]:
-        """Regions of a uint8 [H, W] image, largest first."""
-        found = self.look(grey)
+    def find(self, grey: Grey, *, beside: Callable[[], None] | None = None) -> tuple[Regions, SegmentTiming]:
+        """Regions of a uint8 [H, W] image, largest first. beside: as for `look`."""
+        found = self.look(grey, beside=beside)
         return found.regions, found.timing
 
-    def look(self, grey: Grey, *, with_features: bool = False) -> Found:
-        """Regions of a uint8 [H, W] image, largest first, and what the network sees around each place."""
+    def look(self, grey: Grey, *, with_features: bool = False, beside: Callable[[], None] | None = None) -> Found:
+        """Regions of a uint8 [H, W] image, largest first, and what the network sees around each place.
+
+        beside: called once, when the first views are launched: a network that runs apart from the host works meanwhile.
+        """
         features: FeatureMap | None = None
         network_s = masks_s = 0.0
         detections: list[Detection] = []
         seen = 0
-        batches = self._batches(grey)
-        while True:
+        launched = self._launched(grey)
+        following = next(launched, None)
+        while following is not None:
             started = time.perf_counter()
-            batch = next(batches, None)
-            if batch is None:
-                break
-            outputs = run_on_crops(self._network, grey, [view.crop for view in batch], *batch[0].shape)
+            batch, pending = following
+            following = next(launched, None)  # it runs while the masks of this one are made
+            if beside is not None:
+                beside()
+                beside = None
+            outputs = pending.collect()
             inferred = time.perf_counter()
             if with_features and features is None:  # the whole image is the first view
                 features = feature_map(outputs, 0, batch[0].scale_x, batch[0].scale_y)
@@ -159,6 +165,10 @@ class Segmenter:
     def finest_scale(self, image_shape: tuple[int, ...]) -> float:
         """Network pixels per image pixel in the finest view of an image of this shape."""
         return 1.0 if is_tiled(image_shape, self.card, self._tile) else letterbox_scale(image_shape, self.card.input_px)
+
+    def _launched(self, grey: Grey) -> Iterator[tuple[list[View], Pending]]:
+        for batch in self._batches(grey):
+            yield batch, submit_on_crops(self._network, grey, [view.crop for view in batch], *batch[0].shape)
 
     def _batches(self, grey: Grey) -> Iterator[list[View]]:
         """All views in runs of `VIEWS_A_BATCH` of one shape."""

@@ -262,3 +262,12 @@ def test_the_unit_has_no_error_that_systemd_knows_and_is_hardened(tmp_path: Path
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=18", str(unit)]
     secure = subprocess.run(command, capture_output=True, text=True, check=False)
     assert secure.returncode == 0, secure.stdout[-600:]
+
+
+@pytest.mark.parametrize(("multiprocessors", "wide"), [(None, None), (8, None), (16, None), (30, 40), (132, 40)])
+def test_a_large_gpu_gets_a_second_profile_for_many_crops(multiprocessors: int | None, wide: int | None) -> None:
+    card = load_card(BUILTIN_FOLDER / "classifier.onnx", "classify")
+    profile = profile_for(card, multiprocessors)
+    assert profile.most[0] == 8
+    assert profile.wide == (None if wide is None else (wide, *profile.most[1:]))
+    assert len(profile.ranges) == (1 if wide is None else 2)

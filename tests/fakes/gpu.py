@@ -1,7 +1,9 @@
 """A GPU that is played by plain memory: PyCUDA, TensorRT and libcuda do their work on it and watch who does what.
 
-Device memory is a dictionary of byte arrays. What may not be is an assertion: another thread, a second free, memory that
-was freed, a copy while a capture runs, a context without its scratch memory.
+Device memory is a dictionary of byte arrays. Work on the stream is done when somebody waits for it, not before, so what
+was overwritten too early gives wrong numbers. What may not be is an assertion: another thread, a second free, memory that
+was freed or is still worked on, a wait while a capture runs, a copy of memory that may be paged out, a context without its
+scratch memory.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class Machine:
     """The GPU behind the fakes, and everything that happened on it.
 
     fail: calls by name that fail, with their exception or status.  events: what was called, in order.
-    network: what an engine's bytes become.  any_thread: do not ask who calls.
+    network: what an engine's bytes become.  any_thread: do not ask who calls.  integrated: the GPU has no memory of its own.
     """
 
     def __init__(
@@ -89,13 +91,21 @@ class Machine:
         *,
         network: Callable[[bytes, Shape], Any] = ToyNetwork,
         any_thread: bool = False,
+        integrated: bool = False,
     ) -> None:
         self.most = most
         self.network = network
         self.any_thread = any_thread
+        self.integrated = integrated
         self.memory: dict[int, NDArray[np.uint8]] = {}
+        self.wide: Shape | None = None  # the largest input of a second profile
+        self.mapped: dict[int, NDArray[np.uint8]] = {}
+        self.queue: list[Callable[[], None]] = []
+        self.done = 0
         self.pinned = 0
-        self.streams = self.modules = 0
+        self.page_locked: dict[int, int] = {}
+        self.downloaded = 0
+        self.streams = self.modules = self.moments = 0
         self.stack: list[object] = []
         self.retained = 0
         self.driver_stack = 0
@@ -125,10 +135,31 @@ class Machine:
 
     def at(self, address: int) -> NDArray[np.uint8]:
         """The memory from this address on."""
-        for start, block in self.memory.items():
+        for start, block in (*self.memory.items(), *self.mapped.items()):
             if start <= address < start + block.size:
                 return block[address - start :]
         raise AssertionError(f"{address:#x} is not allocated")
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing can be waited for any more."""
+        return "synchronize" in self.fail or "event synchronize" in self.fail
+
+    def put(self, work: Callable[[], None]) -> None:
+        """On the stream, or into the capture that runs."""
+        (self.queue if self.capture is None else self.capture).append(work)
+
+    def work_until(self, count: int) -> None:
+        """Do what was put on the stream, up to this piece."""
+        assert self.capture is None, "somebody waits while a capture runs"
+        while self.done < count:
+            work, self.queue[self.done] = self.queue[self.done], lambda: None
+            self.done += 1
+            work()
+
+    def is_page_locked(self, array: NDArray[Any]) -> bool:
+        first = array.ctypes.data
+        return any(start <= first and first + array.nbytes <= start + size for start, size in self.page_locked.items())
 
     def new_handle(self) -> int:
         return next(self._next) << 20
@@ -140,7 +171,17 @@ class Machine:
     @property
     def is_empty(self) -> bool:
         """Whether everything was freed."""
-        held = (self.memory, self.pinned, self.streams, self.modules, self.stack, self.retained, self.driver_stack)
+        held = (
+            self.memory,
+            self.mapped,
+            self.pinned,
+            self.streams,
+            self.modules,
+            self.moments,
+            self.stack,
+            self.retained,
+            self.driver_stack,
+        )
         return not any(held) and not (
             self.graphs or self.executables or len(self.contexts) or len(self.engines) or len(self.caches)
         )

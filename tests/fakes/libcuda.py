@@ -54,7 +54,7 @@ class LibCuda:
     def cuGraphLaunch(self, executable: Any, stream: Any) -> int:  # noqa: N802
         assert _value_of(stream) == STREAM
         for work in self._gpu.executables[_value_of(executable)]:
-            work()
+            self._gpu.put(work)
         return self._status("launch")
 
     def cuGetErrorName(self, result: int, name: Any) -> int:  # noqa: N802

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.fakes.gpu import Machine
 
 STREAM = 0x5EA
+NON_BLOCKING = 1
 FATBIN = b"fat binary"
 TOTAL_BYTES = 1 << 34
 
@@ -41,6 +42,7 @@ class Driver:
     MemoryError = MemoryError
     LogicError = LogicError
     device_attribute = SimpleNamespace(INTEGRATED="integrated")
+    host_alloc_flags = SimpleNamespace(PORTABLE=1, DEVICEMAP=2)
 
     def __init__(self, gpu: Machine) -> None:
         self._gpu = gpu
@@ -49,12 +51,15 @@ class Driver:
         self._gpu.did("init")
 
     def Device(self, number: int) -> Any:  # noqa: N802 (PyCUDA's name)
-        return SimpleNamespace(retain_primary_context=self._retain_primary_context, get_attribute=lambda _: 0)
+        return SimpleNamespace(
+            retain_primary_context=self._retain_primary_context, get_attribute=lambda _: int(self._gpu.integrated)
+        )
 
-    def Stream(self) -> Stream:  # noqa: N802
+    def Stream(self, flags: int = 0) -> Stream:  # noqa: N802
+        assert flags == NON_BLOCKING, "work on the legacy stream would break a capture"
         return Stream(self._gpu)
 
-    def Event(self) -> Event:  # noqa: N802
+    def Event(self, flags: int = 0) -> Event:  # noqa: N802
         return Event(self._gpu)
 
     def mem_get_info(self) -> tuple[int, int]:
@@ -65,29 +70,41 @@ class Driver:
         assert self._gpu.stack
         return Memory(self._gpu, size)
 
-    def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any, mem_flags: int = 0) -> NDArray[Any]:
         self._gpu.did("pagelocked_empty")
         owner = np.zeros(int(np.prod(shape)) * np.dtype(dtype).itemsize, np.uint8).view(Pinned)
         owner.gpu = self._gpu
         self._gpu.pinned += owner.nbytes
+        self._gpu.page_locked[owner.ctypes.data] = owner.nbytes
+        if mem_flags & self.host_alloc_flags.DEVICEMAP:
+            owner.mapped_at = self._gpu.new_handle()
+            self._gpu.mapped[owner.mapped_at] = np.asarray(owner)
         array = np.frombuffer(owner.data, dtype).reshape(shape)
         return PagelockedArray(array, owner)
 
     def memcpy_htod_async(self, address: int, array: NDArray[Any], stream: Any) -> None:
         self._gpu.did("htod")
-        assert self._gpu.capture is None
         assert isinstance(stream, Stream)
         assert array.flags.c_contiguous
-        self._gpu.uploaded += array.nbytes
-        target = self._gpu.at(address)
-        assert target.size >= array.nbytes
-        target[: array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        assert self._gpu.is_page_locked(array), "a copy of memory that may be paged out"
+        assert self._gpu.at(address).size >= array.nbytes
+
+        def copy() -> None:
+            self._gpu.uploaded += array.nbytes
+            self._gpu.at(address)[: array.nbytes] = array.reshape(-1).view(np.uint8)
+
+        self._gpu.put(copy)
 
     def memcpy_dtoh_async(self, array: NDArray[np.uint8], address: int, stream: Any) -> None:
         self._gpu.did("dtoh")
-        assert self._gpu.capture is None
         assert isinstance(stream, Stream)
-        array[...] = self._gpu.at(address)[: array.nbytes]
+        assert self._gpu.is_page_locked(array), "a copy into memory that may be paged out"
+
+        def copy() -> None:
+            self._gpu.downloaded += array.nbytes
+            array[...] = self._gpu.at(address)[: array.nbytes]
+
+        self._gpu.put(copy)
 
     def module_from_buffer(self, data: bytes) -> Module:
         self._gpu.did("module")
@@ -139,6 +156,7 @@ class Memory:
     def free(self) -> None:
         self._gpu.did("free")
         assert self.address is not None, "freed twice"
+        assert self._gpu.broken or self._gpu.done == len(self._gpu.queue), "freed while work on the stream may look at it"
         del self._gpu.memory[self.address]
         self.address = None
 
@@ -147,13 +165,22 @@ class Pinned(np.ndarray):  # type: ignore[type-arg]
     """The allocation behind a page-locked array."""
 
     freed = False
+    mapped_at: int | None = None
     gpu: Machine
+
+    def get_device_pointer(self) -> int:
+        assert self.mapped_at is not None, "memory that was not asked to be mapped"
+        return self.mapped_at
 
     def free(self) -> None:
         self.gpu.did("unpin")
         assert not self.freed, "freed twice"
+        assert self.gpu.broken or self.gpu.done == len(self.gpu.queue), "freed while work on the stream may look at it"
         self.freed = True
         self.gpu.pinned -= self.nbytes
+        del self.gpu.page_locked[self.ctypes.data]
+        if self.mapped_at is not None:
+            del self.gpu.mapped[self.mapped_at]
 
 
 class PagelockedArray(np.ndarray):  # type: ignore[type-arg]
@@ -173,7 +200,7 @@ class PagelockedArray(np.ndarray):  # type: ignore[type-arg]
 
 
 class Stream:
-    """A stream on which all work is done at once."""
+    """A stream whose work is done when somebody waits for it."""
 
     handle = STREAM
 
@@ -189,18 +216,31 @@ class Stream:
 class Event:
     """A moment on a stream."""
 
-    at_s = 0.0
-
     def __init__(self, gpu: Machine) -> None:
         self._gpu = gpu
+        self.came = [0.0]
+        # No method: as in C++, no Python frame of a failure holds the event.
+        self.synchronize = partial(_synchronize_with, gpu, 0)  # one that was never recorded has come
+        gpu.moments += 1
+        weakref.finalize(self, _gone, gpu, "moments")
 
     def record(self, stream: Any) -> None:
         assert isinstance(stream, Stream)
         assert self._gpu.capture is None
-        self.at_s = time.perf_counter()  # all work is done when it is asked for
+        self._gpu.put(partial(_note_time, self.came))
+        self.synchronize = partial(_synchronize_with, self._gpu, len(self._gpu.queue))
 
     def time_since(self, earlier: Event) -> float:
-        return (self.at_s - earlier.at_s) * 1e3
+        return (self.came[0] - earlier.came[0]) * 1e3
+
+
+def _synchronize_with(gpu: Machine, count: int) -> None:
+    gpu.did("event synchronize")
+    gpu.work_until(count)
+
+
+def _note_time(came: list[float]) -> None:
+    came[0] = time.perf_counter()
 
 
 class Module:
@@ -224,11 +264,11 @@ def _gone(gpu: Machine, what: str) -> None:
 
 def _synchronize(gpu: Machine) -> None:
     gpu.did("synchronize")
-    assert gpu.capture is None
+    gpu.work_until(len(gpu.queue))
 
 
 def _prepare(format_: str) -> None:
-    assert format_ == "PiiPPii"
+    assert format_ == "PPPii"
 
 
 def _draw(
@@ -236,18 +276,24 @@ def _draw(
     grid: tuple[int, ...],
     block: tuple[int, ...],
     stream: Any,
-    image: int,
-    width: int,
-    height: int,
-    *rest: int,
+    scene: int,
+    crops: int,
+    target: int,
+    columns: int,
+    rows: int,
 ) -> None:
     gpu.did("draw")
-    crops, target, columns, rows = rest
     assert isinstance(stream, Stream)
     assert grid[0] * block[0] >= columns > (grid[0] - 1) * block[0]
     assert grid[1] * block[1] >= rows > (grid[1] - 1) * block[1]
-    table = gpu.at(crops)[: grid[2] * 24].view(np.int32).reshape(-1, 6)
-    grey = gpu.at(image)[: width * height].reshape(height, width)
-    drawn = canvases(grey, [Crop(*(int(value) for value in row)) for row in table], rows, columns)
-    gpu.at(target)[: drawn.size] = drawn.reshape(-1)
-    gpu.drawn.append(grid[2])
+
+    def work() -> None:
+        image = int(gpu.at(scene)[:8].view(np.uint64)[0])
+        width, height = (int(side) for side in gpu.at(scene)[8:16].view(np.int32))
+        table = gpu.at(crops)[: grid[2] * 24].view(np.int32).reshape(-1, 6)
+        grey = gpu.at(image)[: width * height].reshape(height, width)
+        drawn = canvases(grey, [Crop(*(int(value) for value in row)) for row in table], rows, columns)
+        gpu.at(target)[: drawn.size] = drawn.reshape(-1)
+        gpu.drawn.append(grid[2])
+
+    gpu.put(work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,13 @@ class Engine:
         return self.network.types[name]
 
     def get_tensor_profile_shape(self, name: str, profile: int) -> list[Shape]:
-        assert (name, profile) == ("image", 0)
-        return list(self.network.profile)
+        assert name == "image"
+        least, best, most = self.network.profile
+        return [least, self._gpu.wide, self._gpu.wide] if profile and self._gpu.wide else [least, best, most]
+
+    @property
+    def num_optimization_profiles(self) -> int:
+        return 1 if self._gpu.wide is None else 2
 
     def create_execution_context(self, strategy: Any) -> Context | None:
         self._gpu.did("context")
@@ -159,6 +165,7 @@ class Context:
         self.shape: Shape | None = None
         self.scratch = (0, 0)
         self.recorded = False
+        self.most = engine.network.profile[2]
         gpu.contexts.add(self)
         weakref.finalize(self, gpu.did, "context gone")
 
@@ -170,7 +177,14 @@ class Context:
         assert name == "image"
         assert not self.recorded, "the shapes of a recorded context are changed"
         self.shape = shape
-        return all(side <= most for side, most in zip(shape, self.engine.network.profile[2], strict=True))
+        return all(side <= most for side, most in zip(shape, self.most, strict=True))
+
+    def set_optimization_profile_async(self, profile: int, stream: int) -> bool:
+        self._gpu.did("profile")
+        assert (profile, stream, self.shape) == (1, STREAM, None)
+        assert self._gpu.wide is not None
+        self.most = self._gpu.wide
+        return True
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
@@ -187,17 +201,16 @@ class Context:
         assert stream == STREAM
         assert self.addresses.keys() == self.engine.network.types.keys()
         assert self.scratch[0] in gpu.memory
+        assert self.shape is not None
+        gpu.put(partial(_compute, gpu, self.engine.network, self.addresses, self.shape))
         if gpu.capture is not None:
             self.recorded = True
-            gpu.capture.append(self._compute)
             return bool(gpu.fail.get("enqueue while captured", True))
-        self._compute()
         return bool(gpu.fail.get("enqueue", True))
 
-    def _compute(self) -> None:
-        assert self.shape is not None
-        network = self.engine.network
-        images = self._gpu.at(self.addresses["image"])[: int(np.prod(self.shape))].reshape(self.shape)
-        for name, value in network.compute(images).items():
-            data = np.ascontiguousarray(value, network.types[name]).reshape(-1).view(np.uint8)
-            self._gpu.at(self.addresses[name])[: data.size] = data
+
+def _compute(gpu: Machine, network: Any, addresses: dict[str, int], shape: Shape) -> None:
+    images = gpu.at(addresses["image"])[: int(np.prod(shape))].reshape(shape)
+    for name, value in network.compute(images).items():
+        data = np.ascontiguousarray(value, network.types[name]).reshape(-1).view(np.uint8)
+        gpu.at(addresses[name])[: data.size] = data

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.backends.crop import Crop, canvases
 from edge.backends.onnx_session import OnnxSession
-from edge.backends.tensorrt.cuda import cuda_here
+from edge.backends.tensorrt.cuda import SCENE_BYTES, Cuda, Shared, cuda_here
 from edge.backends.tensorrt.engine import TensorRtEngine, find_engine, open_engine
 from edge.backends.tensorrt.passport import read_passport
 from edge.config import Settings
@@ -53,13 +53,22 @@ def random_crops(random: np.random.Generator, width: int, height: int, side: int
     return crops
 
 
+def drawn_there(cuda: Cuda, scene: Shared, target: Shared, grey: Grey, crops: list[Crop], side: int) -> Grey:
+    """Crops as the GPU draws them: [N, 1, side, side]."""
+    cuda.describe(scene, cuda.show(grey), crops, len(crops))
+    cuda.send(scene)
+    cuda.draw(scene, len(crops), side, side, target.address)
+    cuda.fetch(target, len(crops) * side * side)
+    cuda.wait()
+    return target.host[: len(crops) * side * side].reshape(len(crops), 1, side, side)
+
+
 def test_the_kernels_draw_what_opencv_draws(kernels: Path) -> None:
     random = np.random.default_rng(0)
     worst = differing = drawn_px = 0
     with cuda_here() as cuda:
         cuda.load_kernels(kernels)
-        target = cuda.allocate(64 * 224 * 224)
-        host = cuda.pinned((64 * 224 * 224,), np.uint8)
+        scene, target = cuda.share(SCENE_BYTES), cuda.share(64 * 224 * 224)
         try:
             for index in range(100):
                 width, height = (int(side) for side in random.integers(1, 1200, 2))
@@ -67,17 +76,14 @@ def test_the_kernels_draw_what_opencv_draws(kernels: Path) -> None:
                 side = int(random.integers(1, 225))
                 crops = random_crops(random, width, height, side, 64)
                 crops[0] = Crop(0, 0, width, height, side, side)
-                cuda.show(grey)
-                cuda.draw(crops, side, side, int(target))
-                cuda.to_host(host[: 64 * side * side], int(target))
-                cuda.wait()
+                found = drawn_there(cuda, scene, target, grey, crops, side)
                 wanted = canvases(grey, crops, side, side)
-                difference = np.abs(host[: wanted.size].reshape(wanted.shape).astype(int) - wanted)
+                difference = np.abs(found.astype(int) - wanted)
                 worst, drawn_px = max(worst, int(difference.max())), drawn_px + wanted.size
                 differing += int(np.count_nonzero(difference))
         finally:
-            cuda.unpin(host)
-            cuda.free(target)
+            cuda.release(scene)
+            cuda.release(target)
     print(f"{differing} of {drawn_px} pixels differ, by at most {worst} grey level")
     assert worst <= 1
     assert differing <= 1e-3 * drawn_px
@@ -89,23 +95,18 @@ def test_the_kernels_draw_what_their_own_lines_draw_on_the_processor(kernels: Pa
     differing = drawn_px = 0
     with cuda_here() as cuda:
         cuda.load_kernels(kernels)
-        target = cuda.allocate(64 * 160 * 160)
-        host = cuda.pinned((64 * 160 * 160,), np.uint8)
+        scene, target = cuda.share(SCENE_BYTES), cuda.share(64 * 160 * 160)
         try:
             for _ in range(50):
                 width, height, side = (int(value) for value in random.integers((1, 1, 1), (900, 900, 161)))
                 grey = random.integers(0, 256, (height, width), np.uint8)
                 crops = random_crops(random, width, height, side, 64)
                 wanted = drawn_here(grey, crops, side, side)
-                cuda.show(grey)
-                cuda.draw(crops, side, side, int(target))
-                cuda.to_host(host[: wanted.size], int(target))
-                cuda.wait()
-                differing += int(np.count_nonzero(host[: wanted.size] != wanted.reshape(-1)))
+                differing += int(np.count_nonzero(drawn_there(cuda, scene, target, grey, crops, side) != wanted))
                 drawn_px += wanted.size
         finally:
-            cuda.unpin(host)
-            cuda.free(target)
+            cuda.release(scene)
+            cuda.release(target)
     answer(
         "pixels that the GPU draws otherwise than the same lines on the processor",
         f"{differing} of {drawn_px}",
@@ -192,7 +193,7 @@ def test_every_shape_that_is_kept_can_run_as_a_graph(classifier: TensorRtEngine)
     for _ in range(3):
         for count in (1, 2, 4, 8):
             classifier.run(images[:count])
-    assert {key[0] for key in classifier._ready} == {1, 2, 4, 8}
+    assert {key[0] for key in classifier._ready} >= {1, 2, 4, 8}
     assert all(ready.graph is not None for ready in classifier._ready.values())
 
 

@@ -3,6 +3,10 @@
 All networks of a thread share one `Cuda`, so an image that two of them look at crosses the bus once. Whatever lives on
 the GPU is made and freed by that thread, in `close`, never by the garbage collector: a destructor that runs in another
 thread finds no context there.
+
+Nothing is copied from or to memory that the system may page out: such a copy is staged by the driver, and the caller waits
+for it. What crosses the bus lies in `Shared` memory. A GPU that shares the machine's memory (a Jetson's) works on it where
+it lies, so nothing is copied there.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +31,20 @@ from edge.records import Grey
 
 log = logging.getLogger(__name__)
 
-SOURCES = (Path(__file__).with_name("kernels.cu"), Path(__file__).with_name("kernels.h"))
+SOURCES = (Path(__file__).with_name("kernels.cu"), Path(__file__).with_name("kernels.h"), Path(__file__).with_name("found.h"))
 MOST_CROPS = 64
 """Crops of one launch."""
 _BLOCK = (32, 8, 1)
 """As in kernels.cu."""
 _IMAGE_STEP = 4 << 20
 """Bytes: room for images grows in such steps, so that sizes that differ by a few rows share it."""
+IN_FLIGHT = 2
+"""Images, and runs of one network, that may be under way at once."""
+_NON_BLOCKING, _NO_TIMING = 1, 2
+"""CU_STREAM_NON_BLOCKING: work of others on the legacy stream neither waits for ours nor ends its recording.
+CU_EVENT_DISABLE_TIMING."""
+SCENE_BYTES = 16 + 24 * MOST_CROPS
+"""The image's address and size, then the crops: `Image` and `Crop` of kernels.h."""
 
 _here = threading.local()
 
@@ -74,10 +86,40 @@ def find_kernels(folders: Sequence[Path]) -> Path | None:
     return None
 
 
-class Cuda:
-    """The GPU's primary context, one stream, the image that was shown last, and the kernel that draws crops of it.
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """Bytes that host and GPU both see, copied by `send` and `fetch`.
 
-    stream: the handle of the one stream that everything runs on.
+    host: pinned, uint8 [size].  address: where the GPU has them.  memory: the GPU's own, None where it works on the host's.
+    """
+
+    host: NDArray[np.uint8]
+    address: int
+    memory: Any
+
+
+@dataclass(slots=True, eq=False)
+class Moment:
+    """A moment on the stream. Its event is let go of by who asked for it, also where a traceback holds the moment."""
+
+    event: Any
+
+
+@dataclass(slots=True, eq=False)
+class _Picture:
+    """Room for one image. room: None as long as none was shown.  used: when the last work on it is done."""
+
+    used: Moment
+    room: Shared | None = None
+    image: weakref.ref[Grey] | None = None
+    shape: tuple[int, int] = (0, 0)
+    number: int = 0
+
+
+class Cuda:
+    """The GPU's primary context, one stream, the images that were shown last, and the kernel that draws crops of them.
+
+    stream: the handle of the one stream that everything runs on.  integrated: the GPU works on the machine's own memory.
     """
 
     def __init__(self) -> None:
@@ -87,38 +129,34 @@ class Cuda:
             raise BackendError(f"PyCUDA cannot be imported ({error}): pip install 'sem-corrosion-edge[tensorrt]'") from error
         self._driver: Any = pycuda.driver
         self._owner = threading.get_ident()
-        self._image: Any = None
-        self._image_bytes = 0
-        self._shown: weakref.ref[Grey] | None = None
-        self._shape = (0, 0)
-        self._sent: list[NDArray[Any]] = []
+        self._pictures: list[_Picture] = []
+        self._shown = 0
         self._module: Any = None
         self._kernel: Any = None
         with ExitStack() as made, self.translated("the GPU cannot be opened"):
             self._driver.init()
-            context = self._driver.Device(0).retain_primary_context()
+            first = self._driver.Device(0)
+            self.integrated = bool(first.get_attribute(self._driver.device_attribute.INTEGRATED))
+            context = first.retain_primary_context()
             # PyCUDA's detach of a context that is not current pushes it, and forgets to pop it.
             made.callback(pop_context, load_driver())
             made.callback(_quietly, context.detach)
             context.push()
             # PyCUDA aborts the process when a thread ends with a context on its stack.
             made.callback(_quietly, context.pop)
-            self._queue: Any = self._driver.Stream()
+            self._queue: Any = self._driver.Stream(_NON_BLOCKING)
             made.callback(self._forget)
             self.stream = int(self._queue.handle)
-            self._crops = self.pinned((MOST_CROPS, 6), np.int32)
-            made.callback(self.unpin, self._crops)
-            self._crops_there = self.allocate(self._crops.nbytes)
-            made.callback(self.free, self._crops_there)
+            self._pictures = [_Picture(self.moment()) for _ in range(IN_FLIGHT)]
             self._made = made.pop_all()
 
     def close(self) -> None:
         """Free everything; what was allocated here by others has been freed by them."""
         self.check_thread()
         _quietly(self._queue.synchronize)
-        if self._image is not None:
-            self.free(self._image)
-            self._image = None
+        for picture in self._pictures:
+            picture.used.event = None  # whoever holds the picture, its event has to go before the context does
+            self._release_room(picture)
         self._made.close()
 
     def check_thread(self) -> None:
@@ -149,10 +187,10 @@ class Cuda:
         """Free what `allocate` gave. Never raises: a broken GPU must not keep the rest from being freed."""
         _quietly(memory.free)
 
-    def pinned(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """Host memory that the GPU reads and writes directly."""
+    def pinned(self, shape: tuple[int, ...], dtype: Any, flags: int = 0) -> NDArray[Any]:
+        """Host memory that the GPU reads and writes directly. flags: CUDA's, of cuMemHostAlloc."""
         self.check_thread()
-        array: NDArray[Any] = self._driver.pagelocked_empty(shape, dtype)
+        array: NDArray[Any] = self._driver.pagelocked_empty(shape, dtype, mem_flags=flags)
         return array
 
     def unpin(self, array: NDArray[Any]) -> None:
@@ -160,21 +198,50 @@ class Cuda:
         base: Any = array.base
         _quietly(base.free)
 
+    def share(self, size: int) -> Shared:
+        """Memory of `size` bytes that both see."""
+        flags = self._driver.host_alloc_flags.DEVICEMAP if self.integrated else 0
+        host = self.pinned((size,), np.uint8, flags)
+        base: Any = host.base
+        try:
+            memory = None if self.integrated else self.allocate(size)
+            return Shared(host, int(base.get_device_pointer() if memory is None else memory), memory)
+        except BaseException:
+            self.unpin(host)
+            raise
+
+    def release(self, shared: Shared) -> None:
+        """Free what `share` gave; no work on it may be under way. Never raises."""
+        if shared.memory is not None:
+            self.free(shared.memory)
+        self.unpin(shared.host)
+
     # Work: in the order in which it is put on the stream.
 
-    def to_device(self, address: int, array: NDArray[Any]) -> None:
-        """Put a copy to the device on the stream; the array must not change until `wait`."""
-        self._sent.append(array)
-        self._driver.memcpy_htod_async(address, array, self._queue)
+    def send(self, shared: Shared, size: int | None = None) -> None:
+        """Let the GPU see the first `size` bytes that the host wrote; they must not change until it has done with them."""
+        if shared.memory is not None:
+            self._driver.memcpy_htod_async(shared.address, shared.host[:size], self._queue)
 
-    def to_host(self, array: NDArray[Any], address: int) -> None:
-        """Put a copy into the (pinned) array on the stream; it is there after `wait`."""
-        self._driver.memcpy_dtoh_async(array, address, self._queue)
+    def fetch(self, shared: Shared, size: int | None = None) -> None:
+        """Let the host see the first `size` bytes that the GPU wrote, when what was put on the stream is done."""
+        if shared.memory is not None:
+            self._driver.memcpy_dtoh_async(shared.host[:size], shared.address, self._queue)
 
-    def wait(self) -> None:
-        """Until all that was put on the stream is done."""
-        self._queue.synchronize()
-        self._sent.clear()
+    def moment(self) -> Moment:
+        """A moment to be given to `mark`; its event has to go before the context does."""
+        return Moment(self._driver.Event(_NO_TIMING))
+
+    def mark(self, moment: Moment) -> None:
+        """The moment when all that was put on the stream is done."""
+        moment.event.record(self._queue)
+
+    def wait(self, moment: Moment | None = None) -> None:
+        """Until a marked moment has come; without one, until all that was put on the stream is done."""
+        if moment is None:
+            self._queue.synchronize()
+        else:
+            moment.event.synchronize()
 
     # Pixels
 
@@ -190,7 +257,7 @@ class Cuda:
         with self.translated(f"the kernels {path.name} cannot be loaded"):
             module = self._driver.module_from_buffer(data)
             kernel = module.get_function("draw_crops")
-            kernel.prepare("PiiPPii")
+            kernel.prepare("PPPii")
         self._module, self._kernel = module, kernel
 
     @property
@@ -200,42 +267,65 @@ class Cuda:
 
     @property
     def image_bytes(self) -> int:
-        """Device memory held for images."""
-        return self._image_bytes
+        """Device memory held for images; on an integrated GPU it is the host's, too."""
+        return sum(picture.room.host.nbytes for picture in self._pictures if picture.room is not None)
 
-    def show(self, grey: Grey) -> None:
-        """Send an image, unless it is there: the same array, which nobody can have written to since."""
-        known = self._shown is not None and self._shown() is grey
-        if known and not grey.flags.writeable:
-            return
-        self._shown = None
-        if grey.nbytes > self._image_bytes:
-            if self._image is not None:
-                self.free(self._image)
-                self._image, self._image_bytes = None, 0
-            wanted = -(-grey.nbytes // _IMAGE_STEP) * _IMAGE_STEP
-            self._image = self.allocate(wanted)
-            self._image_bytes = wanted
-        self.to_device(int(self._image), np.ascontiguousarray(grey))
-        self._shown, self._shape = weakref.ref(grey), grey.shape
+    def show(self, grey: Grey, known: int = 0) -> int:
+        """Send an image, unless it is there: the same array, which nobody can have written to since. Returns its number.
 
-    def draw(self, crops: Sequence[Crop], rows: int, columns: int, address: int) -> None:
-        """Draw at most `MOST_CROPS` crops of the image that was shown, as uint8 [N, 1, rows, columns] at `address`.
-
-        To be followed by `wait` before the next call.
+        known: the number that an earlier call gave for these very pixels; 0 when there was none.
         """
-        count = len(crops)
-        height, width = self._shape
-        self._crops[:count] = [(a.x_px, a.y_px, a.width_px, a.height_px, a.columns, a.rows) for a in crops]
-        self.to_device(int(self._crops_there), self._crops[:count])
+        for picture in self._pictures:
+            same = picture.image is not None and picture.image() is grey and not grey.flags.writeable
+            if same or (known and picture.number == known):
+                return picture.number
+        picture = min(self._pictures, key=lambda one: one.number)
+        picture.image, picture.number = None, 0
+        self.wait(picture.used)  # what was drawn of the image before the last one
+        if picture.room is None or grey.nbytes > picture.room.host.nbytes:
+            self._release_room(picture)
+            picture.room = self.share(-(-grey.nbytes // _IMAGE_STEP) * _IMAGE_STEP)
+        picture.room.host[: grey.size].reshape(grey.shape)[...] = grey
+        self.send(picture.room, grey.size)
+        self.mark(picture.used)
+        self._shown += 1
+        picture.image, picture.shape, picture.number = weakref.ref(grey), grey.shape, self._shown
+        return self._shown
+
+    def describe(self, scene: Shared, number: int, crops: Sequence[Crop], count: int) -> None:
+        """Write into a scene (`SCENE_BYTES`) what `draw` reads of it: `count` crops of an image that was shown.
+
+        Beyond `crops` a crop is one pixel: what such rows of a batch hold does not matter.
+        """
+        picture = next(one for one in self._pictures if one.number == number)
+        assert picture.room is not None
+        height, width = picture.shape
+        scene.host[:8].view(np.uint64)[0] = picture.room.address
+        scene.host[8:16].view(np.int32)[:] = width, height
+        rows = [(a.x_px, a.y_px, a.width_px, a.height_px, a.columns, a.rows) for a in crops]
+        rows += [(0, 0, 1, 1, 1, 1)] * (count - len(crops))
+        scene.host[16 : 16 + 24 * count].view(np.int32).reshape(-1, 6)[:] = rows
+
+    def draw(self, scene: Shared, count: int, rows: int, columns: int, address: int) -> None:
+        """Draw `count` crops of a scene that was sent, as uint8 [N, 1, rows, columns] at `address`."""
         grid = (-(-columns // _BLOCK[0]), -(-rows // _BLOCK[1]), count)
-        self._kernel.prepared_async_call(
-            grid, _BLOCK, self._queue, int(self._image), width, height, int(self._crops_there), address, columns, rows
-        )
+        self._kernel.prepared_async_call(grid, _BLOCK, self._queue, scene.address, scene.address + 16, address, columns, rows)
+
+    def drawn(self, number: int) -> None:
+        """Everything that looks at this image has been put on the stream."""
+        for picture in self._pictures:
+            if picture.number == number:
+                self.mark(picture.used)
+
+    def _release_room(self, picture: _Picture) -> None:
+        room, picture.room = picture.room, None
+        if room is not None:
+            self.release(room)
 
     def _forget(self) -> None:
         """Let go of what PyCUDA frees when its last reference goes, while the context is still there."""
         self._kernel = self._module = self._queue = None
+        self._pictures = []
 
 
 def _quietly(free: Callable[[], object]) -> None:

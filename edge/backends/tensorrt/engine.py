@@ -1,22 +1,22 @@
 """TensorRT on an NVIDIA GPU: an engine that vouches for itself in, a `CroppingNetwork` out: one that draws its own input.
 
-TensorRT (or TensorRT for RTX, whichever is installed) runs the engine; PyCUDA (`cuda.py`) holds memory and stream; a
-batch that comes again in the same shape is launched as one CUDA graph (`graph.py`).
+TensorRT (or TensorRT for RTX, whichever is installed) runs the engine; PyCUDA (`cuda.py`) holds memory and stream. A batch
+that comes again in the same shape is launched as one CUDA graph (`graph.py`) of all that it takes: what describes its crops
+goes to the GPU, they are drawn, the network runs, its outputs come back. Two batches may be under way (`flight.py`).
 
 What it holds, from `open` to `close`, for a profile of at most N images of [H, W] (B is the batch, at most N):
 
     what              where    bytes                                       when
     weights           device   as in the engine file                       once
     scratch           device   the engine's device_memory_size_v2          once, shared by all shapes
-    input             device   N·H·W                                       once
-    input             pinned   N·H·W                                       once
-    each output       device   N times its size at [H, W]                  once
-    each output       pinned   the same                                    once
+    input             both     N·H·W                                       twice
+    each output       both     N times its size at [H, W]                  twice
+    scene             both     16 + 24 · `MOST_CROPS`                      twice
     contexts, graphs  device   what TensorRT and the driver keep of each   at most `MOST_SHAPES`
-    image             device   the largest image shown, rounded to 4 MiB   once for all networks of the thread
-    crops             both     24 · `MOST_CROPS`                           once for all networks of the thread
+    image             both     the largest images shown, rounded to 4 MiB  twice for all networks of the thread
 
-A run returns copies on the host of the B rows that were asked for, so its results stay when the next image runs.
+"both" is pinned memory of the host and as much of the device; on an integrated GPU it is one and the same memory. A run
+returns copies on the host of the B rows that were asked for, so its results stay when the next image runs.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,9 +38,10 @@ from numpy.typing import NDArray
 
 from edge.backends.crop import Crop, canvases
 from edge.backends.network import Arrays
-from edge.backends.tensorrt import LIBRARIES, passport
+from edge.backends.tensorrt import LIBRARIES, messages, passport
 from edge.backends.tensorrt import device as cuda_device
-from edge.backends.tensorrt.cuda import MOST_CROPS, Cuda, cuda_here, find_kernels, kernels_name
+from edge.backends.tensorrt.cuda import IN_FLIGHT, MOST_CROPS, SCENE_BYTES, Cuda, Shared, cuda_here, find_kernels, kernels_name
+from edge.backends.tensorrt.flight import Flight, Output, Run, Slot
 from edge.backends.tensorrt.graph import CudaGraph, load_driver
 from edge.backends.tensorrt.runtime_cache import RuntimeCache
 from edge.errors import BackendError, ModelError
@@ -50,8 +51,8 @@ from edge.records import Grey
 log = logging.getLogger(__name__)
 
 INPUT = "image"
-MOST_SHAPES = 8
-"""Shapes of input that are kept ready; another one takes the place of the one that was used longest ago."""
+MOST_SHAPES = 8 * IN_FLIGHT
+"""Shapes of input that are kept ready, each for one slot; another takes the place of the one that was used longest ago."""
 
 
 def load_library() -> Any:
@@ -138,25 +139,21 @@ def kernels_for(model: Path) -> Path | None:
     return find_kernels((*passport.engine_folders(model), Path(__file__).parent))
 
 
-@dataclass(frozen=True, slots=True)
-class _Output:
-    """One output: its name, the device's memory, and pinned bytes on the host of the same size."""
-
-    name: str
-    dtype: np.dtype[Any]
-    address: int
-    host: NDArray[np.uint8]
+_Key = tuple[int, int, int, bool, int]
+"""N, H, W, whether the GPU draws the input, the slot's number."""
 
 
 @dataclass(slots=True)
 class _Ready:
-    """One shape of input that is ready to run.
+    """One shape of input that is ready to run in one slot. drawn: the GPU draws the input from the slot's scene.
 
     NVIDIA asks for a context of its own for each graph: changing the shapes of a context that was recorded is undefined.
     """
 
     context: Any
-    shapes: dict[str, tuple[int, ...]]
+    shape: tuple[int, int, int]
+    drawn: bool
+    outputs: dict[str, tuple[int, ...]]
     runs: int = 0
     graph: CudaGraph | None = None
     plain: bool = False
@@ -207,12 +204,13 @@ class TensorRtEngine:
         self._trt, self._cache = library, cache
         self.engine_sha256 = hashlib.sha256(data).hexdigest()
         self._graphs = load_driver() if graphs else None
-        self._ready: OrderedDict[tuple[int, int, int], _Ready] = OrderedDict()
+        self._ready: OrderedDict[_Key, _Ready] = OrderedDict()
         self._held: dict[str, int] = {"weights": len(data)}
-        self._outputs: list[_Output] = []
+        self._slots: list[Slot] = []
+        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         with ExitStack() as made:
             self._cuda: Cuda = made.enter_context(cuda_here())
-            self._objects = _Objects(_recorder_class(library)())
+            self._objects = _Objects(messages.recorder_class(library)())
             made.callback(self._objects.clear)
             if cache is not None:
                 made.callback(cache.release)
@@ -220,6 +218,7 @@ class TensorRtEngine:
                 self._load(data)
                 made.callback(_clear, self._ready)
                 self._allocate_all(made)
+                made.callback(self._settle)
             if kernels is not None:
                 try:
                     self._cuda.load_kernels(kernels)
@@ -229,27 +228,37 @@ class TensorRtEngine:
 
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """Outputs by name for uint8 [N, 1, H, W]. Raises BackendError."""
-        if image.ndim != 4 or image.dtype != np.uint8:
-            raise BackendError(f"tensorrt takes uint8 [N, 1, H, W], not {image.dtype} {list(image.shape)}")
-
-        def fill(start: int, stop: int) -> None:
-            staged = self._staging[: image[start:stop].size]
-            staged.reshape(image[start:stop].shape)[...] = image[start:stop]
-            self._cuda.to_device(self._input, staged)
-
-        return self._in_batches(image.shape, fill)
+        return self.submit(image).collect()
 
     def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
         """What `run` gives for N crops of a uint8 [H, W] image, drawn by the GPU; see `edge.backends.crop.CroppingNetwork`."""
+        return self.submit_on_crops(grey, crops, rows, columns).collect()
+
+    def submit(self, image: NDArray[np.uint8]) -> Run:
+        """Launch what `run` waits for. The image may change before it is collected. Raises BackendError."""
+        if image.ndim != 4 or image.dtype != np.uint8:
+            raise BackendError(f"tensorrt takes uint8 [N, 1, H, W], not {image.dtype} {list(image.shape)}")
+        if len(image) > self.most[0] * IN_FLIGHT:
+            image = image.copy()  # what is sent later must not change either
+
+        def fill(slot: Slot, start: int, stop: int, _: int) -> None:
+            part = image[start:stop]
+            slot.input.host[: part.size].reshape(part.shape)[...] = part
+
+        return self._start(image.shape, fill, drawn=False)
+
+    def submit_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Run:
+        """Launch what `run_on_crops` waits for; see `edge.backends.crop.SubmittingNetwork`."""
         if not self._cuda.draws:
-            return self.run(canvases(grey, crops, rows, columns))
+            return self.submit(canvases(grey, crops, rows, columns))
+        shown = 0
 
-        def fill(start: int, stop: int) -> None:
-            if start == 0:
-                self._cuda.show(grey)
-            self._cuda.draw(crops[start:stop], rows, columns, self._input)
+        def fill(slot: Slot, start: int, stop: int, count: int) -> None:
+            nonlocal shown
+            shown = self._cuda.show(grey, shown)
+            self._cuda.describe(slot.scene, shown, crops[start:stop], count)
 
-        return self._in_batches((len(crops), 1, rows, columns), fill)
+        return self._start((len(crops), 1, rows, columns), fill, drawn=True)
 
     @property
     def memory(self) -> dict[str, int]:
@@ -260,6 +269,8 @@ class TensorRtEngine:
         """Free everything, in the thread that opened it; a second call does nothing. Raises BackendError elsewhere."""
         if self._objects.engine is not None:
             self._cuda.check_thread()
+            for run in list(self._runs):
+                run.give_up()
             self._made.close()
 
     def __enter__(self) -> TensorRtEngine:
@@ -272,7 +283,7 @@ class TensorRtEngine:
 
     def _load(self, data: bytes) -> None:
         objects = self._objects
-        objects.runtime = self._trt.Runtime(_logger(self._trt))
+        objects.runtime = self._trt.Runtime(messages.logger(self._trt))
         objects.runtime.error_recorder = objects.errors
         objects.engine = objects.runtime.deserialize_cuda_engine(data)
         if objects.engine is None:
@@ -283,10 +294,17 @@ class TensorRtEngine:
         made.callback(self._cuda.free, memory)
         return int(memory)
 
-    def _pin(self, made: ExitStack, size: int) -> NDArray[np.uint8]:
-        array = self._cuda.pinned((size,), np.uint8)
-        made.callback(self._cuda.unpin, array)
-        return array
+    def _share(self, made: ExitStack, size: int) -> Shared:
+        shared = self._cuda.share(size)
+        made.callback(self._cuda.release, shared)
+        return shared
+
+    def _settle(self) -> None:
+        """Nothing is under way any more, or nothing ever will be: the GPU is broken then."""
+        try:
+            self._cuda.wait()
+        except Exception as error:  # the errors of a dead context are of several kinds
+            log.warning("the GPU does not finish its work: %s", str(error))
 
     def _allocate_all(self, made: ExitStack) -> None:
         """Scratch memory, and buffers for the largest shapes, which a context tells when it is given the largest input."""
@@ -295,22 +313,27 @@ class TensorRtEngine:
         inputs = [name for name in names if objects.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         if inputs != [INPUT] or self._dtype(INPUT) != np.uint8:
             raise BackendError(f"the engine's inputs are {inputs}, expected one called {INPUT!r} of uint8: build it again")
-        least, _, most = (tuple(shape) for shape in objects.engine.get_tensor_profile_shape(INPUT, 0))
+        ranges = [objects.engine.get_tensor_profile_shape(INPUT, n) for n in range(objects.engine.num_optimization_profiles)]
+        self._batches = [int(most[0]) for _, _, most in ranges]
+        least, most = tuple(ranges[0][0]), tuple(ranges[-1][2])
         self._least, self.most = (least[0], least[2], least[3]), (most[0], most[2], most[3])
         scratch = max(int(objects.engine.device_memory_size_v2), 1)
         self._scratch = (self._allocate(made, scratch), scratch)
-        size = int(np.prod(most))
-        self._input, self._staging = self._allocate(made, size), self._pin(made, size)
         objects.largest = self._context(most)
-        for name in names:
-            if name != INPUT:
-                dtype = self._dtype(name)
-                size = int(np.prod(tuple(objects.largest.get_tensor_shape(name)))) * dtype.itemsize
-                self._outputs.append(_Output(name, dtype, self._allocate(made, size), self._pin(made, size)))
+        sizes = {
+            name: int(np.prod(tuple(objects.largest.get_tensor_shape(name)))) * self._dtype(name).itemsize
+            for name in names
+            if name != INPUT
+        }
         objects.largest = None
-        outputs = sum(output.host.nbytes for output in self._outputs)
-        self._held |= {"scratch": scratch, "input": self._staging.nbytes, "outputs": outputs}
-        self._held["pinned"] = self._staging.nbytes + outputs
+        for number in range(IN_FLIGHT):
+            scene, seen = self._share(made, SCENE_BYTES), self._share(made, int(np.prod(most)))
+            outputs = (Output(name, self._dtype(name), self._share(made, size)) for name, size in sizes.items())
+            self._slots.append(Slot(number, scene, seen, tuple(outputs), self._cuda.moment()))
+        made.callback(_forget, self._slots)
+        self._held |= {"scratch": scratch, "input": IN_FLIGHT * int(np.prod(most)), "scene": IN_FLIGHT * SCENE_BYTES}
+        self._held["outputs"] = IN_FLIGHT * sum(sizes.values())
+        self._held["pinned"] = self._held["input"] + self._held["scene"] + self._held["outputs"]
 
     def _dtype(self, name: str) -> np.dtype[Any]:
         dtype: np.dtype[Any] = np.dtype(self._trt.nptype(self._objects.engine.get_tensor_dtype(name)))
@@ -334,28 +357,52 @@ class TensorRtEngine:
         if context is None:
             raise BackendError(self._explained("TensorRT cannot prepare the engine", "free memory of the GPU"))
         context.set_device_memory(*self._scratch)
+        profile = next(number for number, most in enumerate(self._batches) if shape[0] <= most)
+        if profile and not context.set_optimization_profile_async(profile, self._cuda.stream):
+            raise BackendError(self._explained(f"TensorRT refuses the engine's profile {profile}", "build it again"))
         if not context.set_input_shape(INPUT, shape):
             raise BackendError(self._explained(f"the engine does not take {shape}", "build it again with edge-export tensorrt"))
         return context
 
     # Running
 
-    def _in_batches(self, shape: tuple[int, ...], fill: Callable[[int, int], None]) -> Arrays:
-        """Outputs for an input of this shape, which `fill` puts on the device from row to row."""
+    def _start(self, shape: tuple[int, ...], fill: Callable[[Slot, int, int, int], None], *, drawn: bool) -> Run:
+        """A run on an input of this shape, which `fill` puts into a slot: rows from, to, as a batch of so many."""
         self._check(shape)
         count, _, rows, columns = shape
-        most = min(self.most[0], MOST_CROPS)
-        parts = []
-        with self._cuda.translated(f"an input of {shape} failed"):
-            for start in range(0, count, most):
-                stop = min(start + most, count)
-                ready = self._ready_for(self._bucket(stop - start), rows, columns)
-                fill(start, stop)
-                self._launch(ready)
-                parts.append(self._results(ready, stop - start))
+
+        def launch(start: int, stop: int) -> Flight:
+            self._check(shape)
+            slot = self._free_slot()
+            ready = self._ready_for(slot, self._bucket(stop - start), rows, columns, drawn)
+            try:
+                fill(slot, start, stop, ready.shape[0])
+                self._launch(slot, ready)
+                self._cuda.mark(slot.done)
                 if self._cache is not None and ready.runs == 1:
                     self._cache.keep()
-        return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            except BaseException:
+                self._settle()  # a part may be under way in the slot, which would be taken for free
+                raise
+            return Flight(self._cuda, slot, ready.outputs, stop - start)
+
+        most = min(self.most[0], MOST_CROPS)
+        run = Run(count, most, launch, lambda: self._cuda.translated(f"an input of {shape} failed"))
+        self._runs.add(run)
+        return run
+
+    def _free_slot(self) -> Slot:
+        """One that nothing is under way in; else the one that was used longest ago, whose answer is kept on the host.
+
+        So who waits for each run at once uses the first alone, and warms up no other.
+        """
+        free = [slot for slot in self._slots if slot.flight is None]
+        slot = min(free, key=lambda one: one.number) if free else self._slots[0]
+        self._slots.remove(slot)
+        self._slots.append(slot)
+        if slot.flight is not None:
+            slot.flight.land()
+        return slot
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if self._objects.engine is None:
@@ -370,30 +417,36 @@ class TensorRtEngine:
             )
 
     def _bucket(self, count: int) -> int:
-        """The batch that `count` rows run in: a power of two, or the largest. What the rows beyond hold does not matter."""
-        return int(min(max(1 << (count - 1).bit_length(), self._least[0]), self.most[0]))
+        """The batch that `count` rows run in: a power of two, or the largest of a profile.
 
-    def _ready_for(self, count: int, rows: int, columns: int) -> _Ready:
-        key = (count, rows, columns)
+        What the rows beyond hold does not matter.
+        """
+        if count > self._batches[0]:
+            return self._batches[-1]
+        return int(min(max(1 << (count - 1).bit_length(), self._least[0]), self._batches[0]))
+
+    def _ready_for(self, slot: Slot, count: int, rows: int, columns: int, drawn: bool) -> _Ready:
+        key = (count, rows, columns, drawn, slot.number)
         ready = self._ready.get(key)
         if ready is None:
             while len(self._ready) >= MOST_SHAPES:
+                self._settle()  # what is under way may be its graph
                 _, oldest = self._ready.popitem(last=False)
                 _let_go(oldest)
             context = self._context((count, 1, rows, columns))
-            addresses = [(INPUT, self._input), *((output.name, output.address) for output in self._outputs)]
+            addresses = [(INPUT, slot.input.address), *((output.name, output.shared.address) for output in slot.outputs)]
             if not all(context.set_tensor_address(name, address) for name, address in addresses):
                 raise BackendError(self._explained("TensorRT refuses a buffer", "build the engine again"))
-            shapes = {output.name: tuple(context.get_tensor_shape(output.name)) for output in self._outputs}
-            ready = self._ready[key] = _Ready(context, shapes)
+            outputs = {output.name: tuple(context.get_tensor_shape(output.name)) for output in slot.outputs}
+            ready = self._ready[key] = _Ready(context, (count, rows, columns), drawn, outputs)
         self._ready.move_to_end(key)
         return ready
 
-    def _launch(self, ready: _Ready) -> None:
-        """Put one inference on the stream: plainly the first time, which sets things up, then as a graph."""
+    def _launch(self, slot: Slot, ready: _Ready) -> None:
+        """Put one batch on the stream: plainly the first time, which sets things up, then as a graph."""
         if self._graphs is not None and ready.runs and ready.graph is None and not ready.plain:
             try:
-                ready.graph = self._record(ready.context)
+                ready.graph = self._record(slot, ready)
             except BackendError as error:
                 # The text alone: a log record that is kept would keep the error's frames, and with them the context.
                 log.warning("this shape runs without a CUDA graph, which is a little slower: %s", str(error))
@@ -401,27 +454,30 @@ class TensorRtEngine:
                 self._objects.errors.clear()
         if ready.graph is not None:
             ready.graph.launch()
-        elif not ready.context.execute_async_v3(self._cuda.stream):
+        elif not self._enqueue(slot, ready):
             raise BackendError(self._explained("TensorRT cannot run the engine", "restart the service"))
         ready.runs += 1
 
-    def _record(self, context: Any) -> CudaGraph:
+    def _enqueue(self, slot: Slot, ready: _Ready) -> bool:
+        """All that one batch takes, in its order; False when TensorRT refuses."""
+        count, rows, columns = ready.shape
+        if ready.drawn:
+            self._cuda.send(slot.scene, SCENE_BYTES)
+            self._cuda.draw(slot.scene, count, rows, columns, slot.input.address)
+        else:
+            self._cuda.send(slot.input, count * rows * columns)
+        if not ready.context.execute_async_v3(self._cuda.stream):
+            return False
+        for output in slot.outputs:
+            self._cuda.fetch(output.shared, int(np.prod(ready.outputs[output.name])) * output.dtype.itemsize)
+        return True
+
+    def _record(self, slot: Slot, ready: _Ready) -> CudaGraph:
         stream = self._cuda.stream
-        capturable = getattr(context, "is_stream_capturable", None)  # of TensorRT for RTX
+        capturable = getattr(ready.context, "is_stream_capturable", None)  # of TensorRT for RTX
         if capturable is not None and not capturable(stream):
             raise BackendError("TensorRT says that the work cannot be recorded")
-        return CudaGraph.record(self._graphs, stream, lambda: bool(context.execute_async_v3(stream)))
-
-    def _results(self, ready: _Ready, count: int) -> dict[str, NDArray[Any]]:
-        """Copies of the first `count` rows of each output."""
-        rows = []
-        for output in self._outputs:
-            shape = (count, *ready.shapes[output.name][1:])
-            part = output.host[: int(np.prod(shape)) * output.dtype.itemsize]
-            self._cuda.to_host(part, output.address)
-            rows.append((output, part, shape))
-        self._cuda.wait()
-        return {output.name: part.view(output.dtype).reshape(shape).copy() for output, part, shape in rows}
+        return CudaGraph.record(self._graphs, stream, lambda: self._enqueue(slot, ready))
 
     def _explained(self, what: str, cure: str) -> str:
         """A sentence with what TensorRT recorded about it."""
@@ -431,69 +487,19 @@ class TensorRtEngine:
         return f"{what} ({'; '.join(errors) or 'it gave no reason'}): {cure}"
 
 
+def _forget(slots: list[Slot]) -> None:
+    """Let go of their events, also of those slots that the traceback of a failure holds."""
+    for slot in slots:
+        slot.done.event = None
+    slots.clear()
+
+
 def _let_go(ready: _Ready) -> None:
     if ready.graph is not None:
         ready.graph.destroy()
     ready.context = None
 
 
-def _clear(ready: OrderedDict[tuple[int, int, int], _Ready]) -> None:
+def _clear(ready: OrderedDict[_Key, _Ready]) -> None:
     while ready:
         _let_go(ready.popitem()[1])
-
-
-@lru_cache(maxsize=2)
-def _logger(trt: Any) -> Any:
-    """TensorRT's messages into our log; the library takes one logger for the whole process."""
-    severity = trt.ILogger.Severity
-    levels = {severity.INTERNAL_ERROR: logging.ERROR, severity.ERROR: logging.ERROR, severity.WARNING: logging.WARNING}
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, level: Any, message: str) -> None:
-            log.log(levels.get(level, logging.DEBUG), "TensorRT: %s", message)
-
-    return Logger()
-
-
-@lru_cache(maxsize=2)
-def _recorder_class(trt: Any) -> Any:
-    """A class that keeps the errors TensorRT reports, a few at a time."""
-
-    class Recorder(trt.IErrorRecorder):  # type: ignore[misc]
-        most = 8
-
-        def __init__(self) -> None:
-            trt.IErrorRecorder.__init__(self)
-            self._errors: list[tuple[Any, str]] = []
-
-        def report_error(self, code: Any, description: str) -> bool:
-            if len(self._errors) < self.most:
-                self._errors.append((code, description))
-            return True
-
-        def num_errors(self) -> int:
-            return len(self._errors)
-
-        def get_error_code(self, index: int) -> Any:
-            return self._errors[index][0]
-
-        def get_error_desc(self, index: int) -> str:
-            return self._errors[index][1]
-
-        def has_overflowed(self) -> bool:
-            return len(self._errors) >= self.most
-
-        def clear(self) -> None:
-            self._errors.clear()
-
-        def take(self) -> tuple[list[str], bool]:
-            """What was recorded, and whether it was about memory; forgets it."""
-            taken = list(self._errors)
-            self._errors.clear()
-            memory = any(code == trt.ErrorCodeTRT.FAILED_ALLOCATION for code, _ in taken)
-            return [description for _, description in taken], memory
-
-    return Recorder

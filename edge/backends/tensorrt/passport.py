@@ -76,11 +76,21 @@ class Gpu(Page):
 
 
 class Profile(Page):
-    """Shapes of the input that the engine takes, and the one that it is fastest at."""
+    """Shapes of the input that the engine takes, and the one that it is fastest at.
+
+    wide: a larger batch that one launch takes on a large GPU, by a second profile of the engine; None where there is none.
+    """
 
     least: Shape
     best: Shape
     most: Shape
+    wide: Shape | None = None
+
+    @property
+    def ranges(self) -> tuple[tuple[Shape, Shape, Shape], ...]:
+        """Smallest, fastest and largest input of each of the engine's profiles."""
+        wide = () if self.wide is None else ((self.least, self.wide, self.wide),)
+        return ((self.least, self.best, self.most), *wide)
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether an input of this shape lies within the profile."""

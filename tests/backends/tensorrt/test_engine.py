@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edge.backends.crop import Crop, CroppingNetwork, canvases, run_on_crops
-from edge.backends.tensorrt import cuda, passport
 from edge.backends.tensorrt import engine as tensorrt_engine
+from edge.backends.tensorrt import passport
 from edge.backends.tensorrt.engine import MOST_SHAPES, TensorRtEngine, open_engine
 from edge.errors import BackendError
 from tests.backends.tensorrt.toy_engine import agrees, images, installed, opened, read_only
@@ -56,7 +56,8 @@ def test_batches_are_rounded_up_to_a_power_of_two_and_split_at_the_largest(gpu: 
         for count in (1, 2, 3, 4, 5, 7, 8, 11):
             engine.run(images(count))
         assert {key[0] for key in engine._ready} == {1, 2, 4}
-        assert gpu.events.count("context") == contexts + 3
+        assert gpu.events.count("context") == contexts + len(engine._ready)
+        assert len(engine._ready) == 5  # of 5 rows and more two batches are under way at once, in a slot each
 
 
 def test_the_largest_batch_need_not_be_a_power_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,18 +69,18 @@ def test_the_largest_batch_need_not_be_a_power_of_two(monkeypatch: pytest.Monkey
 
 
 def test_the_shape_that_was_used_longest_ago_gives_way(gpu: Machine) -> None:
-    sides = [(height, width) for height in (32, 64) for width in (32, 36, 40, 44, 48, 52)]
+    sides = [(height, width) for height in (32, 64) for width in range(32, 68, 4)]
     with opened(gpu) as engine:
         for height, width in sides:
             for _ in range(2):
                 assert agrees(engine.run(images(1, height, width)), images(1, height, width))
             assert len(engine._ready) == len(gpu.contexts) <= MOST_SHAPES
             assert len(gpu.executables) == len(engine._ready)
-        assert [key[1:] for key in engine._ready] == sides[-MOST_SHAPES:]
+        assert [key[1:3] for key in engine._ready] == sides[-MOST_SHAPES:]
         engine.run(images(1, *sides[-MOST_SHAPES]))
         engine.run(images(1, *sides[0]))
-        assert (1, *sides[-MOST_SHAPES]) in engine._ready
-        assert (1, *sides[-MOST_SHAPES + 1]) not in engine._ready
+        assert (1, *sides[-MOST_SHAPES], False, 0) in engine._ready
+        assert (1, *sides[-MOST_SHAPES + 1], False, 0) not in engine._ready
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,20 @@ def test_an_input_that_the_engine_does_not_take_is_refused_before_the_gpu_sees_i
         with pytest.raises(BackendError, match=r"takes"):
             engine.run(image)
         assert len(gpu.events) == before
+
+
+def test_many_crops_are_one_launch_where_the_engine_has_a_profile_for_them(gpu: Machine, kernels: Path) -> None:
+    gpu.wide = (40, 1, 64, 64)
+    grey = read_only(pitted(300, 200))
+    crops = [Crop(5 * number, 50, 64, 64, 64, 64) for number in range(33)]
+    with opened(gpu, kernels=kernels) as engine:
+        assert engine.most == (40, 64, 64)
+        for _ in range(3):
+            assert agrees(engine.run_on_crops(grey, crops, 64, 64), canvases(grey, crops, 64, 64))
+            assert agrees(engine.run_on_crops(grey, crops[:3], 64, 64), canvases(grey, crops[:3], 64, 64))
+        assert {key[0] for key in engine._ready} == {4, 40}
+        assert gpu.events.count("profile") == 2  # to learn the outputs' sizes, and for the shape of 40
+    assert gpu.is_empty
 
 
 # Memory
@@ -170,11 +185,10 @@ def test_the_memory_that_is_held_is_told_by_its_use(gpu: Machine, kernels: Path)
     with opened(gpu, kernels=kernels) as engine:
         engine.run_on_crops(pitted(100, 80), [Crop(0, 0, 100, 80, 64, 51)], 64, 64)
         held = engine.memory
-        crops = 24 * cuda.MOST_CROPS
-        assert held["input"] == 4 * 64 * 64
-        assert held["outputs"] == 4 * (4 * 2 + 4 * 16 * 16)
-        assert gpu.bytes_held == held["scratch"] + held["input"] + held["outputs"] + held["image"] + crops
-        assert gpu.pinned == held["pinned"] + crops
+        assert held["input"] == 2 * 4 * 64 * 64
+        assert held["outputs"] == 2 * 4 * (4 * 2 + 4 * 16 * 16)
+        assert gpu.bytes_held == held["scratch"] + held["pinned"] + held["image"]
+        assert gpu.pinned == held["input"] + held["outputs"] + held["scene"] + held["image"]
 
 
 # Drawing its own input
@@ -231,7 +245,9 @@ def test_an_engine_that_does_not_run_says_so(gpu: Machine) -> None:
 def test_an_error_of_cuda_while_running_is_a_backend_error_and_closing_still_frees(gpu: Machine) -> None:
     with opened(gpu) as engine:
         engine.run(images(1))
-        gpu.fail["synchronize"] = gpu.pycuda.LogicError("cuStreamSynchronize failed: an illegal memory access")
+        gpu.fail["event synchronize"] = gpu.fail["synchronize"] = gpu.pycuda.LogicError(
+            "cuStreamSynchronize failed: an illegal memory access"
+        )
         with pytest.raises(BackendError, match=r"illegal memory access.*Xid"):
             engine.run(images(1))
     assert gpu.is_empty

@@ -31,8 +31,8 @@ def draw(tmp_path_factory: pytest.TempPathFactory) -> Draw:
     return drawn_by_host(tmp_path_factory.mktemp("kernels"))
 
 
-def drawn_by_host(folder: Path) -> Draw:
-    """The kernels' own lines as a function of the host."""
+def host_library(folder: Path) -> ctypes.CDLL:
+    """The kernels' own lines as a library of the host."""
     compiler = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler: the kernels' arithmetic cannot be built for this processor")
@@ -42,7 +42,12 @@ def drawn_by_host(folder: Path) -> Draw:
     include = f"-I{ROOT / 'edge' / 'backends' / 'tensorrt'}"
     command = [compiler, "-std=c++14", "-O2", *warnings, "-ffp-contract=off", "-fPIC", "-shared", include, source]
     subprocess.run([*command, "-o", str(library)], check=True, timeout=120)
-    function = ctypes.CDLL(str(library)).draw_crops
+    return ctypes.CDLL(str(library))
+
+
+def drawn_by_host(folder: Path) -> Draw:
+    """Their drawing as a function of the host."""
+    function = host_library(folder).draw_crops
     function.restype = None
 
     def run(grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Grey:
