@@ -8,17 +8,19 @@ grey level.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
+from typing import Final, Protocol, cast, runtime_checkable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends.network import Arrays, Later, Network, Pending
+from edge.backends.network import Arrays, Beside, Later, Network, Pending, cores
 from edge.records import Grey
 
 PADDING_GREY = 114
+_NETWORKS: Final = ThreadPoolExecutor(1, thread_name_prefix="networks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,20 @@ def submit_on_crops(network: Network, grey: Grey, crops: Sequence[Crop], rows: i
     """Launch what `run_on_crops` waits for, where the network can; else it runs when it is collected. Raises BackendError."""
     if isinstance(network, SubmittingNetwork):
         return network.submit_on_crops(grey, crops, rows, columns)
-    return Later(lambda: run_on_crops(network, grey, crops, rows, columns))
+    if isinstance(network, CroppingNetwork):
+        return Later(lambda: network.run_on_crops(grey, crops, rows, columns))
+    return submit(network, canvases(grey, crops, rows, columns))
+
+
+def submit(network: Network, images: NDArray[np.uint8]) -> Pending:
+    """Launch what `run` waits for, on uint8 [N, 1, H, W]. Raises BackendError.
+
+    A network of the processor that any thread may run does so in a thread that all of them share, one run after the other:
+    the host's own work on one image seldom fills two cores.
+    """
+    if getattr(network, "any_thread", False) and cores() > 1:
+        return Beside(_NETWORKS.submit(network.run, images))
+    return Later(lambda: network.run(images))
 
 
 def run_on_crops(network: Network, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -37,7 +38,8 @@ class Network(Protocol):
     name: of the backend's row in `edge.backends.table`.
     precision: what the model really runs in: "float32", "bfloat16" or "float16".
 
-    A network that runs an engine in place of the ONNX file has that file's hash as `engine_sha256`.
+    A network that runs an engine in place of the ONNX file has that file's hash as `engine_sha256`. One that any thread may
+    run, one thread at a time, has `any_thread` True; it then works beside what the host does with its earlier answers.
     """
 
     name: str
@@ -76,6 +78,17 @@ class Later:
         if self._outputs is None:
             self._outputs = self._run()
         return self._outputs
+
+
+class Beside:
+    """What runs in another thread."""
+
+    def __init__(self, under_way: Future[Arrays]) -> None:
+        self._under_way = under_way
+
+    def collect(self) -> Arrays:
+        """Wait for the outputs. Raises BackendError."""
+        return self._under_way.result()
 
 
 def cores() -> int:

@@ -28,6 +28,7 @@ class OnnxSession:
 
     name = "onnxruntime"
     precision = "float32"
+    any_thread = True
 
     def __init__(self, model: Path, precision: str = "float32") -> None:
         """Load `model`. precision: float32, the only one of this backend. Raises BackendError."""

@@ -32,6 +32,7 @@ class OpenVinoModel:
     """
 
     name = "openvino"
+    any_thread = True
 
     def __init__(self, model: Path, precision: str = "float32") -> None:
         """Load `model`. Raises BackendError."""

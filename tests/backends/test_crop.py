@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.backends.crop import PADDING_GREY, Crop, canvas, canvases, run_on_crops
+from edge.backends import crop
+from edge.backends.crop import PADDING_GREY, Crop, canvas, canvases, run_on_crops, submit, submit_on_crops
+from edge.backends.network import Network
+from edge.errors import BackendError
 from tests.conftest import pitted
 
 Grey = NDArray[np.uint8]
@@ -69,3 +73,46 @@ def test_beyond_the_image_its_nearest_pixels_are_repeated() -> None:
 def test_each_crop_has_a_canvas_of_its_own(place: int) -> None:
     grey = pitted(96, 64)
     assert np.array_equal(canvases(grey, CROPS, 64, 64)[place, 0], canvas(grey, CROPS[place], 64, 64))
+
+
+class AnyThread:
+    """A network of the processor that notes which thread runs it."""
+
+    name, precision, any_thread = "fake", "float32", True
+
+    def __init__(self) -> None:
+        self.ran_in: list[str] = []
+
+    def run(self, image: Any) -> Any:
+        self.ran_in.append(threading.current_thread().name)
+        if image.max() == 0:
+            raise BackendError("all black")
+        return {"shown": image}
+
+
+def test_what_any_thread_may_run_runs_beside_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crop, "cores", lambda: 2)
+    network, grey = AnyThread(), pitted(96, 64)
+    expected = canvases(grey, CROPS, 64, 64)
+    pending = submit_on_crops(cast(Network, network), grey, CROPS, 64, 64)
+    grey[:] = 1  # it was drawn before
+    assert np.array_equal(pending.collect()["shown"], expected)
+    assert pending.collect() is pending.collect()
+    assert network.ran_in[0].startswith("networks")
+
+
+def test_on_one_core_and_for_other_networks_it_runs_where_it_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crop, "cores", lambda: 1)
+    network = AnyThread()
+    pending = submit_on_crops(cast(Network, network), pitted(96, 64), CROPS, 64, 64)
+    assert network.ran_in == []
+    assert pending.collect() is pending.collect()
+    assert network.ran_in == [threading.current_thread().name]
+    assert "shown" in submit_on_crops(Plain(), pitted(96, 64), CROPS, 64, 64).collect()
+    assert "asked" in submit_on_crops(Drawing(), pitted(96, 64), CROPS, 64, 64).collect()
+
+
+def test_an_error_beside_the_host_comes_out_where_it_is_collected() -> None:
+    pending = submit(cast(Network, AnyThread()), np.zeros((1, 1, 8, 8), np.uint8))
+    with pytest.raises(BackendError, match="all black"):
+        pending.collect()

@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 
 from edge import sem
 from edge.backends import table
-from edge.backends.crop import Crop, CroppingNetwork, canvases
-from edge.backends.network import Arrays, Network
+from edge.backends.crop import Crop, CroppingNetwork, canvases, submit, submit_on_crops
+from edge.backends.network import Arrays, Network, Pending
 from edge.commands.bench import energy, environment
 from edge.commands.bench.energy import Energy
 from edge.commands.bench.environment import Meanwhile
@@ -341,10 +341,13 @@ class Watched:
 
     def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
         """As `edge.backends.crop.run_on_crops` does it for a network that draws nothing itself."""
-        started = time.perf_counter()
-        drawn = canvases(grey, crops, rows, columns)
-        self.drawing_ms += (time.perf_counter() - started) * 1e3
-        return self.run(drawn)
+        return self.run(self._drawn(grey, crops, rows, columns))
+
+    def submit_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Pending:
+        """See `edge.backends.crop.SubmittingNetwork`: launching and waiting count, not what the host does in between."""
+        self.shown = self._drawn(grey, crops, rows, columns)
+        with self._noted(ended=False):
+            return WatchedRun(self, submit(self._network, self.shown))
 
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """See `edge.backends.Network`."""
@@ -367,13 +370,20 @@ class Watched:
         """Whatever else a backend's network has."""
         return getattr(self._network, name)
 
+    def _drawn(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> NDArray[np.uint8]:
+        started = time.perf_counter()
+        drawn = canvases(grey, crops, rows, columns)
+        self.drawing_ms += (time.perf_counter() - started) * 1e3
+        return drawn
+
     @contextmanager
-    def _noted(self) -> Iterator[None]:
+    def _noted(self, *, ended: bool = True) -> Iterator[None]:
+        """ended: False where a run was only launched."""
         started = time.perf_counter()
         yield
         self.spent_ms += (time.perf_counter() - started) * 1e3
         told: tuple[float, float] | None = getattr(self._network, "transfers_ms", None)
-        if told:
+        if told and ended:
             before = self.transfers_ms or (0.0, 0.0)
             self.transfers_ms = before[0] + told[0], before[1] + told[1]
             self.spent_ms -= sum(told)
@@ -387,6 +397,23 @@ class WatchedCroppingNetwork(Watched):
         with self._noted():
             seen: Arrays = self._network.run_on_crops(grey, crops, rows, columns)  # type: ignore[attr-defined]
         return seen
+
+    def submit_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Pending:
+        """See `edge.backends.crop.SubmittingNetwork`: launching and waiting count, not what the host does in between."""
+        with self._noted(ended=False):
+            return WatchedRun(self, submit_on_crops(self._network, grey, crops, rows, columns))
+
+
+class WatchedRun:
+    """A run under way, whose wait is noted."""
+
+    def __init__(self, watched: Watched, pending: Pending) -> None:
+        self._watched, self._pending = watched, pending
+
+    def collect(self) -> Arrays:
+        """See `edge.backends.network.Pending`."""
+        with self._watched._noted():
+            return self._pending.collect()
 
 
 def with_backend(settings: CommandSettings, backend: str) -> CommandSettings:
