@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 SILENT_S: Final = 60.0
 """So long it may say nothing: reading 10,000 verdicts for the first time takes seconds."""
+STARTING_S: Final = 900.0
+"""So long it may take to start: of lesser rank than all else, on a busy machine it waits minutes for the processor."""
 LOOK_S: Final = 0.5
 ENDED_S: Final = 10.0
 """So long one may take to end that has closed its output."""
@@ -76,8 +78,9 @@ class PageKeeper(Worker):
                     process.stdin.flush()
                 except BrokenPipeError:  # it ended at once; its last line says why
                     pass
-                if self._silent_or_ended(process, process.stdout):
-                    return f"it said nothing for {SILENT_S:.0f} s and was ended"
+                silent_s = self._silent_or_ended(process, process.stdout)
+                if silent_s is not None:
+                    return f"it said nothing for {silent_s:.0f} s and was ended"
             finally:
                 end(process)
         teller.join(5.0)
@@ -85,21 +88,24 @@ class PageKeeper(Worker):
             return None
         return last[0] if last and process.returncode == WRONG_USAGE else f"it ended with status {process.returncode}"
 
-    def _silent_or_ended(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> bool:
-        """Watch it; whether it hangs. False when it ended or the service stops."""
-        heard = time.monotonic()
+    def _silent_or_ended(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> float | None:
+        """Watch it; for how many seconds it said nothing, where it hangs. None when it ended or the service stops."""
+        heard, patience_s, slow = time.monotonic(), STARTING_S, False
         while not self.shared.stopping.is_set():
             ready, _, _ = select.select([said], [], [], LOOK_S)
             now = time.monotonic()
             if ready:
                 if not os.read(said.fileno(), 4096):
                     process.wait(ENDED_S)
-                    return False
+                    return None
                 self.report(None)
-                heard = now
-            elif now - heard > SILENT_S:
-                return True
-        return False
+                heard, patience_s = now, SILENT_S
+            elif now - heard > patience_s:
+                return now - heard
+            elif now - heard > SILENT_S and not slow:
+                slow = True
+                self.report("the live page does not run: it is still starting, for the machine is busy")
+        return None
 
 
 def environment() -> dict[str, str]:

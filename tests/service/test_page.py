@@ -84,8 +84,33 @@ def test_one_that_cannot_be_started_at_all_is_a_reason(keeper: PageKeeper) -> No
 
 def test_one_that_falls_silent_is_ended(keeper: PageKeeper, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(page, "SILENT_S", 0.3)
-    program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    program = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write(1, b'.'); time.sleep(600)"
     with kept(keeper, program):
+        eventually(lambda: any("said nothing" in text for text in problems(keeper)), 60)
+
+
+def test_one_that_starts_slowly_is_told_of_and_left_alone(
+    keeper: PageKeeper, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(page, "SILENT_S", 0.3)
+    go = tmp_path / "go"
+    program = f"""
+import os, time
+while not os.path.exists({str(go)!r}):
+    time.sleep(0.05)
+while True:
+    os.write(1, b".")
+    time.sleep(0.05)
+"""
+    with kept(keeper, program):
+        eventually(lambda: any("still starting" in text for text in problems(keeper)), 60)
+        go.touch()
+        eventually(lambda: problems(keeper) == [], 60)
+
+
+def test_one_that_never_starts_is_ended(keeper: PageKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "STARTING_S", 0.3)
+    with kept(keeper, "import time; time.sleep(600)"):
         eventually(lambda: any("said nothing" in text for text in problems(keeper)), 60)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edge.journal import Journal
-from edge.web.asking import Asking, asked
+from edge.web.asking import MOST_REGIONS, Asking, asked, found
 from edge.web.journal_source import JournalSource
 from tests.conftest import settings_for
 from tests.journal.examples import inspected, one
@@ -34,25 +34,26 @@ def document(*scores: float) -> dict[str, Any]:
 
 
 def test_the_image_with_the_most_doubtful_region_comes_first_and_the_regions_are_named() -> None:
-    found = asked([(row("sure"), document(0.99, 0.98)), (row("doubtful"), document(0.9, 0.5))], clicks=3)
-    assert [one["row"]["id"] for one in found] == ["doubtful", "sure"]
-    assert found[0]["regions"][0] == 1
-    assert sum(len(one["regions"]) for one in found) == 3
+    told = asked([(row("sure"), found(document(0.99, 0.98))), (row("doubtful"), found(document(0.9, 0.5)))], clicks=3)
+    assert [one["row"]["id"] for one in told] == ["doubtful", "sure"]
+    assert told[0]["regions"][0] == 1
+    assert sum(len(one["regions"]) for one in told) == 3
 
 
 def test_where_what_was_taught_does_not_hold_a_brush_is_asked_for_first() -> None:
-    found = asked([(row("doubtful"), document(0.5)), (row("odd", "taught_unsure: say what this is"), document())])
-    assert [(one["row"]["id"], one["regions"], one["brush"]) for one in found] == [("odd", [], True), ("doubtful", [0], False)]
+    odd = row("odd", "taught_unsure: say what this is")
+    told = asked([(row("doubtful"), found(document(0.5))), (odd, found(document()))])
+    assert [(one["row"]["id"], one["regions"], one["brush"]) for one in told] == [("odd", [], True), ("doubtful", [0], False)]
 
 
 @pytest.mark.parametrize("regions", [None, 3, [1], [{}], [{"index": "x", "box_px": [], "score": None}]])
 def test_an_inspection_whose_regions_cannot_be_read_asks_nothing(regions: Any) -> None:
-    assert asked([(row("a"), {**document(), "regions": regions})]) == []
+    assert asked([(row("a"), found({**document(), "regions": regions}))]) == []
+    assert asked([(row("a"), found({}))]) == []
 
 
 def test_many_regions_of_one_image_are_bounded() -> None:
-    found = asked([(row("many"), document(*[0.4] * 1000)), (row("few"), document(0.6))], clicks=2)
-    assert sum(len(one["regions"]) for one in found) == 2
+    assert len(found(document(*[0.4] * 1000)).indices) == MOST_REGIONS
 
 
 @pytest.fixture
@@ -74,5 +75,5 @@ def test_images_that_are_gone_or_reviewed_are_not_asked_about(source: JournalSou
         said = {"schema": "edge.review/1", "review_id": "r", "ts_ms": 1, "reviewer": "ann", "image": {"sha256": "a" * 64}}
         line = json.dumps({**said, "inspection_id": "said-3", "complete": True}).encode()
         journal.reviews.add("r", "a" * 64, line, lambda _seq: b"")
-        found = until(lambda: images if len(images := asking.questions()) == 1 else None)
-    assert [(one["row"]["name"], one["regions"]) for one in found] == [("here.tif", [0])]
+        left = until(lambda: images if len(images := asking.questions()) == 1 else None)
+    assert [(one["row"]["name"], one["regions"]) for one in left] == [("here.tif", [0])]

@@ -140,7 +140,7 @@ def service(tmp_path: Path, broker: Mosquitto, users: Path) -> Iterator[Served]:
     pytest.importorskip("starlette", reason="starlette is not installed")
     pytest.importorskip("uvicorn", reason="uvicorn is not installed")
     with Served(tmp_path / "microscope", broker.port, users) as served:
-        eventually(lambda: Plain(served.port).answers(), 120, "the page answers")
+        eventually(lambda: Plain(served.port).answers(), 600, "the page answers")
         yield served
 
 
@@ -156,5 +156,5 @@ def commander(tmp_path_factory: pytest.TempPathFactory, users: Path) -> Iterator
     pytest.importorskip("starlette", reason="starlette is not installed")
     pytest.importorskip("uvicorn", reason="uvicorn is not installed")
     with Served(tmp_path_factory.mktemp("shared") / "microscope", free_port(), users) as served:
-        eventually(lambda: Plain(served.port).answers(), 120, "the page answers")
+        eventually(lambda: Plain(served.port).answers(), 600, "the page answers")
         yield served.plain("command")

@@ -38,7 +38,7 @@ def test_a_reviewer_corrects_to_a_class_of_the_plants_own_and_the_next_one_finds
     seen.page.keyboard.press("Enter")
     seen.says("#reviewed", NAME)
     with opened(chromium, service.address) as other:
-        other.enter("review", "review")
+        other.enter("command", "review")
         other.page.uncheck("#only")
         other.says("#verdict", "a.jpg")
         other.says("#own-classes", NAME, "4")

@@ -6,7 +6,7 @@ import copy
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from edge.config import WebSettings
-from edge.journal import Journal, audit, page_requests
+from edge.journal import Journal, Message, Verdict, audit, page_requests
 from edge.web.broker_source import BrokerSource
 from edge.web.journal_source import JournalSource
 from edge.web.source import Source
 from edge.web.subscriber import Broker
 from tests.conftest import settings_for
 from tests.fakes.brokers import eventually, free_port
-from tests.journal.examples import inspected, one
+from tests.journal.examples import inspected
 from tests.web.browser.conftest import opened
 from tests.web.browser.plain import Plain
 from tests.web.documents import inspection
@@ -71,6 +71,14 @@ def daemon(state: Path) -> Iterator[list[dict[str, Any]]]:
     thread.join()
 
 
+def id_of(number: int) -> str:
+    return f"00000000-0000-5000-8000-{number:012}"
+
+
+def verdict(number: int, payload: bytes) -> Callable[[int], Sequence[Verdict]]:
+    return lambda _seq: [Verdict(id_of(number), "inspection", (Message("verdict", "inspection", payload),))]
+
+
 def judged_by(taught: str | None, segmenter: str | None = None) -> bytes:
     document = copy.deepcopy(inspection())
     document["sample"]["annealing_min"] = 60.0
@@ -88,8 +96,8 @@ def test_a_switch_is_marked_joins_nothing_and_what_was_judged_before_can_be_insp
     state = settings.state.folder
     with Journal.open(state) as journal:
         for number, taught in enumerate((None, None, ADAPTATION, ADAPTATION, None)):
-            inspected(journal, f"{number}.tif", one(f"v{number}", payload=judged_by(taught)))
-        inspected(journal, "last.tif", one("last", payload=judged_by(None, "e" * 64)))
+            inspected(journal, f"{number}.tif", verdict(number, judged_by(taught)))
+        inspected(journal, "last.tif", verdict(5, judged_by(None, "e" * 64)))
     for sha256, who in ((ADAPTATION, "<i>ann</i>"), (None, "bob")):
         told = {"error": None, "result": {}}
         audit.append(state, at=time.time() - 5, who=who, command="taught", fields={"sha256": sha256}, told=told)
@@ -108,7 +116,7 @@ def test_a_switch_is_marked_joins_nothing_and_what_was_judged_before_can_be_insp
             seen.says("#before-switch", "5 images were judged otherwise")
             seen.page.click("#again")
             seen.says("#answer", "4 are inspected again", "1 are not: the image is gone")
-        assert sorted(one["inspection_id"] for one in asked) == [f"v{number}-{number + 1}" for number in range(5)]
+        assert sorted(one["inspection_id"] for one in asked) == [id_of(number) for number in range(5)]
 
 
 def test_what_came_over_a_broker_says_since_when_and_offers_no_inspection(chromium: Any) -> None:
