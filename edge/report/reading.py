@@ -63,6 +63,8 @@ class Period:
 
 FURTHEST_PX: Final = 1e6
 """No outline reaches further than an image can."""
+MOST_NOTES: Final = 20
+"""Of what was left out, each with its reason; a folder of something else has thousands."""
 ALWAYS: Final = Period()
 
 
@@ -185,6 +187,8 @@ def _source(where: str, found: list[Document], notes: list[str], period: Period 
     for document in own:
         groups.setdefault(_place(document.said), []).append(document)
     documents = sorted((_newest(group) for group in groups.values()), key=lambda one: one.said.get("ts_ms") or 0)
+    if len(notes) > MOST_NOTES:
+        notes = [*notes[:MOST_NOTES], f"{len(notes) - MOST_NOTES} more are left out."]
     notes = [*notes, *_repeated(groups), *_copies(documents)]
     inspections = tuple(d for d in documents if str(d.said["schema"]).startswith(INSPECTION))
     failures = tuple(d for d in documents if str(d.said["schema"]).startswith(FAILURE))

@@ -122,3 +122,10 @@ def test_files_of_the_same_bytes_are_named() -> None:
     source = _source("x", same, [])
     assert len(source.inspections) == 3
     assert source.notes == ("0.tif, 1.tif, 2.tif: the same bytes 3 times, and each counts.",)
+
+
+def test_a_folder_of_something_else_is_not_told_file_by_file(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("{}\n" * 500)
+    notes = read_folder(tmp_path).notes
+    assert len(notes) == 21
+    assert notes[-1] == "480 more are left out."
