@@ -32,8 +32,11 @@ def report(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tuple[str, ...]]:
-    """Write the page and its tables; what was written, the page first, and sentences on what is missing."""
+def make(source: Source, arguments: argparse.Namespace, *, told: bool = True) -> tuple[list[Path], tuple[str, ...]]:
+    """Write the page and its tables; what was written, the page first, and sentences on what is missing.
+
+    told: whether to show on stderr how far it is.
+    """
     from edge.report import analysis, page, samples_file, table, tables_out
 
     paths = [str(document.said["image"].get("path")) for document in source.inspections]
@@ -44,7 +47,7 @@ def make(source: Source, arguments: argparse.Namespace) -> tuple[list[Path], tup
     chapters, missing = analysis.chapters(
         source.inspections, rows, parameters, exposure_h=arguments.at, surface_mm2=arguments.surface_mm2
     )
-    progress = Progress(len(source.inspections), command="edge-report", things="images", first="pictures")
+    progress = Progress(len(source.inspections) if told else 0, command="edge-report", things="images", first="pictures")
 
     def begun(done: int, name: str) -> None:
         if done:
@@ -99,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 def of_state(folder: Path, out: Path, title: str) -> Path:
     """The page of a state folder, with everything as it is when nothing is asked for."""
     arguments = _parser().parse_args(["--journal", str(folder), "--out", str(out), "--title", title])
-    return make(_source(arguments), arguments)[0][0]
+    return make(_source(arguments), arguments, told=False)[0][0]
 
 
 def _source(arguments: argparse.Namespace) -> Source:

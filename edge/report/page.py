@@ -15,6 +15,7 @@ from edge.errors import ConfigError
 from edge.inspection.overlay import four_figures
 from edge.report.pictures import Shown, Which, in_order, wanted, width_for
 from edge.report.reading import Document, Source
+from edge.report.reviewed import Reviewed, told
 from edge.report.table import sentences
 from edge.whole_file import opened_whole
 
@@ -122,16 +123,23 @@ def summary(source: Source) -> list[str]:
     part = f"of {len(areas)} images" if len(areas) < len(found) else "of an image"
     doubtful = sum(bool((said.get("severity") or {}).get("needs_review")) for said in found)
     unscaled = sum(said["image"].get("pixel_size_nm") is None for said in found)
-    reviewed = sum(bool(document.reviews) for document in source.inspections)
+    reviewed = [(one.said, told(one.reviews)) for one in source.inspections if one.reviews]
+    other = sum(_otherwise(said, reviews) for said, reviews in reviewed)
     first, last = (datetime.fromtimestamp(said["ts_ms"] / 1000, timezone.utc).date() for said in (found[0], found[-1]))
     days = f"on {first}" if first == last else f"from {first} to {last}"
     return [
         f"{_many(len(found), 'inspection')} {days}: " + ", ".join(f"{n} {label}" for label, n in labels.most_common()) + ".",
         _areas(areas, part),
-        f"{doubtful} of {len(found)} ask for a review; {reviewed} have one.",
+        f"{doubtful} of {len(found)} ask for a review; {len(reviewed)} have one.",
+        *([f"In {other} of the reviewed a reviewer gives another severity than the verdict."] if other else []),
         *([f"{unscaled} of {len(found)} have no scale: no µm² and no density there."] if unscaled else []),
         *_failed(source),
     ]
+
+
+def _otherwise(said: dict[str, Any], reviews: Reviewed) -> bool:
+    label = (said.get("severity") or {}).get("label")
+    return any(verdict not in (label, "cannot_tell") for _, verdict in reviews.severities)
 
 
 def _areas(areas: list[float], part: str) -> str:
@@ -169,7 +177,7 @@ def _card(number: int, document: Document, drawn: Shown | None, most_regions: in
         "provenance": _provenance(said),
         "regions": [_region(region) for region in regions[:most_regions]],
         "left": max(0, len(regions) - most_regions),
-        "reviews": [_review(review) for review in document.reviews],
+        "reviewed": told(document.reviews),
     }
 
 
@@ -252,18 +260,6 @@ def _region(region: dict[str, Any]) -> tuple[str, ...]:
         severity,
         cut,
     )
-
-
-def _review(said: dict[str, Any]) -> str:
-    """Who said what, and when."""
-    words = Counter(str(one.get("verdict")) for one in said.get("regions") or ())
-    what = [f"{number} regions {word.replace('_', ' ')}" for word, number in words.items()]
-    if said.get("severity"):
-        what.append(f"severity {said['severity'].get('verdict')}")
-    what += [f"{len(said[key])} {key}" for key in ("missed", "brushed") if said.get(key)]
-    withdrawn = " (withdrawn)" if said.get("withdrawn") else ""
-    note = f" Note: {said['note']}" if said.get("note") else ""
-    return f"{said.get('ts')}, {said.get('reviewer')}: {', '.join(what) or 'nothing marked'}{withdrawn}.{note}"
 
 
 def _percent(value: float | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, ReviewError
 from edge.journal import Journal
 from edge.report.form import FAILURE, INSPECTION, checked
+from edge.teach.reviews import parse_review
 
 Rings = tuple[NDArray[np.float32], ...]
 """Closed lines of one region, [n, 2] in pixels of the stored image: its outline, then its holes."""
@@ -63,6 +63,8 @@ class Period:
 
 FURTHEST_PX: Final = 1e6
 """No outline reaches further than an image can."""
+MOST_NOTES: Final = 20
+"""Of what was left out, each with its reason; a folder of something else has thousands."""
 ALWAYS: Final = Period()
 
 
@@ -75,36 +77,50 @@ def read_journal(path: Path, period: Period = ALWAYS) -> Source:
     found: list[Document] = []
     notes: list[str] = []
     with Journal.view(folder) as journal:
-        reviews = _by_image(review.said for review in journal.reviews.all())
+        reviews = [json.loads(review.said) for review in journal.reviews.all()]
         for past in journal.verdicts.kept():
             read = _document(past.sent)
             if isinstance(read, str):
                 notes.append(f"A stored {past.kind} is left out: {read}.")
                 continue
             picture = journal.pictures.folder / past.picture if past.picture else None
-            own = tuple(reviews.get(str(read.said["image"].get("sha256")), ()))
-            found.append(replace(read, picture=picture if picture is not None and picture.is_file() else None, reviews=own))
-    return _source(f"journal {folder}", found, notes, period)
+            found.append(replace(read, picture=picture if picture is not None and picture.is_file() else None))
+    return _source(f"journal {folder}", _with_reviews(found, reviews), notes, period)
 
 
 def read_folder(path: Path, period: Period = ALWAYS) -> Source:
-    """What `edge-inspect --out` wrote, and `*.jsonl` of `edge-inspect --json`. Raises ConfigError where there is nothing."""
+    """What `edge-inspect --out` wrote, and `*.jsonl` of `edge-inspect --json` and `edge-review export`.
+
+    Raises ConfigError where there is nothing.
+    """
     if not path.is_dir():
         raise ConfigError(f"--from {path}: there is no such folder")
     found: list[Document] = []
+    reviews: list[dict[str, Any]] = []
     notes: list[str] = []
     for file in sorted(path.rglob("*.inspection.json")):
         picture = file.with_name(file.name.removesuffix(".inspection.json") + ".overlay.png")
         _take(file.name, _bytes(file, notes), picture, found, notes)
     for file in sorted(path.rglob("*.jsonl")):
         for number, line in enumerate((_bytes(file, notes) or b"").splitlines(), 1):
-            if line.strip():
+            if b"edge.review/" in line and (review := _review(line)) is not None:
+                reviews.append(review)
+            elif line.strip():
                 _take(f"{file.name}, line {number}", line, None, found, notes)
     if not found and not notes:
         raise ConfigError(
             f"--from {path}: no *.inspection.json and no *.jsonl there; `edge-inspect … --out {path}` writes them"
         )
-    return _source(f"folder {path}", found, notes, period)
+    return _source(f"folder {path}", _with_reviews(found, reviews), notes, period)
+
+
+def _review(line: bytes) -> dict[str, Any] | None:
+    """What `edge-review export` wrote; None where it is none."""
+    try:
+        parse_review(line, "a review")
+    except ReviewError:
+        return None
+    return dict(json.loads(line))
 
 
 def _bytes(file: Path, notes: list[str]) -> bytes | None:
@@ -149,12 +165,14 @@ def _rings(region: dict[str, Any]) -> Rings:
     return tuple(ring.astype(np.float32) for ring in rings)
 
 
-def _by_image(reviews: Iterable[bytes]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for data in reviews:
-        said = json.loads(data)
-        found.setdefault(str(said.get("image", {}).get("sha256")), []).append(said)
-    return found
+def _with_reviews(found: list[Document], reviews: list[dict[str, Any]]) -> list[Document]:
+    """Each verdict with the reviews of its image: of the same bytes, and of its page where the file has several."""
+    by_image: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for said in reviews:
+        image = said.get("image") or {}
+        by_image.setdefault((str(image.get("sha256")), image.get("page") or 0), []).append(said)
+    keys = [(str(one.said["image"].get("sha256")), one.said["image"].get("page") or 0) for one in found]
+    return [replace(one, reviews=tuple(by_image.get(key, ()))) for one, key in zip(found, keys, strict=True)]
 
 
 def _source(where: str, found: list[Document], notes: list[str], period: Period = ALWAYS) -> Source:
@@ -169,6 +187,8 @@ def _source(where: str, found: list[Document], notes: list[str], period: Period 
     for document in own:
         groups.setdefault(_place(document.said), []).append(document)
     documents = sorted((_newest(group) for group in groups.values()), key=lambda one: one.said.get("ts_ms") or 0)
+    if len(notes) > MOST_NOTES:
+        notes = [*notes[:MOST_NOTES], f"{len(notes) - MOST_NOTES} more are left out."]
     notes = [*notes, *_repeated(groups), *_copies(documents)]
     inspections = tuple(d for d in documents if str(d.said["schema"]).startswith(INSPECTION))
     failures = tuple(d for d in documents if str(d.said["schema"]).startswith(FAILURE))

@@ -84,3 +84,16 @@ def test_one_file_shows_nothing_and_a_closed_stream_stops_nothing() -> None:
     closed.close()
     progress.begin("a")
     progress.finish()
+
+
+def test_another_command_has_its_own_words() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(3, stream, clock, command="edge-report", things="images", first="pictures")
+    progress.begin("a.tif")
+    progress.finish()
+    clock.now = EVERY_S
+    progress.begin("b.tif")
+    assert stream.getvalue().splitlines() == [
+        "edge-report: 0 of 3 images done, pictures",
+        "edge-report: 1 of 3 images done, about 20 s left",
+    ]

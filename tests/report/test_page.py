@@ -11,6 +11,7 @@ from edge.errors import ConfigError
 from edge.report.page import Chapter, Plot, pieces, render, write
 from edge.report.reading import Document, Source
 from tests.report.documents import failure, inspection, picture, source
+from tests.teach.making import review
 
 
 def test_html_in_names_and_reviews_stays_text(tmp_path: Path) -> None:
@@ -20,7 +21,7 @@ def test_html_in_names_and_reviews_stays_text(tmp_path: Path) -> None:
     text = render(source(inspection(bad), picture=picture(tmp_path), reviews=(review,)), [chapter], [bad], title=bad)
     assert not [mark for mark in ("<script", "<b>", "<i>", "<u>", "<a>") if mark in text]
     assert "&lt;b&gt;anna" in text
-    assert "1 regions right, severity low" in text
+    assert "1 region right, severity low" in text
     assert text.count("data:image/webp") == 2
     assert "http" not in text  # self-contained
 
@@ -94,6 +95,17 @@ def test_an_image_says_how_it_was_acquired_and_what_was_noted() -> None:
     text = render(source(said), [], [], title="t")
     assert "Zeiss SUPRA, 15 kV, tilted by 3°" in text
     assert "Note: a data bar was cut" in text
+
+
+def test_a_reviewed_verdict_is_shown_as_such() -> None:
+    given = {**review("a.tif", "0" * 64, severity={"verdict": "cannot_tell"}), "reviewer": "anna"}
+    other = {**review("a.tif", "0" * 64, severity={"verdict": "severe"}), "reviewer": "ben", "review_id": "2"}
+    text = render(source(inspection(), reviews=(given,)), [], [], title="t")
+    assert "anna says\ncannot tell" in text
+    assert "gives another severity" not in text
+    assert "In 1 of the reviewed a reviewer gives another severity" in render(
+        source(inspection(), reviews=(other,)), [], [], title="t"
+    )
 
 
 def test_a_thousand_images_are_one_page() -> None:

@@ -14,6 +14,7 @@ from edge.journal import Journal
 from edge.report.reading import Document, Period, Source, _source, read_folder, read_journal
 from tests.journal.examples import inspected, one
 from tests.report.documents import failure, inspection, picture
+from tests.teach.making import review
 
 
 def test_a_journal_gives_documents_with_pictures_and_reviews(tmp_path: Path) -> None:
@@ -22,13 +23,13 @@ def test_a_journal_gives_documents_with_pictures_and_reviews(tmp_path: Path) -> 
         journal.pictures.write("o.png", picture(tmp_path).read_bytes())
         inspected(journal, "a.tif", one(picture="o.png", payload=json.dumps(said).encode()))
         inspected(journal, "b.tif", one("w", payload=b"garbage"))
-        review = {"image": {"sha256": said["image"]["sha256"]}, "reviewer": "anna"}
-        journal.reviews.add("r1", said["image"]["sha256"], json.dumps(review).encode(), lambda _: b"")
+        given = {"image": {"sha256": said["image"]["sha256"]}, "reviewer": "anna"}
+        journal.reviews.add("r1", said["image"]["sha256"], json.dumps(given).encode(), lambda _: b"")
         for path in (tmp_path, tmp_path / "journal.sqlite3"):  # while it is held
             found = read_journal(path)
             assert [document.said for document in found.inspections] == [said]
             assert found.inspections[0].picture == tmp_path / "pictures" / "o.png"
-            assert found.inspections[0].reviews == (review,)
+            assert found.inspections[0].reviews == (given,)
             assert len(found.notes) == 1
 
 
@@ -42,6 +43,16 @@ def test_a_folder_gives_files_and_lines_and_each_verdict_once(tmp_path: Path) ->
     assert found.inspections[0].picture == tmp_path / "a.overlay.png"
     assert len(found.failures) == 1
     assert ["line 4" in found.notes[0], "line 5" in found.notes[1]] == [True, True]
+
+
+def test_exported_reviews_in_a_folder_are_joined_to_their_images(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"{number}.inspection.json").write_text(json.dumps(inspection(f"{number}.tif", number=number)))
+    given = review("1.tif", f"{1:064x}", severity={"verdict": "low"})
+    (tmp_path / "reviews.jsonl").write_text(json.dumps(given) + '\n{"schema": "edge.review/1"}\n')
+    found = read_folder(tmp_path)
+    assert [document.reviews for document in found.inspections] == [(given,), ()]
+    assert len(found.notes) == 1
 
 
 def test_nothing_to_read_is_said(tmp_path: Path) -> None:
@@ -111,3 +122,10 @@ def test_files_of_the_same_bytes_are_named() -> None:
     source = _source("x", same, [])
     assert len(source.inspections) == 3
     assert source.notes == ("0.tif, 1.tif, 2.tif: the same bytes 3 times, and each counts.",)
+
+
+def test_a_folder_of_something_else_is_not_told_file_by_file(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("{}\n" * 500)
+    notes = read_folder(tmp_path).notes
+    assert len(notes) == 21
+    assert notes[-1] == "480 more are left out."

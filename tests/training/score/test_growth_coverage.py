@@ -31,3 +31,10 @@ def test_through_the_network_each_exposure_has_a_ratio() -> None:
     assert [row.exposure_h for row in found] == [1, 168, 336, 504]
     assert 0.2 < found[-1].ratio < 3
     assert sum(row.asked for row in found) == 0  # one coupon a condition: nothing is fitted
+
+
+def test_a_design_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "1", "--design", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[2].startswith("| 2 coupons, 2 fields |")
