@@ -55,6 +55,8 @@ def show(words: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     web = settings(args)
     broker = broker_from(args)
+    if not web.hosts and (web.behind_proxy or web.address[0] in ("0.0.0.0", "::")):
+        log.warning("browsers elsewhere are refused: name with --host what they call this page")
     with BrokerSource(broker, args.prefix, replay=args.replay) as source:
         log.info("it shows %s of the broker %s; end it with Ctrl+C", args.prefix, broker.where)
         try:

@@ -37,6 +37,10 @@ def look_at_page(settings: Settings) -> Iterator[Finding]:
         return
     for doubt in doubts:
         yield Finding("page", "problem", f"web.cert_file: {doubt}")
+    if not web.hosts and (web.behind_proxy or web.address[0] in ("0.0.0.0", "::")):
+        yield Finding(
+            "page", "problem", "web.hosts is empty: browsers elsewhere are refused", "name there what they call this page"
+        )
     may = several(len(known), "user") if known else "nobody logs in: it only reads, on this machine"
     yield Finding("page", "ok", f"the live page is {address_of(web)}; {may}")
 

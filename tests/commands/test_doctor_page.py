@@ -60,3 +60,9 @@ def test_an_address_that_somebody_else_has_is_a_problem(tmp_path: Path) -> None:
         other.listen()
         ((level, text),) = findings(tmp_path, listen=f"127.0.0.1:{other.getsockname()[1]}")
     assert (level, "in use" in text) == ("problem", True)
+
+
+def test_a_page_for_others_that_no_name_leads_to_is_a_problem(tmp_path: Path, users_file: Path) -> None:
+    web = {"listen": f"127.0.0.1:{free_port()}", "users_file": str(users_file), "behind_proxy": True}
+    assert [level for level, text in findings(tmp_path, **web) if "web.hosts" in text] == ["problem"]
+    assert not [text for _, text in findings(tmp_path, **web, hosts=["sem.plant.example"]) if "web.hosts" in text]

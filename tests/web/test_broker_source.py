@@ -220,6 +220,22 @@ def test_a_broker_that_ends_the_connection_of_who_publishes_is_not_asked_again_a
         assert broker.connections == 2
 
 
+@needs_mosquitto
+def test_what_other_products_keep_at_the_broker_is_not_even_asked_for(tmp_path: Path) -> None:
+    heard: list[str] = []
+    with Mosquitto(tmp_path / "broker") as broker:
+        for topic in ("other/thing", "plant/lab/press/one/status", f"{ONE}/state", f"{ONE}/command/replay", f"{ONE}/status"):
+            publish(broker, topic, status("online"), retain=True)
+        with BrokerSource(broker_of(f"mqtt://127.0.0.1:{broker.port}")) as pages:
+            take = pages._subscriber._on_message
+            pages._subscriber._on_message = lambda topic, payload: (heard.append(topic), take(topic, payload))[1]
+            eventually(lambda: pages.fleet(), what="the retained status")
+            publish(broker, "other/thing", b"again")
+            publish(broker, f"{ONE}/failure", failure(1))
+            eventually(lambda: pages.now(ONE)["row"], what="a verdict")
+    assert heard == [f"{ONE}/status", f"{ONE}/failure"]
+
+
 def test_a_connection_on_which_nothing_is_heard_is_told_with_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
     moment = [0.0]
     pages = BrokerSource(broker_of("mqtt://localhost"), clock=lambda: moment[0])

@@ -11,7 +11,7 @@ export function room(root, ctx) {
   const counts = element("p", { class: "counts", id: "fleet-counts", role: "status" });
   const tiles = element("div", { class: "tiles", id: "tiles" });
   const made = new Map(); // device: what its tile says, and the tile
-  let fleet = null, closed = false, soon = null;
+  let fleet = null, why = [], closed = false, soon = null;
   root.append(element("h1", {}, words("shell.fleet")), element("div", { class: "row head" }, filter, counts), tiles);
 
   const name = (one) => [one.site, one.area, one.id].filter(Boolean).join(" / ") || one.device;
@@ -53,7 +53,7 @@ export function room(root, ctx) {
       .sort((a, b) => ORDER[a.state] - ORDER[b.state] || a.device.localeCompare(b.device));
     const states = Object.keys(ORDER).map((state) => [state, fleet.filter((one) => one.state === state).length]).filter(([, count]) => count);
     counts.replaceChildren(...states.map(([state, count]) => element("span", { class: `is-${TONES[state] || "severe"}`, "data-count": state }, `${format.SHAPES[TONES[state] || "severe"]} ${words(`state.${state}`)} `, element("b", {}, format.number(count)))));
-    const drawn = found.length ? found.map(kept) : [element("p", { class: "card" }, words(fleet.length ? "fleet.none_found" : "fleet.none"))];
+    const drawn = found.length ? found.map(kept) : [element("p", { class: "card" }, words(fleet.length ? "fleet.none_found" : "fleet.none"), why.length ? element("ul", { class: "reasons", id: "fleet-why" }, why.map((one) => element("li", {}, element("b", {}, one.text), element("div", {}, one.cure)))) : null)];
     if (drawn.length !== tiles.children.length || drawn.some((one, at) => one !== tiles.children[at])) tiles.replaceChildren(...drawn);
   }
 
@@ -65,8 +65,10 @@ export function room(root, ctx) {
     soon = null;
     try {
       const found = await api.get("/api/fleet");
+      const reasons = found.length ? [] : (await api.get("/api/problems")).problems;
       if (closed) return;
       fleet = found;
+      why = reasons;
       draw();
     } catch (error) {
       if (!closed) ctx.problem(error);
