@@ -63,7 +63,10 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "imagecodecs": ("edge.sem.unpack", "edge.inspection.overlay"),  # the latter encodes
     "simplejpeg": ("edge.sem.damage",),
     "ultralytics": ("training", "export.checkpoint"),
-    "torch": ("training", "export.checkpoint", "export.graphs", "export.trained", "export.to_onnx", "export.recovered"),
+    "torch": (
+        "training",
+        *("export.checkpoint", "export.graphs", "export.trained", "export.to_onnx", "export.recovered", "export.half_network"),
+    ),
     "timm": ("export.checkpoint",),
     "starlette": ("edge.web",),
     "uvicorn": ("edge.web.serve",),

@@ -17,8 +17,10 @@ from typing import Any, NoReturn
 import pytest
 
 from edge.backends.tensorrt import passport
-from edge.backends.tensorrt.engine import TensorRtEngine, find_engine, kernels_for
+from edge.backends.tensorrt.cuda import find_kernels
+from edge.backends.tensorrt.engine import TensorRtEngine, find_engine
 from edge.config import Settings
+from edge.errors import EdgeError
 from edge.models.card import BUILTIN_FOLDER
 from tests.conftest import settings_for
 
@@ -47,13 +49,41 @@ def answer(question: str, found: str, wanted: str, kept: bool) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The answers as a table, also where a test failed."""
-    if ANSWERS:
-        terminalreporter.section("this GPU")
-        if gpu := passport.this_gpu():
-            terminalreporter.line(f"{gpu}, driver {gpu.driver}")
-        for one in ANSWERS:
-            terminalreporter.line(f"{'kept  ' if one.kept else 'MISSED'}  {one.question}: {one.found} (wanted {one.wanted})")
+    """What was asked of this GPU, what it said, and what was not asked and why, also where tests failed."""
+    if "EDGE_GPU_REQUIRED" not in os.environ:
+        return
+    terminalreporter.section("this GPU")
+    if gpu := passport.this_gpu():
+        terminalreporter.line(f"{gpu}, driver {gpu.driver}")
+    for one in ANSWERS:
+        terminalreporter.line(f"{'kept  ' if one.kept else 'MISSED'}  {one.question}: {one.found} (wanted {one.wanted})")
+    ours = {kind: [one for one in reports if _is_ours(one)] for kind, reports in terminalreporter.stats.items() if kind}
+    terminalreporter.line(f"passed      {len(ours.get('passed', ()))} tests")
+    for one in ours.get("failed", ()):
+        terminalreporter.line(f"FAILED      {_name(one)}: {_last_line(one)}")
+    reasons: dict[str, list[str]] = {}
+    for one in (*ours.get("error", ()), *ours.get("skipped", ())):
+        reasons.setdefault(_last_line(one), []).append(_name(one))
+    for reason, names in reasons.items():
+        terminalreporter.line(f"NOT TESTED  {len(names)} for this reason: {reason}")
+        for name in names:
+            terminalreporter.line(f"            {name}")
+
+
+def _is_ours(report: Any) -> bool:
+    return str(getattr(report, "nodeid", "")).startswith("tests/gpu/") and getattr(report, "when", "") != "teardown"
+
+
+def _name(report: Any) -> str:
+    return str(report.nodeid).rpartition("::")[2].removeprefix("test_").replace("_", " ")
+
+
+def _last_line(report: Any) -> str:
+    """Why a test failed or was skipped."""
+    found = report.longrepr
+    crash = getattr(found, "reprcrash", None)
+    text = crash.message if crash else str(found[2] if isinstance(found, tuple) else found)
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason is told")
 
 
 def lacking(what: str) -> NoReturn:
@@ -76,38 +106,52 @@ def gpu() -> passport.Gpu:
 
 
 @pytest.fixture(scope="session")
-def models(gpu: passport.Gpu, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the shipped models, and the kernels and engines that are built for them here in some minutes."""
+def built_kernels(gpu: passport.Gpu, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path | None, str]:
+    """The fat binary that is built here, or came with the package; else why there is none. Needs no TensorRT."""
+    from export import fatbin
+
+    nvcc = fatbin.find_nvcc()
+    try:
+        if nvcc is not None:
+            return fatbin.build(tmp_path_factory.mktemp("kernels"), nvcc), ""
+    except fatbin.FatbinError as error:
+        return None, f"the kernels are not built: {error}"
+    shipped = find_kernels([Path(fatbin.SOURCES[0]).parent])
+    return shipped, f"the kernels are not built: {fatbin.MISSING}"
+
+
+@pytest.fixture(scope="session")
+def kernels(built_kernels: tuple[Path | None, str]) -> Path:
+    """The kernels alone, for what can be asked of a GPU without TensorRT."""
+    path, why = built_kernels
+    if path is None:
+        lacking(why)
+    return path
+
+
+@pytest.fixture(scope="session")
+def models(
+    gpu: passport.Gpu, built_kernels: tuple[Path | None, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A folder with the shipped models, the kernels, and the engines that are built for them here in some minutes."""
     try:
         from export.engine_build import BuildOptions
-        from export.to_tensorrt import NoTensorRtError, make_engine, provide_kernels
+        from export.to_tensorrt import NoTensorRtError, make_engine
     except ImportError as error:
         lacking(f"engines cannot be built: {error}")
     folder = tmp_path_factory.mktemp("models")
-    for path in BUILTIN_FOLDER.iterdir():
+    for path in (*BUILTIN_FOLDER.iterdir(), *(path for path in built_kernels[:1] if path is not None)):
         shutil.copy(path, folder)
     settings = settings_for(tmp_path_factory.mktemp("settings") / "watched")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))  # where engines may lie, too
-        print(provide_kernels([folder / "segmenter.onnx"]))
         for name, task in (("segmenter", "segment"), ("classifier", "classify")):
             try:
                 made = make_engine(folder / f"{name}.onnx", task, settings, BuildOptions(), print)  # type: ignore[arg-type]
-            except NoTensorRtError as error:
-                lacking(str(error))
+            except (NoTensorRtError, EdgeError) as error:
+                lacking(f"there is no engine of {name}.onnx: {error}")
             print(f"{name}: {made.passport.library}, layers {made.passport.layers}, parity {made.passport.parity}")
         yield folder
-
-
-@pytest.fixture(scope="session")
-def kernels(models: Path) -> Path:
-    """The fat binary that was built beside the engines, or came with the package."""
-    found = kernels_for(models / "segmenter.onnx")
-    if found is None:
-        from export import fatbin
-
-        lacking(f"the kernels are not built: {fatbin.MISSING}")
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,15 @@ def load_driver() -> Any:
         driver: Any = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
         raise BackendError(f"the CUDA driver cannot be loaded ({error}): install NVIDIA's driver") from error
+    try:
+        _declare(driver)
+    except AttributeError as error:
+        raise BackendError(f"the CUDA driver is older than CUDA 11.4 ({error}): update NVIDIA's driver") from error
+    return driver
+
+
+def _declare(driver: Any) -> None:
+    """Without argument types ctypes would cut a handle of 64 bits to 32."""
     handle, pointer = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
     driver.cuStreamBeginCapture_v2.argtypes = (handle, ctypes.c_int)
     driver.cuStreamEndCapture.argtypes = (handle, pointer)
@@ -31,7 +40,6 @@ def load_driver() -> Any:
     driver.cuGraphExecDestroy.argtypes = (handle,)
     driver.cuCtxPopCurrent_v2.argtypes = (pointer,)
     driver.cuGetErrorName.argtypes = (ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))
-    return driver
 
 
 def pop_context(driver: Any) -> None:
@@ -59,13 +67,12 @@ class CudaGraph:
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
         handle = ctypes.c_void_p(stream)
         _check(driver, "cuStreamBeginCapture", driver.cuStreamBeginCapture_v2(handle, _THREAD_LOCAL))
-        enqueued = False
         try:
-            enqueued = enqueue()
-        finally:
-            # The stream is good for nothing else until the capture has ended, whatever happened in it.
-            ended = driver.cuStreamEndCapture(handle, ctypes.byref(graph))
-        try:
+            try:
+                enqueued = enqueue()
+            finally:
+                # The stream is good for nothing else until the capture has ended, whatever happened in it.
+                ended = driver.cuStreamEndCapture(handle, ctypes.byref(graph))
             _check(driver, "cuStreamEndCapture", ended)
             if not enqueued:
                 raise BackendError("the work could not be enqueued while it was recorded")

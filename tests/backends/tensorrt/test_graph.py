@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edge.backends.tensorrt import graph as cuda_graph
+from edge.errors import BackendError
 from tests.backends.tensorrt.toy_engine import agrees, images, opened
 from tests.fakes.gpu import Machine
+from tests.fakes.pycuda import STREAM
 
 
 def test_plain_runs_and_graphs_give_the_same_numbers(gpu: Machine) -> None:
@@ -64,3 +68,42 @@ def test_a_graph_is_destroyed_once(gpu: Machine) -> None:
     graph.destroy()
     graph.destroy()
     assert gpu.events == ["destroy"]
+
+
+def test_a_graph_whose_recording_raised_is_destroyed_and_the_capture_ended(gpu: Machine) -> None:
+    def enqueue() -> bool:
+        raise RuntimeError("of TensorRT")
+
+    with pytest.raises(RuntimeError, match="of TensorRT"):
+        cuda_graph.CudaGraph.record(gpu.libcuda, STREAM, enqueue)
+    assert gpu.capture is None
+    assert not gpu.graphs
+    assert gpu.events == ["begin capture", "end capture", "destroy"]
+
+
+def test_a_driver_without_the_functions_is_told_to_be_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_graph.ctypes, "CDLL", lambda _: object())
+    with pytest.raises(BackendError, match=r"older than CUDA 11\.4"):
+        cuda_graph.load_driver()
+
+
+SIGNATURES = {  # cuda.h: what is passed, as ctypes has it
+    "cuStreamBeginCapture_v2": "void* int",
+    "cuStreamEndCapture": "void* pointer",
+    "cuGraphInstantiateWithFlags": "pointer void* unsigned long long",
+    "cuGraphLaunch": "void* void*",
+    "cuGraphDestroy": "void*",
+    "cuGraphExecDestroy": "void*",
+    "cuCtxPopCurrent_v2": "pointer",
+    "cuGetErrorName": "int pointer",
+}
+
+
+def test_every_call_passes_what_the_drivers_header_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = {name: SimpleNamespace() for name in SIGNATURES}
+    monkeypatch.setattr(cuda_graph.ctypes, "CDLL", lambda _: SimpleNamespace(**declared))
+    cuda_graph.load_driver()
+    names = {ctypes.c_void_p: "void*", ctypes.c_int: "int", ctypes.c_ulonglong: "unsigned long long"}
+    names |= {ctypes.c_ulong: "unsigned long long"}  # of the same size here
+    found = {name: " ".join(names.get(one, "pointer") for one in call.argtypes) for name, call in declared.items()}
+    assert found == SIGNATURES
