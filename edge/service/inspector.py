@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -115,7 +116,9 @@ class Inspector(Worker):
         A library that loads but cannot run must end the service before any image is blamed for it. And what is compiled
         at its first use should not make the first image wait.
         """
-        pipeline = Pipeline(self.settings, precision=precision)
+        # What was compiled carries no signature, so it is not kept where models have to have one.
+        memory = None if self.settings.models.public_key else self.journal.folder
+        pipeline = Pipeline(self.settings, precision=precision, open_network=partial(table.open_network, memory=memory))
         try:
             for tried in (BLANK, *sample_micrographs(1)):
                 pipeline.inspect(tried, Source("sample", "sample", None))
