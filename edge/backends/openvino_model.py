@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.backends.compiled import remember, remembered, this_processor
 from edge.backends.layers import Layer, averaged
 from edge.backends.network import Arrays, cores, side_by_side
 from edge.backends.quiet import without_openvino_telemetry
 from edge.errors import BackendError
+
+log = logging.getLogger(__name__)
 
 ROWS = 2
 """Images that one stream takes at once, where many come: more of them leave the core's cache."""
@@ -34,8 +40,8 @@ class OpenVinoModel:
     name = "openvino"
     any_thread = True
 
-    def __init__(self, model: Path, precision: str = "float32") -> None:
-        """Load `model`. Raises BackendError."""
+    def __init__(self, model: Path, precision: str = "float32", memory: Path | None = None) -> None:
+        """Load `model`. memory: a folder that keeps it compiled for the next time. Raises BackendError."""
         if precision not in _HINTS:
             raise BackendError(f"openvino runs in {' or '.join(_HINTS)} here, not in {precision}")
         try:
@@ -44,22 +50,21 @@ class OpenVinoModel:
             raise BackendError(f"openvino cannot be imported ({error}): pip install 'sem-corrosion-edge[openvino]'") from error
         try:
             core = openvino.Core()
-            network = core.read_model(model)
-            shape = network.input(0).partial_shape
             hints = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+            self._model: Any = _compiled(openvino, core, model, {**hints, "PERFORMANCE_HINT": "LATENCY"}, memory)
+            shape = self._model.input(0).partial_shape
             self._streams: Callable[[], Any] | None = None
             self._queue: Any = None
             if shape[2].is_static and shape[3].is_static:
                 channels_and_sides = [side.get_length() for side in list(shape)[1:]]
 
                 def streams() -> Any:
+                    network = core.read_model(model)
                     network.reshape([ROWS, *channels_and_sides])
                     several = {"NUM_STREAMS": str(cores()), "INFERENCE_NUM_THREADS": cores()}
                     return openvino.AsyncInferQueue(core.compile_model(network, "CPU", {**hints, **several}), cores())
 
                 self._streams = streams
-                network.reshape([1, *channels_and_sides])
-            self._model: Any = core.compile_model(network, "CPU", {**hints, "PERFORMANCE_HINT": "LATENCY"})
             self._request: Any = self._model.create_infer_request()
             used = str(self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name())
         except RuntimeError as error:
@@ -124,6 +129,38 @@ def _library() -> Any:
     with without_openvino_telemetry():
         import openvino
     return openvino
+
+
+def _compiled(openvino: Any, core: Any, model: Path, hints: dict[str, str], memory: Path | None) -> Any:
+    """The model compiled for the CPU; one that takes images of one size for a single image. Raises RuntimeError.
+
+    What `memory` keeps is taken instead, where model, library, processor and hints are those that it was made with.
+    """
+    name = f"compiled-{model.stem}-{hints['INFERENCE_PRECISION_HINT']}.openvino"
+    key: list[str] = []
+    if memory is not None:
+        try:
+            sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+        except OSError:
+            memory = None  # read_model says why
+        else:
+            key = [sha256, str(openvino.__version__), this_processor(), str(cores()), *(f"{one}={hints[one]}" for one in hints)]
+            if (kept := remembered(memory, name, key)) is not None:
+                try:
+                    return core.import_model(io.BytesIO(kept), "CPU", hints)
+                except RuntimeError as error:
+                    log.warning("what was remembered of %s cannot be used, so it is compiled anew: %s", model.name, error)
+    network = core.read_model(model)
+    shape = network.input(0).partial_shape
+    if shape[2].is_static and shape[3].is_static:
+        network.reshape([1, *(side.get_length() for side in list(shape)[1:])])
+    compiled = core.compile_model(network, "CPU", hints)
+    if memory is not None:
+        try:
+            remember(memory, name, key, compiled.export_model().getvalue())
+        except RuntimeError as error:  # a plug-in that does not export
+            log.info("%s is compiled at each start: %s", model.name, error)
+    return compiled
 
 
 def has_bfloat16() -> bool:

@@ -41,6 +41,7 @@ class Backend:
     beside: what no extra can install, and where its installation is described.
     precisions: what it runs in, the default first. No two rows share one below float32: auto finds the backend by it.
     artefact: the file that it loads: "onnx", the model itself, or "engine", one that was built from it on this machine.
+    remembers: its opener takes `memory`, a folder that keeps what it compiled for the next start.
     named_only: auto never takes it: for one that is slow, or far away.
     gate: what admits a precision below float32. "parity": the first use, which compares inspections of the shipped
     images with those in float32. "passport": the build, which compared them and wrote the outcome down beside the engine.
@@ -55,6 +56,7 @@ class Backend:
     precisions: tuple[str, ...] = ("float32",)
     artefact: Literal["onnx", "engine"] = "onnx"
     gate: Literal["parity", "passport"] = "parity"
+    remembers: bool = False
     named_only: bool = False
 
     @property
@@ -68,13 +70,17 @@ class Backend:
         wanted = "sem-corrosion-edge" if self.extra is None else f"'sem-corrosion-edge[{self.extra}]'"
         return f"pip install {wanted}" + (f", and {self.beside}" if self.beside else "")
 
-    def open(self, model: Path, precision: str = "float32") -> Network:
-        """`model` in this precision; an engine's is its own, whatever is asked for. Raises BackendError."""
+    def open(self, model: Path, precision: str = "float32", memory: Path | None = None) -> Network:
+        """`model` in this precision; an engine's is its own, whatever is asked for. Raises BackendError.
+
+        memory: a folder of this user alone, where it may keep what it compiled.
+        """
         if self.artefact == "engine":
             precision = self.precisions[0]
         if precision not in self.precisions:
             raise BackendError(f"{self.name} runs in {' or '.join(self.precisions)} here, not in {precision}")
-        network: Network = getattr(self._file, self.opener)(model, precision)
+        further = {"memory": memory} if self.remembers else {}
+        network: Network = getattr(self._file, self.opener)(model, precision, **further)
         return network
 
     def lower_precisions(self, models: Sequence[Path]) -> Sequence[str]:
@@ -157,6 +163,7 @@ BACKENDS: dict[str, Backend] = {  # in the order in which auto takes them
             libraries=(("openvino",),),
             extra="openvino",
             precisions=("float32", "bfloat16"),
+            remembers=True,
         ),
         Backend(
             name="onnxruntime",
@@ -203,6 +210,6 @@ def resolve(name: str, precision: str = "float32") -> str:
     return name
 
 
-def open_network(backend: str, model: Path, precision: str = "float32") -> Network:
-    """`model` on the backend of this name. Raises BackendError."""
-    return BACKENDS[backend].open(model, precision)
+def open_network(backend: str, model: Path, precision: str = "float32", *, memory: Path | None = None) -> Network:
+    """`model` on the backend of this name; memory: see `Backend.open`. Raises BackendError."""
+    return BACKENDS[backend].open(model, precision, memory)

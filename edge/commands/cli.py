@@ -365,6 +365,10 @@ def _bench_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--duration must be more than 0")
     if arguments.plot and arguments.plot.suffix != ".svg":
         parser.error(f"--plot {arguments.plot}: it is drawn as SVG, so name it .svg")
+    for option in ("json", "plot"):  # said before minutes of measuring, not after
+        wanted: Path | None = getattr(arguments, option)
+        if wanted and (wanted.is_dir() or not wanted.absolute().parent.is_dir()):
+            parser.error(f"--{option} {wanted}: " + ("is a folder" if wanted.is_dir() else "there is no such folder"))
     arguments.later = _later_result(parser, arguments)
     return arguments
 

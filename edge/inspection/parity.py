@@ -131,6 +131,22 @@ def gated_precision(settings: InspectionSettings, memory: Path, *, may_run: bool
     return "float32", "; ".join(refused) or f"{here.name} does not run these models faster here in {lower}"
 
 
+def is_undecided(settings: InspectionSettings, memory: Path) -> bool:
+    """Whether `gated_precision` would have to run the gate: no outcome is remembered that decides. Raises ModelError."""
+    chosen, models = settings.models.backend, models_of(settings)
+    for backend in table.BACKENDS.values():
+        if backend.gate == "passport" and chosen in {table.AUTO, backend.name} and backend.refusal(models) is None:
+            return False
+    if chosen != table.AUTO:
+        return False
+    here = table.BACKENDS[table.resolve(table.AUTO)]
+    for precision in here.lower_precisions(models):
+        remembered = _recall(memory / f"parity-{precision}.json", _key(settings, here, precision))
+        if remembered is None or remembered.passed:
+            return remembered is None
+    return False
+
+
 def _agreement(
     settings: InspectionSettings, backend: Backend, precision: str, memory: Path, *, may_run: bool
 ) -> tuple[bool, str]:

@@ -14,6 +14,7 @@
     attendant   requests that people left → work; is the microscope silent; problems.json its next turn
     page        keeps the live page's process running, where one is wanted                its next look
     metrics     serves Prometheus, where that is wanted                                   the end
+    gate        has a lower precision compared with float32, once, in a child process     that child
 
 Each thread is a class in a module of its name. Threads meet in what `edge.service.shared` lists, and nowhere else: above
 all in the journal and in bounded queues, so that a kill at any moment leaves nothing but rows to take up again.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -15,8 +17,8 @@ from edge.inspection import parity
 from edge.inspection.pipeline import Pipeline
 from edge.journal import Journal
 from edge.records import Inspection, Micrograph, Source, Timing
-from edge.samples import sample_micrographs
-from edge.service import gpu
+from edge.samples import smallest_sample
+from edge.service import gate, gpu
 from edge.service.pictures import MissingPictures
 from edge.service.shared import Decoded, Inspected, Shared
 from edge.service.worker import Worker, printable
@@ -36,11 +38,12 @@ class Inspector(Worker):
     def __init__(self, settings: Settings, journal: Journal, shared: Shared) -> None:
         super().__init__(settings, journal, shared)
         self._put_back: Decoded | None = None
+        self._gate: threading.Thread | None = None
 
     def run(self) -> None:
         """Load the models, then inspect until stopped; in between, draw what an earlier life left undrawn.
 
-        They are opened anew, between two images, when another adaptation was chosen.
+        They are opened anew, between two images, when another adaptation was chosen or a lower precision passed its gate.
         """
         try:
             missing = MissingPictures(self)
@@ -83,7 +86,11 @@ class Inspector(Worker):
         """The pipeline in the precision that passed its gate, or in float32 where that no longer runs. Raises BackendError."""
         if lost := gpu.lost(self.settings, self.journal.folder):
             self._go_on_without_gpu(lost)
-        precision, why = parity.gated_precision(self.settings, self.journal.folder)
+        precision, why = parity.gated_precision(self.settings, self.journal.folder, may_run=False)
+        if self._gate is None and parity.is_undecided(self.settings, self.journal.folder):
+            shared = self.shared
+            self._gate = gate.begin(self.settings, self.journal.folder, shared.stopping.is_set, shared.models_wanted.set)
+            why = "a lower precision is compared with it meanwhile"
         try:
             pipeline = self._tried_pipeline(precision)
         except BackendError as error:
@@ -110,14 +117,16 @@ class Inspector(Worker):
         self.settings = self.settings.model_copy(update={"models": models})
 
     def _tried_pipeline(self, precision: str) -> Pipeline:
-        """One that has inspected a blank image and a shipped one.
+        """One that has inspected a blank image and the smallest shipped one.
 
         A library that loads but cannot run must end the service before any image is blamed for it. And what is compiled
         at its first use should not make the first image wait.
         """
-        pipeline = Pipeline(self.settings, precision=precision)
+        # What was compiled carries no signature, so it is not kept where models have to have one.
+        memory = None if self.settings.models.public_key else self.journal.folder
+        pipeline = Pipeline(self.settings, precision=precision, open_network=partial(table.open_network, memory=memory))
         try:
-            for tried in (BLANK, *sample_micrographs(1)):
+            for tried in (BLANK, smallest_sample()):
                 pipeline.inspect(tried, Source("sample", "sample", None))
         except BaseException:
             pipeline.close()

@@ -93,7 +93,7 @@ def inspect_in_child(
 
 
 def _work(sender: multiprocessing.connection.Connection, settings: Settings, path: Path, source: Source) -> None:
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # When memory runs out, this process is to go, not the daemon.
     sha256 = None
@@ -109,7 +109,8 @@ def _work(sender: multiprocessing.connection.Connection, settings: Settings, pat
     sender.close()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Wait for the parent of a child process, and end with it."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -246,7 +246,7 @@ class Shared:
         state_full       upkeep                                    upkeep       decoder
         inspector_ended  inspector                                 –            recorder
         suspect_tried    decoder                                   suspects     decoder
-        models_wanted    commands                                  inspector    inspector
+        models_wanted    commands, gate                            inspector    inspector
 
     failure: what ended a thread, which ends the process.
     wake_publishers: the outbox or a picture is there; may be called from any thread, and does not block.

@@ -147,6 +147,23 @@ def test_without_permission_to_run_only_memory_counts(tmp_path: Path, runs: list
     assert gated_precision(settings_for(tmp_path), tmp_path, may_run=False)[0] == "bfloat16"
 
 
+def test_the_gate_is_undecided_until_an_outcome_is_remembered(
+    tmp_path: Path, runs: list[Parity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parity.is_undecided(settings_for(tmp_path), tmp_path)
+    assert not parity.is_undecided(settings_for(tmp_path, models={"backend": "openvino"}), tmp_path)
+    for outcome in (AGREES, FLIPS):
+        runs.append(outcome)
+        gated_precision(settings_for(tmp_path), tmp_path)
+        assert not parity.is_undecided(settings_for(tmp_path), tmp_path)
+        (tmp_path / "parity-bfloat16.json").write_text("damaged")
+        assert parity.is_undecided(settings_for(tmp_path), tmp_path)
+    runs.append(AGREES)
+    gated_precision(settings_for(tmp_path), tmp_path)
+    monkeypatch.setattr(parity, "processor", lambda: "another processor")
+    assert parity.is_undecided(settings_for(tmp_path), tmp_path)
+
+
 def test_a_named_backend_runs_in_float32(tmp_path: Path, runs: list[Parity]) -> None:
     assert gated_precision(settings_for(tmp_path, models={"backend": "openvino"}), tmp_path)[0] == "float32"
 

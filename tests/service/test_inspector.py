@@ -99,7 +99,7 @@ class Blind:
     works: tuple[str, ...] = ("float32",)
     open_now = 0
 
-    def __init__(self, settings: config.Settings, precision: str) -> None:
+    def __init__(self, settings: config.Settings, precision: str, **_: object) -> None:
         self._precision, self.untaught = precision, None
         self.models = ModelsUsed(None, None, "openvino", precision)
         Blind.open_now += 1
@@ -115,7 +115,7 @@ class Blind:
 def test_a_precision_that_no_longer_runs_gives_way_to_float32(inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Blind, "open_now", 0)
     monkeypatch.setattr("edge.service.inspector.Pipeline", Blind)
-    monkeypatch.setattr("edge.service.inspector.parity.gated_precision", lambda *_: ("float16", "it agreed"))
+    monkeypatch.setattr("edge.service.inspector.parity.gated_precision", lambda *_, **__: ("float16", "it agreed"))
     inspector._working_pipeline()
     assert inspector.shared.figures.runs_on == ("openvino", "float32")
     assert Blind.open_now == 1
@@ -125,7 +125,7 @@ def test_a_float32_that_does_not_run_ends_the_daemon(inspector: Inspector, monke
     monkeypatch.setattr(Blind, "open_now", 0)
     monkeypatch.setattr(Blind, "works", ())
     monkeypatch.setattr("edge.service.inspector.Pipeline", Blind)
-    monkeypatch.setattr("edge.service.inspector.parity.gated_precision", lambda *_: ("float32", "the reference"))
+    monkeypatch.setattr("edge.service.inspector.parity.gated_precision", lambda *_, **__: ("float32", "the reference"))
     with pytest.raises(BackendError, match="not numbers"):
         inspector._working_pipeline()
     assert Blind.open_now == 0

@@ -13,7 +13,7 @@ from typing import Any
 from edge.backends import table
 from edge.cache import cache_folder
 from edge.commands.bench import comparison, end_to_end, environment, profile, report, rival
-from edge.commands.bench.scenarios import STAGES, TRANSFERS, WARM_UP_ROUNDS, Bench, Run, Scenario, with_backend
+from edge.commands.bench.scenarios import METRICS, STAGES, TRANSFERS, WARM_UP_ROUNDS, Bench, Run, Scenario, with_backend
 from edge.commands.bench.statistics import drift, relative_to_own, summarise
 from edge.config import CommandSettings
 from edge.errors import BrokerError, ConfigError, ImageError
@@ -243,6 +243,7 @@ def _scenario(run: Run) -> dict[str, Any]:
         "scenario": run.scenario,
         "backend": run.backend,
         "precision": run.precision,
+        "mlperf_metric": METRICS[run.scenario],
         "images": len(run.timings),
         "images_a_query": run.images_a_query,
         "period": run.period,

@@ -48,6 +48,8 @@ from edge.records import Grey, Inspection, Micrograph, Source, Timing
 Scenario = Literal["single-stream", "multi-stream", "offline"]
 SCENARIOS: tuple[Scenario, ...] = ("single-stream", "multi-stream", "offline")
 IMAGES_A_QUERY: Mapping[Scenario, int] = {"single-stream": 1, "multi-stream": 8, "offline": 1}
+METRICS: Mapping[Scenario, str] = {"single-stream": "p90", "multi-stream": "p99", "offline": "throughput"}
+"""What MLPerf Inference judges each scenario by."""
 AHEAD = 2
 """Images decoded ahead, as many as in the daemon."""
 WARM_UP_ROUNDS = 2

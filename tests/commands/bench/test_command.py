@@ -82,6 +82,8 @@ def test_an_image_that_cannot_be_read_is_left_out_and_told(tmp_path: Path, capsy
         ["--backend", "no-such-one"],
         ["--rival", "ultralytics", "--checkpoint", "no-such-file.pt"],
         ["--compare", "no-such-file.json"],
+        ["--json", "no-such-folder/run.json"],
+        ["--json", "."],
     ],
 )
 def test_wrong_usage_is_told(arguments: list[str]) -> None:
