@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_a_broken_file_or_a_defect_is_its_own(tmp_path: Path, cores: int, monkey
     wanted.insert(2, (tmp_path / "away.png", "away.png"))
     real = sem.read
 
-    def defect(data: bytes, name: str, *rest: object) -> object:
+    def defect(data: bytes, name: str, *rest: Any) -> Any:
         if name == "2.png":
             raise ZeroDivisionError("a defect")
         return real(data, name, *rest)
@@ -100,7 +101,7 @@ def test_what_had_no_room_beside_others_is_read_again_alone(tmp_path: Path, monk
     monkeypatch.setattr(ahead, "cores", lambda: 2)
     real = sem.read
 
-    def full(data: bytes, name: str, *rest: object) -> object:
+    def full(data: bytes, name: str, *rest: Any) -> Any:
         if name == "1.png" and threading.current_thread().name == "read-ahead":
             raise ImageError("too_large", "others are in memory")
         return real(data, name, *rest)
