@@ -6,22 +6,24 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
+from edge.commands.ahead import MOST_BYTES, read_ahead
+from edge.commands.behind import Behind
 from edge.commands.closing import Closing
 from edge.commands.progress import Progress
 from edge.commands.table_file import STDOUT, TableFile
 from edge.config import CommandSettings, ExportSettings
 from edge.errors import ConfigError, ImageError
-from edge.folder.file import read_file
 from edge.folder.scan import scan
 from edge.inspection import overlay
-from edge.inspection.pipeline import Pipeline, limits_of
-from edge.inspector import NO_JOURNALS_EPOCH, encode, precision_for, source_of
-from edge.records import Failure, Guess, Inspection, Severity, Source, Timing
+from edge.inspection.pipeline import Pipeline
+from edge.inspector import NO_JOURNALS_EPOCH, encode, precision_for
+from edge.records import Failure, Guess, Inspection, Severity, Source
 from edge.wire.encode import display_path, verdict_id
 from edge.wire.failure import encode_failure
 from edge.wire.flat import flat
@@ -76,24 +78,22 @@ class _Run:
         self._warned = False
 
     def inspect(self, images: Sequence[tuple[Path, str]], pipeline: Pipeline) -> None:
-        limits = limits_of(self._settings)
         self._began = time.perf_counter()
-        for path, called in images:
-            sha256 = None
-            self._progress.begin(called)
-            try:
-                started = time.perf_counter()
-                file = read_file(path, limits.max_bytes)
-                sha256 = file.sha256
-                read_ms = (time.perf_counter() - started) * 1e3
-                inspections = pipeline.inspect_file(file, source_of(path.name, called, sha256), Timing(read=read_ms))
-            except ImageError as error:
-                self._fail(source_of(path.name, called, sha256), error)
-            else:
-                for inspection in inspections:
-                    self._take(path, inspection)
-            self._done += 1
-            self._progress.finish()
+        with contextlib.closing(read_ahead(images, self._settings)) as ahead, Behind() as behind:
+            for _path, called in images:
+                self._progress.begin(called)
+                image = next(ahead)
+                if isinstance(image.pages, ImageError):
+                    behind.add(partial(self._failed, image.source, image.pages))
+                    continue
+                if isinstance(image.pages, Exception):
+                    raise image.pages
+                try:
+                    inspections = [pipeline.inspect(page, image.source, spent=image.spent) for page in image.pages]
+                except ImageError as error:
+                    behind.add(partial(self._failed, image.source, error))
+                else:
+                    behind.add(partial(self._written, image.path, inspections), large=image.weight > MOST_BYTES)
 
     def close(self) -> None:
         """Say what was done, on stderr; also where Ctrl-C ended it. A single file has said it all itself."""
@@ -103,20 +103,32 @@ class _Run:
             with contextlib.suppress(OSError):  # nobody reads it
                 print("\n".join([f"edge-inspect: {lines[0]}", *lines[1:]]), file=sys.stderr)
 
-    def _take(self, path: Path, inspection: Inspection) -> None:
-        document = encode(inspection, self._settings.device)
-        self._give(document, describe(inspection))
-        self._files.write(path, inspection, document)
-        if not self._warned and (doubt := doubtful_scale(inspection)):
-            self._warned = True
-            print(f"edge-inspect: {doubt}", file=sys.stderr)
+    def _written(self, path: Path, inspections: Sequence[Inspection]) -> Callable[[], None]:
+        """Write what one file came to; calling what is returned says it. In the order of the files, in any thread."""
+        documents = [encode(inspection, self._settings.device) for inspection in inspections]
+        for inspection, document in zip(inspections, documents, strict=True):
+            self._files.write(path, inspection, document)
+        texts = [describe(inspection) for inspection in inspections]
+        doubt = next(filter(None, map(doubtful_scale, inspections)), None)
+        return partial(self._say, list(zip(documents, texts, strict=True)), doubt)
 
-    def _fail(self, source: Source, error: ImageError) -> None:
-        self.failed += 1
+    def _failed(self, source: Source, error: ImageError) -> Callable[[], None]:
+        """As `_written`, of a file that could not be inspected."""
         failure = Failure(source, error.code, error.message, datetime.now(timezone.utc))
         identity = verdict_id(NO_JOURNALS_EPOCH, f"{source.sha256}/{source.path}", 1, 1, kind="failure")
         document = encode_failure(failure, failure_id=identity, epoch=None, seq=None, device=self._settings.device)
-        self._give(document, f"{display_path(source.path)}\n  FAILED     {error.code}: {error.message}")
+        text = f"{display_path(source.path)}\n  FAILED     {error.code}: {error.message}"
+        return partial(self._say, [(document, text)], None, failed=True)
+
+    def _say(self, told: Sequence[tuple[bytes, str]], doubt: str | None, *, failed: bool = False) -> None:
+        for document, text in told:
+            self._give(document, text)
+        if doubt and not self._warned:
+            self._warned = True
+            print(f"edge-inspect: {doubt}", file=sys.stderr)
+        self.failed += failed
+        self._done += 1
+        self._progress.finish()
 
     def _give(self, document: bytes, text: str) -> None:
         row = flat(json.loads(document))

@@ -194,14 +194,14 @@ def test_what_was_done_before_ctrl_c_is_in_the_table(
 ) -> None:
     for name in "ab":
         (tmp_path / f"{name}.png").write_bytes(encoded(pitted(160, 120), ".png"))
-    real = Pipeline.inspect_file
+    real = Pipeline.inspect
 
-    def stopped(self: Pipeline, file: Any, source: Any, *rest: Any) -> Any:
+    def stopped(self: Pipeline, page: Any, source: Any, **rest: Any) -> Any:
         if source.name == "b.png":
             raise KeyboardInterrupt
-        return real(self, file, source, *rest)
+        return real(self, page, source, **rest)
 
-    monkeypatch.setattr(Pipeline, "inspect_file", stopped)
+    monkeypatch.setattr(Pipeline, "inspect", stopped)
     status, _, err = run(capsys, tmp_path, "--csv", tmp_path / "t.csv")
     assert status == 130
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 2
