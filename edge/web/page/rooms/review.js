@@ -2,7 +2,7 @@
 
 import { bench, measures, reviewedLine, rowButton, severityWord, typing, verdictCard } from "./parts.js";
 
-const KEYS = ["A", "1 2 3", "U", "C", "J K", "X", "Y", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
+const KEYS = ["A", "1 2 3", "U", "C", "J K", "X", "Y", "M", "B", "G", "Space", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
 const KNOWN_KEYS = { "[ ]": "size", "?": "help" };
 const BRUSHES_PX = [2, 4, 8, 16, 32, 64];
 const MOST_REGIONS = 300;
@@ -116,6 +116,7 @@ export function room(root, ctx) {
     const same = picture.tool === tool && brush === what;
     brush = same ? null : what;
     picture.setTool(same ? "look" : tool);
+    if (!same) desk.box.focus({ preventScroll: true }); // the arrow keys and Space go on there
     drawMarks();
   }
 
@@ -368,8 +369,8 @@ n: nextImage,
   only.addEventListener("change", () => { onlyDoubtful = only.checked; next = null; deep = false; loadList(); });
   more.addEventListener("click", () => loadList(true));
   document.addEventListener("keydown", keys);
-  const help = element("details", { class: "card", id: "help" }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${KNOWN_KEYS[key] || key.toLowerCase().replaceAll(" ", "_")}`)}`))));
-  root.append(element("div", { class: "split" },
+  const help = element("details", { class: "card", id: "help", "aria-label": words("review.keys") }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${KNOWN_KEYS[key] || key.toLowerCase().replaceAll(" ", "_")}`)}`))));
+  root.append(element("h1", { class: "unseen" }, words("shell.review")), element("div", { class: "split" },
     element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, strokes, state), help),
     element("div", { class: "aside" }, verdict, side)),
   element("div", { class: "split" }, element("section", { class: "card" }, element("h2", {}, words("review.list")), element("label", { class: "small" }, only, " ", words("review.only")), list, more), teaching));
