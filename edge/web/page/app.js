@@ -58,9 +58,11 @@ function shell() {
   place.skip.textContent = words("shell.skip");
   place.rooms.setAttribute("aria-label", words("shell.rooms"));
   const here = parts();
+  const focused = place.rooms.contains(document.activeElement) ? document.activeElement.id : null;
   place.rooms.replaceChildren(...Object.keys(ROOMS).map((name) => element("a", {
     href: `#/${name}${here.device ? `?device=${encodeURIComponent(here.device)}` : ""}`, id: `to-${name}`, "aria-current": name === here.room ? "page" : false,
   }, words(`shell.${name}`))));
+  if (focused) document.getElementById(focused)?.focus();
   place.language.replaceChildren(...state.session.languages.map((name) => element("option", { value: name, selected: name === document.documentElement.lang }, format.languageName(name))));
   place.language.setAttribute("aria-label", words("shell.language"));
   place.theme.textContent = "◐";
@@ -232,6 +234,8 @@ place.theme.addEventListener("click", () => {
   document.documentElement.dataset.theme = stored("theme", dark ? "light" : "dark");
 });
 if (stored("theme")) document.documentElement.dataset.theme = stored("theme");
+// The part behind # names a room, so this one goes without it.
+place.skip.addEventListener("click", (event) => { event.preventDefault(); place.room.focus(); });
 addEventListener("hashchange", () => open());
 const start = () => begin().catch((error) => {
   place.room.replaceChildren(element("p", { class: "card wrong", role: "alert" }, error.message || "The server of this page does not answer."));

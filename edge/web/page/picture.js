@@ -26,12 +26,13 @@ export class Picture {
     this.bar = element("div", { class: "bar", hidden: true });
     this.tip = element("div", { class: "tip", hidden: true });
     this.says = element("div", { class: "says", hidden: true });
+    this.cross = element("div", { class: "cross", "aria-hidden": "true" });
     this.wait = element("div", { class: "wait" }, words("picture.none"));
     box.classList.add("viewer");
     box.tabIndex = 0;
     box.setAttribute("role", "group");
     box.setAttribute("aria-label", words("picture.name"));
-    box.replaceChildren(this.layer, this.bar, this.says, this.tip, this.wait);
+    box.replaceChildren(this.layer, this.bar, this.says, this.tip, this.cross, this.wait);
     this.id = null;
     this.listeners = {};
     this.pointers = new Map();
@@ -192,6 +193,7 @@ export class Picture {
   setTool(tool) {
     this.tool = tool;
     this.box.style.cursor = tool === "look" ? "" : "crosshair";
+    this.box.classList.toggle("marking", tool !== "look");
   }
 
   // Zoom and pan
@@ -294,9 +296,18 @@ export class Picture {
       else if (event.key === "+" || event.key === "=") this.zoom(1.4);
       else if (event.key === "-") this.zoom(1 / 1.4);
       else if (event.key === "0") this.fit();
+      else if (event.key === " " && this.tool !== "look") this.#markMiddle();
       else return;
       event.preventDefault();
     });
+  }
+
+  // What a click is for the mouse: a mark where the cross stands, which the arrow keys move the picture under.
+  #markMiddle() {
+    const point = [(this.box.clientWidth / 2 - this.x) / this.scale, (this.box.clientHeight / 2 - this.y) / this.scale];
+    if (!this.size || !this.inside(point)) return;
+    if (this.tool === "brush") this.#tell("stroke", [point, point]);
+    else this.#tell("point", point);
   }
 
   #moved(event) {

@@ -23,6 +23,7 @@ export function room(root, ctx) {
   let following = true, rows = [], shown = null, lastMs = null, known = false, closed = false, busy = 0, next = null, newer = 0, drawing = null, loading = null;
 
   root.append(
+    element("h1", { class: "unseen" }, words("shell.now")),
     element("div", { class: "split" },
       element("div", {}, desk.box, desk.bar, strip),
       element("div", { class: "aside" }, side,

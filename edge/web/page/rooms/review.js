@@ -3,7 +3,7 @@
 import { bench, inspectAgain, keepFocus, measures, rowButton, severityWord, typing, verdictCard } from "./parts.js";
 import { teachingCard } from "./teaching.js";
 
-const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "L", "V", "M", "B", "G", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
+const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "L", "V", "M", "B", "G", "Space", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
 const KNOWN_KEYS = { "[ ]": "size", "?": "help", "4 … 9": "own" };
 const COUNTED = { not_corrosion: "review.count_struck", right: "review.count_right", wrong_class: "review.count_class", wrong_outline: "review.count_outline" };
 const FIRST_OWN = 4, LAST_OWN = 9;
@@ -158,6 +158,7 @@ export function room(root, ctx) {
     const same = picture.tool === tool && brush === what;
     brush = same ? null : what;
     picture.setTool(same ? "look" : tool);
+    if (!same) desk.box.focus({ preventScroll: true }); // the arrow keys and Space go on there
     drawMarks();
   }
 
@@ -403,8 +404,8 @@ export function room(root, ctx) {
   });
   more.addEventListener("click", () => loadList(true));
   document.addEventListener("keydown", keys);
-  const help = element("details", { class: "card", id: "help" }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${KNOWN_KEYS[key] || key.toLowerCase().replaceAll(" ", "_")}`)}`))));
-  root.append(element("div", { class: "split" },
+  const help = element("details", { class: "card", id: "help", "aria-label": words("review.keys") }, element("summary", {}, words("review.keys")), element("ul", { class: "keys" }, KEYS.map((key) => element("li", {}, element("kbd", {}, key), ` ${words(`key.${KNOWN_KEYS[key] || key.toLowerCase().replaceAll(" ", "_")}`)}`))));
+  root.append(element("h1", { class: "unseen" }, words("shell.review")), element("div", { class: "split" },
     element("div", {}, desk.box, desk.bar, element("div", { class: "card" }, tools, ownRow, strokes, state), help,
       element("section", { class: "card" }, element("h2", {}, words("review.list")), element("div", { class: "row" }, element("label", { class: "small" }, only, " ", words("review.only")), ask, search), list, more)),
     element("div", { class: "aside" }, verdict, side, teaching.card)));

@@ -3,7 +3,7 @@
 import { inspectAgain } from "./parts.js";
 
 const DASHES = [[], [10, 4], [3, 3], [14, 4, 3, 4], [1, 4], [18, 6], [6, 6], [2, 8]];
-const COLOURS = ["#4c9be8", "#e08f1f", "#45a868", "#d66ba0", "#9d86e0", "#8f99a3", "#c9695b", "#2aa7a7"];
+const COLOURS = ["#3a86d8", "#c07812", "#2f9352", "#cf5a95", "#8c72dc", "#7c8792", "#c9594a", "#1b9090"];
 const SIGNS = ["●", "■", "▲", "◆", "✚", "✕", "▼", "○"];
 const MANY = 600;
 const BINS = 120;
