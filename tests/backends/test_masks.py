@@ -18,7 +18,11 @@ def test_bits_become_a_mask_of_the_boxs_size(columns: int) -> None:
     before = np.full(3, 0xFFFFFFFF, np.uint32)
     places = np.array([[9, 9, 9, 12], [10, 20, 10 + columns, 25]], np.int32)
     masks = Masks(
-        np.ones(2, np.float32), np.zeros(2, np.int64), places, np.concatenate([before, bits, before]), np.array([3, 3], np.int32)
+        np.ones(2, np.float32),
+        np.zeros(2, np.int64),
+        places,
+        np.concatenate([before, bits, before]),
+        np.array([3, 3], np.int32),
     )
     assert masks.mask(0).shape == (3, 0)
     assert np.array_equal(masks.mask(1), wanted)
