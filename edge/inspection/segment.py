@@ -9,7 +9,7 @@ turned into masks before the next batch of views runs, so memory grows with what
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends.crop import Crop, canvas, submit_on_crops
+from edge.backends.masks import MaskingNetwork, Masks, PendingMasks
 from edge.backends.network import Arrays, Network, Pending, require_numbers
 from edge.inspection.features import FeatureMap, feature_map
 from edge.inspection.merge import Box, Detection, merge, suppress
@@ -137,7 +138,7 @@ class Segmenter:
         network_s = masks_s = 0.0
         detections: list[Detection] = []
         seen = 0
-        launched = self._launched(grey)
+        launched = self._launched(grey, by_host=with_features)
         following = next(launched, None)
         while following is not None:
             started = time.perf_counter()
@@ -146,11 +147,14 @@ class Segmenter:
             if beside is not None:
                 beside()
                 beside = None
-            outputs = pending.collect()
+            masks, outputs = self._collected(batch, pending)
             inferred = time.perf_counter()
             if with_features and features is None:  # the whole image is the first view
                 features = feature_map(outputs, 0, batch[0].scale_x, batch[0].scale_y)
             for row, view in enumerate(batch):
+                if masks is not None:
+                    detections += placed(masks[row], view, seen + row, grey.shape)
+                    continue
                 one = {name: array[row] for name, array in outputs.items()}
                 detections += decode(one, view, seen + row, grey.shape, self._confidence, self._iou)
             seen += len(batch)
@@ -166,9 +170,24 @@ class Segmenter:
         """Network pixels per image pixel in the finest view of an image of this shape."""
         return 1.0 if is_tiled(image_shape, self.card, self._tile) else letterbox_scale(image_shape, self.card.input_px)
 
-    def _launched(self, grey: Grey) -> Iterator[tuple[list[View], Pending]]:
+    def _launched(self, grey: Grey, *, by_host: bool) -> Iterator[tuple[list[View], Pending | PendingMasks]]:
+        """Batches of views under way; of masks, where the network makes them and the host does not have to."""
         for batch in self._batches(grey):
-            yield batch, submit_on_crops(self._network, grey, [view.crop for view in batch], *batch[0].shape)
+            seen = [view.crop for view in batch], *batch[0].shape
+            pending: Pending | PendingMasks | None = None
+            if isinstance(self._network, MaskingNetwork) and not by_host:
+                pending = self._network.submit_masks(grey, *seen, self._confidence, self._iou)
+            yield batch, submit_on_crops(self._network, grey, *seen) if pending is None else pending
+
+    def _collected(self, batch: Sequence[View], pending: Pending | PendingMasks) -> tuple[Sequence[Masks] | None, Arrays]:
+        """The masks that the network made, or its outputs, of which the host makes them."""
+        answer = pending.collect()
+        if isinstance(answer, Mapping):
+            return None, answer
+        if answer is None:  # no room for so many
+            crops = [view.crop for view in batch]
+            return None, submit_on_crops(self._network, batch[0].grey, crops, *batch[0].shape).collect()
+        return answer, {}
 
     def _batches(self, grey: Grey) -> Iterator[list[View]]:
         """All views in runs of `VIEWS_A_BATCH` of one shape."""
@@ -303,6 +322,40 @@ def _boxes(boxes: NDArray[np.float32], view: View, prototypes: tuple[int, ...]) 
         left, top = max(int(box[0] * across) - 1, 0), max(int(box[1] * down) - 1, 0)
         right, bottom = min(int(box[2] * across) + 2, prototypes[2]), min(int(box[3] * down) + 2, prototypes[1])
         yield box, (left, top, right, bottom)
+
+
+def placed(masks: Masks, view: View, number: int, image_shape: tuple[int, ...]) -> list[Detection]:
+    """Detections of one view whose masks the network made: as `decode` makes them of its outputs."""
+    found = []
+    (height, width), extent = image_shape, view.extent
+    cell_px = PROTOTYPE_STRIDE / min(view.scale_x, view.scale_y)
+    for index, (x0, y0, *_) in enumerate(masks.places.tolist()):
+        whole = masks.mask(index)
+        piece = largest_piece(whole.view(np.uint8)) if whole.size else None
+        if piece is None:
+            continue
+        px, py, mask = piece
+        x, y = x0 + px + view.x_px, y0 + py + view.y_px
+        mask = mask[: height - y, : width - x]
+        if not mask.any():
+            continue
+        found.append(
+            Detection(
+                x_px=x,
+                y_px=y,
+                mask=mask,
+                score=float(masks.scores[index]),
+                class_id=int(masks.classes[index]),
+                view=number,
+                seen=extent,
+                whole=view.whole,
+                cut_at=_cut_at(x, y, mask, view, image_shape),
+                area_px=int(np.count_nonzero(mask)),
+                coarse=view.coarse,
+                cell_px=cell_px,
+            )
+        )
+    return suppress(found)
 
 
 def _mask_in_box(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.backends.crop import Crop, canvases
+from tests.fakes import kernels
 
 if TYPE_CHECKING:
     from tests.fakes.gpu import Machine
@@ -244,7 +244,7 @@ def _note_time(came: list[float]) -> None:
 
 
 class Module:
-    """A fat binary that was loaded: the kernels, played by what the CPU draws."""
+    """A fat binary that was loaded: the kernels, played on the processor."""
 
     def __init__(self, gpu: Machine) -> None:
         self._gpu = gpu
@@ -252,8 +252,8 @@ class Module:
         weakref.finalize(self, _gone, gpu, "modules")
 
     def get_function(self, name: str) -> Any:
-        assert name == "draw_crops"
-        return SimpleNamespace(prepare=_prepare, prepared_async_call=partial(_draw, self._gpu))
+        types, play = kernels.PLAYED[name]
+        return SimpleNamespace(prepare=partial(_prepare, types), prepared_async_call=partial(_launch, self._gpu, name, play))
 
 
 def _gone(gpu: Machine, what: str) -> None:
@@ -267,33 +267,19 @@ def _synchronize(gpu: Machine) -> None:
     gpu.work_until(len(gpu.queue))
 
 
-def _prepare(format_: str) -> None:
-    assert format_ == "PPPii"
+def _prepare(wanted: str, types: str) -> None:
+    assert types == wanted
 
 
-def _draw(
+def _launch(
     gpu: Machine,
-    grid: tuple[int, ...],
-    block: tuple[int, ...],
+    name: str,
+    play: Any,
+    grid: tuple[int, int, int],
+    block: tuple[int, int, int],
     stream: Any,
-    scene: int,
-    crops: int,
-    target: int,
-    columns: int,
-    rows: int,
+    *values: Any,
 ) -> None:
-    gpu.did("draw")
+    gpu.did("draw" if name == "draw_crops" else name)
     assert isinstance(stream, Stream)
-    assert grid[0] * block[0] >= columns > (grid[0] - 1) * block[0]
-    assert grid[1] * block[1] >= rows > (grid[1] - 1) * block[1]
-
-    def work() -> None:
-        image = int(gpu.at(scene)[:8].view(np.uint64)[0])
-        width, height = (int(side) for side in gpu.at(scene)[8:16].view(np.int32))
-        table = gpu.at(crops)[: grid[2] * 24].view(np.int32).reshape(-1, 6)
-        grey = gpu.at(image)[: width * height].reshape(height, width)
-        drawn = canvases(grey, [Crop(*(int(value) for value in row)) for row in table], rows, columns)
-        gpu.at(target)[: drawn.size] = drawn.reshape(-1)
-        gpu.drawn.append(grid[2])
-
-    gpu.put(work)
+    gpu.put(partial(play, gpu, grid, block, *values))

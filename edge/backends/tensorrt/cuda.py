@@ -34,6 +34,15 @@ log = logging.getLogger(__name__)
 SOURCES = (Path(__file__).with_name("kernels.cu"), Path(__file__).with_name("kernels.h"), Path(__file__).with_name("found.h"))
 MOST_CROPS = 64
 """Crops of one launch."""
+KERNELS = {
+    "draw_crops": "PPPii",
+    "rank_candidates": "PPifPP",
+    "mark_overlaps": "PifPPP",
+    "keep_boxes": "PiPiiPPPP",
+    "make_logits": "PiPiiPPPii",
+    "make_masks": "PPPPPii",
+}
+"""The kernels of kernels.cu and the types of what they are given, as `struct` writes them."""
 _BLOCK = (32, 8, 1)
 """As in kernels.cu."""
 _IMAGE_STEP = 4 << 20
@@ -132,7 +141,7 @@ class Cuda:
         self._pictures: list[_Picture] = []
         self._shown = 0
         self._module: Any = None
-        self._kernel: Any = None
+        self._kernels: dict[str, Any] = {}
         with ExitStack() as made, self.translated("the GPU cannot be opened"):
             self._driver.init()
             first = self._driver.Device(0)
@@ -248,7 +257,7 @@ class Cuda:
     def load_kernels(self, path: Path) -> None:
         """Take the fat binary at `path`, unless one is loaded. Raises BackendError."""
         self.check_thread()
-        if self._kernel is not None:
+        if self._kernels:
             return
         try:
             data = path.read_bytes()
@@ -256,14 +265,15 @@ class Cuda:
             raise BackendError(f"the kernels {path} cannot be read: {error.strerror or error}") from error
         with self.translated(f"the kernels {path.name} cannot be loaded"):
             module = self._driver.module_from_buffer(data)
-            kernel = module.get_function("draw_crops")
-            kernel.prepare("PPPii")
-        self._module, self._kernel = module, kernel
+            kernels = {name: module.get_function(name) for name in KERNELS}
+            for name, types in KERNELS.items():
+                kernels[name].prepare(types)
+        self._module, self._kernels = module, kernels
 
     @property
     def draws(self) -> bool:
         """Whether the kernels are loaded."""
-        return self._kernel is not None
+        return bool(self._kernels)
 
     @property
     def image_bytes(self) -> int:
@@ -309,7 +319,11 @@ class Cuda:
     def draw(self, scene: Shared, count: int, rows: int, columns: int, address: int) -> None:
         """Draw `count` crops of a scene that was sent, as uint8 [N, 1, rows, columns] at `address`."""
         grid = (-(-columns // _BLOCK[0]), -(-rows // _BLOCK[1]), count)
-        self._kernel.prepared_async_call(grid, _BLOCK, self._queue, scene.address, scene.address + 16, address, columns, rows)
+        self.launch("draw_crops", grid, _BLOCK, scene.address, scene.address + 16, address, columns, rows)
+
+    def launch(self, kernel: str, grid: tuple[int, int, int], block: tuple[int, int, int], *values: float) -> None:
+        """Put one of `KERNELS` on the stream. values: addresses and numbers."""
+        self._kernels[kernel].prepared_async_call(grid, block, self._queue, *values)
 
     def drawn(self, number: int) -> None:
         """Everything that looks at this image has been put on the stream."""
@@ -324,7 +338,8 @@ class Cuda:
 
     def _forget(self) -> None:
         """Let go of what PyCUDA frees when its last reference goes, while the context is still there."""
-        self._kernel = self._module = self._queue = None
+        self._kernels = {}
+        self._module = self._queue = None
         self._pictures = []
 
 

@@ -11,6 +11,7 @@ What it holds, from `open` to `close`, for a profile of at most N images of [H, 
     scratch           device   the engine's device_memory_size_v2          once, shared by all shapes
     input             both     N·H·W                                       twice
     each output       both     N times its size at [H, W]                  twice
+    masks             both     of a segmenter: as `found.mask_room` says   twice
     scene             both     16 + 24 · `MOST_CROPS`                      twice
     contexts, graphs  device   what TensorRT and the driver keep of each   at most `MOST_SHAPES`
     image             both     the largest images shown, rounded to 4 MiB  twice for all networks of the thread
@@ -27,8 +28,9 @@ import logging
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,11 +40,12 @@ from numpy.typing import NDArray
 
 from edge.backends.crop import Crop, canvases
 from edge.backends.network import Arrays
-from edge.backends.tensorrt import LIBRARIES, messages, passport
+from edge.backends.tensorrt import LIBRARIES, found, messages, passport
 from edge.backends.tensorrt import device as cuda_device
 from edge.backends.tensorrt.cuda import IN_FLIGHT, MOST_CROPS, SCENE_BYTES, Cuda, Shared, cuda_here, find_kernels, kernels_name
-from edge.backends.tensorrt.flight import Flight, Output, Run, Slot
+from edge.backends.tensorrt.flight import Flight, Output, Run, Slot, rows_of
 from edge.backends.tensorrt.graph import CudaGraph, load_driver
+from edge.backends.tensorrt.ready import Key, Ready, Wanted, clear, forget, free_slot, let_go
 from edge.backends.tensorrt.runtime_cache import RuntimeCache
 from edge.errors import BackendError, ModelError
 from edge.models.card import file_sha256
@@ -139,26 +142,6 @@ def kernels_for(model: Path) -> Path | None:
     return find_kernels((*passport.engine_folders(model), Path(__file__).parent))
 
 
-_Key = tuple[int, int, int, bool, int]
-"""N, H, W, whether the GPU draws the input, the slot's number."""
-
-
-@dataclass(slots=True)
-class _Ready:
-    """One shape of input that is ready to run in one slot. drawn: the GPU draws the input from the slot's scene.
-
-    NVIDIA asks for a context of its own for each graph: changing the shapes of a context that was recorded is undefined.
-    """
-
-    context: Any
-    shape: tuple[int, int, int]
-    drawn: bool
-    outputs: dict[str, tuple[int, ...]]
-    runs: int = 0
-    graph: CudaGraph | None = None
-    plain: bool = False
-
-
 @dataclass(slots=True)
 class _Objects:
     """TensorRT's objects, which it frees when their last reference goes.
@@ -204,10 +187,10 @@ class TensorRtEngine:
         self._trt, self._cache = library, cache
         self.engine_sha256 = hashlib.sha256(data).hexdigest()
         self._graphs = load_driver() if graphs else None
-        self._ready: OrderedDict[_Key, _Ready] = OrderedDict()
+        self._ready: OrderedDict[Key, Ready] = OrderedDict()
         self._held: dict[str, int] = {"weights": len(data)}
         self._slots: list[Slot] = []
-        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._runs: weakref.WeakSet[Run | found.MaskRun] = weakref.WeakSet()
         with ExitStack() as made:
             self._cuda: Cuda = made.enter_context(cuda_here())
             self._objects = _Objects(messages.recorder_class(library)())
@@ -216,7 +199,7 @@ class TensorRtEngine:
                 made.callback(cache.release)
             with self._cuda.translated("the engine cannot be opened"):
                 self._load(data)
-                made.callback(_clear, self._ready)
+                made.callback(clear, self._ready)
                 self._allocate_all(made)
                 made.callback(self._settle)
             if kernels is not None:
@@ -241,11 +224,12 @@ class TensorRtEngine:
         if len(image) > self.most[0] * IN_FLIGHT:
             image = image.copy()  # what is sent later must not change either
 
-        def fill(slot: Slot, start: int, stop: int, _: int) -> None:
+        def fill(slot: Slot, start: int, stop: int, _: int) -> int:
             part = image[start:stop]
             slot.input.host[: part.size].reshape(part.shape)[...] = part
+            return 0
 
-        return self._start(image.shape, fill, drawn=False)
+        return self._start(image.shape, Wanted(drawn=False), fill)
 
     def submit_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Run:
         """Launch what `run_on_crops` waits for; see `edge.backends.crop.SubmittingNetwork`."""
@@ -253,12 +237,35 @@ class TensorRtEngine:
             return self.submit(canvases(grey, crops, rows, columns))
         shown = 0
 
-        def fill(slot: Slot, start: int, stop: int, count: int) -> None:
+        def fill(slot: Slot, start: int, stop: int, count: int) -> int:
             nonlocal shown
             shown = self._cuda.show(grey, shown)
             self._cuda.describe(slot.scene, shown, crops[start:stop], count)
+            return shown
 
-        return self._start((len(crops), 1, rows, columns), fill, drawn=True)
+        return self._start((len(crops), 1, rows, columns), Wanted(drawn=True), fill)
+
+    def submit_masks(
+        self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int, confidence: float, iou: float
+    ) -> found.MaskRun | None:
+        """Launch the crops, suppression and masks included; see `edge.backends.masks.MaskingNetwork`."""
+        if not (self._cuda.draws and self._slots and self._slots[0].masks) or len(crops) > self._batches[0]:
+            return None
+
+        def fill(slot: Slot, count: int) -> int:
+            shown = self._cuda.show(grey)
+            self._cuda.describe(slot.scene, shown, crops, count)
+            found.describe_views(slot.masks, crops, count)
+            return shown
+
+        def read(slot: Slot, ready: Ready) -> object:
+            return found.read(slot.masks, slot.outputs, ready.outputs["scores"][1], len(crops))
+
+        shape, wanted = (len(crops), 1, rows, columns), Wanted(drawn=True, masks=(confidence, iou))
+        with self._watched(shape):
+            run = found.MaskRun(self._fly(shape, wanted, fill, read), lambda: self._watched(shape))
+        self._runs.add(run)
+        return run
 
     @property
     def memory(self) -> dict[str, int]:
@@ -320,17 +327,17 @@ class TensorRtEngine:
         scratch = max(int(objects.engine.device_memory_size_v2), 1)
         self._scratch = (self._allocate(made, scratch), scratch)
         objects.largest = self._context(most)
-        sizes = {
-            name: int(np.prod(tuple(objects.largest.get_tensor_shape(name)))) * self._dtype(name).itemsize
-            for name in names
-            if name != INPUT
-        }
+        shapes = {name: tuple(objects.largest.get_tensor_shape(name)) for name in names if name != INPUT}
+        sizes = {name: int(np.prod(shape)) * self._dtype(name).itemsize for name, shape in shapes.items()}
         objects.largest = None
         for number in range(IN_FLIGHT):
             scene, seen = self._share(made, SCENE_BYTES), self._share(made, int(np.prod(most)))
             outputs = (Output(name, self._dtype(name), self._share(made, size)) for name, size in sizes.items())
             self._slots.append(Slot(number, scene, seen, tuple(outputs), self._cuda.moment()))
-        made.callback(_forget, self._slots)
+            if found.fits(self._slots[-1].outputs, shapes):
+                room = found.mask_room(partial(self._share, made), partial(self._allocate, made), self._batches[0])
+                self._slots[-1].masks = room
+        made.callback(forget, self._slots)
         self._held |= {"scratch": scratch, "input": IN_FLIGHT * int(np.prod(most)), "scene": IN_FLIGHT * SCENE_BYTES}
         self._held["outputs"] = IN_FLIGHT * sum(sizes.values())
         self._held["pinned"] = self._held["input"] + self._held["scene"] + self._held["outputs"]
@@ -366,43 +373,50 @@ class TensorRtEngine:
 
     # Running
 
-    def _start(self, shape: tuple[int, ...], fill: Callable[[Slot, int, int, int], None], *, drawn: bool) -> Run:
-        """A run on an input of this shape, which `fill` puts into a slot: rows from, to, as a batch of so many."""
+    def _start(self, shape: tuple[int, ...], wanted: Wanted, fill: Callable[[Slot, int, int, int], int]) -> Run:
+        """A run on an input of this shape. fill: puts rows from, to into a slot as a batch of so many, and returns
+        the number of the image that the GPU draws from; 0 where the rows are sent as they are.
+        """
         self._check(shape)
-        count, _, rows, columns = shape
 
         def launch(start: int, stop: int) -> Flight:
-            self._check(shape)
-            slot = self._free_slot()
-            ready = self._ready_for(slot, self._bucket(stop - start), rows, columns, drawn)
-            try:
-                fill(slot, start, stop, ready.shape[0])
-                self._launch(slot, ready)
-                self._cuda.mark(slot.done)
-                if self._cache is not None and ready.runs == 1:
-                    self._cache.keep()
-            except BaseException:
-                self._settle()  # a part may be under way in the slot, which would be taken for free
-                raise
-            return Flight(self._cuda, slot, ready.outputs, stop - start)
+            return self._fly(
+                (stop - start, *shape[1:]),
+                wanted,
+                lambda slot, count: fill(slot, start, stop, count),
+                lambda slot, ready: rows_of(slot, ready.outputs, stop - start),
+            )
 
-        most = min(self.most[0], MOST_CROPS)
-        run = Run(count, most, launch, lambda: self._cuda.translated(f"an input of {shape} failed"))
+        run = Run(shape[0], min(self.most[0], MOST_CROPS), launch, lambda: self._watched(shape))
         self._runs.add(run)
         return run
 
-    def _free_slot(self) -> Slot:
-        """One that nothing is under way in; else the one that was used longest ago, whose answer is kept on the host.
+    def _fly(
+        self,
+        shape: tuple[int, ...],
+        wanted: Wanted,
+        fill: Callable[[Slot, int], int],
+        read: Callable[[Slot, Ready], Any],
+    ) -> Flight:
+        """Launch one batch. fill: puts it into the slot.  read: copies its answer out of it."""
+        self._check(shape)
+        slot = free_slot(self._slots)
+        ready = self._ready_for(slot, self._bucket(shape[0]), shape[2], shape[3], wanted)
+        try:
+            shown = fill(slot, ready.shape[0])
+            self._launch(slot, ready)
+            if shown:
+                self._cuda.drawn(shown)
+            self._cuda.mark(slot.done)
+            if self._cache is not None and ready.runs == 1:
+                self._cache.keep()
+        except BaseException:
+            self._settle()  # a part may be under way in the slot, which would be taken for free
+            raise
+        return Flight(self._cuda, slot, lambda slot: read(slot, ready))
 
-        So who waits for each run at once uses the first alone, and warms up no other.
-        """
-        free = [slot for slot in self._slots if slot.flight is None]
-        slot = min(free, key=lambda one: one.number) if free else self._slots[0]
-        self._slots.remove(slot)
-        self._slots.append(slot)
-        if slot.flight is not None:
-            slot.flight.land()
-        return slot
+    def _watched(self, shape: tuple[int, ...]) -> AbstractContextManager[None]:
+        return self._cuda.translated(f"an input of {shape} failed")
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if self._objects.engine is None:
@@ -425,24 +439,24 @@ class TensorRtEngine:
             return self._batches[-1]
         return int(min(max(1 << (count - 1).bit_length(), self._least[0]), self._batches[0]))
 
-    def _ready_for(self, slot: Slot, count: int, rows: int, columns: int, drawn: bool) -> _Ready:
-        key = (count, rows, columns, drawn, slot.number)
+    def _ready_for(self, slot: Slot, count: int, rows: int, columns: int, wanted: Wanted) -> Ready:
+        key = (count, rows, columns, wanted, slot.number)
         ready = self._ready.get(key)
         if ready is None:
             while len(self._ready) >= MOST_SHAPES:
                 self._settle()  # what is under way may be its graph
                 _, oldest = self._ready.popitem(last=False)
-                _let_go(oldest)
+                let_go(oldest)
             context = self._context((count, 1, rows, columns))
             addresses = [(INPUT, slot.input.address), *((output.name, output.shared.address) for output in slot.outputs)]
             if not all(context.set_tensor_address(name, address) for name, address in addresses):
                 raise BackendError(self._explained("TensorRT refuses a buffer", "build the engine again"))
             outputs = {output.name: tuple(context.get_tensor_shape(output.name)) for output in slot.outputs}
-            ready = self._ready[key] = _Ready(context, (count, rows, columns), drawn, outputs)
+            ready = self._ready[key] = Ready(context, (count, rows, columns), wanted, outputs)
         self._ready.move_to_end(key)
         return ready
 
-    def _launch(self, slot: Slot, ready: _Ready) -> None:
+    def _launch(self, slot: Slot, ready: Ready) -> None:
         """Put one batch on the stream: plainly the first time, which sets things up, then as a graph."""
         if self._graphs is not None and ready.runs and ready.graph is None and not ready.plain:
             try:
@@ -454,30 +468,16 @@ class TensorRtEngine:
                 self._objects.errors.clear()
         if ready.graph is not None:
             ready.graph.launch()
-        elif not self._enqueue(slot, ready):
+        elif not ready.enqueue(self._cuda, slot):
             raise BackendError(self._explained("TensorRT cannot run the engine", "restart the service"))
         ready.runs += 1
 
-    def _enqueue(self, slot: Slot, ready: _Ready) -> bool:
-        """All that one batch takes, in its order; False when TensorRT refuses."""
-        count, rows, columns = ready.shape
-        if ready.drawn:
-            self._cuda.send(slot.scene, SCENE_BYTES)
-            self._cuda.draw(slot.scene, count, rows, columns, slot.input.address)
-        else:
-            self._cuda.send(slot.input, count * rows * columns)
-        if not ready.context.execute_async_v3(self._cuda.stream):
-            return False
-        for output in slot.outputs:
-            self._cuda.fetch(output.shared, int(np.prod(ready.outputs[output.name])) * output.dtype.itemsize)
-        return True
-
-    def _record(self, slot: Slot, ready: _Ready) -> CudaGraph:
+    def _record(self, slot: Slot, ready: Ready) -> CudaGraph:
         stream = self._cuda.stream
         capturable = getattr(ready.context, "is_stream_capturable", None)  # of TensorRT for RTX
         if capturable is not None and not capturable(stream):
             raise BackendError("TensorRT says that the work cannot be recorded")
-        return CudaGraph.record(self._graphs, stream, lambda: self._enqueue(slot, ready))
+        return CudaGraph.record(self._graphs, stream, lambda: ready.enqueue(self._cuda, slot))
 
     def _explained(self, what: str, cure: str) -> str:
         """A sentence with what TensorRT recorded about it."""
@@ -485,21 +485,3 @@ class TensorRtEngine:
         if memory:
             cure = "the GPU has too little free memory: end other programs that use it, or build for smaller batches"
         return f"{what} ({'; '.join(errors) or 'it gave no reason'}): {cure}"
-
-
-def _forget(slots: list[Slot]) -> None:
-    """Let go of their events, also of those slots that the traceback of a failure holds."""
-    for slot in slots:
-        slot.done.event = None
-    slots.clear()
-
-
-def _let_go(ready: _Ready) -> None:
-    if ready.graph is not None:
-        ready.graph.destroy()
-    ready.context = None
-
-
-def _clear(ready: OrderedDict[_Key, _Ready]) -> None:
-    while ready:
-        _let_go(ready.popitem()[1])

@@ -7,7 +7,7 @@ batch before the first was collected finds the first one's answer kept on the ho
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +34,7 @@ class Slot:
     """What one batch needs from its launch until it is collected.
 
     scene: the crops to be drawn.  input: what the network sees.  done: when its answer is on the host.
+    masks: the `MaskRoom` of a segmenter.
     """
 
     number: int
@@ -41,35 +42,53 @@ class Slot:
     input: Shared
     outputs: tuple[Output, ...]
     done: Moment
+    masks: Any = None
     flight: Flight | None = None
 
 
 class Flight:
-    """One batch in its slot. shapes: of the outputs, as the engine gives them; of their rows the first `count` are wanted."""
+    """One batch in its slot. read: copies its answer out of the slot."""
 
-    def __init__(self, cuda: Cuda, slot: Slot, shapes: dict[str, tuple[int, ...]], count: int) -> None:
+    def __init__(self, cuda: Cuda, slot: Slot, read: Callable[[Slot], Any]) -> None:
         self._cuda = cuda
         self._slot: Slot | None = slot
-        self._shapes = shapes
-        self._count = count
-        self._rows: dict[str, NDArray[Any]] = {}
+        self._read: Callable[[Slot], Any] = read
+        self._answer: Any = None
+        self._failure: BackendError | None = BackendError("the engine was closed before this run was collected")
         slot.flight = self
 
-    def land(self) -> dict[str, NDArray[Any]]:
-        """Wait for the answer, and copy it out of the slot, which is free then."""
+    def land(self) -> Any:
+        """The answer, as soon as it is there. Raises BackendError, at each call."""
+        self.keep()
+        if self._failure is not None:
+            raise self._failure
+        return self._answer
+
+    def keep(self) -> None:
+        """Wait for the answer, and copy it out of the slot, which is free then. What is wrong with it `land` tells."""
         slot, self._slot = self._slot, None
         if slot is not None:
             slot.flight = None
             self._cuda.wait(slot.done)
-            for output in slot.outputs:
-                shape = (self._count, *self._shapes[output.name][1:])
-                part = output.shared.host[: int(np.prod(shape)) * output.dtype.itemsize]
-                self._rows[output.name] = part.view(output.dtype).reshape(shape).copy()
-        return self._rows
+            self._failure = None
+            try:
+                self._answer = self._read(slot)
+            except BackendError as error:
+                self._failure = error
 
     def give_up(self) -> None:
         """The slot goes, with the engine."""
         self._slot = None
+
+
+def rows_of(slot: Slot, shapes: Mapping[str, tuple[int, ...]], count: int) -> dict[str, NDArray[Any]]:
+    """Copies of the first `count` rows of each output. shapes: as the engine gives them."""
+    rows = {}
+    for output in slot.outputs:
+        shape = (count, *shapes[output.name][1:])
+        part = output.shared.host[: int(np.prod(shape)) * output.dtype.itemsize]
+        rows[output.name] = part.view(output.dtype).reshape(shape).copy()
+    return rows
 
 
 class Run:

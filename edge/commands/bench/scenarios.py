@@ -25,7 +25,7 @@ from itertools import chain, count
 from math import gcd
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from edge import sem
 from edge.backends import table
 from edge.backends.crop import Crop, CroppingNetwork, canvases, submit, submit_on_crops
+from edge.backends.masks import Masks, MaskingNetwork
 from edge.backends.network import Arrays, Network, Pending
 from edge.commands.bench import energy, environment
 from edge.commands.bench.energy import Energy
@@ -74,6 +75,8 @@ NETWORKS = ("segment", "classify")
 TRANSFERS = ("h2d", "d2h")
 """Told apart where a network has `transfers_ms`: milliseconds to and from its device of its last run. Else, where there is
 a bus to cross, they are part of the networks' times."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ class Bench:
 
     def _open(self, backend: str, model: Path, precision: str) -> Network:
         inner = table.open_network(backend, model, precision)
-        network = WatchedCroppingNetwork(inner) if isinstance(inner, CroppingNetwork) else Watched(inner)
+        network = watched(inner)
         network.model = model
         wanted = self._settings
         segments = wanted.inspect.stages != "classify" and model == resolve_model(wanted.models.segmenter, "segment")
@@ -349,7 +352,7 @@ class Watched:
         """See `edge.backends.crop.SubmittingNetwork`: launching and waiting count, not what the host does in between."""
         self.shown = self._drawn(grey, crops, rows, columns)
         with self._noted(ended=False):
-            return WatchedRun(self, submit(self._network, self.shown))
+            return WatchedRun(self, submit(self._network, self.shown).collect)
 
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """See `edge.backends.Network`."""
@@ -403,19 +406,39 @@ class WatchedCroppingNetwork(Watched):
     def submit_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Pending:
         """See `edge.backends.crop.SubmittingNetwork`: launching and waiting count, not what the host does in between."""
         with self._noted(ended=False):
-            return WatchedRun(self, submit_on_crops(self._network, grey, crops, rows, columns))
+            return WatchedRun(self, submit_on_crops(self._network, grey, crops, rows, columns).collect)
 
 
-class WatchedRun:
+class WatchedMaskingNetwork(WatchedCroppingNetwork):
+    """A network that makes the masks, too: they are then part of its runs."""
+
+    def submit_masks(
+        self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int, confidence: float, iou: float
+    ) -> WatchedRun[Sequence[Masks] | None] | None:
+        """See `edge.backends.masks.MaskingNetwork`."""
+        with self._noted(ended=False):
+            asked = grey, crops, rows, columns, confidence, iou
+            pending = cast(MaskingNetwork, self._network).submit_masks(*asked)
+        return None if pending is None else WatchedRun(self, pending.collect)
+
+
+class WatchedRun(Generic[Answer]):
     """A run under way, whose wait is noted."""
 
-    def __init__(self, watched: Watched, pending: Pending) -> None:
-        self._watched, self._pending = watched, pending
+    def __init__(self, watched: Watched, wait: Callable[[], Answer]) -> None:
+        self._watched, self._wait = watched, wait
 
-    def collect(self) -> Arrays:
-        """See `edge.backends.network.Pending`."""
+    def collect(self) -> Answer:
+        """What the run gives, as `Pending` and `PendingMasks` say it."""
         with self._watched._noted():
-            return self._pending.collect()
+            return self._wait()
+
+
+def watched(network: Network) -> Watched:
+    """The network, watched, with all that it can."""
+    if isinstance(network, MaskingNetwork):
+        return WatchedMaskingNetwork(network)
+    return WatchedCroppingNetwork(network) if isinstance(network, CroppingNetwork) else Watched(network)
 
 
 def with_backend(settings: CommandSettings, backend: str) -> CommandSettings:

@@ -14,6 +14,7 @@ from edge.backends.crop import Crop, CroppingNetwork, canvases, run_on_crops
 from edge.backends.tensorrt import engine as tensorrt_engine
 from edge.backends.tensorrt import passport
 from edge.backends.tensorrt.engine import MOST_SHAPES, TensorRtEngine, open_engine
+from edge.backends.tensorrt.ready import Wanted
 from edge.errors import BackendError
 from tests.backends.tensorrt.toy_engine import agrees, images, installed, opened, read_only
 from tests.conftest import pitted
@@ -79,8 +80,8 @@ def test_the_shape_that_was_used_longest_ago_gives_way(gpu: Machine) -> None:
         assert [key[1:3] for key in engine._ready] == sides[-MOST_SHAPES:]
         engine.run(images(1, *sides[-MOST_SHAPES]))
         engine.run(images(1, *sides[0]))
-        assert (1, *sides[-MOST_SHAPES], False, 0) in engine._ready
-        assert (1, *sides[-MOST_SHAPES + 1], False, 0) not in engine._ready
+        assert (1, *sides[-MOST_SHAPES], Wanted(drawn=False), 0) in engine._ready
+        assert (1, *sides[-MOST_SHAPES + 1], Wanted(drawn=False), 0) not in engine._ready
 
 
 @pytest.mark.parametrize(

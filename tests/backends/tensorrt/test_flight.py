@@ -75,6 +75,16 @@ def test_images_that_follow_each_other_quickly_are_each_seen_as_they_were(either
         assert [run.collect()["mean"][0, 0] for run in pending] == list(range(30))
 
 
+def test_an_image_stays_until_it_was_drawn_whatever_another_network_is_shown(either: Machine, kernels: Path) -> None:
+    greys = [read_only(np.full((64, 64), 50 * number, np.uint8)) for number in range(5)]
+    crop = [Crop(0, 0, 64, 64, 64, 64)]
+    with opened(either, kernels=kernels) as one, opened(either, kernels=kernels) as other:
+        for _ in range(3):
+            runs = [(one, other)[number % 2].submit_on_crops(grey, crop, 64, 64) for number, grey in enumerate(greys[:4])]
+            runs.append(one.submit_on_crops(greys[4], crop, 64, 64))
+            assert [run.collect()["mean"][0, 0] for run in runs] == [0, 50, 100, 150, 200]
+
+
 def test_a_run_of_many_batches_shows_its_image_once_though_others_run_in_between(either: Machine, kernels: Path) -> None:
     grey, other = read_only(pitted(300, 200)), read_only(pitted(300, 200, 5))
     crops = [Crop(x, 50, 64, 64, 64, 64) for x in range(0, 230, 20)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge.backends.crop import Crop
 from edge.backends.masks import Masks
 from edge.backends.onnx_session import OnnxSession
+from edge.backends.tensorrt.found import FOUND, KEPT, VIEW
 from edge.inspection.segment import View as SegmentView
 from edge.inspection.segment import decode, letterbox
 from edge.models.card import BUILTIN_FOLDER
@@ -23,12 +24,6 @@ from tests.backends.tensorrt.found_reference import View
 from tests.backends.tensorrt.test_kernels import host_library
 
 Floats = NDArray[np.float32]
-KEPT = np.dtype(
-    [("candidate", "i4"), ("place", "i4", 4), ("under", "i4", 4), ("word", "i4"), ("cell", "i4"), ("padding", "i4")]
-)
-FOUND = np.dtype(
-    [("candidates", "i4"), ("kept", "i4"), ("words", "i4"), ("cells", "i4"), ("broken", "i4"), ("padding", "i4", 3)]
-)
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def find(tmp_path_factory: pytest.TempPathFactory) -> Find:
         most_words: int = 1 << 20,
     ) -> Outcome:
         given = [np.ascontiguousarray(array, np.float32) for array in (scores, boxes, coefficients, prototypes)]
-        there = np.array([(view.scale_x, view.scale_y, view.width, view.height)], "f8, f8, i4, i4")
+        there = np.array([(view.scale_x, view.scale_y, view.width, view.height)], VIEW)
         found, kept = np.zeros(1, FOUND), np.zeros(1024, KEPT)
         logits, bits = np.zeros(1 << 21, np.float32), np.zeros(1 << 20, np.uint32)
         at = [array.ctypes.data for array in (*given, there, found, kept, logits, bits)]
