@@ -22,7 +22,7 @@ from tests.web.browser.plain import Plain
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ROOMS: Final = ("now", "timeline", "review", "problems", "fleet")
 PASSWORD: Final = "a long password"
-LONG_MS: Final = 60_000
+LONG_MS: Final = 600_000
 LISTEN: Final = """
 window.breaches = [];
 document.addEventListener("securitypolicyviolation", (event) => window.breaches.push(event.effectiveDirective));
@@ -61,7 +61,7 @@ class Seen:
     def says(self, selector: str, *texts: str) -> None:
         """Wait until all of these stand there."""
         try:
-            eventually(lambda: all(text in self.text(selector) for text in texts), 120)
+            eventually(lambda: all(text in self.text(selector) for text in texts), 600)
         except pytest.fail.Exception:
             pytest.fail(f"{selector} says {self.text(selector)!r}, not {texts}")
 

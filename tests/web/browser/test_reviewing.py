@@ -42,7 +42,7 @@ def test_a_reviewer_corrects_to_a_class_of_the_plants_own_and_the_next_one_finds
         other.page.uncheck("#only")
         other.says("#verdict", "a.jpg")
         other.says("#own-classes", NAME, "4")
-        eventually(lambda: other.page.is_enabled("#say-own-0"), 60)
+        eventually(lambda: other.page.is_enabled("#say-own-0"), 600)
         other.page.keyboard.press("4")
         other.says("#marked", NAME)
         other.page.fill("#another", "coarse  <B>")
@@ -52,14 +52,16 @@ def test_a_reviewer_corrects_to_a_class_of_the_plants_own_and_the_next_one_finds
 
 def test_what_teaches_most_is_offered_with_its_regions_and_is_gone_when_it_was_reviewed(service: Served, seen: Seen) -> None:
     opened_for_review(service, seen, "a.jpg", 0)
+    seen.page.eval_on_selector("#ask", "button => { button.dataset.before = 'yes'; }")
     seen.page.click("#ask")
+    seen.page.wait_for_selector("#ask:not([data-before])")  # its first image is opened, so the room is another
     seen.says("#doubtful", "a.jpg", "Right or not?")
     seen.says("#verdict", "a.jpg")
-    eventually(lambda: seen.page.is_enabled("#do-accept"), 60)
+    eventually(lambda: seen.page.is_enabled("#do-accept"), 600)
     seen.page.keyboard.press("q")
-    eventually(lambda: seen.text("#regions [aria-current=true]").startswith("?"), 60)
+    eventually(lambda: seen.text("#regions [aria-current=true]").startswith("?"), 600)
     seen.page.keyboard.press("y")
-    eventually(lambda: seen.text("#regions [aria-current=true]").startswith("✓"), 60)
+    eventually(lambda: seen.text("#regions [aria-current=true]").startswith("✓"), 600)
     seen.page.keyboard.press("Enter")
     seen.says("#doubtful", "Nothing is left to ask")
     seen.page.fill("#search", "nothing like it")
