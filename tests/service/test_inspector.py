@@ -141,3 +141,21 @@ def test_an_inspection_of_many_pages_ends_with_the_daemon(
     inspector.shared.stopping.set()
     assert inspector._inspect(None, decoded) is None  # type: ignore[arg-type] # it is not used any more
     assert journal.outbox.unsent_count() == 0
+
+
+@pytest.mark.parametrize(("public_key", "kept"), [("", True), ("RWQ", False)])
+def test_what_was_compiled_is_kept_unless_models_have_to_be_signed(
+    inspector: Inspector, monkeypatch: pytest.MonkeyPatch, public_key: str, kept: bool
+) -> None:
+    memories: list[Path | None] = []
+
+    class Told(Blind):
+        def __init__(self, settings: config.Settings, precision: str, open_network: Any) -> None:
+            super().__init__(settings, precision)
+            memories.append(open_network.keywords["memory"])
+
+    models = inspector.settings.models.model_copy(update={"public_key": public_key})
+    inspector.settings = inspector.settings.model_copy(update={"models": models})
+    monkeypatch.setattr("edge.service.inspector.Pipeline", Told)
+    inspector._tried_pipeline("float32")
+    assert memories == [inspector.journal.folder if kept else None]
