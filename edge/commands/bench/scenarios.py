@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from edge import sem
 from edge.backends import table
 from edge.backends.crop import Crop, CroppingNetwork, canvases, submit, submit_on_crops
-from edge.backends.masks import Masks, MaskingNetwork
+from edge.backends.masks import MaskingNetwork, Masks
 from edge.backends.network import Arrays, Network, Pending
 from edge.commands.bench import energy, environment
 from edge.commands.bench.energy import Energy
