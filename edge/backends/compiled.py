@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,8 @@ from edge.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
+LEAST_FREE: Final = 1 << 30
+"""Bytes that must stay free: what saves a second is never worth the room that a verdict needs."""
 _HASH: Final = 64
 _CPU_FACTS: Final = ("model name", "vendor_id", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
 
@@ -37,10 +40,13 @@ def remembered(folder: Path, name: str, key: Sequence[str]) -> bytes | None:
 
 
 def remember(folder: Path, name: str, key: Sequence[str], compiled: bytes) -> None:
-    """Best effort: what cannot be stored is compiled again at the next start."""
+    """Best effort: what cannot be stored, or would leave less than `LEAST_FREE`, is compiled again at the next start."""
     body = b"\n".join((_line(key), compiled))
     path = folder / name
     try:
+        if shutil.disk_usage(folder).free - len(body) < LEAST_FREE:
+            log.info("%s is not written: its disk has little room", path)
+            return
         write_whole(path, hashlib.sha256(body).hexdigest().encode("ascii") + body)
     except OSError as error:
         log.info("cannot remember the compiled network in %s: %s", path, error)

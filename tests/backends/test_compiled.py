@@ -42,6 +42,12 @@ def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     assert remembered(tmp_path / "gone", "one", KEY) is None
 
 
+def test_a_disk_with_little_room_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "LEAST_FREE", 1 << 62)
+    remember(tmp_path, "one", KEY, b"code")
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_processor_is_another_key(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("model name : A\nflags : avx2\ncpu MHz : 1000\n\nprocessor : 1\n")
     (tmp_path / "b").write_text("model name : A\nflags : avx2\ncpu MHz : 2000\n\nprocessor : 1\n")
