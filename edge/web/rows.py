@@ -10,6 +10,7 @@ from typing import Any, Final
 Row = dict[str, Any]
 
 LONGEST_REASONS: Final = 20
+WHY_FORGOTTEN: Final = "why is no longer kept: inspect the image again"
 
 
 def row_of(sent: bytes | None, *, verdict_id: str, kind: str, path: str, revision: int, run: int, made_at: float) -> Row:
@@ -26,6 +27,8 @@ def row_of(sent: bytes | None, *, verdict_id: str, kind: str, path: str, revisio
             row = inspection_row(document) if kind == "inspection" else failure_row(document)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
             row = {**unknown_row(kind), "forgotten": True}
+    if row["forgotten"] and kind == "failure":
+        row.update(code="forgotten", message=WHY_FORGOTTEN)
     name = path.rpartition("/")[2]
     row.update(id=verdict_id, path=path, name=name, revision=revision, run=run, ts_ms=round(made_at * 1000))
     row["place"] = f"{path}\0{row['page']}"

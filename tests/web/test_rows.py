@@ -85,3 +85,10 @@ def test_numbers_that_are_none_are_unknown() -> None:
 def test_json_that_is_no_object_is_none() -> None:
     assert parsed(b"3") is None
     assert parsed(None) is None
+
+
+def test_a_failure_whose_message_is_no_longer_kept_says_so() -> None:
+    row = row_of(None, verdict_id="x", kind="failure", path="a.tif", revision=1, run=1, made_at=1.0)
+    assert (row["forgotten"], row["code"]) == (True, "forgotten")
+    assert "no longer kept" in row["message"]
+    assert row_of(None, verdict_id="x", kind="inspection", path="a.tif", revision=1, run=1, made_at=1.0)["message"] is None
