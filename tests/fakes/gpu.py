@@ -1,9 +1,9 @@
 """A GPU that is played by plain memory: PyCUDA, TensorRT and libcuda do their work on it and watch who does what.
 
 Device memory is a dictionary of byte arrays. Work on the stream is done when somebody waits for it, not before, so what
-was overwritten too early gives wrong numbers. What may not be is an assertion: another thread, a second free, memory that
-was freed or is still worked on, a wait while a capture runs, a copy of memory that may be paged out, a context without its
-scratch memory.
+was overwritten too early gives wrong numbers. What may not be is an assertion: another thread, a second free, a context
+without its scratch memory. So is a wait while a capture runs, or a copy of memory that may be paged out. And so is a free of
+memory that is still worked on.
 """
 
 from __future__ import annotations

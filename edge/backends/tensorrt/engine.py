@@ -44,8 +44,19 @@ from edge.backends.tensorrt import LIBRARIES, found, messages, passport
 from edge.backends.tensorrt import device as cuda_device
 from edge.backends.tensorrt.cuda import IN_FLIGHT, MOST_CROPS, SCENE_BYTES, Cuda, Shared, cuda_here, find_kernels, kernels_name
 from edge.backends.tensorrt.flight import Flight, Output, Run, Slot, rows_of
-from edge.backends.tensorrt.graph import CudaGraph, load_driver
-from edge.backends.tensorrt.ready import Key, Ready, Wanted, clear, forget, free_slot, let_go
+from edge.backends.tensorrt.graph import load_driver
+from edge.backends.tensorrt.ready import (
+    Key,
+    Ready,
+    Wanted,
+    batch_for,
+    clear,
+    forget,
+    free_slot,
+    let_go,
+    require_fitting,
+    settle,
+)
 from edge.backends.tensorrt.runtime_cache import RuntimeCache
 from edge.errors import BackendError, ModelError
 from edge.models.card import file_sha256
@@ -201,7 +212,7 @@ class TensorRtEngine:
                 self._load(data)
                 made.callback(clear, self._ready)
                 self._allocate_all(made)
-                made.callback(self._settle)
+                made.callback(settle, self._cuda)
             if kernels is not None:
                 try:
                     self._cuda.load_kernels(kernels)
@@ -306,13 +317,6 @@ class TensorRtEngine:
         made.callback(self._cuda.release, shared)
         return shared
 
-    def _settle(self) -> None:
-        """Nothing is under way any more, or nothing ever will be: the GPU is broken then."""
-        try:
-            self._cuda.wait()
-        except Exception as error:  # the errors of a dead context are of several kinds
-            log.warning("the GPU does not finish its work: %s", str(error))
-
     def _allocate_all(self, made: ExitStack) -> None:
         """Scratch memory, and buffers for the largest shapes, which a context tells when it is given the largest input."""
         trt, objects = self._trt, self._objects
@@ -401,7 +405,7 @@ class TensorRtEngine:
         """Launch one batch. fill: puts it into the slot.  read: copies its answer out of it."""
         self._check(shape)
         slot = free_slot(self._slots)
-        ready = self._ready_for(slot, self._bucket(shape[0]), shape[2], shape[3], wanted)
+        ready = self._ready_for(slot, batch_for(shape[0], self._least[0], self._batches), shape[2], shape[3], wanted)
         try:
             shown = fill(slot, ready.shape[0])
             self._launch(slot, ready)
@@ -411,7 +415,7 @@ class TensorRtEngine:
             if self._cache is not None and ready.runs == 1:
                 self._cache.keep()
         except BaseException:
-            self._settle()  # a part may be under way in the slot, which would be taken for free
+            settle(self._cuda)  # a part may be under way in the slot, which would be taken for free
             raise
         return Flight(self._cuda, slot, lambda slot: read(slot, ready))
 
@@ -422,29 +426,14 @@ class TensorRtEngine:
         if self._objects.engine is None:
             raise BackendError("the engine was closed")
         self._cuda.check_thread()
-        count, channels, rows, columns = shape
-        least, most = self._least[1:], self.most[1:]
-        fits = all(low <= side <= high for low, side, high in zip(least, (rows, columns), most, strict=True))
-        if count < 1 or channels != 1 or not fits:
-            raise BackendError(
-                f"the engine takes [N, 1, H, W] with H×W from {least} to {most}, not {list(shape)}: build it for such images"
-            )
-
-    def _bucket(self, count: int) -> int:
-        """The batch that `count` rows run in: a power of two, or the largest of a profile.
-
-        What the rows beyond hold does not matter.
-        """
-        if count > self._batches[0]:
-            return self._batches[-1]
-        return int(min(max(1 << (count - 1).bit_length(), self._least[0]), self._batches[0]))
+        require_fitting(shape, self._least[1:], self.most[1:])
 
     def _ready_for(self, slot: Slot, count: int, rows: int, columns: int, wanted: Wanted) -> Ready:
         key = (count, rows, columns, wanted, slot.number)
         ready = self._ready.get(key)
         if ready is None:
             while len(self._ready) >= MOST_SHAPES:
-                self._settle()  # what is under way may be its graph
+                settle(self._cuda)  # what is under way may be its graph
                 _, oldest = self._ready.popitem(last=False)
                 let_go(oldest)
             context = self._context((count, 1, rows, columns))
@@ -460,7 +449,7 @@ class TensorRtEngine:
         """Put one batch on the stream: plainly the first time, which sets things up, then as a graph."""
         if self._graphs is not None and ready.runs and ready.graph is None and not ready.plain:
             try:
-                ready.graph = self._record(slot, ready)
+                ready.graph = ready.record(self._graphs, self._cuda, slot)
             except BackendError as error:
                 # The text alone: a log record that is kept would keep the error's frames, and with them the context.
                 log.warning("this shape runs without a CUDA graph, which is a little slower: %s", str(error))
@@ -471,13 +460,6 @@ class TensorRtEngine:
         elif not ready.enqueue(self._cuda, slot):
             raise BackendError(self._explained("TensorRT cannot run the engine", "restart the service"))
         ready.runs += 1
-
-    def _record(self, slot: Slot, ready: Ready) -> CudaGraph:
-        stream = self._cuda.stream
-        capturable = getattr(ready.context, "is_stream_capturable", None)  # of TensorRT for RTX
-        if capturable is not None and not capturable(stream):
-            raise BackendError("TensorRT says that the work cannot be recorded")
-        return CudaGraph.record(self._graphs, stream, lambda: ready.enqueue(self._cuda, slot))
 
     def _explained(self, what: str, cure: str) -> str:
         """A sentence with what TensorRT recorded about it."""

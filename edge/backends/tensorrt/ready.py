@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,9 @@ from edge.backends.tensorrt import found
 from edge.backends.tensorrt.cuda import SCENE_BYTES, Cuda
 from edge.backends.tensorrt.flight import Slot
 from edge.backends.tensorrt.graph import CudaGraph
+from edge.errors import BackendError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,41 @@ class Ready:
         for output in slot.outputs:
             cuda.fetch(output.shared, int(np.prod(self.outputs[output.name])) * output.dtype.itemsize)
         return True
+
+    def record(self, driver: Any, cuda: Cuda, slot: Slot) -> CudaGraph:
+        """The same as a graph. Raises BackendError where it cannot be recorded."""
+        capturable = getattr(self.context, "is_stream_capturable", None)  # of TensorRT for RTX
+        if capturable is not None and not capturable(cuda.stream):
+            raise BackendError("TensorRT says that the work cannot be recorded")
+        return CudaGraph.record(driver, cuda.stream, lambda: self.enqueue(cuda, slot))
+
+
+def batch_for(count: int, least: int, batches: Sequence[int]) -> int:
+    """The batch that `count` rows run in: a power of two, or the largest of a profile; what the rows beyond hold is nothing.
+
+    batches: the largest of each profile.
+    """
+    if count > batches[0]:
+        return batches[-1]
+    return min(max(1 << (count - 1).bit_length(), least), batches[0])
+
+
+def require_fitting(shape: tuple[int, ...], least: tuple[int, int], most: tuple[int, int]) -> None:
+    """Raises BackendError where an input is not [N, 1, H, W] with H and W of the engine's profile."""
+    count, channels, *sides = shape
+    fits = all(low <= side <= high for low, side, high in zip(least, sides, most, strict=True))
+    if count < 1 or channels != 1 or not fits:
+        raise BackendError(
+            f"the engine takes [N, 1, H, W] with H×W from {least} to {most}, not {list(shape)}: build it for such images"
+        )
+
+
+def settle(cuda: Cuda) -> None:
+    """Nothing is under way any more, or nothing ever will be: the GPU is broken then."""
+    try:
+        cuda.wait()
+    except Exception as error:  # the errors of a dead context are of several kinds
+        log.warning("the GPU does not finish its work: %s", str(error))
 
 
 def let_go(ready: Ready) -> None:
