@@ -60,7 +60,7 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "pynvml": ("edge.backends.tensorrt.nvml",),
     "amqtt": ("edge.commands.demo",),
     "tifffile": ("edge.sem.pixels", "edge.inspector", "training.draw.samples"),  # the latter two write
-    "imagecodecs": ("edge.sem.unpack", "edge.inspection.overlay"),  # the latter encodes
+    "imagecodecs": ("edge.sem.unpack", "edge.sem.png_rows", "edge.inspection.overlay"),  # the latter encodes
     "simplejpeg": ("edge.sem.damage",),
     "ultralytics": ("training", "export.checkpoint"),
     "torch": (
