@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from edge.backends.tensorrt import cuda, engine, passport
 from edge.backends.tensorrt import graph as cuda_graph
-from edge.backends.tensorrt import passport
 from tests.fakes.gpu import Machine, onnx_network
 from tests.fakes.pycuda import FATBIN
 
@@ -34,7 +34,8 @@ def install() -> None:
         module.__spec__ = ModuleSpec(name, None)
         sys.modules[name] = module
     passport.this_gpu = lambda: GPU
-    cuda_graph.load_driver = lambda: gpu.libcuda
+    for module in (cuda_graph, cuda, engine):
+        module.load_driver = lambda: gpu.libcuda  # type: ignore[attr-defined]
     from export import fatbin, to_tensorrt
 
     convert = to_tensorrt.fp16.convert

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,12 @@ Find = Callable[..., Outcome]
 
 @pytest.fixture(scope="module")
 def find(tmp_path_factory: pytest.TempPathFactory) -> Find:
-    function = host_library(tmp_path_factory.mktemp("found")).find_masks
+    return finder(tmp_path_factory.mktemp("found"))
+
+
+def finder(folder: Path) -> Find:
+    """The kernels' lines as a function of the host."""
+    function = host_library(folder).find_masks
     pointer, integer, number = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
     function.argtypes = (
         *(pointer, pointer, pointer, integer, pointer, integer, integer, pointer, number, number),
