@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends.crop import Crop, CroppingNetwork
+from edge.backends.masks import MaskingNetwork, PendingMasks
 from edge.backends.network import Arrays, Network
 from edge.backends.onnx_session import OnnxSession
 from edge.backends.tensorrt.passport import (
@@ -38,7 +39,7 @@ def measure_parity(
     """
     images = list(micrographs)
     stage = _only(settings, model, card)
-    tried = cast(Network, _TriedCroppingNetwork(network) if isinstance(network, CroppingNetwork) else _Tried(network))
+    tried = cast(Network, _tried(network))
     with Pipeline(stage) as reference, Pipeline(stage, open_network=lambda *_: tried) as candidate:
         found = compare(reference, candidate, images)
     if card.task == "classify":
@@ -147,3 +148,18 @@ class _TriedCroppingNetwork(_Tried):
 
     def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
         return self._checked(cast(CroppingNetwork, self._tried).run_on_crops(grey, crops, rows, columns))
+
+
+class _TriedMaskingNetwork(_TriedCroppingNetwork):
+    """One that makes the masks, too: its own are compared. That its outputs are numbers, `box_error_px` sees."""
+
+    def submit_masks(
+        self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int, confidence: float, iou: float
+    ) -> PendingMasks | None:
+        return cast(MaskingNetwork, self._tried).submit_masks(grey, crops, rows, columns, confidence, iou)
+
+
+def _tried(network: Network) -> _Tried:
+    if isinstance(network, MaskingNetwork):
+        return _TriedMaskingNetwork(network)
+    return _TriedCroppingNetwork(network) if isinstance(network, CroppingNetwork) else _Tried(network)

@@ -35,6 +35,9 @@ DOMAIN_MARGIN = 0.05
 """An image that enters or leaves the domain counts only when its distance in the reference is off the limit by more than
 this part of it."""
 
+SCORE_MARGIN = 0.02
+"""A region that only one of both finds counts only when its score is above the least one by more than this."""
+
 MOST_REGION_CHANGES = 0.2
 """Many regions are hardly one severity more than another, and the slightest difference tips them over; what computes
 wrongly changes half of them or more."""
@@ -44,7 +47,8 @@ wrongly changes half of them or more."""
 class Parity:
     """How far a candidate's inspections are from the reference's.
 
-    mean_mask_iou: over images, intersection over union of the union of all masks (1 where both found nothing).
+    mean_mask_iou: over images, intersection over union of the union of all masks (1 where both found nothing), without
+        regions that one of both lacks because their score is within `SCORE_MARGIN` of the least.
     flips: images whose severity label differs although the reference was surer than `FLIP_MARGIN`.
     domain_flips: images that are in the classifier's domain for one and not for the other, beyond `DOMAIN_MARGIN`.
     region_changes: part of the regions that both outline alike whose severity label differs.
@@ -71,7 +75,7 @@ def compare(reference: Pipeline, candidate: Pipeline, micrographs: Iterable[Micr
     for micrograph in micrographs:
         source = Source("parity", "parity", None)
         ours, theirs = reference.inspect(micrograph, source), candidate.inspect(micrograph, source)
-        first, second = _union(ours), _union(theirs)
+        first, second = unions(ours, theirs, reference.least_score)
         region_changes += _region_changes(ours, theirs)
         either = np.count_nonzero(first | second)
         ious.append(np.count_nonzero(first & second) / either if either else 1.0)
@@ -192,6 +196,21 @@ def _region_changes(ours: Inspection, theirs: Inspection) -> list[bool]:
     )
     pairs = [(verdict, second.get(box)) for box, verdict in first.items()]
     return [one.label != other.label for one, other in pairs if one and other]
+
+
+def unions(one: Inspection, other: Inspection, least_score: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """All masks of each, bool [H, W], without those of a score near `least_score` that the other lacks."""
+    first, second = _union(one), _union(other)
+    near = np.zeros_like(first)
+    for mine, theirs in ((one, second), (other, first)):
+        regions = mine.regions
+        for index in np.flatnonzero(regions.scores <= least_score + SCORE_MARGIN).tolist():
+            x, y, width, height = regions.boxes_px[index].tolist()
+            window, mask = (slice(y, y + height), slice(x, x + width)), regions.masks[index]
+            if 2 * np.count_nonzero(theirs[window] & mask) < np.count_nonzero(mask):
+                near[window] |= mask
+    counted = ~near | (first & second)
+    return first & counted, second & counted
 
 
 def _union(inspection: Inspection) -> NDArray[np.bool_]:

@@ -277,6 +277,11 @@ class Pipeline:
         self.close()
 
     @property
+    def least_score(self) -> float:
+        """From which on a region is reported."""
+        return self._settings.inspect.confidence
+
+    @property
     def segmenter_card(self) -> ModelCard:
         """The card of stage 1's model. Raises ConfigError where stage 1 is not run."""
         if not self._segmenter:

@@ -19,7 +19,7 @@ from edge.inspection import parity
 from edge.inspection.parity import Parity, compare, gated_precision
 from edge.inspection.pipeline import Pipeline
 from edge.models.card import BUILTIN_FOLDER, Calibration
-from edge.records import Inspection, RegionSeverity, Severity
+from edge.records import Inspection, Regions, RegionSeverity, Severity
 from tests.conftest import SOURCE, micrograph, pitted, settings_for
 
 AGREES = Parity(
@@ -192,6 +192,8 @@ def test_two_processors_of_one_name_are_told_apart_by_their_model(tmp_path: Path
 class Answers:
     """A pipeline that repeats one inspection."""
 
+    least_score = 0.05
+
     def __init__(self, inspection: Inspection) -> None:
         self._inspection = inspection
 
@@ -336,3 +338,28 @@ def test_other_weights_for_regions_are_another_question(tmp_path: Path) -> None:
     settings = [settings_for(tmp_path / "x", models={"regions": name}) for name in ("builtin", str(other))]
     first, second = (parity._key(one, table.BACKENDS["openvino"], "float32") for one in settings)
     assert first != second
+
+
+def found(*regions: tuple[int, float]) -> Any:
+    """An inspection with 10 x 10 regions at these x, with these scores."""
+    boxes = np.array([(x, 5, 10, 10) for x, _ in regions], np.int32).reshape(-1, 4)
+    scores = np.array([score for _, score in regions], np.float32)
+    masks = tuple(np.ones((10, 10), np.bool_) for _ in regions)
+    of_regions = Regions(boxes, scores, np.zeros(len(regions), np.int32), masks, ("pit",))
+    return SimpleNamespace(micrograph=micrograph(np.zeros((20, 100), np.uint8)), regions=of_regions)
+
+
+def pixels(one: Any, other: Any) -> tuple[int, int, int]:
+    first, second = parity.unions(one, other, 0.3)
+    return int(first.sum()), int(second.sum()), int((first & second).sum())
+
+
+def test_a_region_at_the_least_score_that_one_of_both_lacks_does_not_count() -> None:
+    both = found((0, 0.9), (20, 0.301))
+    assert pixels(both, found((0, 0.9))) == (100, 100, 100)
+    assert pixels(found((0, 0.9)), both) == (100, 100, 100)
+
+
+def test_a_surer_region_that_one_of_both_lacks_counts_and_so_does_one_that_moved() -> None:
+    assert pixels(found((0, 0.9), (20, 0.33)), found((0, 0.9))) == (200, 100, 100)
+    assert pixels(found((0, 0.31)), found((4, 0.31))) == (100, 100, 60)
