@@ -47,8 +47,8 @@ wrongly changes half of them or more."""
 class Parity:
     """How far a candidate's inspections are from the reference's.
 
-    mean_mask_iou: over images, intersection over union of the union of all masks (1 where both found nothing), without
-        regions that one of both lacks because their score is within `SCORE_MARGIN` of the least.
+    mean_mask_iou: over images, intersection over union of the union of all masks (1 where both found nothing). A region of
+        a score within `SCORE_MARGIN` of the least counts where both have it.
     flips: images whose severity label differs although the reference was surer than `FLIP_MARGIN`.
     domain_flips: images that are in the classifier's domain for one and not for the other, beyond `DOMAIN_MARGIN`.
     region_changes: part of the regions that both outline alike whose severity label differs.
