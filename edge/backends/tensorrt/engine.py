@@ -331,14 +331,14 @@ class TensorRtEngine:
         scratch = max(int(objects.engine.device_memory_size_v2), 1)
         self._scratch = (self._allocate(made, scratch), scratch)
         objects.largest = self._context(most)
-        shapes = {name: tuple(objects.largest.get_tensor_shape(name)) for name in names if name != INPUT}
-        sizes = {name: int(np.prod(shape)) * self._dtype(name).itemsize for name, shape in shapes.items()}
+        of_outputs = {name: tuple(objects.largest.get_tensor_shape(name)) for name in names if name != INPUT}
+        sizes = {name: int(np.prod(shape)) * self._dtype(name).itemsize for name, shape in of_outputs.items()}
         objects.largest = None
         for number in range(IN_FLIGHT):
             scene, seen = self._share(made, SCENE_BYTES), self._share(made, int(np.prod(most)))
             outputs = (Output(name, self._dtype(name), self._share(made, size)) for name, size in sizes.items())
             self._slots.append(Slot(number, scene, seen, tuple(outputs), self._cuda.moment()))
-            if found.fits(self._slots[-1].outputs, shapes):
+            if found.fits(self._slots[-1].outputs, of_outputs):
                 room = found.mask_room(partial(self._share, made), partial(self._allocate, made), self._batches[0])
                 self._slots[-1].masks = room
         made.callback(forget, self._slots)
