@@ -284,30 +284,12 @@ def decode(
     coefficients = outputs["coefficients"][chosen].astype(np.float32, copy=False)
     scores, classes = outputs["scores"][chosen].tolist(), outputs["classes"][chosen].tolist()
     prototypes = outputs["prototypes"]
-    whole, cell_px = view.extent, PROTOTYPE_STRIDE / min(view.scale_x, view.scale_y)
     found = []
     for row, (box, under) in enumerate(_boxes(outputs["boxes"][chosen], view, prototypes.shape)):
-        placed = _mask_in_box(box, under, coefficients[row], prototypes, view, image_shape)
-        if placed is None:
-            continue
-        x, y, mask = placed
-        found.append(
-            Detection(
-                x_px=x,
-                y_px=y,
-                mask=mask,
-                score=scores[row],
-                class_id=int(classes[row]),
-                view=number,
-                seen=whole,
-                whole=view.whole,
-                cut_at=_cut_at(x, y, mask, view, image_shape),
-                area_px=int(np.count_nonzero(mask)),
-                coarse=view.coarse,
-                cell_px=cell_px,
-            )
-        )
-    return suppress(found)
+        mask = _mask_in_box(box, under, coefficients[row], prototypes, view)
+        if mask is not None:
+            found.append(_detection(mask, box[0], box[1], scores[row], int(classes[row]), view, number, image_shape))
+    return suppress([one for one in found if one is not None])
 
 
 def _boxes(boxes: NDArray[np.float32], view: View, prototypes: tuple[int, ...]) -> Iterator[tuple[Box, Box]]:
@@ -327,35 +309,39 @@ def _boxes(boxes: NDArray[np.float32], view: View, prototypes: tuple[int, ...]) 
 def placed(masks: Masks, view: View, number: int, image_shape: tuple[int, ...]) -> list[Detection]:
     """Detections of one view whose masks the network made: as `decode` makes them of its outputs."""
     found = []
-    (height, width), extent = image_shape, view.extent
-    cell_px = PROTOTYPE_STRIDE / min(view.scale_x, view.scale_y)
     for index, (x0, y0, *_) in enumerate(masks.places.tolist()):
-        whole = masks.mask(index)
-        piece = largest_piece(whole.view(np.uint8)) if whole.size else None
-        if piece is None:
-            continue
-        px, py, mask = piece
-        x, y = x0 + px + view.x_px, y0 + py + view.y_px
-        mask = mask[: height - y, : width - x]
-        if not mask.any():
-            continue
-        found.append(
-            Detection(
-                x_px=x,
-                y_px=y,
-                mask=mask,
-                score=float(masks.scores[index]),
-                class_id=int(masks.classes[index]),
-                view=number,
-                seen=extent,
-                whole=view.whole,
-                cut_at=_cut_at(x, y, mask, view, image_shape),
-                area_px=int(np.count_nonzero(mask)),
-                coarse=view.coarse,
-                cell_px=cell_px,
-            )
-        )
-    return suppress(found)
+        score, class_id = float(masks.scores[index]), int(masks.classes[index])
+        found.append(_detection(masks.mask(index), x0, y0, score, class_id, view, number, image_shape))
+    return suppress([one for one in found if one is not None])
+
+
+def _detection(
+    mask: Mask, x0: int, y0: int, score: float, class_id: int, view: View, number: int, image_shape: tuple[int, ...]
+) -> Detection | None:
+    """The largest connected piece of a mask that begins at x0, y0 of the view; None when the image has nothing of it."""
+    piece = largest_piece(mask.view(np.uint8)) if mask.size else None
+    if piece is None:
+        return None
+    px, py, tight = piece
+    x, y = x0 + px + view.x_px, y0 + py + view.y_px
+    height, width = image_shape
+    tight = tight[: height - y, : width - x]
+    if not tight.any():
+        return None
+    return Detection(
+        x_px=x,
+        y_px=y,
+        mask=tight,
+        score=score,
+        class_id=class_id,
+        view=number,
+        seen=view.extent,
+        whole=view.whole,
+        cut_at=_cut_at(x, y, tight, view, image_shape),
+        area_px=int(np.count_nonzero(tight)),
+        coarse=view.coarse,
+        cell_px=PROTOTYPE_STRIDE / min(view.scale_x, view.scale_y),
+    )
 
 
 def _mask_in_box(
@@ -364,9 +350,8 @@ def _mask_in_box(
     coefficients: NDArray[np.float32],
     prototypes: NDArray[Any],
     view: View,
-    image_shape: tuple[int, ...],
-) -> tuple[int, int, Mask] | None:
-    """x, y and the mask of one candidate's largest connected piece in image coordinates; None when it is empty.
+) -> Mask | None:
+    """What one candidate's box holds, at image pixels: bool of the box's size; None when it holds no pixel.
 
     The mask logits are made only for the prototypes `under` the box and interpolated to image pixels; a logit above 0 is a
     probability above one half.
@@ -389,14 +374,7 @@ def _mask_in_box(
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    piece = largest_piece((full > 0).view(np.uint8))
-    if piece is None:
-        return None
-    px, py, mask = piece
-    x, y = x0 + px + view.x_px, y0 + py + view.y_px
-    height, width = image_shape
-    mask = mask[: height - y, : width - x]
-    return (x, y, mask) if mask.any() else None
+    return np.asarray(full > 0)
 
 
 def _cut_at(x: int, y: int, mask: Mask, view: View, image_shape: tuple[int, ...]) -> tuple[bool, bool, bool, bool]:
