@@ -63,7 +63,7 @@ def read(path: Path, called: str, settings: InspectionSettings) -> Image:
         spent = Timing(read=(done - started) * 1e3)
         pages = sem.read(file.data, source.name, file.sidecars, limits, settings.inspect.pixel_size_nm)
         spent = replace(spent, decode=(time.perf_counter() - done) * 1e3)
-    except Exception as error:
+    except Exception as error:  # it belongs to its file, and is raised where that one's turn comes
         return Image(path, source, error, spent)
     return Image(path, source, pages, spent.shared_by(len(pages)))
 

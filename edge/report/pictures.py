@@ -118,7 +118,7 @@ def _micrograph(document: Document) -> Picture | None:
     """The overlay without its strip and without what widens a narrow one; None when the file is no picture."""
     image = document.said["image"]
     try:
-        data = np.frombuffer(document.picture.read_bytes(), np.uint8)  # type: ignore[union-attr]
+        data = np.frombuffer(document.picture.read_bytes(), np.uint8)  # type: ignore[union-attr]  # it has one
         found = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     except (OSError, cv2.error):
         return None

@@ -11,10 +11,8 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import signal
 import threading
 from collections.abc import Callable
-from multiprocessing import resource_tracker
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Final
@@ -22,7 +20,7 @@ from typing import Final
 from edge.config import Settings
 from edge.errors import EdgeError
 from edge.inspection import parity
-from edge.service.isolated import LAST_WORDS_S, end_with_parent
+from edge.service.isolated import LAST_WORDS_S, end_with_parent, start_unsignalled
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +49,9 @@ def decided(settings: Settings, memory: Path, given_up: Callable[[], bool] = lam
     context = multiprocessing.get_context("spawn")  # a fork would carry our threads' locks along
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_work, args=(sender, settings, memory), name="gate", daemon=True)
-    resource_tracker.ensure_running()
-    # systemd and Ctrl-C signal every process; this one is ended by its parent.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     try:
-        child.start()
+        start_unsignalled(child)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sender.close()
     try:
         while not receiver.poll(LOOK_S):

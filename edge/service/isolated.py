@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -66,13 +67,9 @@ def inspect_in_child(
     context = multiprocessing.get_context("spawn")  # A fork would carry our threads' locks along.
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_work, args=(sender, settings, path, source), name="suspect", daemon=True)
-    resource_tracker.ensure_running()  # Else the first start does it, and would undo what follows.
-    # systemd and Ctrl-C signal every process, but a stop is no death that the image is guilty of. A child inherits this.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     try:
-        child.start()
+        start_unsignalled(child)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sender.close()
     try:
         until = time.monotonic() + longest_s
@@ -107,6 +104,19 @@ def _work(sender: multiprocessing.connection.Connection, settings: Settings, pat
         outcome = Refused(error, sha256)
     sender.send(outcome)
     sender.close()
+
+
+def start_unsignalled(child: BaseProcess) -> None:
+    """Start a child that a stop of the service does not reach: its parent ends it.
+
+    systemd and Ctrl-C signal every process, but a stop is no death that an image is guilty of. A child inherits the mask.
+    """
+    resource_tracker.ensure_running()  # Else the first start does it, and would undo what follows.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    try:
+        child.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:

@@ -68,7 +68,7 @@ def serve(
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
-    class Server(uvicorn.Server):  # type: ignore[misc]
+    class Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn has no types here
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             page.stream.stop()  # it has no end of its own, and would be waited for and then cut off with an error
             await super().shutdown(sockets)
