@@ -248,4 +248,4 @@ def test_any_number_of_overlays_whose_pictures_are_being_drawn_holds_no_verdict_
         conclude(journal, "new.tif")
         publisher.wake()
         eventually(lambda: seqs(dashboard) == [61])
-        assert journal.outbox.unsent_count() == 60
+        eventually(lambda: journal.outbox.unsent_count() == 60)

@@ -149,8 +149,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         inspected(journal, "a.tif", one("known", payload=json.dumps({**inspection(), "inspection_id": KNOWN}).encode()))
     users.write(folder / "users", {"c": users.User("c", users.hashed(PASSWORD), "command")})
     with JournalSource(settings) as source, refusing(settings.state.folder):
-        until(lambda: source.document(KNOWN))
-        until(lambda: source.inspection("", KNOWN))
+        until(lambda: source.inspection("", KNOWN))  # None, until the journal was looked at
+        assert source.document(KNOWN)
         yield build(source, Sessions(folder / "users"), Actions(source), WebSettings(listen="127.0.0.1:8080"), "1")[0]
 
 

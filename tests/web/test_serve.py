@@ -133,7 +133,7 @@ def test_a_certificate_that_browsers_refuse_is_told_at_the_start(tmp_path: Path,
     assert "has expired" in caplog.text
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_key_that_this_user_may_not_read_is_named(tmp_path: Path) -> None:
     plant = Plant(tmp_path)
     plant.key.chmod(0)
