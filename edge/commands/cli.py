@@ -136,7 +136,7 @@ def review(argv: Sequence[str] | None = None) -> int:
         "service, list and export them.",
         "edge-review list --config /etc/sem-corrosion-edge/config.toml",
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,retry,add,reviews,export}")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,retry,dead-letters,add,reviews,export}")
     listing = _action(actions, "list", "Print what is in quarantine and why, the newest first.", "edge-review list --json")
     listing.add_argument("--json", action="store_true", help="one line of JSON: edge.quarantine/1")
     retrying = _action(
@@ -149,6 +149,14 @@ def review(argv: Sequence[str] | None = None) -> int:
     retrying.add_argument("paths", nargs="*", metavar="PATH", help="as `list` shows it, or where the file lies")
     retrying.add_argument("--all", action="store_true", help="all of them")
     retrying.add_argument("--code", metavar="CODE", help="those that failed with this code, as `list` shows it")
+    letters = _action(
+        actions,
+        "dead-letters",
+        "Print the messages that the broker never took, the newest first; or the originals of those that are named.",
+        "edge-review dead-letters 17",
+    )
+    letters.add_argument("named", nargs="*", metavar="NUMBER", help="its number or its id: prints the verdict as JSON")
+    letters.add_argument("--json", action="store_true", help="one line of JSON a message")
     _review_actions(actions)
     arguments = parser.parse_args(argv)
     from edge.commands.review import list_quarantine, retry
@@ -157,6 +165,12 @@ def review(argv: Sequence[str] | None = None) -> int:
     state = Path(arguments.state) if arguments.state else settings.state.folder
     if arguments.action == "list":
         return list_quarantine(state, as_json=arguments.json)
+    if arguments.action == "dead-letters":
+        from edge.commands import dead_letters
+
+        if arguments.named:
+            return dead_letters.originals(state, arguments.named)
+        return dead_letters.list_dead_letters(state, as_json=arguments.json)
     if arguments.action != "retry":
         from edge.commands import reviews
 

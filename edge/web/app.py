@@ -190,6 +190,15 @@ class Page:
             raise RefusedError(404, "no verdict with this id is known here")
         return JSONResponse(found)
 
+    async def message(self, request: Request) -> Response:
+        """The message of a verdict, as a file."""
+        self._allowed(request, "read")
+        found = await run_in_threadpool(self.source.message, _device(request), request.path_params["id"])
+        if found is None:
+            raise RefusedError(404, "no verdict with this id is known here")
+        headers = {"content-disposition": 'attachment; filename="message.json"', "cache-control": "private, no-store"}
+        return Response(found, media_type="application/json", headers=headers)
+
     async def overlay(self, request: Request) -> Response:
         """The picture that was drawn."""
         self._allowed(request, "read")
@@ -311,6 +320,7 @@ def build(source: Source, sessions: Sessions, actions: Actions | None, web: WebS
         Route("/api/now", page.now, methods=get),
         Route("/api/rows", page.rows, methods=get),
         Route("/api/inspection/{id}", page.inspection, methods=get),
+        Route("/api/inspection/{id}/message", page.message, methods=get),
         Route("/api/inspection/{id}/overlay", page.overlay, methods=get),
         Route("/api/inspection/{id}/image", page.image, methods=get),
         Route("/api/timeline", page.timeline, methods=get),

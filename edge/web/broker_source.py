@@ -246,6 +246,12 @@ class BrokerSource:
                 "has_overlay": (found.prefix, verdict_id) in self._pictures,
             }
 
+    def message(self, device: str, verdict_id: str) -> bytes | None:
+        """See `Source`. Of what the broker never took, nothing was heard."""
+        with self._mutex:
+            found = self._device(device)
+            return None if found is None else found.document(verdict_id)
+
     def overlay(self, device: str, verdict_id: str) -> tuple[bytes, str] | None:
         """See `Source`."""
         with self._mutex:

@@ -123,6 +123,10 @@ class JournalSource:
             "has_overlay": self._overlay_file(verdict_id) is not None,
         }
 
+    def message(self, device: str, verdict_id: str) -> bytes | None:
+        """See `Source`. Raises StateError where the journal cannot be read."""
+        return self._journal.use(lambda journal: journal.verdicts.sent(verdict_id))
+
     def overlay(self, device: str, verdict_id: str) -> tuple[bytes, str] | None:
         """See `Source`."""
         name = self._overlay_file(verdict_id)
@@ -190,7 +194,7 @@ class JournalSource:
 
     def document(self, verdict_id: str) -> dict[str, Any] | None:
         """The message of a verdict, None where it is no longer kept. Raises StateError where the journal cannot be read."""
-        return parsed(self._journal.use(lambda journal: journal.verdicts.sent(verdict_id)))
+        return parsed(self.message("", verdict_id))
 
     def reviews_of(self, row: Row) -> list[Review]:
         """Those of one inspection, the latest first."""

@@ -39,6 +39,9 @@ class Source(Protocol):
     def inspection(self, device: str, verdict_id: str) -> Facts | None:
         """One verdict whole: `row`, `inspection` or `failure`, `reviews`, whether there are pictures."""
 
+    def message(self, device: str, verdict_id: str) -> bytes | None:
+        """The JSON of a verdict as it was to be sent, also where the broker never took it; None where it is not kept."""
+
     def overlay(self, device: str, verdict_id: str) -> tuple[bytes, str] | None:
         """The picture that was drawn, and its media type."""
 

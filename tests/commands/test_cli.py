@@ -32,7 +32,7 @@ def test_every_command_says_its_version_and_shows_an_example(command: Command, c
         (cli.inspect, [], "needs PATH"),
         (cli.inspect, ["a.tif", "--stages", "none"], "argument --stages: must be one of"),
         (cli.daemon, [], "needs --config"),
-        (cli.review, [], "needs {list,retry,add,reviews,export}"),
+        (cli.review, [], "needs {list,retry,dead-letters,add,reviews,export}"),
         (cli.review, ["retry"], "name PATHs, or --all, or --code"),
         (cli.review, ["retry", "a.tif", "--all"], "name PATHs, or --all, or --code"),
         (cli.demo, ["--images", "many"], "argument --images: must be a whole number"),

@@ -58,6 +58,9 @@ class Told:
     def inspection(self, device: str, verdict_id: str) -> Facts | None:
         return self.document
 
+    def message(self, device: str, verdict_id: str) -> bytes | None:
+        return b"{}" if verdict_id == "dead" else None
+
     def overlay(self, device: str, verdict_id: str) -> tuple[bytes, str] | None:
         return (b"picture", "image/webp") if verdict_id == "drawn" else None
 
@@ -232,6 +235,13 @@ def test_pictures_are_kept_by_the_browser_alone_and_missing_ones_said(free: Test
         assert answer.status_code == 200
         assert "private" in answer.headers["cache-control"]
         assert free.get(f"/api/inspection/gone/{name}").status_code == 404
+
+
+def test_a_message_comes_as_a_file_and_a_forgotten_one_is_said(free: TestClient) -> None:
+    answer = free.get("/api/inspection/dead/message")
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert "attachment" in answer.headers["content-disposition"]
+    assert free.get("/api/inspection/gone/message").status_code == 404
 
 
 def test_files_are_asked_for_again_only_when_they_changed(free: TestClient) -> None:

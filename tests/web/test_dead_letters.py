@@ -82,6 +82,7 @@ def test_the_original_of_a_dead_letter_is_shown_whole_where_the_broker_got_a_tom
     with JournalSource(settings_for(tmp_path / "watched")) as pages:
         facts = eventually(lambda: pages.inspection("", large[0]), 60.0)
         assert facts["inspection"] == json.loads(large[1])
+        assert pages.message("", large[0]) == large[1]
         assert pages.overlay("", large[0]) == (PICTURE, "image/png")
         eventually(lambda: large[0] in {one["id"] for one in pages.problems("")["dead_letters"]}, 60.0)
     told = {one.said["inspection_id"]: one.said["quality"] for one in read_journal(tmp_path / "state").inspections}

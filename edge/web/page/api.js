@@ -53,6 +53,7 @@ export async function session() {
 
 const of = (device, id, kind) => address(`/api/inspection/${encodeURIComponent(id)}${kind}`, { device });
 export const inspection = (device, id) => get(of("", id, ""), { device });
+export const messageUrl = (device, id) => of(device, id, "/message");
 export const imageUrl = (device, id) => of(device, id, "/image");
 export const overlayUrl = (device, id) => of(device, id, "/overlay");
 

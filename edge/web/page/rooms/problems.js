@@ -39,6 +39,8 @@ export function room(root, ctx) {
   const section = (title, ...children) => element("section", { class: "card" }, element("h2", {}, title), ...children.filter(Boolean));
   const table = (heads, rows) => element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map((cell, at) => element("td", { class: at ? "" : "name" }, cell)))))));
 
+  // What the broker did not take lies at the microscope alone.
+  const original = (one) => (session.mode === "broker" ? "" : element("a", { href: api.messageUrl(device, one.id), download: `${one.id}.json`, class: "original" }, words("problems.original")));
   const newest = (shown, all) => (all > shown.length ? element("p", { class: "small faint" }, words("problems.newest", { count: shown.length })) : null);
 
   function draw(facts) {
@@ -54,7 +56,7 @@ export function room(root, ctx) {
       parts.push(section(words("problems.failures", { count: facts.failures_in_all ?? facts.failures.length }), newest(facts.failures, facts.failures_in_all), facts.failures.length > 1 ? element("p", {}, all) : null, table([words("problems.image"), words("problems.why"), words("problems.when"), ""],
         facts.failures.map((row) => [row.path, explained(row), format.time(row.ts_ms), button("inspect", "review", { inspection_id: row.id }, words("problems.done_inspect", { name: row.name }), `inspect-${row.id}`)]))));
     }
-    if (facts.dead_letters.length) parts.push(section(words("problems.dead", { count: facts.dead_in_all ?? facts.dead_letters.length }), newest(facts.dead_letters, facts.dead_in_all), element("p", { class: "small faint" }, words("problems.dead_cure")), table([words("problems.number"), words("problems.topic"), words("problems.why"), words("problems.when")], facts.dead_letters.map((one) => [String(one.seq), one.topic, one.reason, format.time(one.ts_ms)]))));
+    if (facts.dead_letters.length) parts.push(section(words("problems.dead", { count: facts.dead_in_all ?? facts.dead_letters.length }), newest(facts.dead_letters, facts.dead_in_all), element("p", { class: "small faint" }, words("problems.dead_cure")), table([words("problems.number"), words("problems.topic"), words("problems.why"), words("problems.when"), ""], facts.dead_letters.map((one) => [String(one.seq), one.topic, one.reason, format.time(one.ts_ms), original(one)]))));
     if (facts.gaps.length) parts.push(section(words("problems.gaps"), element("p", { class: "small faint" }, words("problems.gaps_cure")), table([words("problems.epoch"), words("problems.number")], facts.gaps.map((one) => [String(one.epoch), one.first === one.last ? String(one.first) : `${one.first} – ${one.last}`]))));
     if (facts.suspects) parts.push(section(words("problems.suspects", { count: facts.suspects }), element("p", {}, words("problems.suspects_cure"))));
     if (!parts.length) parts.push(element("p", { class: "card fine", id: "all-well" }, `● ${words("problems.none")}`));
