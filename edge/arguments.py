@@ -8,10 +8,13 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, Final, NoReturn
 
 from edge import __version__
+from edge.errors import ConfigError, EdgeError
 
 WRONG_USAGE = 2
 
@@ -98,3 +101,15 @@ def day(text: str) -> datetime:
 def new_parser(name: str, description: str, example: str) -> Parser:
     """A command's parser with an example below its help."""
     return Parser(name, description=description, epilog=f"example:\n  {example}")
+
+
+def status_of_training(program: str, command: str, work: Callable[[], int]) -> int:
+    """Run a subcommand that needs the extra `training`; its exit status, with one line on stderr for what is wrong."""
+    try:
+        return int(work())
+    except ImportError as error:
+        print(f"{program} {command} needs more: install sem-corrosion-edge[training] ({error})", file=sys.stderr)
+        return WRONG_USAGE
+    except EdgeError as error:
+        print(f"{program} {command}: {error}", file=sys.stderr)
+        return WRONG_USAGE if isinstance(error, ConfigError) else 1

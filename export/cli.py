@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.arguments import new_parser
-from edge.errors import ConfigError, EdgeError
+from edge.arguments import new_parser, status_of_training
+from edge.errors import EdgeError
 from export import tensorrt_cli
 
 
@@ -50,17 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.command == "onnx" and arguments.segmenter is None and arguments.classifier is None:
         parser.error("nothing to export: name --segmenter, --classifier or both")
-    try:
-        return int(arguments.run(arguments))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except EdgeError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except ImportError as error:
-        print(f"edge-export {arguments.command} needs more: install sem-corrosion-edge[training] ({error})", file=sys.stderr)
-        return 2
+    return status_of_training("edge-export", arguments.command, lambda: arguments.run(arguments))
 
 
 def _onnx(arguments: argparse.Namespace) -> int:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from edge import __version__
-from edge.arguments import length_nm, number, whole_number
+from edge.arguments import length_nm, number, status_of_training, whole_number
 from edge.commands import cli
 from edge.commands.dashboard import dashboard
 from edge.commands.report import report
+from edge.errors import ConfigError, ModelError
 from export.cli import main as export_main
 from tests import ROOT
 from training.cli import main as train_main
@@ -128,3 +129,21 @@ def test_what_is_no_number_is_told(text: str) -> None:
         if reader is not number or text != "9" * 400:
             with pytest.raises(argparse.ArgumentTypeError, match=r"must be a|must be more"):
                 reader(text)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ConfigError("no such folder"), 2, "edge-train score: no such folder"),
+        (ModelError("it is damaged"), 1, "edge-train score: it is damaged"),
+        (ImportError("no torch"), 2, "edge-train score needs more: install sem-corrosion-edge[training] (no torch)"),
+    ],
+)
+def test_what_a_subcommand_of_training_lacks_is_one_line_and_a_status(
+    error: Exception, status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise error
+
+    assert status_of_training("edge-train", "score", work) == status
+    assert capsys.readouterr().err == f"{said}\n"

@@ -46,7 +46,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 # Below all rooms: whoever needs it may import it, and it imports none of them.
 BELOW_ALL: Final = frozenset({"edge.arguments", "edge.certificates", "edge.whole_file", "edge.wording"})
 MAY_IMPORT |= {room: others | BELOW_ALL for room, others in MAY_IMPORT.items()} | dict.fromkeys(BELOW_ALL, frozenset())
-MAY_IMPORT["edge.arguments"] = frozenset({"edge", "edge.wording"})  # the door's version
+MAY_IMPORT["edge.arguments"] = frozenset({"edge", "edge.errors", "edge.wording"})  # the door's version
 
 # A library with errors and habits of its own is imported where it is owned, and nowhere else.
 OWNERS: Final[dict[str, tuple[str, ...]]] = {

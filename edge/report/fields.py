@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from edge.report.table import finite
+
 SAMPLED = "area fraction over fields, in the manner of ASTM E1245"
 CHOSEN = "fields chosen by the operator: describes these images, not the surface"
 
@@ -42,7 +44,7 @@ def over_fields(table: pd.DataFrame) -> tuple[FieldStatistics, ...]:
     for row in table.itertuples(index=False):
         area = float("nan") if row.area_fraction is None else float(row.area_fraction)
         if np.isfinite(area):
-            key = (_number(row.annealing_min), _number(row.exposure_h), None if pd.isna(row.coupon) else str(row.coupon))
+            key = (finite(row.annealing_min), finite(row.exposure_h), None if pd.isna(row.coupon) else str(row.coupon))
             groups.setdefault(key, []).append((area, "" if pd.isna(row.field_selection) else str(row.field_selection)))
     order = sorted(groups, key=lambda key: (key[0] is None, key[0] or 0, key[1] is None, key[1] or 0, key[2] or ""))
     return tuple(_statistics(*key, groups[key]) for key in order)
@@ -77,8 +79,3 @@ def _statistics(
     return FieldStatistics(
         SAMPLED if sampled else CHOSEN, annealing, exposure, coupon, count, mean, sd, lo, hi, relative, tuple(notes)
     )
-
-
-def _number(value: object) -> float | None:
-    number = float("nan") if value is None else float(value)  # type: ignore[arg-type]
-    return number if np.isfinite(number) else None

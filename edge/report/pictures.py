@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import cv2
@@ -88,7 +89,7 @@ def in_order(documents: Iterable[Document], which: Which, width_px: int) -> Iter
 def shown(document: Document, width_px: int) -> Shown | None:
     """The picture of one document and, where stage 2 was asked, its heat map; None when its file is no picture."""
     said = document.said
-    picture = None if document.picture is None else _micrograph(document)
+    picture = None if document.picture is None else _micrograph(document.picture, said["image"])
     if picture is None:
         return None
     if picture.shape[1] > width_px:
@@ -114,11 +115,10 @@ def pixel_um(image: dict[str, Any]) -> float | None:
     return float((field / pixels) ** 0.5) if field and pixels > 0 else None
 
 
-def _micrograph(document: Document) -> Picture | None:
+def _micrograph(overlay: Path, image: dict[str, Any]) -> Picture | None:
     """The overlay without its strip and without what widens a narrow one; None when the file is no picture."""
-    image = document.said["image"]
     try:
-        data = np.frombuffer(document.picture.read_bytes(), np.uint8)  # type: ignore[union-attr]  # it has one
+        data = np.frombuffer(overlay.read_bytes(), np.uint8)
         found = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     except (OSError, cv2.error):
         return None

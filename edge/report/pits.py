@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from edge.report.coupons import Reals
+from edge.report.table import finite
 
 NOT_MEASURED = "not measured"
 MOST_OF_CHARTS_PER_M2 = 5e5  # A-5, the densest of the standard charts of G46
@@ -55,7 +56,7 @@ def describe_pits(table: pd.DataFrame) -> Pits:
         return Pits((), (), ("There are no images.",))
     groups: dict[tuple[float | None, float | None], list[int]] = {}
     for place, key in enumerate(zip(_numbers(table["annealing_min"]), _numbers(table["exposure_h"]), strict=True)):
-        groups.setdefault((_known(key[0]), _known(key[1])), []).append(place)
+        groups.setdefault((finite(key[0]), finite(key[1])), []).append(place)
     order = sorted(groups, key=lambda key: (key[0] is None, key[0] or 0, key[1] is None, key[1] or 0))
     rows = tuple(_row(*key, table.iloc[groups[key]]) for key in order)
     unscaled = int(sum(not value > 0 for value in _numbers(table["field_um2"])))
@@ -121,9 +122,9 @@ def _flat_pairs(lists: Iterable[object]) -> list[tuple[float, float]]:
     """Circularity and aspect of every region; a single number is circularity."""
     found = []
     for of in lists:
-        if of is None or isinstance(of, float):
+        if not isinstance(of, Iterable):  # None, or nan
             continue
-        for value in of:  # type: ignore[attr-defined]
+        for value in of:
             pair = tuple(np.atleast_1d(np.asarray(value, dtype=float)).tolist())
             found.append((pair[0], pair[1] if len(pair) > 1 else float("nan")))
     return found
@@ -131,7 +132,3 @@ def _flat_pairs(lists: Iterable[object]) -> list[tuple[float, float]]:
 
 def _numbers(values: Iterable[object]) -> list[float]:
     return list(pd.to_numeric(pd.Series(list(values), dtype=object), errors="coerce").astype(float))
-
-
-def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge.inspection.overlay import four_figures
 from edge.report import extremes, fields, findings, pits, plots
 from edge.report.page import Plot
+from edge.report.table import finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ def in_standards(rows: pd.DataFrame, surface_mm2: float | None) -> Standards:
     """Fields in the manner of E1245, pits in words of G46 and ISO 11463, extremes as G16. surface_mm2: see `extremes`."""
     specimens = fields.over_fields(rows)
     largest = [
-        (_known(annealing), _known(exposure), extremes.largest(those, surface_mm2))
+        (finite(annealing), finite(exposure), extremes.largest(those, surface_mm2))
         for (annealing, exposure), those in rows.groupby(["annealing_min", "exposure_h"], dropna=False)
     ]
     return Standards(
@@ -120,12 +121,6 @@ def _extremes(result: extremes.Extremes, surface_mm2: float | None) -> Plot:
     return Plot(
         f"Largest diameter, extreme values: {result.heading}", plots.extremes(result), (*said, *result.missing, *result.notes)
     )
-
-
-def _known(value: object) -> float | None:
-    """A key of a group; None where it is unknown."""
-    number = float(value)  # type: ignore[arg-type]
-    return None if number != number else number
 
 
 def _number(value: float | None) -> str:

@@ -62,12 +62,12 @@ def path_columns(documents: tuple[Document, ...]) -> tuple[tuple[str, ...], tupl
             if name not in COLUMNS and value is not None:
                 found.setdefault(str(name), []).append(value)
     taken = OF_THE_ANALYSIS
-    numbers = tuple(n for n, values in found.items() if n not in taken and all(_number(value) is not None for value in values))
+    numbers = tuple(n for n, values in found.items() if n not in taken and all(finite(value) is not None for value in values))
     return numbers, tuple(name for name in found if name not in numbers)
 
 
-def _number(value: Any) -> float | None:
-    """Of what a pattern found, which is text; None of what is no finite number."""
+def finite(value: Any) -> float | None:
+    """A number, also one that stands in a text as a pattern found it; None of what is no finite number."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -83,7 +83,7 @@ def _row(document: Document, joined: Row, numbers: tuple[str, ...]) -> Row:
     for name, value in sample.items():
         if value is not None and (name in OF_THE_SAMPLE or name not in COLUMNS):
             number = name in numbers or (isinstance(value, float) and name not in OF_THE_SAMPLE)
-            row[name] = _number(value) if number else str(value)
+            row[name] = finite(value) if number else str(value)
     for name in ("annealing_min", "exposure_h"):
         row[name] = None if sample.get(name) is None else float(sample[name])
     for name in ("path", "page", "width_px", "height_px", "pixel_size_nm", "pixel_size_source", "field_um2"):

@@ -11,8 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from edge.arguments import new_parser
-from edge.errors import ConfigError, EdgeError
+from edge.arguments import new_parser, status_of_training
 from training.cli import annotate, classifier, evaluate, prepare, samples, score, segmenter, synthesize
 
 SUBCOMMANDS: Final = (synthesize, prepare, annotate, samples, segmenter, classifier, evaluate, score)
@@ -22,17 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `edge-train`; 0 done, 1 training failed, 2 wrong usage or unusable data."""
     arguments = _parser().parse_args(argv)
     command = shlex.join(["edge-train", *(sys.argv[1:] if argv is None else argv)])
-    try:
-        return int(arguments.run(arguments, command))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except EdgeError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except ImportError as error:
-        print(f"edge-train {arguments.command} needs more: install sem-corrosion-edge[training] ({error})", file=sys.stderr)
-        return 2
+    return status_of_training("edge-train", arguments.command, lambda: arguments.run(arguments, command))
 
 
 def _parser() -> argparse.ArgumentParser:
