@@ -10,23 +10,54 @@ import hashlib
 import json
 import math
 import os
+import re
 import uuid
 from datetime import datetime, timezone
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args, get_origin
+
+from pydantic import TypeAdapter
 
 from edge.config import DeviceSettings
 from edge.wire import documents
 from edge.wire.documents import printable
 
 VerdictKind = Literal["inspection", "failure"]
+_EXPONENT: Final = re.compile(rb"e[-0-9]")
 
 
 def serialise(document: documents.Document) -> bytes:
     """The document as one line of strict JSON. Raises ValueError when a free value in it is NaN or infinite."""
-    fields = document.model_dump(mode="json", by_alias=True)
-    ordered = {name: fields[name] for name in _wire_order(type(document))}
-    return json.dumps(ordered, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    long = _long_lists(type(document))
+    fields = document.model_dump(mode="json", by_alias=True, exclude=set(long))
+    written = [
+        json.dumps(name) + ":" + (_list(getattr(document, name), long[name]) if name in long else _json(fields[name]))
+        for name in _wire_order(type(document))
+    ]
+    return f"{{{','.join(written)}}}".encode()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _list(values: list[documents.Document], kind: TypeAdapter[Any]) -> str:
+    """As `_json` of the same values, by pydantic: the outlines of hundreds of regions take an eighth of the time."""
+    written = kind.dump_json(values, by_alias=True)
+    if b"0.0000" in written or _EXPONENT.search(written):  # Python writes small and large numbers in other digits
+        return _json(kind.dump_python(values, mode="json", by_alias=True))
+    return written.decode()
+
+
+@cache
+def _long_lists(kind: type[documents.Document]) -> dict[str, TypeAdapter[Any]]:
+    """A message's fields that are lists of documents without a limit, such as regions, and what writes them."""
+    found: dict[str, TypeAdapter[Any]] = {}
+    for name, field in kind.model_fields.items():
+        of = get_args(field.annotation)[0] if get_origin(field.annotation) is list else None
+        if isinstance(of, type) and issubclass(of, documents.Document):
+            found[name] = TypeAdapter(list[of])  # type: ignore[valid-type]
+    return found
 
 
 @cache

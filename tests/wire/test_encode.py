@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge.wire.encode import display_path, verdict_id
-from tests.wire.examples import AT, EPOCH, ID, encoded, example, messages
+from edge.wire.inspection import encode_inspection
+from tests.wire.examples import AT, DEVICE, EPOCH, ID, encoded, example, messages
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -24,6 +27,22 @@ def test_a_message_is_what_it_always_was(name: str, monkeypatch: pytest.MonkeyPa
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(messages()[name] + b"\n")
     assert messages()[name] + b"\n" == path.read_bytes()
+
+
+@pytest.mark.parametrize("nm", [250.0, 1e-3, 1e-5, 1e14])
+@pytest.mark.parametrize("name", ["corrosion", 'a "pit"\\ 1e-5,\n0.00001 \x7f\x1f ä 🦀'])
+def test_however_small_or_large_a_number_is_python_would_write_the_same_bytes(nm: float, name: str) -> None:
+    whole = example()
+    tiny = dataclasses.replace(whole.measures, circularity=np.array([1e-5, np.nan]))
+    inspection = dataclasses.replace(
+        whole,
+        micrograph=dataclasses.replace(whole.micrograph, pixel_size_nm=nm),
+        regions=dataclasses.replace(whole.regions, class_names=(name,)),
+        measures=dataclasses.replace(tiny, by_class={name: tiny.by_class["corrosion"]}),
+    )
+    written = encode_inspection(inspection, inspection_id=ID, epoch=EPOCH, seq=42, device=DEVICE)
+    assert written == json.dumps(json.loads(written), ensure_ascii=False, separators=(",", ":")).encode()
+    assert json.loads(written)["regions"][0]["class"] == name
 
 
 def test_the_time_of_the_event_is_utc_with_milliseconds() -> None:
