@@ -106,9 +106,14 @@ def _wide(value: Any) -> Any:
 
 
 def _computed(function: Callable[..., Tensor]) -> Operator:
-    """An operator that computes in float32 and rounds what it gives out to the type of its first input."""
+    """An operator that computes in float32 and rounds what it gives out to the type of its first input.
+
+    On a GPU torch's own FP16 kernels do that, so there they run as they are.
+    """
 
     def run(values: Values, attributes: Attributes) -> Tensor:
+        if values[0].is_cuda:
+            return function(*values, **attributes).to(values[0].dtype)
         return function(*map(_wide, values), **attributes).to(values[0].dtype)
 
     return run
@@ -194,8 +199,11 @@ def _slice(values: Values, _: Attributes) -> Tensor:
     axes = _numbers(values[3]) if len(values) > 3 and values[3] is not None else list(range(len(starts)))
     steps = _numbers(values[4]) if len(values) > 4 and values[4] is not None else [1] * len(starts)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if step > 0:
+            value = value[(slice(None),) * (axis % value.ndim) + (slice(start, end, step),)]
+            continue
         places = list(range(value.shape[axis])[start:end:step])
-        value = value.index_select(axis, torch.tensor(places, dtype=torch.int64))
+        value = value.index_select(axis, torch.tensor(places, dtype=torch.int64, device=value.device))
     return value
 
 
@@ -315,7 +323,7 @@ OPERATORS: Final[dict[str, Operator]] = {
     "GatherElements": lambda values, attributes: values[0].gather(attributes.get("axis", 0), values[1].long()),
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
-    "Expand": lambda values, _: values[0] + torch.zeros(_numbers(values[1]), dtype=values[0].dtype),
+    "Expand": lambda values, _: values[0].expand(torch.broadcast_shapes(values[0].shape, _numbers(values[1]))),
     "Split": lambda values, attributes: tuple(
         values[0].split(attributes.get("split") or _numbers(values[1]), attributes.get("axis", 0))
     ),

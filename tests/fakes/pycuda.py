@@ -95,6 +95,11 @@ class Driver:
 
         self._gpu.put(copy)
 
+    def memcpy_htod(self, address: int, array: NDArray[Any]) -> None:
+        """From memory that may be paged out; a test compares its time, the product has no use for it."""
+        self._gpu.did("pageable")
+        self._gpu.at(address)[: array.nbytes] = array.reshape(-1).view(np.uint8)
+
     def memcpy_dtoh_async(self, array: NDArray[np.uint8], address: int, stream: Any) -> None:
         self._gpu.did("dtoh")
         assert isinstance(stream, Stream)

@@ -2,22 +2,26 @@
 
 Environment: EDGE_GPU_REQUIRED=1 runs these tests and counts what is lacking as a failure; without it they are skipped.
 EDGE_GPU_RUNS (10000) and EDGE_GPU_IMAGES (200) are how often the long ones repeat. EDGE_GPU_REHEARSAL=1 notes numbers and
-asks nothing of them: so the checks themselves are checked where there is no GPU (tests/test_gpu_check.py).
+asks nothing of them: so the checks themselves are checked where there is no GPU (tests/test_gpu_check.py). EDGE_GPU_OUT names a
+folder for `gpu-check.json`: the GPU, each answer, each time. EDGE_GPU_NETWORKS says what stands in for engines.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 
+from edge import __version__
 from edge.backends.tensorrt import passport
-from edge.backends.tensorrt.cuda import find_kernels
+from edge.backends.tensorrt.cuda import Cuda, find_kernels
 from edge.backends.tensorrt.engine import TensorRtEngine, find_engine
 from edge.config import Settings
 from edge.errors import EdgeError
@@ -40,12 +44,36 @@ class Answer:
 
 
 ANSWERS: list[Answer] = []
+FIGURES: dict[str, float] = {}
+"""What was measured, its unit in its name."""
 
 
 def answer(question: str, found: str, wanted: str, kept: bool) -> None:
     """Note a number for the summary, and fail where it is not what is wanted."""
     ANSWERS.append(Answer(question, wanted, found, kept))
     assert kept or REHEARSAL, f"{question}: {found}, wanted {wanted}"
+
+
+def measured(**figures: float) -> None:
+    """Note numbers that nothing is asked of."""
+    for name, value in figures.items():
+        FIGURES[name] = round(float(value), 4)
+        print(f"{name}: {value:.4g}")
+
+
+def gpu_ms(cuda: Cuda, work: Callable[[], object], repeats: int = min(RUNS, 200)) -> float:
+    """Median of the GPU's own time for what `work` puts on the stream, each time alone."""
+    import pycuda.driver
+
+    took = []
+    for _ in range(repeats + 3):
+        begun, done = pycuda.driver.Event(), pycuda.driver.Event()
+        begun.record(cuda._queue)
+        work()
+        done.record(cuda._queue)
+        done.synchronize()
+        took.append(done.time_since(begun))
+    return float(np.median(took[3:]))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -68,6 +96,29 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.line(f"NOT TESTED  {len(names)} for this reason: {reason}")
         for name in names:
             terminalreporter.line(f"            {name}")
+    for figure, value in FIGURES.items():
+        terminalreporter.line(f"measured    {figure}: {value:g}")
+    if "EDGE_GPU_OUT" in os.environ:
+        path = Path(os.environ["EDGE_GPU_OUT"]) / "gpu-check.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(_document(gpu, ours, reasons), indent=1) + "\n", encoding="utf-8")
+        terminalreporter.line(f"written     {path}")
+
+
+def _document(gpu: passport.Gpu | None, ours: dict[str, list[Any]], reasons: dict[str, list[str]]) -> dict[str, Any]:
+    return {
+        "schema": "edge.gpu-check/1",
+        "version": __version__,
+        "gpu": gpu.model_dump() if gpu else None,
+        "networks": os.environ.get("EDGE_GPU_NETWORKS", "engines of TensorRT"),
+        "runs": RUNS,
+        "images": IMAGES,
+        "figures": FIGURES,
+        "answers": [asdict(one) for one in ANSWERS],
+        "passed": [_name(one) for one in ours.get("passed", ())],
+        "failed": {_name(one): _last_line(one) for one in ours.get("failed", ())},
+        "not_tested": reasons,
+    }
 
 
 def _is_ours(report: Any) -> bool:

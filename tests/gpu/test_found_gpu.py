@@ -14,7 +14,7 @@ from edge.backends.tensorrt import cuda, found
 from edge.backends.tensorrt.flight import Output
 from edge.backends.tensorrt.passport import Gpu
 from tests.backends.tensorrt.test_found import finder, scene
-from tests.gpu.conftest import RUNS, answer, lacking
+from tests.gpu.conftest import RUNS, answer, gpu_ms, lacking, measured
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(3600), pytest.mark.filterwarnings("default")]
 
@@ -51,7 +51,15 @@ def test_what_is_kept_and_its_masks_are_those_of_the_same_lines_on_the_processor
     )
 
 
-def found_there(fatbin: Path, given: dict[str, Any], crop: Crop) -> Any:
+@pytest.mark.parametrize("count", [100, 300])
+def test_how_long_suppression_and_masks_take(fatbin: Path, count: int) -> None:
+    scores, boxes, coefficients, prototypes, view = scene(np.random.default_rng(1), count)
+    given = {"scores": scores, "boxes": boxes, "coefficients": coefficients, "prototypes": prototypes}
+    crop = Crop(0, 0, view.width, view.height, round(view.width * view.scale_x), round(view.height * view.scale_y))
+    found_there(fatbin, given, crop, clocked=True)
+
+
+def found_there(fatbin: Path, given: dict[str, Any], crop: Crop, *, clocked: bool = False) -> Any:
     """What the GPU's launches make of one view's outputs."""
     given = {**given, "classes": np.zeros(len(given["scores"]), np.int64)}
     with cuda.cuda_here() as here, ExitStack() as made:
@@ -80,5 +88,8 @@ def found_there(fatbin: Path, given: dict[str, Any], crop: Crop) -> Any:
         here.send(room.views_there, found.VIEW.itemsize)
         found.enqueue(here, room, outputs, shapes, 0.25, 0.7)
         here.wait()
+        if clocked:
+            name = f"suppress_and_mask_{len(given['scores'])}_candidates_ms"
+            measured(**{name: gpu_ms(here, lambda: found.enqueue(here, room, outputs, shapes, 0.25, 0.7))})
         (masks,) = found.read(room, outputs, len(given["scores"]), 1) or (None,)
         return masks
