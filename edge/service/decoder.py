@@ -87,7 +87,8 @@ class Decoder(Worker):
             return Decoded(entry, source, None, spent, arrival)
         try:
             limits = limits_of(self.settings)
-            file = read_file(path, limits.max_bytes, within=self.folder)
+            patient = patience.may_be_read_soon(self.settings.watch, arrival)
+            file = read_file(path, limits.max_bytes, within=self.folder, needs_sidecars=patient)
             source, content, data = replace(source, sha256=file.sha256), file.content_sha256, file.data
             if entry.run == 1 and content == entry.content:
                 self._pass_over(entry)
@@ -103,8 +104,7 @@ class Decoder(Worker):
         except Exception as error:  # a defect in a reader must cost this image alone
             log.exception("%s: reading it failed", printable(entry.path))
             outcome = ImageError("internal", f"reading it failed: {error!r}")
-        if self.folder_is_away(outcome):
-            self.hold(entry.path, arrival, time.monotonic() + RETRY_S)
+        if self.wait_for_reading(entry.path, arrival, outcome):
             return None
         if self._hold(entry, arrival, patience.after_decoding(self.settings.watch, arrival, outcome, data or b"")):
             return None
@@ -132,7 +132,10 @@ class Decoder(Worker):
         path, fingerprint = suspected
         try:
             file = read_file(self.folder / path, limits_of(self.settings).max_bytes, within=self.folder)
-        except Exception:  # whatever is wrong with it, it is met when it is inspected
+        except Exception as error:  # whatever is wrong with it, it is met when it is inspected
+            if self.folder_is_away(error):
+                self.shared.suspected.add(path, fingerprint)
+                return False
             log.debug("%s: it could not be compared", printable(path), exc_info=True)
             return True
         if (file.size, file.mtime_ns) != (fingerprint.size, fingerprint.mtime_ns):

@@ -58,15 +58,17 @@ def inspect_in_child(
     source: Source,
     longest_s: float = LONGEST_S,
     *,
+    needs_sidecars: bool = False,
     given_up: Callable[[], bool] = lambda: False,
 ) -> Outcome | None:
     """Read, decode and inspect `path` in a process of its own, which does not outlive this call nor this process.
 
+    needs_sidecars: see `read_file`.
     given_up: asked again and again; once it holds, the child is ended and None is returned.
     """
     context = multiprocessing.get_context("spawn")  # A fork would carry our threads' locks along.
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_work, args=(sender, settings, path, source), name="suspect", daemon=True)
+    child = context.Process(target=_work, args=(sender, settings, path, source, needs_sidecars), name="suspect", daemon=True)
     try:
         start_unsignalled(child)
     finally:
@@ -89,14 +91,17 @@ def inspect_in_child(
         child.join()
 
 
-def _work(sender: multiprocessing.connection.Connection, settings: Settings, path: Path, source: Source) -> None:
+def _work(
+    sender: multiprocessing.connection.Connection, settings: Settings, path: Path, source: Source, needs_sidecars: bool
+) -> None:
     threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # When memory runs out, this process is to go, not the daemon.
     sha256 = None
     outcome: Outcome
     try:
-        file = read_file(path, limits_of(settings).max_bytes, within=settings.watch.folder)
+        limit = limits_of(settings).max_bytes
+        file = read_file(path, limit, within=settings.watch.folder, needs_sidecars=needs_sidecars)
         sha256 = file.sha256
         with Pipeline(settings) as pipeline:
             outcome = pipeline.inspect_file(file, replace(source, sha256=sha256))

@@ -2,18 +2,20 @@
 
 A file whose writer was seen to be done is judged at once; what is doubtful in it is said in its verdict, and a later change is
 a new revision. Where nobody saw that (a network share, no events, a file from an earlier life) doubtful bytes may be bytes to
-come. Every wait counts from the last change.
+come. Every wait counts from the last change, but for a file that cannot be read: that says nothing of its age.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from edge import sem
 from edge.config import WatchSettings
 from edge.errors import ImageError
+from edge.folder.file import FileBusyError
 from edge.records import FileBytes, Inspection, Micrograph
 from edge.service.shared import Arrival
 
@@ -21,6 +23,8 @@ UNFINISHED_CODES: Final = frozenset({"truncated", "damaged", "empty", "not_an_im
 """Codes of failures that a file has, too, while it is being written."""
 UNFINISHED_WARNINGS: Final = frozenset({"zero_rows", "damaged", "metadata_cut"})
 """Codes of warnings about what may still be filled in."""
+READ_AGAIN_S: Final = 5.0
+"""So long is a file left alone that could not be read."""
 
 
 def before_decoding(watch: WatchSettings, arrival: Arrival, file: FileBytes, name: str) -> float | None:
@@ -63,3 +67,22 @@ def after_decoding(
         if codes & UNFINISHED_WARNINGS == {"zero_rows"} and data:
             doubtful = not sem.black_is_black(data)
     return arrival.changed_at + watch.incomplete_s if doubtful else None
+
+
+def may_be_read_soon(watch: WatchSettings, arrival: Arrival) -> bool:
+    """Whether what cannot be read now, the file or one beside it, is better waited for."""
+    return arrival.refused_at is None or time.monotonic() < arrival.refused_at + watch.incomplete_s
+
+
+def while_busy(watch: WatchSettings, arrival: Arrival, outcome: object) -> tuple[float | None, Arrival]:
+    """Until when, monotonic seconds, a file that cannot be read is left alone, None if that is over; how it came, then.
+
+    However old it is: a share that fails for a moment fails for all that is being read.
+    """
+    if not isinstance(outcome, FileBusyError):
+        return None, arrival
+    now = time.monotonic()
+    refused = replace(arrival, refused_at=now) if arrival.refused_at is None else arrival
+    assert refused.refused_at is not None
+    until = min(now + READ_AGAIN_S, refused.refused_at + watch.incomplete_s)
+    return (until if until > now else None), refused

@@ -52,11 +52,13 @@ class Arrival:
     changed_at: when it was first seen as it is, monotonic seconds: a file that may still grow is waited for from then on.
     closed: its writer was seen to be done.
     old: it had been as it is for longer than anything is waited for when it was first seen.
+    refused_at: since when it cannot be read, monotonic seconds, None where it can, or nobody tried.
     """
 
     changed_at: float
     closed: bool = False
     old: bool = False
+    refused_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from edge.journal import Entry
 from edge.records import Inspection, Source
 from edge.service import isolated, patience
 from edge.service.shared import Decoded, Inspected
-from edge.service.worker import RETRY_S, Worker, printable
+from edge.service.worker import Worker, printable
 
 log = logging.getLogger(__name__)
 
@@ -41,25 +41,29 @@ class Suspects(Worker):
 
     def _inspect(self, suspect: Decoded) -> Inspected | None:
         """What came of one; None when that was stopped, has to be tried again, or is better waited for."""
-        outcome, source = self._outcome(suspect.entry, suspect.source)
+        patient = patience.may_be_read_soon(self.settings.watch, suspect.arrival)
+        outcome, source = self._outcome(suspect.entry, suspect.source, patient)
         if outcome is None or self._hold(suspect, outcome):
             return None
         return Inspected(suspect.entry, source, outcome, suspect.arrival.changed_at)
 
     def _hold(self, suspect: Decoded, outcome: list[Inspection] | ImageError) -> bool:
         """Whether what came of a suspect is better waited for, as the decoder waits for others; then it is held."""
+        if self.wait_for_reading(suspect.entry.path, suspect.arrival, outcome):
+            return True
         until = patience.after_decoding(self.settings.watch, suspect.arrival, outcome)
-        if self.folder_is_away(outcome):
-            until = time.monotonic() + RETRY_S
-        elif until is None or until <= time.monotonic() or suspect.entry.run > 1:
+        if until is None or until <= time.monotonic() or suspect.entry.run > 1:
             return False
         self.hold(suspect.entry.path, suspect.arrival, until)
         return True
 
-    def _outcome(self, entry: Entry, source: Source) -> tuple[list[Inspection] | ImageError | None, Source]:
+    def _outcome(
+        self, entry: Entry, source: Source, needs_sidecars: bool
+    ) -> tuple[list[Inspection] | ImageError | None, Source]:
         """What the child found, with what is known of the source by then."""
         stopping = self.shared.stopping.is_set
-        child = isolated.inspect_in_child(self.settings, self.folder / entry.path, source, given_up=stopping)
+        path = self.folder / entry.path
+        child = isolated.inspect_in_child(self.settings, path, source, needs_sidecars=needs_sidecars, given_up=stopping)
         if child is None or stopping():
             return None, source
         if isinstance(child, isolated.Refused):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import queue
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Final, TypeVar
@@ -11,8 +13,11 @@ from edge.config import Settings
 from edge.errors import ImageError, StateFullError
 from edge.folder.reach import is_there
 from edge.journal import Journal
+from edge.service import patience
 from edge.service.shared import Arrival, Shared
 from edge.wire.encode import display_path
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -67,6 +72,20 @@ class Worker(ABC):
     def folder_is_away(self, outcome: object) -> bool:
         """Whether an image cannot be read because the whole folder is away, as when a share is unmounted."""
         return isinstance(outcome, ImageError) and outcome.code == "unreadable" and not self.folder_is_there()
+
+    def wait_for_reading(self, path: str, arrival: Arrival, outcome: object) -> bool:
+        """Give an image back that cannot be read now, where that may pass: the folder is away, or the file is busy."""
+        if self.folder_is_away(outcome):
+            until: float | None = time.monotonic() + RETRY_S
+        else:
+            until, refused = patience.while_busy(self.settings.watch, arrival, outcome)
+            if until is not None and arrival.refused_at is None:
+                log.info("%s: it is tried again for %g s: %s", printable(path), self.settings.watch.incomplete_s, outcome)
+            arrival = refused
+        if until is None:
+            return False
+        self.hold(path, arrival, until)
+        return True
 
     def hold(self, path: str, arrival: Arrival, until: float) -> None:
         """Give an image back that was begun; it is not begun again before `until`, monotonic seconds, unless it changes."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from edge.errors import ImageError
 from edge.folder import file
-from edge.folder.file import SIDECAR_LIMIT_BYTES, read_file
+from edge.folder.file import SIDECAR_LIMIT_BYTES, FileBusyError, read_file
 from edge.sem import sidecar_names
 
 ENOUGH = 1 << 20
@@ -109,3 +112,62 @@ def test_a_link_that_leads_further_than_the_stack_is_deep_is_unreadable(tmp_path
     with pytest.raises(ImageError) as refused:
         read_file(tmp_path / target, 1 << 20, within=tmp_path)
     assert refused.value.code in ("unreadable", "outside_folder")
+
+
+def refusing(name: str, code: int) -> Callable[..., int]:
+    real = os.open
+
+    def opened(path: Path, flags: int, *more: int) -> int:
+        if Path(path).name == name:
+            raise OSError(code, os.strerror(code))
+        return real(path, flags, *more)
+
+    return opened
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.ETXTBSY, errno.EIO, errno.EHOSTDOWN, errno.ESTALE, errno.EACCES])
+def test_what_another_program_or_a_failing_share_holds_back_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """EACCES, though the permissions allow it: so a share says that the bytes are locked."""
+    (tmp_path / "a.tif").write_bytes(b"pixels")
+    monkeypatch.setattr(os, "open", refusing("a.tif", code))
+    with pytest.raises(FileBusyError, match="edge-review retry"):
+        read_file(tmp_path / "a.tif", ENOUGH)
+
+
+def test_a_file_that_fails_in_the_middle_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tif").write_bytes(b"pixels")
+
+    def failing(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EACCES, "locked")
+
+    monkeypatch.setattr(file, "open", failing, raising=False)
+    with pytest.raises(FileBusyError):
+        read_file(tmp_path / "a.tif", ENOUGH)
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG])
+def test_what_no_waiting_mends_is_not_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    (tmp_path / "a.tif").write_bytes(b"pixels")
+    monkeypatch.setattr(os, "open", refusing("a.tif", code))
+    with pytest.raises(ImageError) as caught:
+        read_file(tmp_path / "a.tif", ENOUGH)
+    assert caught.value.code == "unreadable"
+    assert not isinstance(caught.value, FileBusyError)
+
+
+def test_a_sidecar_that_is_held_back_is_waited_for_where_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tif").write_bytes(b"pixels")
+    (tmp_path / "a.txt").write_bytes(b"$CM_MAG 100")
+    real = Path.read_bytes
+
+    def held(path: Path) -> bytes:
+        if path.name == "a.txt":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", held)
+    with pytest.raises(FileBusyError, match=r"'a\.txt' beside it"):
+        read_file(tmp_path / "a.tif", ENOUGH, needs_sidecars=True)
+    assert read_file(tmp_path / "a.tif", ENOUGH).sidecars == {}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ImageError
-from edge.folder.file import FileGoneError
+from edge.folder.file import FileBusyError, FileGoneError
 from edge.folder.scan import Sighting, scan
 from edge.journal import Journal
 from edge.records import FileBytes, Fingerprint
@@ -222,3 +222,48 @@ def test_a_file_that_is_away_with_its_folder_is_held_and_one_that_is_gone_alone_
     decoded = decoder._read(journal.ledger.begin("a.png"))
     assert decoded is not None
     assert isinstance(decoded.outcome, FileGoneError)
+
+
+def test_an_image_that_another_program_holds_is_read_once_it_lets_go(
+    decoder: Decoder, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (decoder.folder / "a.png").write_bytes(png(1))
+    journal.ledger.admit("a.png", seen(decoder, "a.png").fingerprint)
+
+    def held(*_: object, **__: object) -> FileBytes:
+        raise FileBusyError("unreadable", "it cannot be read: Device or resource busy")
+
+    with monkeypatch.context() as exclusive:
+        exclusive.setattr("edge.service.decoder.read_file", held)
+        decoder.shared.arrivals.put({"a.png": Arrival(time.monotonic() - 1e6, old=True)})
+        assert decoder._read(journal.ledger.begin("a.png")) is None
+    assert journal.ledger.waiting() == []  # held, not failed
+    assert decoder.shared.arrivals.next_due() is not None
+    journal.ledger.resume(["a.png"])
+    decoded = decoder._read(journal.ledger.begin("a.png"))
+    assert decoded is not None
+    assert not isinstance(decoded.outcome, ImageError)
+
+
+def test_an_image_that_is_held_for_too_long_fails_with_what_to_do(
+    decoder: Decoder, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(*_: object, **__: object) -> FileBytes:
+        raise FileBusyError("unreadable", "it cannot be read: close it in other programs")
+
+    monkeypatch.setattr("edge.service.decoder.read_file", held)
+    long_ago = time.monotonic() - decoder.settings.watch.incomplete_s
+    decoder.shared.arrivals.put({"a.png": Arrival(long_ago, refused_at=long_ago)})
+    decoded = decoder._read(begun(journal, "a.png"))
+    assert decoded is not None
+    assert isinstance(decoded.outcome, FileBusyError)
+
+
+def test_what_was_to_be_compared_while_the_share_went_is_compared_later(
+    decoder: Decoder, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder.shared.suspected.add("a.png", Fingerprint(1, 1))
+    with monkeypatch.context() as away:
+        away.setattr(Decoder, "folder_is_there", lambda _: False)
+        assert not decoder._compare_one()
+    assert decoder.shared.suspected.take() == ("a.png", Fingerprint(1, 1))

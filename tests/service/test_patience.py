@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edge.config import WatchSettings
 from edge.errors import ImageError
+from edge.folder.file import FileBusyError
 from edge.records import FileBytes, Micrograph
-from edge.service.patience import after_decoding, before_decoding
+from edge.service.patience import READ_AGAIN_S, after_decoding, before_decoding, may_be_read_soon, while_busy
 from edge.service.shared import Arrival
 from tests.sem.making import encoded, fei, specimen, tiff
 
@@ -79,3 +81,20 @@ def test_black_rows_of_a_file_that_proves_them_are_not_waited_for() -> None:
         assert after_decoding(WATCH, Arrival(5.0), [micrograph("zero_rows: x")], data) is None
         assert after_decoding(WATCH, Arrival(5.0), [micrograph("zero_rows: x", "damaged: x")], data) == 65.0
     assert after_decoding(WATCH, Arrival(5.0), [micrograph("zero_rows: x")], tiff(black)) == 65.0
+
+
+def test_a_file_that_cannot_be_read_is_waited_for_from_the_first_refusal_however_old_it_is() -> None:
+    busy, now = FileBusyError("unreadable", "x"), time.monotonic()
+    until, refused = while_busy(WATCH, Arrival(now - 1e6, closed=True, old=True), busy)
+    assert until is not None
+    assert now < until <= time.monotonic() + READ_AGAIN_S
+    assert refused.refused_at is not None
+    assert may_be_read_soon(WATCH, refused)
+    assert while_busy(WATCH, refused, busy)[1] == refused
+    over = replace(refused, refused_at=now - WATCH.incomplete_s)
+    assert while_busy(WATCH, over, busy) == (None, over)
+    assert not may_be_read_soon(WATCH, over)
+
+
+def test_other_failures_are_no_reason_to_read_again() -> None:
+    assert while_busy(WATCH, Arrival(5.0), ImageError("unreadable", "x")) == (None, Arrival(5.0))

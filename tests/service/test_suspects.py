@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edge.config import Settings
+from edge.folder.file import FileBusyError
 from edge.journal import Journal
 from edge.records import Source, Timing
 from edge.service import isolated
@@ -108,3 +109,14 @@ def test_a_suspect_does_not_hold_up_a_stop(suspects: Suspects, journal: Journal,
     monkeypatch.setattr(isolated, "inspect_in_child", stopped)
     assert suspects._inspect(Decoded(entry, Source("a.png", "a.png", None), None, Timing(), Arrival(0.0))) is None
     assert journal.ledger.entries()["a.png"].state == "running"  # given back by whoever stops it
+
+
+def test_a_suspect_that_another_program_holds_waits_for_it(
+    suspects: Suspects, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = isolated.Refused(FileBusyError("unreadable", "it cannot be read: Device or resource busy"), None)
+    monkeypatch.setattr(isolated, "inspect_in_child", lambda *_, **__: busy)
+    entry = begun(journal, "a.png")
+    assert suspects._inspect(Decoded(entry, Source("a.png", "a.png", None), None, Timing(), Arrival(0.0))) is None
+    assert journal.ledger.waiting() == []
+    assert suspects.shared.arrivals.next_due() is not None

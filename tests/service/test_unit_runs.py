@@ -201,3 +201,57 @@ def put(path: Path, seed: int) -> None:
 
 def inspected(listener: Listener, name: str) -> bool:
     return any(message.body["image"]["name"] == name for message in listener.on("/inspection"))
+
+
+# mount(8) calls this for Type=cifs. The PC is off as long as it has no folder; the credentials must be root's alone.
+PLAYED_SHARE = r"""
+cat > usr/sbin/mount.cifs <<'SCRIPT'
+#!/bin/sh
+echo "$@" >> /run/mounted
+case "$*" in *credentials=/etc/sem-corrosion-edge/share.cred*) ;; *) exit 1;; esac
+[ -d /srv/pc ] || { echo 'mount error(112): Host is down' >&2; exit 32; }
+exec mount --bind -o ro /srv/pc "$2"
+SCRIPT
+chmod 755 usr/sbin/mount.cifs
+[ ! -e /dev/autofs ] || cp -a /dev/autofs dev/
+rm -rf srv/sem; mkdir -p etc/systemd/system/sem-corrosion-edge.service.d
+cp {units}/srv-sem-export.mount {units}/srv-sem-export.automount etc/systemd/system/
+cp {units}/share.conf etc/systemd/system/sem-corrosion-edge.service.d/
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/autofs").exists(), reason="systemd in a namespace needs autofs to mount by looking")
+def test_the_hardened_daemon_mounts_a_share_by_looking_and_outlives_a_pc_that_is_off(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path / "broker")
+    config = CONFIG.format(port=broker.port).replace("[mqtt]", "must_be_mount = true\nsettle_s = 0.5\n[mqtt]")
+    prepare = PLAYED_SHARE.replace("{units}", str(SYSTEMD))
+    with broker, Listener(broker.port) as dashboard, ServiceManager(tmp_path / "systemd", config, prepare) as manager:
+        manager.run("systemctl", "start", DAEMON)  # the PC is off
+        mounted = manager.root / "run/mounted"
+        eventually(lambda: mounted.exists() and len(mounted.read_text().splitlines()) > 12, 180, "attempts, more than a burst")
+        assert states(dashboard)[-1] == "degraded"
+
+        switch_on(manager, "first.png", 1)
+        eventually(lambda: inspected(dashboard, "first.png"), 60, "an image of a PC that was switched on")
+        eventually(lambda: states(dashboard)[-1] == "online", 60, "online")
+
+        manager.run("rm", "-r", "/srv/pc")
+        manager.run("systemctl", "stop", "srv-sem-export.mount")
+        eventually(lambda: states(dashboard)[-1] == "degraded", 60, "degraded")
+        switch_on(manager, "second.png", 2)
+        eventually(lambda: inspected(dashboard, "second.png"), 60, "an image after it was off")
+        assert "ActiveState=active" in manager.run("systemctl", "show", "-p", "ActiveState", "srv-sem-export.automount")
+        assert manager.journal(DAEMON).count("Traceback") == 0
+
+
+def switch_on(manager: ServiceManager, name: str, seed: int) -> None:
+    """The PC serves a folder with one image."""
+    (manager.root / "srv/new").mkdir()
+    (manager.root / "srv/new" / name).write_bytes(png(seed))
+    (manager.root / "srv/new" / name).chmod(0o444)
+    (manager.root / "srv/new").chmod(0o755)
+    manager.run("mv", "/srv/new", "/srv/pc")
+
+
+def states(listener: Listener) -> list[str]:
+    return [message.body["state"] for message in listener.on("/status")]
