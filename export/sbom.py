@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
@@ -23,12 +23,10 @@ from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from edge.models.card import BUILTIN_FOLDER
-
-PRODUCT: Final = "sem-corrosion-edge"
+from export import footprint
+from export.footprint import PRODUCT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +58,7 @@ def bill(extras: Iterable[str] = ()) -> Bom:
 
     Raises PackageNotFoundError for what is needed on this machine and not installed.
     """
-    needs = _needs(PRODUCT, frozenset(extras))
+    needs = footprint.needs(PRODUCT, frozenset(extras))
     components = {name: _library(name) for name in needs}
     bom = Bom()
     bom.metadata.component = product = components.pop(PRODUCT)
@@ -77,27 +75,6 @@ def document(bom: Bom) -> str:
     """The bill as JSON."""
     text: str = JsonV1Dot6(bom).output_as_string(indent=1)
     return text
-
-
-def _needs(top: str, extras: frozenset[str]) -> dict[str, set[str]]:
-    """Every distribution that is needed on this machine, by its normal name, and which others each needs itself."""
-    needs: dict[str, set[str]] = {}
-    seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = [(top, extras)]
-    while waiting:
-        name, wanted = waiting.pop()
-        if (name, wanted) in seen:
-            continue
-        seen.add((name, wanted))
-        needed = needs.setdefault(name, set())
-        for requirement in map(Requirement, metadata.requires(name) or []):
-            marker = requirement.marker
-            if marker is None or any(marker.evaluate({"extra": extra}) for extra in (*wanted, "")):
-                other = canonicalize_name(requirement.name)
-                if other != name:  # an extra may be made of others
-                    needed.add(other)
-                waiting.append((other, wanted | requirement.extras if other == name else frozenset(requirement.extras)))
-    return needs
 
 
 def _library(name: str) -> Component:
