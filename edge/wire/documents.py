@@ -6,7 +6,8 @@ be left out: what is not known is written as null. Units are in the names; `ts` 
 `ts_ms` the same moment as milliseconds since 1970.
 
 A message is an `…Document`, an object inside of one is `…Fields`, so that nothing here has the name of a record or of a
-setting. Their docstrings and, less that ending, their names stand in the published schemas.
+setting. Their docstrings and, less that ending, their names stand in the published schemas, and so does what is `told` of
+each field.
 """
 
 from __future__ import annotations
@@ -36,6 +37,22 @@ def _printable(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
+def told(what: str, example: Any = None, unit: str | None = None, *, rare: bool = False) -> Any:
+    """What the schemas say of a field; it stands in the field's annotation and changes nothing that is checked.
+
+    what: a phrase in plain words, null and its reason included.
+    example: None for an object or a list of objects, of which `edge.wire.schema` makes one from their fields.
+    unit: its symbol, as `x-unit`; "1" is a share or another number without a dimension. Counts and names have none.
+    rare: null in most messages, and so in the example of the object that has the field; null is the second example then.
+    """
+    examples = [] if example is None else [example]
+    return Field(
+        description=what,
+        examples=([*examples, None] if rare else examples) or None,
+        json_schema_extra=None if unit is None else {"x-unit": unit},
+    )
+
+
 Text = Annotated[str, BeforeValidator(_printable)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
@@ -47,6 +64,22 @@ Positive = Annotated[float, Field(gt=0)]
 Number = Annotated[int, Field(ge=1)]
 Seq = Annotated[int, Field(ge=1, le=2**63 - 1)]  # what SQLite holds
 Flag = Literal[0, 1]
+
+EXAMPLE_TS = "2026-03-17T11:26:14.123Z"
+EXAMPLE_ID = "6dabbef9-235a-5535-915d-e6611206bd8e"
+EXAMPLE_EPOCH = "3f2b8c1e-8a41-4a55-9c2d-6f6f0a1b2c3d"
+EXAMPLE_SHA256 = "4079f8a565441083bdbc7800b3ff17c92801e2ffb74be6288fef5610059dfeb1"
+
+Ts = Annotated[Timestamp, told("time of the event in UTC; unchanged when the message is sent again", EXAMPLE_TS)]
+TsMs = Annotated[int, told("the same moment, since 1970-01-01T00:00:00Z", 1773746774123, "ms")]
+Epoch = Annotated[Uuid, told("random name of the device's journal, within which seq rises by one", EXAMPLE_EPOCH)]
+EpochOrNone = Annotated[Uuid | None, told("name of the journal in which seq counts; null: no journal, by hand", EXAMPLE_EPOCH)]
+SeqOrNone = Annotated[Number | None, told("number of the verdict, one more each time; null: no journal, by hand", 42)]
+FileName = Annotated[Text, told("name of the file alone", "AN_120_21days_007.tif")]
+FilePath = Annotated[Text, told("path below the watched folder", "batch-7/AN_120_21days_007.tif")]
+ContentSha256 = Annotated[Sha256 | None, told("SHA-256 of the file's bytes; null: it could not be read whole", EXAMPLE_SHA256)]
+Revision = Annotated[Number, told("counts the contents that this path has had", 1)]
+Run = Annotated[Number, told("counts the inspections of this revision; a commanded repeat is a new one", 1)]
 
 
 def published_name(name: str) -> str:
@@ -76,57 +109,61 @@ class Document(BaseModel):
 class DeviceFields(Document):
     """Which microscope."""
 
-    site: Text
-    area: Text
-    id: Text
+    site: Annotated[Text, told("device.site of the settings", "plant-1")]
+    area: Annotated[Text, told("device.area of the settings", "lab")]
+    id: Annotated[Text, told("device.id of the settings", "sem-01")]
 
 
 class EventDocument(Document):
     """What every message carries: when its event happened (not when it was sent), and where."""
 
-    ts: Timestamp
-    ts_ms: int
-    device: DeviceFields
+    ts: Ts
+    ts_ms: TsMs
+    device: Annotated[DeviceFields, told("which microscope")]
 
 
 class FailedImageFields(Document):
     """The file that could not be inspected."""
 
-    name: Text
-    path: Text
-    sha256: Sha256 | None
-    revision: Number
-    run: Number
+    name: FileName
+    path: FilePath
+    sha256: ContentSha256
+    revision: Revision
+    run: Run
 
 
 class ErrorFields(Document):
     """Why: a stable code for programs, a sentence for people."""
 
-    code: FailureCode
-    message: Text
+    code: Annotated[FailureCode, told("the kind of failure, for programs", "truncated")]
+    message: Annotated[Text, told("a sentence for people", "AN_120_21days_007.tif ends in the middle of strip 7")]
 
 
 class FailureDocument(EventDocument):
     """A verdict on an image that could not be inspected."""
 
-    schema_: Literal["edge.failure/1"] = Field(serialization_alias="schema")
-    failure_id: Uuid
-    epoch: Uuid | None
-    seq: Number | None
-    image: FailedImageFields
-    error: ErrorFields
-    hint: Text = Field(description="where to look")
+    schema_: Annotated[Literal["edge.failure/1"], told("kind and version of this message", "edge.failure/1")] = Field(
+        serialization_alias="schema"
+    )
+    failure_id: Annotated[Uuid, told("names the verdict for ever; drop repeats by it", EXAMPLE_ID)]
+    epoch: EpochOrNone
+    seq: SeqOrNone
+    image: Annotated[FailedImageFields, told("the file that could not be inspected")]
+    error: Annotated[ErrorFields, told("why it could not")]
+    hint: Annotated[Text, told("where to look", "Export the image again; if files arrive slowly, raise watch.incomplete_s.")]
 
 
 class TombstoneDocument(EventDocument):
     """Stands in the place of a verdict that the broker can never take, so that its `seq` is not missed in vain."""
 
-    schema_: Literal["edge.tombstone/1"] = Field(serialization_alias="schema")
-    epoch: Uuid | None
-    seq: Number
-    kind: Literal["inspection", "failure"]
-    verdict_id: Uuid
-    reason: Text
+    schema_: Annotated[Literal["edge.tombstone/1"], told("kind and version of this message", "edge.tombstone/1")] = Field(
+        serialization_alias="schema"
+    )
+    epoch: EpochOrNone
+    seq: Annotated[Number, told("number of the verdict that will not come", 42)]
+    kind: Annotated[Literal["inspection", "failure"], told("what the verdict was", "inspection")]
+    verdict_id: Annotated[Uuid, told("its inspection_id or failure_id", EXAMPLE_ID)]
+    reason: Annotated[Text, told("why the broker does not take it", "Packet too large")]
 
 
 class StatusDocument(EventDocument):
@@ -135,123 +172,141 @@ class StatusDocument(EventDocument):
     its `last_seq` and `dead_letters` are null, not known.
     """
 
-    schema_: Literal["edge.status/1"] = Field(serialization_alias="schema")
-    state: Literal["online", "degraded", "offline"]
-    reasons: list[Text]
-    connected_at: Timestamp | None
-    version: Text
-    epoch: Uuid
-    last_seq: Count | None
-    dead_letters: Count | None
+    schema_: Annotated[Literal["edge.status/1"], told("kind and version of this message", "edge.status/1")] = Field(
+        serialization_alias="schema"
+    )
+    state: Annotated[Literal["online", "degraded", "offline"], told("degraded: it is there, and something ails it", "degraded")]
+    reasons: Annotated[list[Text], told("why it is not (or no longer) online, a sentence each", ["paused: by command"])]
+    connected_at: Annotated[Timestamp | None, told("when this connection began; null: it stopped unconnected", EXAMPLE_TS)]
+    version: Annotated[Text, told("release of the daemon", "0.6.0")]
+    epoch: Epoch
+    last_seq: Annotated[Count | None, told("number of the newest verdict, 0 before the first; null in a last will", 42)]
+    dead_letters: Annotated[Count | None, told("messages that the broker refuses for good; null in a last will", 0)]
 
 
 class QueueFields(Document):
     """Images on their way in, messages on their way out."""
 
-    images_waiting: Count
-    images_suspect: Count
-    unsent: Count
-    oldest_unsent_s: NotNegative | None
-    dead_letters: Count
+    images_waiting: Annotated[Count, told("files seen and not inspected yet", 1)]
+    images_suspect: Annotated[Count, told("of those: begun before and not finished", 0)]
+    unsent: Annotated[Count, told("messages that the broker has not acknowledged", 2)]
+    oldest_unsent_s: Annotated[NotNegative | None, told("age of the oldest of them; null: there is none", 0.5, "s")]
+    dead_letters: Annotated[Count, told("messages that the broker refuses for good", 0)]
 
 
 class MemoryFields(Document):
     """Of this process, and what the machine has left."""
 
-    process_mib: NotNegative
-    available_mib: NotNegative
+    process_mib: Annotated[NotNegative, told("resident memory of the daemon", 312.4, "MiB")]
+    available_mib: Annotated[NotNegative, told("what the machine could still give", 5120.0, "MiB")]
 
 
 class DiskFields(Document):
     """Where the state folder lies."""
 
-    state_mib: NotNegative
-    free_mib: NotNegative
+    state_mib: Annotated[NotNegative, told("size of the state folder", 148.2, "MiB")]
+    free_mib: Annotated[NotNegative, told("free on its disk", 81920.0, "MiB")]
 
 
 class GpuFields(Document):
     """How the GPU does, as the driver tells; null where it does not, and `unknown` says why."""
 
-    name: Text
-    memory_used_mib: NotNegative | None
-    memory_total_mib: NotNegative | None
-    utilisation: Share | None
-    temperature_c: float | None
-    power_w: NotNegative | None = Field(description="on a Jetson of the rail that feeds the GPU, and what else hangs on it")
-    throttling: list[Text] | None = Field(description="why clocks are lowered, in the driver's words; empty: they are not")
-    xid: Count | None = Field(description="number of the driver's last error since the service began; null: none, or unknown")
-    unknown: dict[str, Text] = Field(description="of a field that is null for want of knowledge: why")
+    name: Annotated[Text, told("as the driver calls it", "NVIDIA RTX A2000")]
+    memory_used_mib: Annotated[NotNegative | None, told("memory in use, by all programs", 1210.0, "MiB")]
+    memory_total_mib: Annotated[NotNegative | None, told("memory that it has", 6138.0, "MiB")]
+    utilisation: Annotated[Share | None, told("share of the last moments in which it worked", 0.35, "1")]
+    temperature_c: Annotated[float | None, told("of the chip", 56.0, "°C")]
+    power_w: Annotated[
+        NotNegative | None, told("on a Jetson of the rail that feeds the GPU, and what else hangs on it", 21.5, "W")
+    ]
+    throttling: Annotated[
+        list[Text] | None, told("why clocks are lowered, in the driver's words; empty: they are not", ["sw_power_cap"])
+    ]
+    xid: Annotated[
+        Count | None, told("number of the driver's last error since the service began; null: none, or unknown", 79, rare=True)
+    ]
+    unknown: Annotated[
+        dict[str, Text], told("of a field that is null for want of knowledge: why", {"xid": "NVML: Not Supported"})
+    ]
 
 
 class LatencyFields(Document):
     """From finished file to stored verdict, over the images of the last minutes."""
 
-    count: Number
-    p50: NotNegative
-    p95: NotNegative
-    p99: NotNegative
+    count: Annotated[Number, told("images that these are of", 10)]
+    p50: Annotated[NotNegative, told("half of them took at most this", 840.0, "ms")]
+    p95: Annotated[NotNegative, told("95 of 100 took at most this", 1420.0, "ms")]
+    p99: Annotated[NotNegative, told("99 of 100 took at most this", 1610.0, "ms")]
 
 
 class TodayFields(Document):
     """Verdicts of this day, from the machine's local midnight on. A restart forgets none."""
 
-    date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$", description="of the machine's local time")]
-    inspections: Count
-    failures: Count
+    date: Annotated[Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")], told("of the machine's local time", "2026-03-17")]
+    inspections: Annotated[Count, told("images that were inspected", 12)]
+    failures: Annotated[Count, told("images that could not be inspected", 1)]
 
 
 class DeadLetterFields(Document):
     """The message that was given up last. `at` says when."""
 
-    seq: Number
-    topic: Text
-    reason: Text
-    at: Timestamp
+    seq: Annotated[Number, told("number of its verdict", 7)]
+    topic: Annotated[Text, told("below the prefix", "inspection")]
+    reason: Annotated[Text, told("why the broker does not take it", "Packet too large")]
+    at: Annotated[Timestamp, told("when it was given up, UTC", EXAMPLE_TS)]
 
 
 class QuarantineFields(Document):
     """Images that could not be inspected, and wait for nothing; suspects were begun, not finished, and are tried once more."""
 
-    given_up: Count
-    crashed: Count = Field(description="of those: killed the process that inspected them")
-    suspects: Count
+    given_up: Annotated[Count, told("images that could not be inspected", 1)]
+    crashed: Annotated[Count, told("of those: killed the process that inspected them", 0)]
+    suspects: Annotated[Count, told("begun and not finished; they are tried once more", 0)]
 
 
 class ProblemFields(Document):
     """A reason why the state is degraded, and what to do."""
 
-    text: Text
-    cure: Text
+    text: Annotated[Text, told("the reason, as in status", "paused: by command")]
+    cure: Annotated[Text, told("what to do", "Send the command `resume`.")]
 
 
 class HealthDocument(EventDocument):
     """How the daemon itself does, every 10 s."""
 
-    schema_: Literal["edge.health/1"] = Field(serialization_alias="schema")
-    uptime_s: NotNegative
-    queue: QueueFields
-    memory: MemoryFields
-    disk: DiskFields
-    gpu: GpuFields | None
-    latency_ms: LatencyFields | None
-    clock_synced: bool | None
-    versions: dict[str, Text]
-    today: TodayFields
-    last_image_at: Timestamp | None = Field(description="of the newest verdict on an image that nobody asked for again")
-    newest_dead_letter: DeadLetterFields | None
-    quarantine: QuarantineFields
-    problems: list[ProblemFields] = Field(description="empty when the state is not degraded")
+    schema_: Annotated[Literal["edge.health/1"], told("kind and version of this message", "edge.health/1")] = Field(
+        serialization_alias="schema"
+    )
+    uptime_s: Annotated[NotNegative, told("since the daemon began", 8640.5, "s")]
+    queue: Annotated[QueueFields, told("images on their way in, messages on their way out")]
+    memory: Annotated[MemoryFields, told("of the daemon and of the machine")]
+    disk: Annotated[DiskFields, told("where the state folder lies")]
+    gpu: Annotated[GpuFields | None, told("null: no GPU is used")]
+    latency_ms: Annotated[
+        LatencyFields | None, told("from finished file to stored verdict; null: no image of late", None, "ms")
+    ]
+    clock_synced: Annotated[bool | None, told("whether the clock follows a time server; null: nobody tells", True)]
+    versions: Annotated[dict[str, Text], told("what runs here, by name", {"edge": "0.6.0", "backend": "onnxruntime"})]
+    today: Annotated[TodayFields, told("verdicts of this day")]
+    last_image_at: Annotated[
+        Timestamp | None, told("of the newest verdict on an image that nobody asked for again; null: none yet", EXAMPLE_TS)
+    ]
+    newest_dead_letter: Annotated[DeadLetterFields | None, told("null: there is none")]
+    quarantine: Annotated[QuarantineFields, told("images that wait for a person")]
+    problems: Annotated[list[ProblemFields], told("empty when the state is not degraded")]
 
 
 class ResponseDocument(EventDocument):
     """The answer to a command. `request_id` is that of the command, for clients without MQTT 5 correlation data."""
 
-    schema_: Literal["edge.response/1"] = Field(serialization_alias="schema")
-    command: Text
-    request_id: Text | None
-    ok: bool
-    error: Text | None
-    result: dict[str, Any] | None
+    schema_: Annotated[Literal["edge.response/1"], told("kind and version of this message", "edge.response/1")] = Field(
+        serialization_alias="schema"
+    )
+    command: Annotated[Text, told("name of the command, the last level of its topic", "replay")]
+    request_id: Annotated[Text | None, told("that of the command; null: it had none", "shift-2/17")]
+    ok: Annotated[bool, told("whether it was done, or will be", True)]
+    error: Annotated[Text | None, told("what was wrong, in words; null when ok", "no such epoch", rare=True)]
+    result: Annotated[dict[str, Any] | None, told("what the command gives; null: nothing, or an error", {"messages": 3})]
 
 
 class Command(BaseModel):
@@ -259,21 +314,23 @@ class Command(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    request_id: str | None = Field(None, max_length=128)
+    request_id: Annotated[str | None, told("any text of the sender's, which the answer repeats", "shift-2/17")] = Field(
+        None, max_length=128
+    )
 
 
 class Replay(Command):
     """Send the verdicts `first` to `last` (seq, both included) of `epoch` once more."""
 
-    epoch: UUID
-    first: Seq
-    last: Seq
+    epoch: Annotated[UUID, told("that of the verdicts", EXAMPLE_EPOCH)]
+    first: Annotated[Seq, told("seq of the first one", 17)]
+    last: Annotated[Seq, told("seq of the last one, not below first", 19)]
 
 
 class InspectAgain(Command):
     """Inspect the image of this inspection once more, as a new run."""
 
-    inspection_id: UUID
+    inspection_id: Annotated[UUID, told("of the inspection whose image is meant", EXAMPLE_ID)]
 
 
 class Pause(Command):
@@ -291,7 +348,10 @@ class Rescan(Command):
 class Taught(Command):
     """Use this adaptation of those that are kept from the next image on; null: as without one."""
 
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)] | None
+    sha256: Annotated[
+        Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)] | None,
+        told("SHA-256 of an adaptation file that the state folder keeps; null: none", EXAMPLE_SHA256),
+    ]
 
 
 class Info(Command):

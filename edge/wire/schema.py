@@ -1,4 +1,4 @@
-"""The documents in, their JSON Schemas (draft 2020-12) and one AsyncAPI 3 description of all topics out.
+"""The documents in, their JSON Schemas (draft 2020-12) and AsyncAPI 3 descriptions of all topics out.
 
 Run `python -m edge.wire.schema docs` after changing `edge.wire.documents` or `inspection_documents`; a test compares.
 """
@@ -105,7 +105,28 @@ def json_schema(name: str) -> dict[str, Any]:
     model = MESSAGES[name]
     received = issubclass(model, documents.Command)
     schema = model.model_json_schema(schema_generator=PublishedNames, mode="validation" if received else "serialization")
-    return {"$schema": DIALECT, "$id": f"urn:edge:schema:{name}", **(schema if received else _opened(schema))}
+    for part in (schema, *schema.get("$defs", {}).values()):
+        for told in part.get("properties", {}).values():
+            if told.get("examples", [None])[0] is None:
+                told["examples"] = [_made(told, schema), *told.get("examples", [])]
+    head = {"$schema": DIALECT, "$id": f"urn:edge:schema:{name}"}
+    return {**head, **(schema if received else _opened(schema)), "examples": [_made(schema, schema)]}
+
+
+def _example(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    """What `part` of `schema` is in the example of the object that has it: null, where null is usual."""
+    return part["examples"][-1] if "examples" in part else _made(part, schema)
+
+
+def _made(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    """An object of the examples of its fields, or a list of one such."""
+    if "$ref" in part:
+        return _made(schema["$defs"][part["$ref"].rpartition("/")[2]], schema)
+    if "anyOf" in part:  # an object or null
+        return _made(part["anyOf"][0], schema)
+    if part["type"] == "array":
+        return [_made(part["items"], schema)]
+    return {name: _example(field, schema) for name, field in part.get("properties", {}).items()}
 
 
 def _opened(schema: Any) -> Any:
@@ -116,8 +137,8 @@ def _opened(schema: Any) -> Any:
     return [_opened(value) for value in schema] if isinstance(schema, list) else schema
 
 
-def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3.0 document; payloads refer to `schemas/<name>.json` beside it."""
+def asyncapi(*, bundled: bool = False) -> dict[str, Any]:
+    """The AsyncAPI 3.0 document; payloads refer to `schemas/<name>.json` beside it, or stand in it where it is bundled."""
     names = list(dict.fromkeys(name for topic in TOPICS for name in topic.messages))
     return {
         "asyncapi": "3.0.0",
@@ -141,13 +162,14 @@ def asyncapi() -> dict[str, Any]:
             }
             for topic in TOPICS
         },
-        "components": {"messages": {_message(name): _payload(name) for name in names}},
+        "components": {"messages": {_message(name): _payload(name, bundled=bundled) for name in names}},
     }
 
 
 def files() -> dict[str, str]:
     """Text of every generated file by its path below the documentation folder."""
-    written = {"asyncapi.json": asyncapi(), **{f"schemas/{name}.json": json_schema(name) for name in MESSAGES}}
+    bundle = {"asyncapi.json": asyncapi(), "asyncapi.bundled.json": asyncapi(bundled=True)}
+    written = {**bundle, **{f"schemas/{name}.json": json_schema(name) for name in MESSAGES}}
     return {path: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for path, content in written.items()}
 
 
@@ -174,17 +196,31 @@ def _describe(topic: Topic) -> dict[str, Any]:
     }
 
 
-def _payload(name: str) -> dict[str, Any]:
+def _payload(name: str, *, bundled: bool) -> dict[str, Any]:
     if "/" in name:
         return {"name": "picture", "contentType": name, "payload": {"type": "string", "format": "binary"}}
+    schema = json_schema(name)
     return {
         "name": name,
         "contentType": "application/json",
         "payload": {
             "schemaFormat": "application/schema+json;version=draft-2020-12",
-            "schema": {"$ref": f"./schemas/{name}.json"},
+            "schema": _inlined(schema, schema.get("$defs", {})) if bundled else {"$ref": f"./schemas/{name}.json"},
         },
+        "examples": [{"payload": schema["examples"][0]}],
     }
+
+
+def _inlined(part: Any, parts: Mapping[str, Any]) -> Any:
+    """The same without references: each part of the schema stands where it is used.
+
+    Tools resolve `#/$defs/…` from the top of the whole file, whatever the `$id` says; so neither is left.
+    """
+    if isinstance(part, dict):
+        named = parts[part["$ref"].rpartition("/")[2]] if "$ref" in part else {}
+        own = {key: value for key, value in {**named, **part}.items() if key not in ("$ref", "$defs", "$id", "$schema")}
+        return {key: value if key == "examples" else _inlined(value, parts) for key, value in own.items()}
+    return [_inlined(value, parts) for value in part] if isinstance(part, list) else part
 
 
 def main(arguments: list[str]) -> int:
