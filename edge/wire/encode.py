@@ -25,12 +25,12 @@ VerdictKind = Literal["inspection", "failure"]
 def serialise(document: documents.Document) -> bytes:
     """The document as one line of strict JSON. Raises ValueError when a free value in it is NaN or infinite."""
     fields = document.model_dump(mode="json", by_alias=True)
-    ordered = {name: fields[name] for name in _wire_order(type(document))}
+    ordered = {name: fields[name] for name in field_names(type(document))}
     return json.dumps(ordered, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 @cache
-def _wire_order(kind: type[documents.Document]) -> tuple[str, ...]:
+def field_names(kind: type[documents.Document]) -> tuple[str, ...]:
     """Names of a message's fields in the order of the wire: `schema` first.
 
     What every event carries is inherited, so it is defined first. It is sent after `seq`, or last where there is none.
