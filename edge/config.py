@@ -16,11 +16,14 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from edge.backends import table
+from edge.config_section import Section as _Section
+from edge.config_section import secret_of
+from edge.config_sinks import CsvSettings, WebhookSettings
 from edge.errors import ConfigError
-from edge.wording import as_annotated, form_of, sentences
+from edge.wording import form_of, sentences
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,21 +53,6 @@ Listen = Annotated[
 ]
 
 EXPOSURE_HOURS = {"h": 1.0, "hr": 1.0, "hrs": 1.0, "hour": 1.0, "hours": 1.0, "d": 24.0, "day": 24.0, "days": 24.0}
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, strict=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
-        """A value as TOML has it in the form that its field wants; nothing else is converted, so "yes" is no `true`.
-
-        No path, name or topic can hold U+0000; who opened such a path would get a ValueError far from here.
-        """
-        if any("\0" in text for text in (value if isinstance(value, list | tuple) else (value,)) if isinstance(text, str)):
-            raise ValueError("the character U+0000 cannot stand here")
-        return as_annotated(value, cls.model_fields[info.field_name or ""].annotation)
 
 
 class DeviceSettings(_Section):
@@ -270,9 +258,9 @@ TopicFilter = Annotated[
 
 
 class MqttSettings(_Section):
-    """The broker."""
+    """The broker. host: empty where there is none."""
 
-    host: str = Field("localhost", min_length=1)
+    host: str = "localhost"
     port: int = Field(1883, ge=1, le=65535)
     protocol: Literal[5, 311] = 5
     username: str = ""
@@ -295,6 +283,8 @@ class MqttSettings(_Section):
             raise ValueError("ca_file and cert_file have no effect without tls = true")
         if self.password_file and not self.username:
             raise ValueError("password_file needs username beside it")
+        if self.home_assistant and not self.host:
+            raise ValueError("home_assistant needs a broker: name its host")
         if self.sparkplug:
             raise ValueError("sparkplug is not part of this version: leave it false")
         return self
@@ -305,16 +295,7 @@ class MqttSettings(_Section):
         A relative `password_file` is looked for in systemd's credentials folder first.
         Raises ConfigError when the file cannot be read.
         """
-        if not self.password_file:
-            return None
-        path = Path(self.password_file)
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not path.is_absolute() and credentials:
-            path = Path(credentials) / path
-        try:
-            return path.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"mqtt.password_file {path} cannot be read: {error}") from error
+        return secret_of("mqtt.password_file", self.password_file) if self.password_file else None
 
 
 class WebSettings(_Section):
@@ -391,6 +372,8 @@ class CommandSettings(InspectionSettings):
     watch: ExportSettings = ExportSettings()
     state: StateSettings = StateSettings()
     mqtt: MqttSettings = MqttSettings()
+    csv: CsvSettings = CsvSettings()
+    webhook: WebhookSettings = WebhookSettings()
     metrics: MetricsSettings = MetricsSettings()
     web: WebSettings = WebSettings()
 

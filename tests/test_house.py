@@ -19,7 +19,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     for room, others in {
         "edge.records": "",
         "edge.errors": "",
-        "edge.config": "edge.errors edge.backends",
+        "edge.config_section": "edge.errors",
+        "edge.config_sinks": "edge.errors edge.config_section",
+        "edge.config": "edge.errors edge.backends edge.config_section edge.config_sinks",
         "edge.sem": "edge.records edge.errors",
         "edge.models": "edge.records edge.errors",
         "edge.backends": "edge.records edge.errors edge.models",
@@ -29,13 +31,15 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         "edge.journal": "edge.records edge.errors",
         "edge.wire": "edge edge.records edge.errors edge.config",
         "edge.mqtt": "edge.records edge.errors edge.config edge.journal edge.wire",
+        "edge.sinks": "edge edge.records edge.errors edge.config edge.config_section edge.config_sinks edge.folder edge.journal"
+        " edge.wire edge.mqtt",
         "edge.service": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
-        " edge.folder edge.journal edge.wire edge.mqtt edge.teach",
+        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.sinks",
         "edge.web": "edge edge.records edge.errors edge.config edge.sem edge.folder edge.journal edge.wire edge.teach"
         " edge.inspection edge.mqtt",
         "edge.report": "edge edge.records edge.errors edge.config edge.journal edge.wire edge.teach edge.inspection",
         "edge.commands": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
-        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service edge.web edge.report",
+        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service edge.web edge.report edge.sinks",
         "edge": "edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire",
         "export": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder",
         "training": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder"
@@ -90,6 +94,7 @@ TESTED_ELSEWHERE: Final[dict[str, str]] = {
     "edge.web.__main__": "service/test_page.py",  # a process
     "edge.commands.command_line": "commands/test_cli.py",
     "edge.mqtt.content": "mqtt/test_session.py",  # an interface and its values
+    "edge.sinks.sink": "sinks/test_delivery.py",  # an interface and its values
     "training.cli.__main__": "training/learn/test_segmenter.py",  # run as `python -m training.cli`
     "training.learn.classifier_recipe": "training/learn/test_classifier.py",
     "training.score.evaluation_html": "training/score/test_evaluation_page.py",

@@ -42,11 +42,12 @@ class Outbox:
             else:
                 self._database.execute(
                     "INSERT INTO outbox (epoch, seq, role, topic, state, queued_at, channel, retain, picture, payload)"
-                    " VALUES (?, ?, ?, ?, 'unsent', ?, ?, ?, ?, ?)",
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     self._numbering.epoch_id,
                     seq,
                     message.role,
                     message.topic,
+                    "acked" if message.kept else "unsent",
                     queued_at,
                     message.channel,
                     message.retain,
@@ -98,6 +99,13 @@ class Outbox:
         rows = int(self._database.read("SELECT COUNT(*) FROM outbox WHERE state = 'unsent'")[0][0])
         return rows + self._reviews.unsent_count()
 
+    def waiting_in(self, channel: str) -> tuple[int, float | None]:
+        """How many messages wait in one channel, and when the first of them was queued, seconds since 1970; None for none."""
+        first = "SELECT MIN(id) FROM outbox WHERE state = 'unsent' AND channel = ?"
+        count = self._database.read("SELECT COUNT(*) FROM outbox WHERE state = 'unsent' AND channel = ?", channel)[0][0]
+        rows = self._database.read(f"SELECT queued_at FROM outbox WHERE id = ({first})", channel)
+        return int(count), float(rows[0][0]) if rows else None
+
     def oldest_unsent(self) -> float | None:
         """When the first message that waits was queued, on any channel, seconds since 1970."""
         rows = self._database.read(
@@ -118,6 +126,16 @@ class Outbox:
             return self._database.execute(
                 f"DELETE FROM outbox WHERE state = 'unsent' AND channel NOT IN ({marks})", *kept
             ).rowcount
+
+        return self._database.write(work, reserve=True)
+
+    def settle(self) -> int:
+        """There is no broker any more: what waits for one is kept for a replay and waits no longer; return how much it was."""
+
+        def work() -> int:
+            settled = "SET state = 'acked', suspect = 0 WHERE state = 'unsent'"
+            rows = self._database.execute(f"UPDATE outbox {settled} AND channel = ''").rowcount
+            return rows + self._database.execute(f"UPDATE review {settled}").rowcount
 
         return self._database.write(work, reserve=True)
 
@@ -186,6 +204,22 @@ class Outbox:
                 )
 
         self._database.write(work, reserve=True)
+
+    def revive(self, channel: str, tries: int) -> int:
+        """Have those of one channel sent after all that were given up at their try of this number; return how many.
+
+        tries: as `count_lost_connection` counts them. The next one counts on, so nothing is revived twice.
+        """
+
+        def work() -> int:
+            which = "channel = ? AND suspect = ? AND state = 'dead' AND id IN (SELECT id FROM dead_letter)"
+            rows = self._database.execute(f"SELECT id FROM outbox WHERE {which}", channel, tries).fetchall()
+            for (row,) in rows:
+                self._database.execute("DELETE FROM dead_letter WHERE id = ?", row)
+                self._database.execute("UPDATE outbox SET state = 'unsent' WHERE id = ?", row)
+            return len(rows)
+
+        return self._database.write(work, reserve=True)
 
     def verdict(self, seq: int) -> tuple[str, bytes | None] | None:
         """The id of a verdict of this epoch, and its message while that is kept; None when the number was not given."""

@@ -45,6 +45,7 @@ class Message:
     topic: below the prefix; the whole topic where there is a channel.
     channel: its name, empty for the contract's JSON.
     retain: the broker keeps the last one; only for a channel, because the contract's JSON retains the summary alone.
+    kept: it is for readers of the journal and for a replay, and waits for nobody: there is no broker.
     """
 
     role: Role
@@ -53,6 +54,7 @@ class Message:
     picture: str | None = None
     channel: str = ""
     retain: bool = False
+    kept: bool = False
 
     def __post_init__(self) -> None:
         if (self.payload is None) == (self.picture is None):

@@ -96,6 +96,20 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         "Do what the reason says: the page is tried again by itself. Inspecting and sending go on meanwhile.",
     ),
     (
+        r"does the share or network behind it hang",
+        "Look at the server behind it and at the network. Everything else goes on, and what waits comes by itself.",
+    ),
+    (
+        r"^csv\.folder ",
+        "Mount or make the folder, let the service's user write there (under systemd also ReadWritePaths=), make room, or close"
+        " the table where it is open. All rows wait, and are written by themselves.",
+    ),
+    (
+        r"^webhook\.url ",
+        "Do what the reason says at the server or in [webhook]; docs/use/webhook.md tells what each answer means. All verdicts"
+        " wait, and are sent by themselves.",
+    ),
+    (
         r"^channel ",
         "Look at the settings of this format and at the broker's access rules for its topics. Everything else goes on.",
     ),

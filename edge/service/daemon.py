@@ -10,6 +10,7 @@
     recorder    inspections → verdicts and messages, in one transaction; then → pictures  an inspected image
     publisher   the journal's outbox → the broker (`edge.mqtt.publisher`)                 new messages
     publisher … the same for each further channel, on a connection of its own             new messages
+    delivery …  a sink's rows of the outbox → a folder, a web server                      new rows
     upkeep      forgets what is older than the configuration wants                        its next turn
     attendant   requests that people left → work; is the microscope silent; problems.json its next turn
     page        keeps the live page's process running, where one is wanted                its next look
@@ -38,8 +39,7 @@ from edge.errors import ConfigError, EdgeError, ModelError, StateError
 from edge.journal import Journal
 from edge.mqtt.channel_publisher import ChannelPublisher
 from edge.mqtt.publisher import Publisher
-from edge.mqtt.standing import StandingConnection
-from edge.service import systemd
+from edge.service import sinks, systemd
 from edge.service.attendant import Attendant
 from edge.service.commands import Commands
 from edge.service.decoder import Decoder
@@ -52,6 +52,8 @@ from edge.service.shared import Shared
 from edge.service.suspects import Suspects
 from edge.service.upkeep import Upkeep
 from edge.service.worker import Worker, printable
+from edge.sinks.delivery import Delivery
+from edge.sinks.sink import Sink
 from edge.wire.channel import Channel
 from edge.wire.table import CHANNELS
 
@@ -110,27 +112,23 @@ class Daemon:
         """Wire everything; nothing runs before `start`."""
         self._settings = settings
         self._journal = journal
-        self._shared = shared = Shared(
-            wake_publishers=self._wake_publishers, status_changed=lambda: self._publisher.refresh_status()
-        )
+        self._shared = shared = Shared(wake_publishers=self._wake_publishers, status_changed=self._refresh_status)
         reports = Reports(settings, journal, shared)
         commands = Commands(settings, journal, shared)
-        self._publisher = Publisher(
-            settings.mqtt,
-            settings.topic_prefix,
-            journal,
-            device=settings.device,
-            status=reports.status,
-            health=reports.health,
-            on_command=commands.carry_out,
-            being_drawn=shared.being_drawn.__contains__,
-            on_trouble=lambda name, problem: shared.status.report(f"mqtt {name}", problem),
+        self._publisher = open_publisher(settings, journal, shared, reports, commands)
+        further, broken = open_channels(settings, journal, shared) if self._publisher else ([], [])
+        self._deliveries = sinks.open_sinks(settings, journal, shared)
+        self._publishers: tuple[Publisher | ChannelPublisher | Delivery, ...] = (
+            *((self._publisher,) if self._publisher else ()),
+            *(publisher for _, publisher in further),
+            *(delivery for _, delivery in self._deliveries),
         )
-        further, broken = open_channels(settings, journal, shared)
-        self._publishers: tuple[StandingConnection, ...] = (self._publisher, *(publisher for _, publisher in further))
-        channels = tuple(channel for channel, _ in further)
+        channels: tuple[Channel | Sink, ...] = (
+            *(channel for channel, _ in further),
+            *(sink for sink, _ in self._deliveries),
+        )
         self._channels = frozenset((*(channel.name for channel in channels), *broken))
-        metrics = open_metrics(settings, journal, shared, lambda: self._publisher.connected)
+        metrics = open_metrics(settings, journal, shared, self._reached)
         workers: tuple[Worker, ...] = (
             Scanner(settings, journal, shared),
             Decoder(settings, journal, shared),
@@ -138,7 +136,7 @@ class Daemon:
             Suspects(settings, journal, shared),
             Recorder(settings, journal, shared, channels, *((metrics.counted.stored,) if metrics else ())),
             Upkeep(settings, journal, shared),
-            Attendant(settings, journal, shared, commands, lambda: self._publisher.connected),
+            Attendant(settings, journal, shared, commands, self._reached),
             *((PageKeeper(settings, journal, shared),) if settings.web.listen else ()),
             *((metrics,) if metrics else ()),
         )
@@ -160,6 +158,8 @@ class Daemon:
             )
         if forgotten := self._journal.outbox.forget_channels(self._channels):
             log.warning("%d messages wait for channels that the settings no longer want: they are dropped", forgotten)
+        if self._publisher is None and (settled := self._journal.outbox.settle()):
+            log.warning("mqtt.host is empty: %d messages that waited for a broker are kept for a replay and not sent", settled)
         self._shared.being_drawn.add(one.picture for one in self._journal.pictures.undrawn())
         for publisher in self._publishers:
             publisher.start()
@@ -210,12 +210,40 @@ class Daemon:
         silent = status.silent_s("scanner") > watch.rescan_s + SILENT_S
         hangs = f"the watched folder {watch.folder} does not answer: does the share behind it hang?"
         status.report("silence", hangs if silent else None)
+        sinks.report_hanging(self._deliveries, status)
         moved = status.silent_s("decoder", "inspector", "recorder") < STUCK_S
         return self.failure is None and all(publisher.alive for publisher in self._publishers) and moved
 
     def _wake_publishers(self) -> None:
         for publisher in self._publishers:
             publisher.wake()
+
+    def _refresh_status(self) -> None:
+        if self._publisher is not None:
+            self._publisher.refresh_status()
+
+    def _reached(self) -> bool:
+        """Whether the broker is reached; true where there is none to reach."""
+        return self._publisher is None or self._publisher.connected
+
+
+def open_publisher(
+    settings: Settings, journal: Journal, shared: Shared, reports: Reports, commands: Commands
+) -> Publisher | None:
+    """The contract's own connection, None where there is no broker."""
+    if not settings.mqtt.host:
+        return None
+    return Publisher(
+        settings.mqtt,
+        settings.topic_prefix,
+        journal,
+        device=settings.device,
+        status=reports.status,
+        health=reports.health,
+        on_command=commands.carry_out,
+        being_drawn=shared.being_drawn.__contains__,
+        on_trouble=lambda name, problem: shared.status.report(f"mqtt {name}", problem),
+    )
 
 
 def open_channels(

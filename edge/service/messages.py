@@ -11,6 +11,7 @@ from edge.config import Settings
 from edge.errors import ImageError
 from edge.journal import Entry, Message, Verdict
 from edge.records import Failure, Inspection, Source
+from edge.sinks.sink import Sink
 from edge.wire.channel import Channel, Numbered
 from edge.wire.encode import verdict_id
 from edge.wire.failure import encode_failure
@@ -26,10 +27,11 @@ class VerdictEncoder:
     epoch: of the journal that numbers them.
     """
 
-    def __init__(self, settings: Settings, epoch: str, channels: Sequence[Channel] = ()) -> None:
+    def __init__(self, settings: Settings, epoch: str, channels: Sequence[Channel | Sink] = ()) -> None:
         self._settings = settings
         self._epoch = epoch
         self._channels = tuple(channels)
+        self._kept = not settings.mqtt.host
 
     def picture_name(self, entry: Entry, inspection: Inspection) -> str:
         """The name of the file in the pictures folder that will hold the overlay."""
@@ -56,11 +58,12 @@ class VerdictEncoder:
             "device": self._settings.device,
         }
         messages = [
-            Message("verdict", "inspection", encode_inspection(inspection, **about)),
+            Message("verdict", "inspection", encode_inspection(inspection, **about), kept=self._kept),
             Message("summary", "summary", encode_summary(inspection, **about)),
         ]
         if self._settings.mqtt.overlay:
-            messages.append(Message("overlay", f"overlay/{identity}", None, self.picture_name(entry, inspection)))
+            picture = self.picture_name(entry, inspection)
+            messages.append(Message("overlay", f"overlay/{identity}", None, picture, kept=self._kept))
         numbered = Numbered(inspection, identity, self._epoch, seq)
         return Verdict(identity, "inspection", (*messages, *channel_messages(self._channels, numbered)))
 
@@ -68,11 +71,11 @@ class VerdictEncoder:
         identity = self._id(entry, "failure")
         payload = encode_failure(failure, failure_id=identity, epoch=self._epoch, seq=seq, device=self._settings.device)
         numbered = Numbered(failure, identity, self._epoch, seq)
-        messages = (Message("verdict", "failure", payload), *channel_messages(self._channels, numbered))
+        messages = (Message("verdict", "failure", payload, kept=self._kept), *channel_messages(self._channels, numbered))
         return Verdict(identity, "failure", messages, failure.code, failure.message)
 
 
-def channel_messages(channels: Sequence[Channel], numbered: Numbered) -> tuple[Message, ...]:
+def channel_messages(channels: Sequence[Channel | Sink], numbered: Numbered) -> tuple[Message, ...]:
     """What further channels say of one verdict, channel by channel. A channel that fails costs its own messages alone."""
     messages: list[Message] = []
     for channel in channels:

@@ -19,6 +19,7 @@ from edge.service.messages import VerdictEncoder
 from edge.service.pictures import draw
 from edge.service.shared import Shared
 from edge.service.worker import Worker, printable
+from edge.sinks.sink import Sink
 from edge.wire.channel import Channel
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,9 @@ log = logging.getLogger(__name__)
 class Recorder(Worker):
     """Stores each verdict with all its messages in one transaction.
 
-    channels: wire formats beside the contract's JSON. Their `on_verdict` is called in this thread, inside the transaction,
-        and perhaps again for the same verdict when the disk was full. Their other methods belong to their publisher's thread.
+    channels: wire formats beside the contract's JSON, and sinks. Their `on_verdict` is called in this thread, inside the
+        transaction, and perhaps again for the same verdict when the disk was full. Their other methods belong to the thread
+        that empties their rows.
     """
 
     name = "recorder"
@@ -38,7 +40,7 @@ class Recorder(Worker):
         settings: Settings,
         journal: Journal,
         shared: Shared,
-        channels: Sequence[Channel] = (),
+        channels: Sequence[Channel | Sink] = (),
         on_stored: Callable[[list[Inspection] | ImageError, float], None] = lambda outcome, latency_ms: None,
     ) -> None:
         super().__init__(settings, journal, shared)

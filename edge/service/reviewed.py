@@ -41,6 +41,8 @@ def take(journal: Journal, settings: Settings, line: bytes, where: str) -> bool:
         )
     except ValueError as error:
         raise ReviewError(f"{where}: {error}") from error
+    if not settings.mqtt.host:
+        journal.outbox.settle()
     if (problem := keep_image(journal, settings, review)) is not None:
         log.warning("review %.100r is stored without its image: %s", review.review_id, problem)
     return number is not None

@@ -32,7 +32,7 @@ def serialise(document: documents.Document) -> bytes:
     fields = document.model_dump(mode="json", by_alias=True, exclude=set(long))
     written = [
         json.dumps(name) + ":" + (_list(getattr(document, name), long[name]) if name in long else _json(fields[name]))
-        for name in _wire_order(type(document))
+        for name in field_names(type(document))
     ]
     return f"{{{','.join(written)}}}".encode()
 
@@ -61,7 +61,7 @@ def _long_lists(kind: type[documents.Document]) -> dict[str, TypeAdapter[Any]]:
 
 
 @cache
-def _wire_order(kind: type[documents.Document]) -> tuple[str, ...]:
+def field_names(kind: type[documents.Document]) -> tuple[str, ...]:
     """Names of a message's fields in the order of the wire: `schema` first.
 
     What every event carries is inherited, so it is defined first. It is sent after `seq`, or last where there is none.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.journal import Journal, Message
+from edge.journal import Journal, Message, Verdict
 from tests.journal.examples import Clock, failure, inspected, on_channels, one, seqs, verdict_payload
 
 
@@ -180,3 +180,52 @@ def test_what_waits_for_a_channel_that_is_gone_is_forgotten(journal: Journal) ->
     assert journal.outbox.unsent(channel="b") == []
     assert journal.outbox.forget_channels([]) == 1
     assert seqs(journal) == [1]
+
+
+def kept(seq: int) -> list[Verdict]:
+    """As it is stored where there is no broker."""
+    messages = (Message("verdict", "inspection", b"verdict", kept=True), Message("channel", "day", b"row", channel="csv"))
+    return [Verdict(f"k-{seq}", "inspection", messages)]
+
+
+def test_what_is_kept_waits_for_nobody_and_can_be_replayed(journal: Journal) -> None:
+    inspected(journal, "a.tif", kept)
+    assert journal.outbox.unsent() == []
+    assert journal.outbox.waiting_in("csv")[0] == journal.outbox.unsent_count() == 1
+    assert verdict_payload(journal, 1) == b"verdict"
+    assert journal.outbox.replay(journal.epoch, 1, 1) == 1
+
+
+def test_without_a_broker_what_waited_for_one_is_settled_and_channels_wait_on(journal: Journal) -> None:
+    inspected(journal, "a.tif")
+    inspected(journal, "b.tif", on_channels("csv"))
+    journal.reviews.add("r", "ab" * 32, b"said", lambda seq: b"sent")
+    assert journal.outbox.settle() == 4
+    assert journal.outbox.unsent() == []
+    assert journal.outbox.unsent_count() == 1
+    assert journal.outbox.settle() == 0
+
+
+def test_what_waits_in_one_channel_is_counted_by_itself(journal: Journal, clock: Clock) -> None:
+    assert journal.outbox.waiting_in("csv") == (0, None)
+    inspected(journal, "a.tif", on_channels("csv", "other"))
+    clock.now += 60
+    inspected(journal, "b.tif", on_channels("csv"))
+    assert journal.outbox.waiting_in("csv") == (2, 1_000_000.0)
+    assert journal.outbox.waiting_in("other") == (1, 1_000_000.0)
+
+
+def test_a_dead_letter_is_revived_once(journal: Journal) -> None:
+    inspected(journal, "a.tif", on_channels("csv", "other"))
+    for name in ("csv", "other"):
+        (row,) = journal.outbox.unsent(channel=name)
+        journal.outbox.count_lost_connection(row.id)
+        journal.outbox.bury(row.id, "refused", None)
+    assert journal.outbox.revive("csv", 2) == 0
+    assert journal.outbox.revive("csv", 1) == 1
+    assert [letter.topic for letter in journal.outbox.dead_letters()] == ["other/1"]
+    (row,) = journal.outbox.unsent(channel="csv")
+    assert journal.outbox.count_lost_connection(row.id) == 2
+    journal.outbox.bury(row.id, "refused again", None)
+    assert journal.outbox.revive("csv", 1) == 0
+    assert journal.outbox.dead_letter_count() == 2

@@ -25,6 +25,8 @@ ERRORS = {
 ELSEWHERE = (
     "paused: by command",
     "channel x: x",
+    "csv.folder x: x",
+    "webhook.url x: x",
     "gpu_lost: x",
     "another client may use the MQTT client id x",
     "the broker lets us publish nothing to x (x)",
