@@ -274,6 +274,10 @@ class MqttSettings(_Section):
     overlay: bool = True
     home_assistant: bool = False
     sparkplug: bool = False
+    sparkplug_group: TopicLevel | None = None
+    sparkplug_node: TopicLevel | None = None
+    sparkplug_device: TopicLevel | None = None
+    sparkplug_host: TopicLevel | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> MqttSettings:
@@ -283,10 +287,8 @@ class MqttSettings(_Section):
             raise ValueError("ca_file and cert_file have no effect without tls = true")
         if self.password_file and not self.username:
             raise ValueError("password_file needs username beside it")
-        if self.home_assistant and not self.host:
-            raise ValueError("home_assistant needs a broker: name its host")
-        if self.sparkplug:
-            raise ValueError("sparkplug is not part of this version: leave it false")
+        if (self.home_assistant or self.sparkplug) and not self.host:
+            raise ValueError("home_assistant and sparkplug need a broker: name its host")
         return self
 
     def password(self) -> str | None:

@@ -75,8 +75,10 @@ def test_what_is_no_topic_filter_is_refused(topics: str) -> None:
     assert "mqtt.response_topics" in refused({"watch": {"folder": "/a"}, "mqtt": {"response_topics": [topics]}})
 
 
-def test_what_this_version_lacks_is_refused_rather_than_ignored() -> None:
-    assert "not part of this version" in refused({"watch": {"folder": "/a"}, "mqtt": {"sparkplug": True}})
+@pytest.mark.parametrize("key", ["sparkplug_group", "sparkplug_node", "sparkplug_device", "sparkplug_host"])
+def test_an_id_of_sparkplug_is_one_level_of_a_topic(key: str) -> None:
+    for name in ("a/b", "a+b", "a#b", ""):
+        assert f"mqtt.{key}" in refused({"watch": {"folder": "/a"}, "mqtt": {key: name}})
 
 
 def test_a_backend_that_is_not_in_the_table_is_refused_with_those_that_are() -> None:

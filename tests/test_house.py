@@ -81,6 +81,7 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "statsmodels": ("edge.report",),
     "pandas": ("edge.report", "training"),
     "pyarrow": ("edge.report",),
+    "google": ("edge.wire.sparkplug_b_pb2",),  # protobuf
     "cryptography": ("edge.models.signature",),
     "cyclonedx": ("export.sbom",),
 }

@@ -87,7 +87,7 @@ class _ChannelContent:
     """
 
     def __init__(self, channel: Channel, on_defect: Callable[[], None]) -> None:
-        self.channel, self.live_only = channel.name, False
+        self.channel, self.live_only, self.keeps_will = channel.name, False, bool(channel.keeps_will)
         self.defects: dict[str, str] = {}
         self._channel, self._on_defect = channel, on_defect
         self._will: Publication | None = None
@@ -95,6 +95,12 @@ class _ChannelContent:
     def connecting(self) -> Publication | None:
         self._will = self._asked("will", self._checked_will, None)
         return self._will
+
+    def connect_sent(self) -> None:
+        self._asked("on_connect", self._channel.on_connect, None)
+
+    def leaves(self) -> str | None:
+        return self._asked("leaves", self._channel.leaves, None)
 
     def subscriptions(self) -> Sequence[str]:
         return self._asked("subscriptions", lambda: tuple(map(_checked_filter, self._channel.subscriptions())), ())

@@ -18,6 +18,7 @@ import selectors
 import socket
 import ssl
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,6 +44,8 @@ CONNECT_S: Final = 3.0
 """Longest wait for the network connection."""
 ANSWER_S: Final = 10.0
 """Longest wait for the broker's answer to CONNECT."""
+LEAVING_S: Final = 3.0
+"""Longest wait until our last words are written."""
 LARGEST_PACKET: Final = 268_435_455
 """MQTT 5.0, 1.5.5: the largest remaining length."""
 LARGEST_COMMAND: Final = 64 * 1024
@@ -57,6 +60,7 @@ _KEEPALIVE_TIMEOUT: Final = 0x8D
 _TAKEN_OVER: Final = 0x8E
 _UNPARSED: Final = 0x82
 """MQTT 5.0, 3.14.2.1: the reasons for an end that we know; paho makes up the first and the last."""
+_WITH_WILL: Final = 0x04
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +258,22 @@ class Connection:
         """Whether something handed over has not been written to the network yet."""
         return self._client.want_write()
 
-    def disconnect(self) -> None:
-        """Say goodbye: the broker forgets the last will. The connection ends with `Closed`."""
-        self._client.disconnect()
+    def disconnect(self, *, with_will: bool = False) -> None:
+        """Say goodbye: the broker forgets the last will. The connection ends with `Closed`.
+
+        with_will: have it publish the will all the same, which MQTT 5 alone can do (3.14.2.1).
+        """
+        keeps = with_will and self._v5
+        self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=_WITH_WILL) if keeps else None)
+
+    def say_and_leave(self, messages: Iterable[Publication], wake: socket.socket, *, with_will: bool) -> None:
+        """Our last words, then goodbye, and nothing is waited for but that they are written."""
+        for message in messages:
+            self.publish(message)
+        self.disconnect(with_will=with_will)
+        give_up_at = time.monotonic() + LEAVING_S
+        while self.busy and time.monotonic() < give_up_at:
+            self.pump(wake, 0.05)
 
     def close(self) -> None:
         """Drop the connection if it still stands."""

@@ -43,13 +43,23 @@ class Content(Protocol):
 
     channel: whose rows these are; empty for the contract's own.
     live_only: what the broker keeps is of no use to this listener.
+    keeps_will: under MQTT 5 the broker publishes the will also when we say goodbye.
     """
 
     channel: str
     live_only: bool
+    keeps_will: bool
 
     def connecting(self) -> Publication | None:
         """Begin a new connection. What the broker is to publish when it dies, None for nothing."""
+        ...
+
+    def connect_sent(self) -> None:
+        """CONNECT is on its way, with that will in it."""
+        ...
+
+    def leaves(self) -> str | None:
+        """Why to say goodbye and connect anew, None for staying; asked after each message."""
         ...
 
     def subscriptions(self) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,8 +24,8 @@ class Memory:
     """What outlives a connection. It belongs to the publisher's thread.
 
     backoff: between connections.
-    unrecorded: ids of rows that need not be sent again, which the journal does not know yet: acknowledged, written out
-        with QoS 0, or without a picture for good. They are kept here so that no later connection sends them.
+    unrecorded: ids of rows that need not be sent again, which the journal does not know yet: acknowledged, or without a
+        picture for good. They are kept here so that no later connection sends them.
     keepalive_s: what we offer at the next connect.
     one_by_one_to: up to this id rows are sent singly, because some of them were in flight when a connection was lost.
     possible_poison: the row that was alone in flight when the last connection was lost, and why it was lost. The next
@@ -54,3 +54,9 @@ class Memory:
         self.tell("denied", self.holding.told())
         self.tell("rival", self.rivals.told())
         self.tell("flood", None if self.flooded_at is None else flood)
+
+    def lost(self, rows: Sequence[Outgoing], *, why: str | None) -> None:
+        """These were in flight when a connection ended. why: where one was alone, and the broker closed; else None."""
+        self.one_by_one_to = max(self.one_by_one_to, *(row.id for row in rows))
+        if why is not None:
+            self.possible_poison = rows[0], why

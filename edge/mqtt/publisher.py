@@ -94,7 +94,7 @@ class _Contract:
     It belongs to the publisher's thread, except for `status_stale`, an event that any thread sets.
     """
 
-    channel, live_only = "", True
+    channel, live_only, keeps_will = "", True, False
 
     def __init__(
         self,
@@ -120,6 +120,12 @@ class _Contract:
         with suppress(StateFullError):  # verdicts that wait can be sent all the same
             self._journal.connecting(timestamp(self._connected_at))
         return self._status_now("connection lost")
+
+    def connect_sent(self) -> None:
+        pass
+
+    def leaves(self) -> str | None:
+        return None
 
     def subscriptions(self) -> Sequence[str]:
         return (self._commands.topics,)

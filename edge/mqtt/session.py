@@ -1,8 +1,8 @@
 """One connection, what is to be said on it and the outbox in; rows that the broker has acknowledged, or buried ones, out.
 
 A row leaves the outbox when the broker's PUBACK has come. After a lost connection all others are sent again, in order.
-A row that its channel sends with QoS 0 gets no PUBACK: it leaves once it is written to the network whole. A connection that
-is lost right after may take it along, and it is not sent again. A kill before the journal knows of it sends it twice.
+A row that its channel sends with QoS 0 gets no PUBACK. Behind it the broker is asked something that it must answer, and it
+takes what comes on one connection in turn: with that answer the row leaves. After a lost connection it is sent again.
 
 What a broker refuses for good becomes a dead letter, in one of three ways:
 
@@ -44,6 +44,7 @@ from edge.mqtt.memory import MOST_ANSWERS, Memory
 from edge.mqtt.recall import Recall
 from edge.mqtt.rows import WINDOW, Rows
 from edge.mqtt.threads import Connectivity, ThreadSignals
+from edge.mqtt.unanswered import Unanswered
 from edge.wire.channel import Publication
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Session:
         self._fates = Fates(content, outbox, memory, self._rows, connectivity)
         self._look = True  # what is said beside rows may have changed
         self._sent: dict[int, Outgoing | Transient] = {}  # by mid, in the order they were sent
+        self._unanswered = Unanswered(connection)
         self._transients: deque[Transient] = deque()
         self._progress_at = time.monotonic()
         self._closed: Closed | None = None
@@ -99,15 +101,10 @@ class Session:
                 elif self._sent and time.monotonic() > self._progress_at + STALLED_S:
                     self._closed = Closed(f"{STALLED} {STALLED_S:.0f} s", by_peer=True)
                 if self._closed is not None:
-                    raise BrokerError(self._closed.why + self._hint(self._closed))
+                    raise BrokerError(self._closed.why + ("" if self._proven else _hint(self._closed, self._first_topic)))
             self._say_goodbye()
         finally:
             self._leave()
-
-    def _hint(self, closed: Closed) -> str:
-        if self._proven or not self._first_topic or not closed.by_peer:
-            return ""
-        return f" on our first message: may we publish to {self._first_topic}?"
 
     def _step(self, patience_s: float) -> None:
         """One round: send what may be sent, wait, act upon what happened."""
@@ -118,6 +115,7 @@ class Session:
             self._look_again()
         for event in events:
             self._act(event)
+        self._unanswered.ask()
         self._fates.record()
         self._memory.rivals.stands()
         self._memory.tell_all()
@@ -214,19 +212,17 @@ class Session:
         except ValueError as error:
             self._fates.bury(row, f"MQTT has no such message: {error}")
         else:
-            self._mark_sent(mid, row)  # with QoS 0 too: `Acknowledged` comes when it is written
+            self._mark_sent(mid, row)
+            if not message.qos:
+                self._unanswered.sent(mid)
 
     def _last_look(self, message: Publication) -> Publication | None:
         """`message` as it is sent; None when the broker does not take it, which `on_send` need not count then."""
-        if self._too_large(message):
+        assert self._limits is not None
+        if _too_large(message, self._limits):
             return None
         message = self._content.on_send(message)
-        return None if self._too_large(message) else message
-
-    def _too_large(self, message: Publication) -> bool:
-        assert self._limits is not None
-        # Fixed header 5, topic 2 + n, packet id 2, properties 1 (MQTT 5.0, 3.3); responses have a few bytes more.
-        return len(message.payload) + len(message.topic.encode()) + 10 > self._limits.largest_packet
+        return None if _too_large(message, self._limits) else message
 
     def _mark_sent(self, mid: int, item: Outgoing | Transient) -> None:
         if not self._sent:
@@ -275,8 +271,12 @@ class Session:
         self._transients.extend(opening)
 
     def _acknowledged(self, puback: Acknowledged) -> None:
-        item = self._sent.pop(puback.mid, None)
         self._progress_at = time.monotonic()
+        for mid in self._unanswered.settled_by(puback.mid):
+            self._answered(mid, puback)
+
+    def _answered(self, mid: int, puback: Acknowledged) -> None:
+        item = self._sent.pop(mid, None)
         if isinstance(item, Transient):
             if item.proves:
                 self._prove()
@@ -312,6 +312,10 @@ class Session:
             self._memory.flooded_at = time.monotonic()
             return
         self._transients.extend(self._content.on_message(received))
+        if self._closed is None and (why := self._content.leaves()) is not None:
+            last = [item.message for item in self._content.closing()]  # what is in flight is sent again
+            self._connection.say_and_leave(last, self._signals.receiver, with_will=self._content.keeps_will)
+            self._closed = Closed(why, by_peer=False)
         self._look_again()  # a replay, for one, puts rows back, and a channel may wait no longer
 
     # Leaving
@@ -327,13 +331,14 @@ class Session:
             self._sent.update((mid, item) for mid, item in last.items() if item.message.qos)
             while last.keys() & self._sent.keys() and self._closed is None and time.monotonic() < give_up_at:
                 self._listen()
-            self._connection.disconnect()
+            self._connection.disconnect(with_will=self._content.keeps_will)
         while self._closed is None and self._connection.busy and time.monotonic() < give_up_at:
             self._listen()
 
     def _listen(self) -> None:
         for event in self._connection.pump(self._signals.receiver, 0.05):
             self._act(event)
+        self._unanswered.ask()
         self._signals.take_wake()
         self._fates.record()
 
@@ -342,13 +347,19 @@ class Session:
         self._connectivity.report(connected=False, error=self._connectivity.last_error)
         rows = [item for item in self._sent.values() if isinstance(item, Outgoing)]
         closed, alone = self._closed, bool(rows) and len(self._sent) == 1
-        taken_over = closed is not None and closed.taken_over
+        taken_over, by_peer = closed is not None and closed.taken_over, closed is not None and closed.by_peer
         answered = self._proven or not self._first_topic  # else it may not take our first message
-        by_broker = answered and closed is not None and closed.by_peer and not alone
+        by_broker = answered and by_peer and not alone
         self._memory.rivals.ended(taken_over=taken_over, closed_by_broker=by_broker)
         self._memory.tell_all()
-        if not self._proven or not rows or taken_over:
-            return
-        self._memory.one_by_one_to = max(self._memory.one_by_one_to, *(row.id for row in rows))
-        if alone and closed is not None and closed.by_peer:
-            self._memory.possible_poison = rows[0], closed.why
+        if self._proven and rows and not taken_over:
+            self._memory.lost(rows, why=closed.why if closed is not None and alone and by_peer else None)
+
+
+def _hint(closed: Closed, first_topic: str) -> str:
+    return f" on our first message: may we publish to {first_topic}?" if first_topic and closed.by_peer else ""
+
+
+def _too_large(message: Publication, limits: Accepted) -> bool:
+    # Fixed header 5, topic 2 + n, packet id 2, properties 1 (MQTT 5.0, 3.3); responses have a few bytes more.
+    return len(message.payload) + len(message.topic.encode()) + 10 > limits.largest_packet

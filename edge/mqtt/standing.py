@@ -131,6 +131,7 @@ class StandingConnection:
         possible_poison, self._memory.possible_poison = self._memory.possible_poison, None
         will = self._content.connecting()
         connection = Connection(self._settings, self._client_id(), will, self._memory.keepalive_s)
+        self._content.connect_sent()
         try:
             Session(
                 connection,

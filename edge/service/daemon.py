@@ -252,7 +252,9 @@ def open_channels(
     """The channels that the settings want, each with its publisher, and the names of those that cannot be opened.
 
     Those are logged and in the status. Nothing is said on them in this life of the daemon; what waits for them is kept.
+    Raises ConfigError where one lacks a library that its extra brings.
     """
+    newest = journal.outbox.summary()
     opened: list[tuple[Channel, ChannelPublisher]] = []
     broken: list[str] = []
     for row in CHANNELS:
@@ -263,7 +265,11 @@ def open_channels(
             channel = row.open(settings)
             if channel.name != row.name:  # what waits in the journal has the channel's name, the table the row's
                 raise ValueError(f"its row opens a channel named {channel.name!r}")
+            if newest is not None:
+                channel.recall(newest.payload)
             publisher = ChannelPublisher(settings.mqtt, channel, journal.outbox, epoch=journal.epoch, on_trouble=report)
+        except ConfigError:
+            raise
         except Exception as error:  # a defect in one wire format must stop neither inspecting nor the others
             log.exception("channel %s cannot be opened", row.name)
             report(f"channel {row.name} cannot be opened: {error!r}")

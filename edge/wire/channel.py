@@ -19,7 +19,7 @@ class Publication:
     """One MQTT message as the broker gets it.
 
     topic: the whole topic.  retain: the broker keeps the last one.
-    qos: 0 or 1. What is sent with 0 is never sent again: it may be lost with its connection.
+    qos: 0 or 1. What is sent with 0 beside the journal's rows is never sent again: it may be lost with its connection.
     """
 
     topic: str
@@ -50,9 +50,11 @@ class Channel(Protocol):
     sent as it was. The status tells it too, but for `on_verdict`.
 
     name: short, lower case; stands in the journal beside each message, in the log and in the MQTT client id.
+    keeps_will: under MQTT 5, whether the broker publishes the will also when we say goodbye.
     """
 
     name: str
+    keeps_will: bool = False
 
     def on_verdict(self, numbered: Numbered) -> Sequence[Publication]:
         """What is said of one verdict. Stored in the verdict's own transaction, sent in order, at least once.
@@ -62,12 +64,20 @@ class Channel(Protocol):
         """
         ...
 
+    def recall(self, summary: bytes) -> None:
+        """The newest `…/summary` that the journal holds, before anything else is asked; not called where there is none."""
+        return
+
     def will(self) -> Publication | None:
         """What the broker is to publish when the connection dies; asked once before each try to connect.
 
         We publish the same ourselves before we disconnect, because the broker then forgets it.
         """
         return None
+
+    def on_connect(self) -> None:
+        """CONNECT is on its way, with the last will in it. Not called where the broker could not be reached."""
+        return
 
     def subscriptions(self) -> Sequence[str]:
         """Topics to listen to, subscribed at each connection."""
@@ -88,11 +98,15 @@ class Channel(Protocol):
         """
         return False
 
+    def leaves(self) -> str | None:
+        """Why to say the last will, disconnect and connect anew; None for staying. Asked after each `on_message`."""
+        return None
+
     def on_send(self, publication: Publication) -> Publication:
         """`publication` as it is sent: the last look at each message, in the very order of the connection.
 
         For a format that counts its messages, or sends its verdicts with QoS 0. Called for all but the will, once each
         time that the message is handed to the broker: a message that is sent again is seen again. A verdict's message
-        that is made QoS 0 here is done with as soon as it is written to the network.
+        that is made QoS 0 here is done with when the broker has answered to what it was asked behind it.
         """
         return publication

@@ -224,6 +224,7 @@ class Proxy:
     """A proxy before the broker that can swallow the acknowledgements of verdicts, cut connections and refuse new ones.
 
     The first PUBLISH of a connection is the status; its acknowledgement always passes.
+    deaf: what the client says is taken and goes no further; unheard: how many packets of it.
     """
 
     def __init__(self, broker_port: int, *, swallow_acknowledgements: bool = False) -> None:
@@ -231,6 +232,7 @@ class Proxy:
         self.refuse = False
         self.refusals = 0
         self.forwarded_publishes = 0
+        self.deaf, self.unheard = False, 0
         self._broker_port = broker_port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
@@ -294,6 +296,9 @@ class Proxy:
                     acknowledged += 1
                     if self.swallow_acknowledgements and acknowledged > 1:
                         continue
+                if not downwards and self.deaf:
+                    self.unheard += 1
+                    continue
                 if not downwards and kind == 3:
                     self.forwarded_publishes += 1
                 sink.sendall(packet)

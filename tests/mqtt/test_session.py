@@ -190,9 +190,15 @@ def test_no_more_is_in_flight_than_the_broker_allows(journal: Journal, publish: 
 class Bare:
     """The least that can be said on a connection: one word at its beginning, one at its end."""
 
-    channel, live_only = "", False
+    channel, live_only, keeps_will = "", False, False
 
     def connecting(self) -> Publication | None:
+        return None
+
+    def connect_sent(self) -> None:
+        pass
+
+    def leaves(self) -> str | None:
         return None
 
     def subscriptions(self) -> Sequence[str]:
