@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from edge.backends import table
+from edge.backends.server import ServerSettings
 from edge.errors import ConfigError
 from edge.wording import as_annotated, form_of, sentences
 
@@ -363,6 +364,7 @@ class InspectionSettings(_Section):
     device: DeviceSettings = DeviceSettings()
     sample: SampleSettings = SampleSettings()
     models: ModelSettings = ModelSettings()
+    kserve: ServerSettings = ServerSettings()
     inspect: InspectSettings = InspectSettings()
     severity: SeveritySettings = SeveritySettings()
 

@@ -81,8 +81,9 @@ EXTRAS = {
     "starlette",
     "uvicorn",
     "prometheus_client",
+    "tritonclient",
 }
-"""Of `report`, `web` and `metrics`: whoever imports the modules that need them says which extra is missing."""
+"""Of `report`, `web`, `metrics` and `kserve`: whoever imports the modules that need them says which extra is missing."""
 
 
 def test_what_is_no_dependency_cannot_be_imported_in_this_test(run_bare: RunBare) -> None:
