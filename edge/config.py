@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from edge.backends import table
+from edge.backends.server import ServerSettings
 from edge.config_section import Section as _Section
 from edge.config_section import secret_of
 from edge.config_sinks import CsvSettings, WebhookSettings
@@ -346,6 +347,7 @@ class InspectionSettings(_Section):
     device: DeviceSettings = DeviceSettings()
     sample: SampleSettings = SampleSettings()
     models: ModelSettings = ModelSettings()
+    kserve: ServerSettings = ServerSettings()
     inspect: InspectSettings = InspectSettings()
     severity: SeveritySettings = SeveritySettings()
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends.network import Arrays
-from edge.backends.table import installed, open_network
+from edge.backends.table import local, open_network
 from edge.errors import ConfigError, ModelError
 from edge.inspection.classify import domain_distance, field_of_view
 from edge.inspection.parity import LEAST_MASK_IOU, is_domain_flip
@@ -189,7 +189,7 @@ def compare_export(checkpoint: Checkpoint, onnx: Path, images: Path | None = Non
         )
     backends = []
     with TrainedNetwork(checkpoint) as trained:
-        for name in installed("float32"):
+        for name in local("float32"):
             with open_network(name, onnx) as network:
                 differences = tuple(_difference(called, one, card, trained, network) for called, one in micrographs)
                 backends.append(BackendParity(network.name, network.precision, differences))

@@ -82,8 +82,9 @@ EXTRAS = {
     "uvicorn",
     "prometheus_client",
     "google",
+    "tritonclient",
 }
-"""Of `report`, `web`, `metrics` and `sparkplug`: whoever imports the modules that need them says which extra is missing."""
+"""Of `report`, `web`, `metrics`, `sparkplug` and `kserve`: who imports what needs them says which extra is missing."""
 
 
 def test_what_is_no_dependency_cannot_be_imported_in_this_test(run_bare: RunBare) -> None:

@@ -82,10 +82,10 @@ def test_an_id_of_sparkplug_is_one_level_of_a_topic(key: str) -> None:
 
 
 def test_a_backend_that_is_not_in_the_table_is_refused_with_those_that_are() -> None:
-    message = refused({"watch": {"folder": "/a"}, "models": {"backend": "kserve"}})
+    message = refused({"watch": {"folder": "/a"}, "models": {"backend": "tflite"}})
     assert "models.backend: must be 'auto', 'tensorrt', 'openvino'" in message
     assert all(f"'{name}'" in message for name in table.names())
-    assert message.endswith("(got 'kserve')")
+    assert message.endswith("(got 'tflite')")
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "tensorrt": ("edge.backends.tensorrt", "export"),
     "pycuda": ("edge.backends.tensorrt",),
     "pynvml": ("edge.backends.tensorrt.nvml",),
+    "tritonclient": ("edge.backends.kserve",),
     "amqtt": ("edge.commands.demo",),
     "tifffile": ("edge.sem.pixels", "edge.inspector", "training.draw.samples"),  # the latter two write
     "imagecodecs": ("edge.sem.unpack", "edge.sem.png_rows", "edge.inspection.overlay"),  # the latter encodes

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from edge.backends.layers import Layer
     from edge.backends.network import Network
+    from edge.backends.server import Remote
 
 AUTO = "auto"
 
@@ -42,6 +43,7 @@ class Backend:
     precisions: what it runs in, the default first. No two rows share one below float32: auto finds the backend by it.
     artefact: the file that it loads: "onnx", the model itself, or "engine", one that was built from it on this machine.
     remembers: its opener takes `memory`, a folder that keeps what it compiled for the next start.
+    remote: its opener takes `remote`, the server that runs the models.
     named_only: auto never takes it: for one that is slow, or far away.
     gate: what admits a precision below float32. "parity": the first use, which compares inspections of the shipped
     images with those in float32. "passport": the build, which compared them and wrote the outcome down beside the engine.
@@ -57,6 +59,7 @@ class Backend:
     artefact: Literal["onnx", "engine"] = "onnx"
     gate: Literal["parity", "passport"] = "parity"
     remembers: bool = False
+    remote: bool = False
     named_only: bool = False
 
     @property
@@ -70,16 +73,19 @@ class Backend:
         wanted = "sem-corrosion-edge" if self.extra is None else f"'sem-corrosion-edge[{self.extra}]'"
         return f"pip install {wanted}" + (f", and {self.beside}" if self.beside else "")
 
-    def open(self, model: Path, precision: str = "float32", memory: Path | None = None) -> Network:
+    def open(
+        self, model: Path, precision: str = "float32", memory: Path | None = None, remote: Remote | None = None
+    ) -> Network:
         """`model` in this precision; an engine's is its own, whatever is asked for. Raises BackendError.
 
-        memory: a folder of this user alone, where it may keep what it compiled.
+        memory: a folder of this user alone, where it may keep what it compiled.  remote: the server, for one far away.
         """
         if self.artefact == "engine":
             precision = self.precisions[0]
         if precision not in self.precisions:
             raise BackendError(f"{self.name} runs in {' or '.join(self.precisions)} here, not in {precision}")
-        further = {"memory": memory} if self.remembers else {}
+        further: dict[str, Any] = {"memory": memory} if self.remembers else {}
+        further |= {"remote": remote} if self.remote else {}
         network: Network = getattr(self._file, self.opener)(model, precision, **further)
         return network
 
@@ -171,6 +177,15 @@ BACKENDS: dict[str, Backend] = {  # in the order in which auto takes them
             opener="OnnxSession",
             libraries=(("onnxruntime",),),
         ),
+        Backend(
+            name="kserve",
+            module="edge.backends.kserve",
+            opener="KserveNetwork",
+            libraries=(("tritonclient",), ("grpc",)),
+            extra="kserve",
+            remote=True,
+            named_only=True,
+        ),
     )
 }
 
@@ -192,6 +207,11 @@ def installed(precision: str | None = None) -> tuple[str, ...]:
     return tuple(backend.name for backend in here if precision is None or precision in backend.precisions)
 
 
+def local(precision: str | None = None) -> tuple[str, ...]:
+    """Those of `installed` that need no other machine."""
+    return tuple(name for name in installed(precision) if not BACKENDS[name].remote)
+
+
 def resolve(name: str, precision: str = "float32") -> str:
     """The backend that `name` ("auto" or a backend's) means on this machine. Raises ConfigError with the cure.
 
@@ -210,6 +230,8 @@ def resolve(name: str, precision: str = "float32") -> str:
     return name
 
 
-def open_network(backend: str, model: Path, precision: str = "float32", *, memory: Path | None = None) -> Network:
-    """`model` on the backend of this name; memory: see `Backend.open`. Raises BackendError."""
-    return BACKENDS[backend].open(model, precision, memory)
+def open_network(
+    backend: str, model: Path, precision: str = "float32", *, memory: Path | None = None, remote: Remote | None = None
+) -> Network:
+    """`model` on the backend of this name; memory, remote: see `Backend.open`. Raises BackendError."""
+    return BACKENDS[backend].open(model, precision, memory, remote)

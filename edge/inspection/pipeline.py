@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from edge import sem
 from edge.backends import table
 from edge.backends.network import Network, Pending
+from edge.backends.server import Remote
 from edge.backends.tensorrt.device import choose as choose_gpu
 from edge.config import InspectionSettings
 from edge.errors import ConfigError
@@ -111,7 +113,7 @@ class Pipeline:
         settings: InspectionSettings,
         *,
         precision: str = "float32",
-        open_network: OpenNetwork = table.open_network,
+        open_network: OpenNetwork | None = None,
         taught: Taught | None = None,
     ) -> None:
         """Load what the settings name. taught: an adaptation at hand, in place of the one that they name.
@@ -121,6 +123,7 @@ class Pipeline:
         self._settings = settings
         self._settings_sha256 = settings.inspection_sha256()
         choose_gpu(settings.models.device)
+        open_network = open_network or partial(table.open_network, remote=Remote(settings.kserve))
         wanted = settings.inspect
         backend = table.resolve(settings.models.backend, precision)
         networks: list[Network] = []
@@ -149,12 +152,17 @@ class Pipeline:
                 networks.append(opened.enter_context(open_network(backend, path, precision)))
                 self._classifier = Classifier(networks[-1], card)
             self._opened = opened.pop_all()
-        self.models = ModelsUsed(
+        self._networks = tuple(networks)
+
+    @property
+    def models(self) -> ModelsUsed:
+        """What made the last inspection, or will make the first: a server that is away is stood in for."""
+        return ModelsUsed(
             segmenter=_identity(self._segmenter.card) if self._segmenter else None,
             classifier=_identity(self._classifier.card) if self._classifier else None,
-            backend=networks[0].name,
-            precision="/".join(dict.fromkeys(network.precision for network in networks)),
-            engine_sha256=_engine_sha256(networks),
+            backend="/".join(dict.fromkeys(network.name for network in self._networks)),
+            precision="/".join(dict.fromkeys(network.precision for network in self._networks)),
+            engine_sha256=_engine_sha256(self._networks),
             regions=self._judge.identity if self._judge else None,
             taught_sha256=self._taught.sha256 if self._taught else None,
         )

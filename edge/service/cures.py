@@ -80,6 +80,11 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         " the unit must be allowed. Images are inspected on the processor meanwhile.",
     ),
     (
+        r"^the inference server at",
+        "See that the server runs and is reached from here (`edge-doctor --config FILE`), and that it serves this box's models:"
+        " `edge-export triton` writes them. Images wait, or are inspected here, as kserve.away says.",
+    ),
+    (
         r"another client may use",
         "Stop the other device. If its disk was cloned, give it a device.id of its own and remove its state folder.",
     ),

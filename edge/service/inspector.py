@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from edge.backends import table
+from edge.backends.server import Remote
 from edge.config import Settings
 from edge.errors import BackendError, ImageError
 from edge.inspection import parity
@@ -54,6 +55,9 @@ class Inspector(Worker):
                     self.shared.status.report("start", None)
                     self.shared.new_work.set()
                     self._inspect_until_stopped(pipeline, missing)
+        except BackendError:
+            if not self.shared.stopping.is_set():  # else it waited for a server
+                raise
         finally:
             self.shared.inspector_ended.set()
 
@@ -124,7 +128,9 @@ class Inspector(Worker):
         """
         # What was compiled carries no signature, so it is not kept where models have to have one.
         memory = None if self.settings.models.public_key else self.journal.folder
-        pipeline = Pipeline(self.settings, precision=precision, open_network=partial(table.open_network, memory=memory))
+        remote = Remote(self.settings.kserve, self._server_is_away)
+        opener = partial(table.open_network, memory=memory, remote=remote)
+        pipeline = Pipeline(self.settings, precision=precision, open_network=opener)
         try:
             for tried in (BLANK, smallest_sample()):
                 pipeline.inspect(tried, Source("sample", "sample", None))
@@ -132,6 +138,12 @@ class Inspector(Worker):
             pipeline.close()
             raise
         return pipeline
+
+    def _server_is_away(self, why: str | None) -> bool:
+        """Say so in the status, or that it is back; wait for it until stopped. Called by any thread."""
+        self.shared.status.report("kserve", why)
+        self.beat()
+        return not self.shared.stopping.is_set()
 
     def _inspect(self, pipeline: Pipeline, decoded: Decoded) -> Inspected | None:
         """Inspect one image; None when that was stopped."""
@@ -156,7 +168,10 @@ class Inspector(Worker):
                     return None
                 self.beat()
                 inspections.append(pipeline.inspect(page, source, spent=each))
+                self.shared.figures.runs_on = (pipeline.models.backend, pipeline.models.precision)
         except BackendError:
+            if self.shared.stopping.is_set():  # it waited for a server
+                return None
             raise  # the network itself is broken: the process starts anew
         except Exception as error:  # a defect of ours must cost this image alone
             log.exception("%s: inspecting it failed", printable(source.path))

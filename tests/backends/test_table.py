@@ -74,8 +74,15 @@ def test_a_backend_that_is_not_installed_is_refused_by_name(without: Without) ->
 
 
 def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="'kserve' is not part of this version; there are tensorrt, openvino, onnxruntime"):
-        table.resolve("kserve")
+    with pytest.raises(ConfigError, match="'tflite' is not part of this version; there are tensorrt, openvino, onnxruntime"):
+        table.resolve("tflite")
+
+
+def test_auto_never_means_a_server(without: Without) -> None:
+    without("openvino", "onnxruntime", "pycuda")
+    with pytest.raises(ConfigError, match="no inference library"):
+        table.resolve("auto")
+    assert table.resolve("kserve") == "kserve"
 
 
 def test_without_any_library_the_cure_is_told(without: Without) -> None:

@@ -28,12 +28,12 @@ def micrographs(tmp_path: Path) -> Path:
 
 
 def test_an_exported_segmenter_agrees_with_its_weights_on_every_backend(segmenter: Any, micrographs: Path) -> None:
-    from edge.backends.table import installed
+    from edge.backends.table import local
     from export.parity import compare_export
 
     found = compare_export(segmenter.checkpoint, segmenter.path, micrographs)
     assert found.passed
-    assert tuple(backend.backend for backend in found.backends) == installed("float32")
+    assert tuple(backend.backend for backend in found.backends) == local("float32")
     assert all(image.candidates >= 100 for backend in found.backends for image in backend.images)
 
 

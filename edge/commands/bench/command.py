@@ -155,7 +155,7 @@ def _runs_on(bench: Bench) -> str:
 
 def _backends(names: Sequence[str]) -> tuple[str, ...]:
     """The backends named, "all" being every one that is installed. Raises ConfigError for one that is not."""
-    wanted = [each for name in names for each in (table.installed() if name == "all" else (name,))]
+    wanted = [each for name in names for each in (table.local() if name == "all" else (name,))]
     for name in wanted:
         table.resolve(name)
     return tuple(dict.fromkeys(wanted))

@@ -35,6 +35,7 @@ from edge.backends import table
 from edge.backends.crop import Crop, CroppingNetwork, canvases, submit, submit_on_crops
 from edge.backends.masks import MaskingNetwork, Masks
 from edge.backends.network import Arrays, Network, Pending
+from edge.backends.server import Remote
 from edge.commands.bench import energy, environment
 from edge.commands.bench.energy import Energy
 from edge.commands.bench.environment import Meanwhile
@@ -151,7 +152,7 @@ class Bench:
         self.models = self._pipeline.models
 
     def _open(self, backend: str, model: Path, precision: str) -> Network:
-        inner = table.open_network(backend, model, precision)
+        inner = table.open_network(backend, model, precision, remote=Remote(self._settings.kserve))
         network = watched(inner)
         network.model = model
         wanted = self._settings
