@@ -46,6 +46,8 @@ ABSENCES: Final = (
     Absence("C\\+\\+ compiler", "the arithmetic of the GPU's kernels", "apt-get install g++"),
     Absence("torch|ultralytics|timm|safetensors|grad|pycocotools|matplotlib|scipy|tqdm", "training, export and the rival",
             "make training"),
+    Absence("grpc_tools|grpcio-tools", "that the code for Sparkplug is what protoc makes", "pip install grpcio-tools==1.76.0",
+            True),
     Absence("could not import|is not installed|no module named|only one backend", "what needs an optional package",
             "make .venv/.dev"),
 )  # fmt: skip
