@@ -47,6 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     tensorrt_cli.add_parser(commands)
 
+    triton = commands.add_parser(
+        "triton",
+        help="models to a repository for Triton Inference Server",
+        description="Write a folder for each model: NAME-HASH/config.pbtxt and NAME-HASH/1/model.onnx; asked by hash.",
+        epilog="example: edge-export triton --out repository",
+    )
+    triton.add_argument("--segmenter", default="builtin", metavar="NAME", help="builtin, or an .onnx file (%(default)s)")
+    triton.add_argument("--classifier", default="builtin", metavar="NAME", help="builtin, or an .onnx file (%(default)s)")
+    triton.add_argument("--out", type=Path, required=True, metavar="DIR", help="the repository; other models there stay")
+    triton.set_defaults(run=_triton)
+
     arguments = parser.parse_args(argv)
     if arguments.command == "onnx" and arguments.segmenter is None and arguments.classifier is None:
         parser.error("nothing to export: name --segmenter, --classifier or both")
@@ -72,6 +83,15 @@ def _onnx(arguments: argparse.Namespace) -> int:
             print(f"{weights}: {error}", file=sys.stderr)
             failed = True
     return 1 if failed else 0
+
+
+def _triton(arguments: argparse.Namespace) -> int:
+    from edge.models.card import resolve
+    from export.to_triton import write
+
+    print(write(resolve(arguments.segmenter, "segment"), "segment", arguments.out))
+    print(write(resolve(arguments.classifier, "classify"), "classify", arguments.out))
+    return 0
 
 
 def _parity(arguments: argparse.Namespace) -> int:

@@ -30,6 +30,8 @@ class Absence:
 ABSENCES: Final = (
     Absence("GPU|nvcc|TensorRT", "engines and kernels on an NVIDIA GPU", "`make gpu-check` on a machine that has one", True),
     Absence("beside this checkout", "further files of real microscopes", "they are not part of the project", True),
+    Absence("real inference server", "Triton and MLServer themselves", "name a Python that has one: EDGE_PYTRITON_PYTHON",
+            True),
     Absence("root reads everything", "files that the service's user may not read", "run the tests as a user too", True),
     Absence("systemd in a namespace", "the hardened units, run by a real systemd",
             "run the tests as root, on a machine or with the rights to make namespaces", True),
