@@ -37,6 +37,8 @@ ABSENCES: Final = (
             "run the tests as root, on a machine or with the rights to make namespaces", True),
     Absence("IPv6", "a broker and a page at an address of IPv6", "a machine that has it", True),
     Absence("COCO weights", "training that begins with COCO's weights", "they are not part of the project", True),
+    Absence("grpcio-tools", "generated code is what the compiler makes", "pip install grpcio-tools==1.76.0", True),
+    Absence("pysparkplug", "Sparkplug read by others", "SPARKPLUG_PYTHON names a python with pysparkplug", True),
     Absence("needs root|as root|only root|small disk", "a full disk", "run the tests as root too"),
     Absence("strace", "errors of the disk in the middle of work", "apt-get install strace"),
     Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),

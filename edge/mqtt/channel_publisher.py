@@ -39,6 +39,7 @@ class ChannelPublisher(StandingConnection):
         *,
         epoch: str,
         on_trouble: Callable[[str | None], None] = lambda _: None,
+        device: Callable[[], str | None] = lambda: None,
         shortest_wait_s: float = 1.0,
         longest_wait_s: float = 30.0,
     ) -> None:
@@ -47,13 +48,14 @@ class ChannelPublisher(StandingConnection):
         epoch: of the journal.
         on_trouble: gets what is wrong with the channel or its connection, for the status, and None when all is well. It is
             called in this publisher's thread at every change; it must neither block nor raise.
+        device: why nothing comes from the microscope, None while all is well; asked in this publisher's thread, at each wake.
         """
         if not channel.name:
             raise ValueError(f"{channel!r} needs a name: rows without one are the contract's own")
         self._name, self._on_channel_trouble = channel.name, on_trouble
         self._trouble: str | None = None
         self._wrong: dict[str, str | None] = {}
-        content = _ChannelContent(channel, self._report_trouble)
+        content = _ChannelContent(channel, self._report_trouble, device)
         self._defects = content.defects
         super().__init__(
             settings,
@@ -86,10 +88,11 @@ class _ChannelContent:
     defects: by the channel's method, what it raised when it was last called; none for those that worked.
     """
 
-    def __init__(self, channel: Channel, on_defect: Callable[[], None]) -> None:
+    def __init__(self, channel: Channel, on_defect: Callable[[], None], device: Callable[[], str | None]) -> None:
         self.channel, self.live_only, self.keeps_will = channel.name, False, bool(channel.keeps_will)
         self.defects: dict[str, str] = {}
-        self._channel, self._on_defect = channel, on_defect
+        self._channel, self._on_defect, self._device = channel, on_defect, device
+        self._told_of_device: str | None = None
         self._will: Publication | None = None
 
     def connecting(self) -> Publication | None:
@@ -115,7 +118,11 @@ class _ChannelContent:
         return self._transients("announce", self._channel.announce)
 
     def changes(self) -> Sequence[Transient]:
-        return ()
+        problem = self._device()
+        if problem == self._told_of_device:
+            return ()
+        self._told_of_device = problem
+        return self._transients("on_device", lambda: self._channel.on_device(problem))
 
     def latest(self) -> Sequence[Transient]:
         return ()

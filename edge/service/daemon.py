@@ -210,6 +210,7 @@ class Daemon:
         silent = status.silent_s("scanner") > watch.rescan_s + SILENT_S
         hangs = f"the watched folder {watch.folder} does not answer: does the share behind it hang?"
         status.report("silence", hangs if silent else None)
+        self._shared.tell_folder("silence", hangs if silent else None)
         sinks.report_hanging(self._deliveries, status)
         moved = status.silent_s("decoder", "inspector", "recorder") < STUCK_S
         return self.failure is None and all(publisher.alive for publisher in self._publishers) and moved
@@ -267,7 +268,14 @@ def open_channels(
                 raise ValueError(f"its row opens a channel named {channel.name!r}")
             if newest is not None:
                 channel.recall(newest.payload)
-            publisher = ChannelPublisher(settings.mqtt, channel, journal.outbox, epoch=journal.epoch, on_trouble=report)
+            publisher = ChannelPublisher(
+                settings.mqtt,
+                channel,
+                journal.outbox,
+                epoch=journal.epoch,
+                on_trouble=report,
+                device=lambda: shared.folder_problem,
+            )
         except ConfigError:
             raise
         except Exception as error:  # a defect in one wire format must stop neither inspecting nor the others

@@ -77,10 +77,12 @@ class Scanner(Worker):
                     wait_s = self._look(woken, closed)
                 except (FolderGone, StateFullError) as error:
                     self.report(str(error))
+                    self.shared.tell_folder(self.name, str(error) if isinstance(error, FolderGone) else None)
                     self._finished.clear()  # they are seen again
                     self._next_full = 0.0
                     scan_now.wait(min(settings.rescan_s, RETRY_S))
                 else:
+                    self.shared.tell_folder(self.name, None)
                     scan_now.wait(wait_s)
 
     def _look(self, woken: bool, closed: Mapping[str, Stamp]) -> float:

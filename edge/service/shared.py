@@ -277,6 +277,22 @@ class Shared:
         self.figures = Figures()
         self.failure: Exception | None = None
         self.wake_publishers = wake_publishers
+        self._folder_problems: dict[str, str] = {}
+
+    @property
+    def folder_problem(self) -> str | None:
+        """Why no images come from the microscope; None while its folder is there and answers."""
+        return next(iter(self._folder_problems.copy().values()), None)
+
+    def tell_folder(self, who: str, problem: str | None) -> None:
+        """The watched folder is away or does not answer, or is back. who: one thread each."""
+        if self._folder_problems.get(who) == problem:
+            return
+        if problem is None:
+            del self._folder_problems[who]
+        else:
+            self._folder_problems[who] = problem
+        self.wake_publishers()
 
     def fail(self, error: Exception) -> None:
         """A thread has ended that must not: the process is to end."""

@@ -91,6 +91,13 @@ class Channel(Protocol):
         """What is said in answer to a message on one of the `subscriptions`, to a retained one too."""
         return ()
 
+    def on_device(self, problem: str | None) -> Sequence[Publication]:
+        """What is said when nothing can come from the microscope any more, and when it is back (None).
+
+        Told while connected alone. A channel that begins hears nothing where all is well.
+        """
+        return ()
+
     def waits(self) -> bool:
         """Whether verdicts must stay in the journal for now; asked before each is sent.
 

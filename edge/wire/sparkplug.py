@@ -34,6 +34,7 @@ class Sparkplug(Channel):
     """One edge node, its device the microscope. clock: seconds since 1970."""
 
     name = "sparkplug"
+    keeps_will = True  # tck-id-payloads-ndeath-will-message-publisher-disconnect-mqtt50
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._clock, self._device = clock, settings.device
@@ -44,6 +45,7 @@ class Sparkplug(Channel):
         self._told = NOTHING_TOLD  # in this session, since its births
         self._past_epochs: set[str] = set()
         self._born = False
+        self._lost = False  # the device
         self._seq = 0
 
     # What is said
@@ -92,9 +94,18 @@ class Sparkplug(Channel):
         self._host.hear(topic, payload)
         return self._give_birth() if self._host.online and not self._born else ()
 
+    def on_device(self, problem: str | None) -> Sequence[Publication]:
+        """DDEATH when the microscope's folder is away, DBIRTH when it is back (5.7)."""
+        was_lost, self._lost = self._lost, problem is not None
+        if not self._born or was_lost == self._lost:
+            return ()
+        if self._lost:
+            return (Publication(self._topic("DDEATH"), metrics.device_death(self._now_ms()).SerializeToString(), qos=0),)
+        return (self._device_birth(),)
+
     def waits(self) -> bool:
-        """Before the births nothing can be said, and to nobody."""
-        return not self._born or self.leaves() is not None
+        """Before its births nothing can be said of a device, and to nobody."""
+        return not self._born or self._lost or self.leaves() is not None
 
     def leaves(self) -> str | None:
         """A node dies with its primary host (5.4)."""
@@ -133,14 +144,15 @@ class Sparkplug(Channel):
         self._told = told
 
     def _give_birth(self) -> Sequence[Publication]:
-        at_ms = self._now_ms()
         self._born = True
+        node = metrics.node_birth(self._births.now, self._now_ms())
+        birth = Publication(self._topic("NBIRTH"), node.SerializeToString(), qos=0)
+        return (birth,) if self._lost else (birth, self._device_birth())
+
+    def _device_birth(self) -> Publication:
         self._tell(self._newest)
-        node, device = metrics.node_birth(self._births.now, at_ms), metrics.device_birth(self._told, at_ms)
-        return (
-            Publication(self._topic("NBIRTH"), node.SerializeToString(), qos=0),
-            Publication(self._topic("DBIRTH"), device.SerializeToString(), qos=0),
-        )
+        birth = metrics.device_birth(self._told, self._now_ms())
+        return Publication(self._topic("DBIRTH"), birth.SerializeToString(), qos=0)
 
     def _topic(self, kind: str) -> str:
         device = f"/{self.device}" if kind.startswith("D") else ""

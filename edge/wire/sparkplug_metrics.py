@@ -202,6 +202,11 @@ def device_birth(told: Told, at_ms: int) -> Payload:
     return payload
 
 
+def device_death(at_ms: int) -> Payload:
+    """DDEATH (6.4.26): no metric; its number comes when it is sent."""
+    return Payload(timestamp=at_ms)
+
+
 def device_data(told: Told) -> Payload:
     """DDATA (6.4.22) with every metric of one verdict, as the journal keeps it; see `as_sent`."""
     newest_ms = max(reading.at_ms for reading in told.readings.values())
@@ -238,7 +243,7 @@ def mark_historical(payload: Payload) -> None:
 
 
 def _same(known: Reading | None, said: Reading) -> bool:
-    return known is not None and known.value == said.value
+    return (None if known is None else known.value) == said.value  # what is not known was born null
 
 
 def _keep(payload: Payload, metrics: Iterable[Any]) -> None:

@@ -225,6 +225,7 @@ class Proxy:
 
     The first PUBLISH of a connection is the status; its acknowledgement always passes.
     deaf: what the client says is taken and goes no further; unheard: how many packets of it.
+    said: every packet of the client's, connection by connection.
     """
 
     def __init__(self, broker_port: int, *, swallow_acknowledgements: bool = False) -> None:
@@ -233,6 +234,7 @@ class Proxy:
         self.refusals = 0
         self.forwarded_publishes = 0
         self.deaf, self.unheard = False, 0
+        self.said: list[list[bytes]] = []
         self._broker_port = broker_port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
@@ -282,16 +284,19 @@ class Proxy:
                 near.close()
                 continue
             self._pairs.append((near, far))
-            for source, sink, downwards in ((near, far, False), (far, near, True)):
-                thread = threading.Thread(target=self._copy, args=(source, sink, downwards))
+            self.said.append([])
+            for source, sink, said in ((near, far, self.said[-1]), (far, near, None)):
+                thread = threading.Thread(target=self._copy, args=(source, sink, said))
                 self._threads.append(thread)
                 thread.start()
 
-    def _copy(self, source: socket.socket, sink: socket.socket, downwards: bool) -> None:
-        acknowledged = 0
+    def _copy(self, source: socket.socket, sink: socket.socket, said: list[bytes] | None) -> None:
+        acknowledged, downwards = 0, said is None
         try:
             for packet in _packets(source):
                 kind = packet[0] >> 4
+                if said is not None:
+                    said.append(packet)
                 if downwards and kind == 4:
                     acknowledged += 1
                     if self.swallow_acknowledgements and acknowledged > 1:

@@ -97,6 +97,10 @@ class Connection:
         if self.left is None:
             self._send_rows()
 
+    def device(self, problem: str | None) -> None:
+        self._send(self._channel.on_device(problem))
+        self._send_rows()
+
     def host(self, online: bool, timestamp: int, name: str = "scada") -> None:
         self.hear(f"spBv1.0/STATE/{name}", json.dumps({"online": online, "timestamp": timestamp}).encode())
 

@@ -213,3 +213,28 @@ def test_the_same_image_again_is_new_data(tmp_path: Path) -> None:
     again = dataclasses.replace(example(), source=dataclasses.replace(example().source, run=2))
     connection.conclude(2, again)
     assert connection.last("DDATA").values == {"seq": 2, "image_run": 2}
+
+
+def test_while_the_microscope_is_away_its_device_is_dead_and_its_verdicts_wait(tmp_path: Path) -> None:
+    connection = Connection(opened(tmp_path))
+    connection.conclude(1)
+    connection.device("the folder is gone")
+    connection.conclude(2, abstained())  # it was read before
+    connection.rebirth()
+    assert connection.kinds == ["NBIRTH", "DBIRTH", "DDATA", "DDEATH", "NBIRTH"]
+    assert not connection.last("DDEATH").payload.metrics
+    connection.device(None)
+    assert connection.kinds[5:] == ["DBIRTH", "DDATA"]
+    assert connection.last("DBIRTH").values["seq"] == 2
+    assert connection.last("DDATA").historical
+    assert [one.payload.seq for one in connection.said] == [0, 1, 2, 3, 0, 1, 2]
+
+
+def test_a_node_may_be_born_without_its_device(tmp_path: Path) -> None:
+    channel = opened(tmp_path, sparkplug_host="scada")
+    connection = Connection(channel)
+    connection.device("the folder is gone")
+    connection.host(True, 1)
+    assert connection.kinds == ["NBIRTH"]
+    connection.device(None)
+    assert connection.kinds == ["NBIRTH", "DBIRTH"]

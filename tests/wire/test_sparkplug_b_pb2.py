@@ -15,7 +15,7 @@ WIRE = ROOT / "edge" / "wire"
 
 
 def test_it_is_what_the_compiler_makes_of_the_proto(tmp_path: Path) -> None:
-    protoc = pytest.importorskip("grpc_tools.protoc")  # grpcio-tools 1.76.0
+    protoc = pytest.importorskip("grpc_tools.protoc", reason="grpcio-tools 1.76.0 is not installed")
     out = [f"--proto_path={WIRE}", f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", "sparkplug_b.proto"]
     assert protoc.main(["protoc", *out]) == 0
     for name in ("sparkplug_b_pb2.py", "sparkplug_b_pb2.pyi"):
