@@ -12,13 +12,15 @@ from dataclasses import asdict
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from edge import __version__
 from edge.backends import table
 from edge.backends.tensorrt import device, engine, passport
 from edge.cache import cache_folder
+from edge.commands.doctor_metrics import look_at_metrics
 from edge.commands.doctor_page import look_at_page
+from edge.commands.doctor_sinks import look_at_sinks
 from edge.commands.doctor_state import look_at_state
 from edge.commands.finding import Finding, Level
 from edge.config import CommandSettings, InspectionSettings, Settings
@@ -36,6 +38,7 @@ from edge.models.signature import PublicKey
 from edge.mqtt.connection import probe
 from edge.samples import sample_micrographs
 from edge.service.cures import cure_of
+from edge.sinks.table import SINKS
 
 SYMBOLS: dict[Level, str] = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
 LEAST_WATCHES = 8192
@@ -48,9 +51,8 @@ def diagnose(settings: CommandSettings | None, *, as_json: bool = False) -> int:
 
 
 def check(settings: Settings) -> int:
-    """What `edge-daemon --check` says: configuration, folder, models, state and broker; 1 when there is a problem."""
-    looks = (_folder, _models, look_at_state, look_at_page, _broker)
-    return _report((finding for look in looks for finding in look(settings)), as_json=False)
+    """What `edge-daemon --check` says: configuration, folder, models, state, sinks and broker; 1 when there is a problem."""
+    return _report((finding for look in LOOKS for finding in look(settings)), as_json=False)
 
 
 def _report(findings: Iterator[Finding], as_json: bool) -> int:
@@ -79,7 +81,7 @@ def _all_findings(settings: CommandSettings | None) -> Iterator[Finding]:
         why = "no --config given" if settings is None else "the configuration names no watch.folder"
         yield Finding("config", "note", f"{why}: folder, state and broker were not looked at")
         return
-    for look in (_folder, _models, look_at_state, look_at_page, _broker):
+    for look in LOOKS:
         yield from look(settings)
 
 
@@ -256,6 +258,11 @@ def _region_weights(settings: InspectionSettings) -> Iterator[Finding]:
 
 def _broker(settings: Settings) -> Iterator[Finding]:
     mqtt = settings.mqtt
+    if not mqtt.host:
+        sinks = [row.name for row in SINKS if row.wanted(settings)]
+        told = f"mqtt.host is empty: there is no broker; verdicts go to {' and '.join(sinks) or 'the journal alone'}"
+        yield Finding("broker", "ok" if sinks else "note", told)
+        return
     where = f"{mqtt.host}:{mqtt.port}"
     try:
         probe(mqtt, settings.topic_prefix)
@@ -272,3 +279,9 @@ def _tried(area: str, look: Callable[[], str]) -> Iterator[Finding]:
         yield Finding(area, "ok", look())
     except EdgeError as error:
         yield Finding(area, "problem", str(error))
+
+
+LOOKS: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
+    *(_folder, _models, look_at_state, look_at_page, look_at_metrics, look_at_sinks, _broker),
+)
+"""What is looked at of a service, in this order."""

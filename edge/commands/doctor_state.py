@@ -112,8 +112,9 @@ def _dead_letters(journal: Journal) -> Iterator[Finding]:
     for number, letter in enumerate(reversed(dead[-LETTERS:])):
         of_all = f"{several(len(dead), 'message')} given up (dead letters); the newest, " if number == 0 else "before that, "
         text = f"{of_all}seq {letter.seq} on {letter.topic} at {_local(letter.ts)}: {letter.reason}"
+        about = "the receiver or [webhook]" if letter.topic.startswith("webhook/") else "the broker's limits or permissions"
         cure = (
-            "correct the broker's limits or permissions, then have the image inspected again:"
+            f"correct {about}, then have the image inspected again:"
             f' command/inspect with {{"inspection_id": "{letter.verdict_id}"}}'
         )
         yield Finding("letters", "problem", text, cure)

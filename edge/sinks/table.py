@@ -9,6 +9,7 @@ from typing import Final
 from edge.config import Settings
 from edge.sinks.csv_folder import CsvFolder
 from edge.sinks.sink import Sink
+from edge.sinks.webhook import Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +21,8 @@ class SinkRow:
     open: Callable[[Settings], Sink]
 
 
-SINKS: Final[tuple[SinkRow, ...]] = (SinkRow("csv", wanted=lambda settings: bool(settings.csv.folder), open=CsvFolder),)
+SINKS: Final[tuple[SinkRow, ...]] = (
+    SinkRow("csv", wanted=lambda settings: bool(settings.csv.folder), open=CsvFolder),
+    SinkRow("webhook", wanted=lambda settings: bool(settings.webhook.url), open=Webhook),
+)
 """The name is the sink's. It stands in the journal beside each row: never change it, nor take one of `edge.wire.table`."""

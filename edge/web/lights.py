@@ -12,6 +12,7 @@ from edge.web.source import Facts
 UNSENT_LATE_S: Final = 30.0
 LOW_DISK_BYTES: Final = 1 << 30
 _ABOUT: Final = (
+    ("unsent", re.compile(r"^csv\.folder|^webhook\.url")),
     ("folder", re.compile(r"watched folder|watch\.|the share|no new image")),
     ("disk", re.compile(r"^the disk|MiB are free|state\.max_gib|state folder|journal")),
     ("models", re.compile(r"models are being|adaptation|^gpu_lost|precision")),
@@ -43,7 +44,7 @@ def lights(told: Told | None, info: Mapping[str, Any] | None, free: int | None, 
         found["disk"] = _light("disk", "warn", "low")
     if info is None:
         found["unsent"] = _light("unsent", "unknown", why or "unreadable")
-    elif info["unsent"]:
+    elif info["unsent"] and found["unsent"]["state"] == "good":
         late = info["oldest_unsent"] is not None and now - info["oldest_unsent"] > UNSENT_LATE_S
         found["unsent"] = {**_light("unsent", "warn" if late else "good", "waiting"), "count": info["unsent"]}
     return list(found.values())

@@ -35,6 +35,8 @@ def test_all_is_fine() -> None:
         ("the chosen adaptation is not used: damaged", "models"),
         ("gpu_lost: CUDA error 999", "models"),
         ("another client may use the MQTT client id x", "broker"),
+        ("csv.folder /mnt/historian: does not answer; does the share or network behind it hang?", "unsent"),
+        ("webhook.url lims: HTTP 503; 2 verdicts wait", "unsent"),
     ],
 )
 def test_a_reason_lights_the_light_that_it_belongs_to(problem: str, name: str) -> None:
@@ -65,3 +67,9 @@ def test_the_cure_comes_with_the_reason() -> None:
     (light,) = [one for one in lights(running("gpu_lost: x"), FINE, 1 << 40, 0.0, None) if one["name"] == "models"]
     assert light["cure"] == "do this"
     assert CURES
+
+
+def test_what_waits_for_a_sink_says_why() -> None:
+    reason = "webhook.url lims: HTTP 503; 2 verdicts wait"
+    light = lights(running(reason), {"unsent": 2, "oldest_unsent": 999.0}, 1 << 40, 1000.0, None)[4]
+    assert (light["state"], light["text"]) == ("warn", reason)
