@@ -35,6 +35,8 @@ ABSENCES: Final = (
             "run the tests as root, on a machine or with the rights to make namespaces", True),
     Absence("IPv6", "a broker and a page at an address of IPv6", "a machine that has it", True),
     Absence("COCO weights", "training that begins with COCO's weights", "they are not part of the project", True),
+    Absence("by npm", "the flow in a real Node-RED, the AsyncAPI files by AsyncAPI's own parser",
+            "make .venv/.node on a machine with npm and its index", True),
     Absence("needs root|as root|only root|small disk", "a full disk", "run the tests as root too"),
     Absence("strace", "errors of the disk in the middle of work", "apt-get install strace"),
     Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),
