@@ -37,6 +37,7 @@ ABSENCES: Final = (
     Absence("COCO weights", "training that begins with COCO's weights", "they are not part of the project", True),
     Absence("by npm", "the flow in a real Node-RED, the AsyncAPI files by AsyncAPI's own parser",
             "make .venv/.node on a machine with npm and its index", True),
+    Absence("influxd", "the Grafana dashboard's queries by a real InfluxDB", "apt-get install influxdb (1.x)", True),
     Absence("needs root|as root|only root|small disk", "a full disk", "run the tests as root too"),
     Absence("strace", "errors of the disk in the middle of work", "apt-get install strace"),
     Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),
