@@ -73,5 +73,9 @@ $(VENV)/.training: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable '.[training,dev]'
 	@touch $@ $(VENV)/.dev $(VENV)/.demo
 
+$(VENV)/.node: | $(BIN)/python  # a real Node-RED and AsyncAPI's parser, for the tests alone
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(VENV)/node node-red@4.1.15 @asyncapi/parser@3.6.6
+	@touch $@
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache demo-out

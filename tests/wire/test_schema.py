@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -13,6 +15,7 @@ from jsonschema import Draft202012Validator
 from edge.records import Inspection
 from edge.wire import schema
 from tests import ROOT
+from tests.fakes.node import NODE, package
 from tests.wire.examples import (
     abstained,
     classified_only,
@@ -172,3 +175,28 @@ def test_references_of_the_asyncapi_document_lead_somewhere() -> None:
         place: Any = document
         for part in reference[2:].split("/"):
             place = place[part]
+
+
+PARSE = """
+const { Parser } = require("@asyncapi/parser");
+const [file] = process.argv.slice(1);
+new Parser().parse(require("fs").readFileSync(file, "utf8"), { source: file }).then(({ document, diagnostics }) =>
+    console.log(JSON.stringify({
+        wrong: diagnostics.filter((one) => one.severity < 2).map((one) => one.message),
+        messages: document ? document.allMessages().all().map((one) => one.id()) : [],
+        examples: document ? document.allMessages().all().filter((one) => one.examples().length).length : 0,
+    })));
+"""
+
+
+@pytest.mark.parametrize("name", ["asyncapi.json", "asyncapi.bundled.json"])
+def test_the_parser_of_asyncapi_takes_it(name: str) -> None:
+    parser = package("@asyncapi/parser")
+    if parser is None or NODE is None:
+        pytest.skip("AsyncAPI's parser is not installed by npm (make .venv/.node)")
+    environment = {**os.environ, "NODE_PATH": str(parser.parents[1])}
+    told = subprocess.run([NODE, "-e", PARSE, str(DOCS / name)], env=environment, check=True, capture_output=True)
+    found = json.loads(told.stdout)
+    assert not found["wrong"]
+    assert set(found["messages"]) == {*schema.MESSAGES, "picture"}
+    assert found["examples"] == len(schema.MESSAGES)
