@@ -13,11 +13,13 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from edge.errors import StateError, StateFullError
-from edge.journal import disk, schema
+from edge.journal import disk, former, schema
 
 CHECKED_AT_OPEN_BYTES: Final = 64 << 20
 VACUUM_ABOVE_BYTES: Final = 16 << 20
 VACUUM_STEP_BYTES: Final = 4 << 20
+ALIVE_STEPS: Final = 10_000_000
+"""Of SQLite's machine: a second or less."""
 BUSY_S: Final = 10.0
 VIEW_BUSY_S: Final = 2.0
 """Who only reads waits for nobody but a process that holds the whole file, and tells a person so soon."""
@@ -44,11 +46,12 @@ class Database:
         self._connection = connection
 
     @classmethod
-    def open(cls, folder: Path, now: float) -> Database:
+    def open(cls, folder: Path, now: float, alive: Callable[[], None] = lambda: None) -> Database:
         """The database in `folder`, made if there is none. The caller holds the folder's lock.
 
-        now: seconds since 1970, when the first epoch of a new one begins.
-        One of an older version becomes one of this version. Raises StateError when it is damaged or of a newer version.
+        now: seconds since 1970, when the first epoch of a new one begins.  alive: called now and then meanwhile.
+        One of an older version becomes one of this version, and is kept beside as it was: see `edge.journal.former`.
+        Raises StateError when it is damaged or of a newer version.
         """
         with disk.translated_os_errors(folder):
             # SQLite would make it readable for all.
@@ -57,7 +60,7 @@ class Database:
         with contextlib.suppress(OSError):  # The folder above may be closed to the service's user.
             disk.sync_folder(folder.absolute().parent)
         with _closed_on_error(_connect(folder, read_only=False)) as connection, _translated_sqlite_errors(folder):
-            _prepare(connection, folder, now)
+            _prepare(connection, folder, now, alive)
         return cls(folder, connection)
 
     @classmethod
@@ -155,7 +158,7 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connect
         raise
 
 
-def _prepare(connection: sqlite3.Connection, folder: Path, now: float) -> None:
+def _prepare(connection: sqlite3.Connection, folder: Path, now: float, alive: Callable[[], None]) -> None:
     """Settings of the connection; the tables, if the file is empty; a look at whether it is sound; what is new in them."""
     if _version(connection, folder) == 0:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -177,11 +180,14 @@ def _prepare(connection: sqlite3.Connection, folder: Path, now: float) -> None:
         if finding != "ok":
             raise sqlite3.DatabaseError(f"malformed: {finding}")
     if version < schema.SCHEMA_VERSION:
+        former.keep(connection, folder, version, alive)
+        connection.set_progress_handler(alive, ALIVE_STEPS)
         connection.execute("BEGIN IMMEDIATE")
         for older in range(version, schema.SCHEMA_VERSION):
             _run(connection, schema.MIGRATIONS[older])
         connection.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
         connection.execute("COMMIT")
+        connection.set_progress_handler(None, 0)
 
 
 def _run(connection: sqlite3.Connection, statements: str) -> None:
@@ -198,7 +204,7 @@ def _version(connection: sqlite3.Connection, folder: Path) -> int:
         return int(version)
     raise StateError(
         f"{_file(folder)} is of version {version}, this program writes {schema.SCHEMA_VERSION}:"
-        " install the version that wrote it, or name another state.folder"
+        f" install the version that wrote it, or name another state.folder{former.way_back(folder, schema.SCHEMA_VERSION)}"
     )
 
 

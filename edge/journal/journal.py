@@ -4,6 +4,7 @@ A verdict and its messages are stored together or not at all. Nothing here knows
 In the state folder stand
 
     journal.sqlite3  the database (write-ahead log, synchronous=FULL: what was committed survives a power cut)
+    journal.sqlite3.v4  what it was before a newer program took it over: see `edge.journal.former`
     pictures/        overlays that wait to be sent or are kept; the database refers to them by file name
     lock             held, as is the folder, while a journal is open for writing; holds the process id
     reviewed/        the files of reviewed images, never pruned: see `edge.service.reviewed`
@@ -24,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from edge.errors import StateFullError
-from edge.journal import disk
+from edge.journal import disk, former
 from edge.journal.database import Database
 from edge.journal.ledger import Ledger
 from edge.journal.lock import FolderLock
@@ -78,8 +79,10 @@ class Journal:
         return self._numbering.epoch
 
     @classmethod
-    def open(cls, folder: Path, *, clock: Callable[[], float] = time.time) -> Journal:
+    def open(cls, folder: Path, *, clock: Callable[[], float] = time.time, alive: Callable[[], None] = lambda: None) -> Journal:
         """The journal in `folder`, made if there is none, locked against a second one. clock: seconds since 1970.
+
+        alive: called now and then while one of an older version is taken over, which may take minutes.
 
         Raises StateError when another process holds it, when it is damaged or of a newer version, or when the folder
         cannot be written.
@@ -90,18 +93,18 @@ class Journal:
             lock = FolderLock(folder)
         try:
             try:
-                return cls._open_locked(folder, clock, lock)
+                return cls._open_locked(folder, clock, lock, alive)
             except StateFullError:
                 disk.Reserve(folder).spend()
-                return cls._open_locked(folder, clock, lock)
+                return cls._open_locked(folder, clock, lock, alive)
         except BaseException:
             lock.close()
             raise
 
     @classmethod
-    def _open_locked(cls, folder: Path, clock: Callable[[], float], lock: FolderLock) -> Journal:
+    def _open_locked(cls, folder: Path, clock: Callable[[], float], lock: FolderLock, alive: Callable[[], None]) -> Journal:
         with contextlib.ExitStack() as on_error:
-            database = Database.open(folder, clock())
+            database = Database.open(folder, clock(), alive)
             on_error.callback(database.close)
             numbering = Numbering(database)
             on_error.callback(numbering.close)
@@ -171,6 +174,7 @@ class Journal:
         pruning = Pruning(self._database, self.pictures)
         if now is not None:
             pruning.older_than(now - keep_days * 86400)
+            former.forget_older_than(self.folder, now - keep_days * 86400)
         pruning.down_to(max_bytes)
         return pruning.finish(max_bytes)
 

@@ -68,6 +68,8 @@ FINISH_S: Final = 2.5
 """Of those, what an inspection under way may take to end; then it is given back to the ledger."""
 STUCK_S: Final = 900.0
 """A thread that shows no sign of life for so long is dead: the watchdog is no longer fed."""
+MORE_TIME: Final = "EXTEND_TIMEOUT_USEC=120000000"
+"""Two minutes more to start, said again and again while a large journal becomes one of this version."""
 BROKEN: Final = 70
 """Exit status (sysexits.h, EX_SOFTWARE) for what a restart may mend."""
 
@@ -81,7 +83,7 @@ def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     os.umask(0o077)  # whatever the one was that it was started with, and for files of libraries, too
-    with Journal.open(settings.state.folder) as journal:
+    with Journal.open(settings.state.folder, alive=lambda: systemd.notify(MORE_TIME)) as journal:
         daemon = Daemon(settings, journal)
         daemon.start()
         feed_s = min((systemd.watchdog_s() or 60.0) / 3, 1.0)
