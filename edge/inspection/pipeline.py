@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -96,6 +97,14 @@ def limits_of(settings: InspectionSettings) -> sem.Limits:
     wanted = settings.inspect
     most = memory.allowance() if wanted.max_memory_mib is None else int(wanted.max_memory_mib * 2**20)
     return sem.Limits(int(wanted.max_megapixels * 1e6), int(wanted.max_file_mib * 2**20), most)
+
+
+def remembering(settings: InspectionSettings, folder: Path | None) -> OpenNetwork:
+    """What opens networks and keeps in `folder` what was compiled, for the next start.
+
+    Not where models have to be signed: what was compiled carries no signature.
+    """
+    return partial(table.open_network, memory=None if settings.models.public_key else folder)
 
 
 class Pipeline:
