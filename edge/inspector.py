@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge import sem
-from edge.cache import cache_folder
+from edge.cache import cache_folder, private_cache
 from edge.config import DeviceSettings, InspectionSettings, change, load_for_command
 from edge.errors import ConfigError, ImageError
 from edge.folder.file import read_file
 from edge.inspection import overlay, parity
-from edge.inspection.pipeline import Pipeline, limits_of
+from edge.inspection.pipeline import OpenNetwork, Pipeline, limits_of, remembering
 from edge.records import Inspection, Micrograph, Source, Timing
 from edge.wire.encode import display_path, verdict_id
 from edge.wire.inspection import encode_inspection
@@ -65,7 +65,8 @@ class Inspector:
         models = {"backend": backend, "segmenter": _text(segmenter), "classifier": _text(classifier), "regions": _text(regions)}
         wanted = {"stages": stages, "confidence": confidence, "pixel_size_nm": pixel_size_nm}
         self._settings = change(settings, {"models": models, "inspect": wanted})
-        self._pipeline = Pipeline(self._settings, precision=precision_for(self._settings))
+        precision, open_network = precision_for(self._settings), opener_for(self._settings)
+        self._pipeline = Pipeline(self._settings, precision=precision, open_network=open_network)
 
     def inspect(
         self, image: ImagePath | ArrayLike, page: int = 0, *, pixel_size_nm: float | None = None, name: str | None = None
@@ -194,6 +195,11 @@ def precision_for(settings: InspectionSettings) -> str:
     """What "auto" takes here, as far as it has been checked on this machine before."""
     precision, _why = parity.gated_precision(settings, cache_folder(), may_run=False)
     return precision
+
+
+def opener_for(settings: InspectionSettings) -> OpenNetwork:
+    """What opens networks and keeps what was compiled in the user's own cache."""
+    return remembering(settings, private_cache())
 
 
 def _text(path: ImagePath | None) -> str | None:

@@ -13,7 +13,10 @@ import tifffile
 from numpy.typing import NDArray
 
 import edge
+from edge.cache import cache_folder
 from edge.commands.cli import inspect as command
+from edge.config import InspectionSettings
+from edge.inspector import opener_for
 from edge.samples import sample_files
 from tests.conftest import pitted
 from tests.sem.making import fei, specimen, tiff
@@ -150,3 +153,22 @@ def test_the_picture_is_red_first_and_the_labels_count_regions(inspector: edge.I
     assert np.count_nonzero(labels) == found.measures.union_px
     x, y, width, height = found.regions.boxes_px[-1]
     assert (labels[y : y + height, x : x + width][found.regions.masks[-1]] == len(found.regions)).all()
+
+
+def test_what_openvino_compiled_is_kept_for_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with edge.Inspector(backend="openvino", stages="segment") as first:
+        kept = sorted(cache_folder().glob("compiled-*.openvino"))
+        before = first.inspect(pitted())
+    assert [path.name.split("-")[1] for path in kept] == ["segmenter"]
+    told = kept[0].stat().st_mtime_ns
+    with edge.Inspector(backend="openvino", stages="segment") as second:
+        after = second.inspect(pitted())
+    assert kept[0].stat().st_mtime_ns == told
+    assert edge.to_dict(after)["regions"] == edge.to_dict(before)["regions"]
+
+
+def test_where_models_have_to_be_signed_nothing_is_kept() -> None:
+    settings = InspectionSettings(models={"public_key": "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"})
+    assert opener_for(settings).keywords == {"memory": None}  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ from edge.errors import ConfigError, ImageError
 from edge.folder.scan import scan
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline
-from edge.inspector import NO_JOURNALS_EPOCH, encode, precision_for
+from edge.inspector import NO_JOURNALS_EPOCH, encode, opener_for, precision_for
 from edge.records import Failure, Guess, Inspection, Severity, Source
 from edge.wire.encode import display_path, verdict_id
 from edge.wire.failure import encode_failure
@@ -59,7 +59,7 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: CommandSettings,
     with TableFile(wanted.table) as table:
         run = _Run(settings, wanted, table, len(images))
         try:
-            with Pipeline(settings, precision=precision_for(settings)) as pipeline:
+            with Pipeline(settings, precision=precision_for(settings), open_network=opener_for(settings)) as pipeline:
                 run.inspect(images, pipeline)
         finally:
             run.close()

@@ -56,14 +56,21 @@ def follow_edges(grey: Grey, detections: Sequence[Detection]) -> list[Detection]
 
 
 def largest_piece(mask: NDArray[np.uint8]) -> tuple[int, int, Mask] | None:
-    """x, y and the tight mask of the largest 8-connected piece of a 0/1 mask; None when there is none."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_DEFAULT)
+    """x, y and the tight mask of the largest 8-connected piece of a 0/1 mask; None when there is none.
+
+    Most masks are one piece. Counting pieces is cheap, their statistics cost six times as much.
+    """
+    rows, columns = mask.shape
+    # Labels of 16 bits are made faster; no more pieces than this fit into a mask.
+    kind = cv2.CV_16U if (rows + 1) // 2 * ((columns + 1) // 2) < np.iinfo(np.uint16).max else cv2.CV_32S
+    count, labels = cv2.connectedComponentsWithAlgorithm(mask, 8, kind, cv2.CCL_BBDT)
     if count < 2:
         return None
-    label = 1 if count == 2 else 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    x, y, width, height, _ = stats[label].tolist()
-    rows, columns = slice(y, y + height), slice(x, x + width)
-    return x, y, mask[rows, columns].astype(np.bool_) if count == 2 else np.asarray(labels[rows, columns] == label)
+    if count > 2:
+        label = 1 + int(np.bincount(labels.ravel())[1:].argmax())
+        mask = np.asarray(labels == label).view(np.uint8)
+    x, y, width, height = cv2.boundingRect(mask)
+    return x, y, mask[y : y + height, x : x + width].astype(np.bool_)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge import sem
 from edge.backends import table
 from edge.backends.network import Network, Pending
-from edge.backends.server import Remote
+from edge.backends.server import Remote, Tell
 from edge.backends.tensorrt.device import choose as choose_gpu
 from edge.config import InspectionSettings
 from edge.errors import ConfigError
@@ -100,6 +100,15 @@ def limits_of(settings: InspectionSettings) -> sem.Limits:
     return sem.Limits(int(wanted.max_megapixels * 1e6), int(wanted.max_file_mib * 2**20), most)
 
 
+def remembering(settings: InspectionSettings, folder: Path | None, tell: Tell | None = None) -> OpenNetwork:
+    """What opens networks and keeps in `folder` what was compiled, for the next start. tell: hears of a server, see `Tell`.
+
+    Not where models have to be signed: what was compiled carries no signature.
+    """
+    memory = None if settings.models.public_key else folder
+    return partial(table.open_network, memory=memory, remote=Remote(settings.kserve, tell))
+
+
 class Pipeline:
     """Both stages with their models loaded; opened, used and closed by one thread.
 
@@ -123,7 +132,7 @@ class Pipeline:
         self._settings = settings
         self._settings_sha256 = settings.inspection_sha256()
         choose_gpu(settings.models.device)
-        open_network = open_network or partial(table.open_network, remote=Remote(settings.kserve))
+        open_network = open_network or remembering(settings, None)
         wanted = settings.inspect
         backend = table.resolve(settings.models.backend, precision)
         networks: list[Network] = []

@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from functools import partial
 from typing import Final
 
 import numpy as np
 
 from edge.backends import table
-from edge.backends.server import Remote
 from edge.config import Settings
 from edge.errors import BackendError, ImageError
 from edge.inspection import parity
-from edge.inspection.pipeline import Pipeline
+from edge.inspection.pipeline import Pipeline, remembering
 from edge.journal import Journal
 from edge.records import Inspection, Micrograph, Source, Timing
 from edge.samples import smallest_sample
@@ -126,11 +124,8 @@ class Inspector(Worker):
         A library that loads but cannot run must end the service before any image is blamed for it. And what is compiled
         at its first use should not make the first image wait.
         """
-        # What was compiled carries no signature, so it is not kept where models have to have one.
-        memory = None if self.settings.models.public_key else self.journal.folder
-        remote = Remote(self.settings.kserve, self._server_is_away)
-        opener = partial(table.open_network, memory=memory, remote=remote)
-        pipeline = Pipeline(self.settings, precision=precision, open_network=opener)
+        open_network = remembering(self.settings, self.journal.folder, self._server_is_away)
+        pipeline = Pipeline(self.settings, precision=precision, open_network=open_network)
         try:
             for tried in (BLANK, smallest_sample()):
                 pipeline.inspect(tried, Source("sample", "sample", None))
