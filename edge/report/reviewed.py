@@ -53,7 +53,8 @@ def _line(said: dict[str, Any], counts: bool) -> str:
     for key, name in (("missed", "missed region"), ("brushed", "brush stroke")):
         number = len(said.get(key) or ())
         what += [f"{number} {name}{'s' * (number != 1)}"] if number else []
-    what += ["looked at the whole image"] if said.get("complete") is True else []
+    whole = said.get("complete")
+    what += ["looked at the whole image"] if whole is True else ["looked at a part of the image"] if whole else []
     fate = " (withdrawn)" if said.get("withdrawn") else "" if counts else " (a later one counts)"
     note = f" Note: {said['note']}" if said.get("note") else ""
     return f"{said.get('ts')}, {said.get('reviewer')}: {', '.join(what) or 'nothing marked'}{fate}.{note}"

@@ -78,6 +78,9 @@ def _check_places(review: Review, width: int, height: int) -> None:
     for one in review.missed:
         marked += [one.point_px] if one.point_px else one.outline_px or []
         marked += [(one.box_px[0], one.box_px[1])] if one.box_px else []
+    if not isinstance(review.complete, bool):
+        left, top, wide, high = review.complete.box_px
+        marked += [(left, top), (left + wide, top + high)]
     for x, y in marked:
         if not (0 <= x <= width and 0 <= y <= height):
             raise ReviewError(f"a mark at {x:g}, {y:g} lies outside of the image, which has {width} x {height} pixels")

@@ -61,6 +61,7 @@ def test_the_browser_does_not_say_who_or_of_what() -> None:
         ({"regions": [STRUCK, {**STRUCK, "verdict": "right"}]}, "contradictory"),
         ({"regions": "all"}, "regions"),
         ({"missed": [{"point_px": [101, 5]}]}, "outside of the image"),
+        ({"complete": {"box_px": [10, 10, 95, 5]}}, "outside of the image"),
         ({"missed": [{"point_px": [5, 5], "box_px": [1, 1, 2, 2]}]}, "exactly one"),
         ({"missed": [{"outline_px": [[1, 1], [2, 2], [3, 3]]}]}, "no area"),
         ({"brushed": [{"class": "pit", "points_px": [[5, -1]], "radius_px": 3}]}, "outside of the image"),

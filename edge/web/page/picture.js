@@ -178,7 +178,8 @@ export class Picture {
     if (kind) this.paths?.[index]?.classList.add(kind);
   }
 
-  setMarks(missed, strokes) {
+  // part: the box [x, y, width, height] of the image that was looked at, where it is not all of it.
+  setMarks(missed, strokes, part = null) {
     if (!this.marks) return;
     this.marks.replaceChildren(
       ...missed.map(([x, y]) => shape("circle", { cx: x, cy: y, r: 9 / this.scale + 2, class: "missed" })),
@@ -187,11 +188,13 @@ export class Picture {
         "stroke-width": 2 * one.radius_px,
         class: `stroke ${one.class === "background" ? "background" : ""}`,
       })),
+      ...(part ? [shape("rect", { x: part[0], y: part[1], width: part[2], height: part[3], class: "part" })] : []),
     );
   }
 
   setTool(tool) {
     this.tool = tool;
+    this.corner = null;
     this.box.style.cursor = tool === "look" ? "" : "crosshair";
     this.box.classList.toggle("marking", tool !== "look");
   }
@@ -283,7 +286,7 @@ export class Picture {
     box.addEventListener("pointerdown", (event) => {
       this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
       this.moved = false;
-      this.stroke = this.tool === "brush" && this.size ? [this.point(event)] : null;
+      this.stroke = ["brush", "box"].includes(this.tool) && this.size ? [this.point(event)] : null;
     });
     box.addEventListener("pointermove", (event) => this.#moved(event));
     const end = (event) => this.#ended(event);
@@ -307,7 +310,23 @@ export class Picture {
     const point = [(this.box.clientWidth / 2 - this.x) / this.scale, (this.box.clientHeight / 2 - this.y) / this.scale];
     if (!this.size || !this.inside(point)) return;
     if (this.tool === "brush") this.#tell("stroke", [point, point]);
+    else if (this.tool === "box" && this.corner) this.#frame(this.corner, point);
+    else if (this.tool === "box") this.corner = point;
     else this.#tell("point", point);
+  }
+
+  // The box between two corners, in whole pixels within the image.
+  #between(one, other) {
+    const { width_px, height_px, databar_px } = this.document.image;
+    const within = ([x, y]) => [Math.min(width_px, Math.max(0, Math.round(x))), Math.min(height_px - databar_px, Math.max(0, Math.round(y)))];
+    const [[left, top], [right, bottom]] = [within(one), within(other)];
+    return [Math.min(left, right), Math.min(top, bottom), Math.abs(right - left), Math.abs(bottom - top)];
+  }
+
+  #frame(one, other) {
+    this.corner = null;
+    const box = this.#between(one, other);
+    if (box[2] >= 1 && box[3] >= 1) this.#tell("box", box);
   }
 
   #moved(event) {
@@ -319,7 +338,8 @@ export class Picture {
     this.moved = true;
     if (this.stroke) {
       this.stroke.push(this.point(event));
-      this.#tell("drawing", this.stroke);
+      if (this.tool === "box") this.#tell("framing", this.#between(this.stroke[0], this.stroke.at(-1)));
+      else this.#tell("drawing", this.stroke);
     } else if (this.pointers.size === 2) {
       const [other] = [...this.pointers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
       const place = this.box.getBoundingClientRect();
@@ -339,6 +359,10 @@ export class Picture {
       const points = this.stroke.filter((one) => this.inside(one));
       this.stroke = null;
       if (points.length) this.#tell("stroke", points);
+    } else if (this.tool === "box" && this.stroke) {
+      const [first, last] = [this.stroke[0], this.stroke.at(-1)];
+      this.stroke = null;
+      if (this.moved) this.#frame(first, last);
     } else if (this.tool === "point" && !this.moved && this.inside(point)) {
       this.#tell("point", point);
     }

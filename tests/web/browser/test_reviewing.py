@@ -68,3 +68,38 @@ def test_what_teaches_most_is_offered_with_its_regions_and_is_gone_when_it_was_r
     seen.says("#doubtful", "No image fits")
     seen.page.fill("#search", "A.JP")
     seen.says("#doubtful", "a.jpg")
+
+
+def test_a_part_that_was_looked_at_is_framed_by_mouse_or_keys_and_stored_as_its_box(service: Served, seen: Seen) -> None:
+    opened_for_review(service, seen, "a.jpg", 0)
+    eventually(lambda: seen.page.is_enabled("#do-part"), 600)
+    page = seen.page
+    page.keyboard.press("p")
+    box = page.locator("#picture").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] + 50, box["y"] + 3, steps=4)  # beyond the image: the frame ends with it
+    page.mouse.up()
+    seen.says("#marked", "a part of the image was looked at")
+    image = page.evaluate(
+        "() => { const one = document.querySelector('svg').viewBox.baseVal; return [one.width, one.height]; }"
+    )
+    frame = [float(page.get_attribute("rect.part", name) or -1) for name in ("x", "y", "width", "height")]
+    assert frame[1] < 20
+    assert frame[0] + frame[2] == image[0]
+    page.keyboard.press("z")
+    seen.says("#marked", "Nothing is marked")
+    page.keyboard.press("p")
+    page.keyboard.press(" ")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press(" ")
+    seen.says("#marked", "a part of the image was looked at", "not saved")
+    page.keyboard.press("Enter")
+    seen.says("#marked", "Saved")
+    wide, high = (float(page.get_attribute("rect.part", name) or 0) for name in ("width", "height"))
+    assert min(wide, high) > 10, "what was stored is drawn again"
+    page.keyboard.press("w")
+    seen.says("#marked", "whole image looked at")
+    assert page.query_selector("rect.part") is None

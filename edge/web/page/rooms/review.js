@@ -3,7 +3,7 @@
 import { bench, inspectAgain, keepFocus, measures, rowButton, severityWord, typing, verdictCard } from "./parts.js";
 import { teachingCard } from "./teaching.js";
 
-const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "L", "V", "M", "B", "G", "Space", "[ ]", "W", "Z", "Enter", "N", "R H", "?"];
+const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "L", "V", "M", "B", "G", "Space", "[ ]", "W", "P", "Z", "Enter", "N", "R H", "?"];
 const KNOWN_KEYS = { "[ ]": "size", "?": "help", "4 … 9": "own" };
 const COUNTED = { not_corrosion: "review.count_struck", right: "review.count_right", wrong_class: "review.count_class", wrong_outline: "review.count_outline" };
 const FIRST_OWN = 4, LAST_OWN = 9;
@@ -125,27 +125,29 @@ export function room(root, ctx) {
     pressed("do-missed", picture.tool === "point");
     pressed("do-brush", picture.tool === "brush" && brush !== "background");
     pressed("do-background", picture.tool === "brush" && brush === "background");
-    pressed("do-complete", Boolean(marks.complete));
+    pressed("do-complete", marks.complete === true);
+    pressed("do-part", picture.tool === "box");
     drawOwn();
     drawCalled();
     held["do-strike"].disabled = held["do-right"].disabled = held["do-outline"].disabled = off || here < 0;
     held["do-undo"].disabled = off || !(past.length || own());
     held["do-save"].disabled = off || !edited;
     const brushing = picture.tool === "brush";
-    strokes.hidden = !brushing;
+    strokes.hidden = !brushing && picture.tool !== "box";
+    if (picture.tool === "box") strokes.textContent = words("review.framing");
     if (brushing) strokes.textContent = words("review.brushing", { what: brush === "background" ? words("review.background") : format.regionClass(brush, ctx), size: 2 * BRUSHES_PX[size], others: classes().map((name, at) => `${at + 1} ${format.regionClass(name, ctx)}`).join(", ") });
   }
 
   function drawMarks() {
     found?.inspection?.regions.forEach((region) => picture.mark(region.index, { not_corrosion: "struck", right: "accepted", wrong_class: "accepted", wrong_outline: "accepted" }[marks.regions.get(region.index)?.verdict]));
-    picture.setMarks(marks.missed.map(middle), marks.brushed);
+    picture.setMarks(marks.missed.map(middle), marks.brushed, marks.complete?.box_px);
     const counted = (verdict) => [...marks.regions.values()].filter((one) => one.verdict === verdict).length;
     const parts = [];
     if (marks.severity) parts.push(words("review.says", { severity: severityWord(marks.severity, words) }));
     for (const [verdict, key] of Object.entries(COUNTED)) if (counted(verdict)) parts.push(words(key, { count: counted(verdict) }));
     if (marks.missed.length) parts.push(words("review.count_missed", { count: marks.missed.length }));
     if (marks.brushed.length) parts.push(words("review.count_brushed", { count: marks.brushed.length }));
-    if (marks.complete) parts.push(words("review.is_complete"));
+    if (marks.complete) parts.push(words(marks.complete.box_px ? "review.is_part" : "review.is_complete"));
     if (parts.length || edited) parts.push(words(edited ? "review.not_saved" : "review.is_saved"));
     state.className = "";
     state.textContent = parts.join(" · ") || (may ? words("review.nothing_marked") : words(session.mode === "broker" ? "problems.reads_only" : "review.needs_role"));
@@ -158,7 +160,10 @@ export function room(root, ctx) {
     const same = picture.tool === tool && brush === what;
     brush = same ? null : what;
     picture.setTool(same ? "look" : tool);
-    if (!same) desk.box.focus({ preventScroll: true }); // the arrow keys and Space go on there
+    if (!same) { // the arrow keys and Space go on there, where it is seen
+      desk.box.focus({ preventScroll: true });
+      desk.box.scrollIntoView({ block: "nearest" });
+    }
     drawMarks();
   }
 
@@ -193,21 +198,22 @@ export function room(root, ctx) {
 
   const press = {
     outline: () => verdictOf("wrong_outline"),
-    accept: () => { const severity = found?.inspection?.severity; change(() => { marks.severity = severity?.class || severity?.label || marks.severity; marks.complete = true; }); },
+    accept: () => { const severity = found?.inspection?.severity; change(() => { marks.severity = severity?.class || severity?.label || marks.severity; marks.complete ||= true; }); },
     say: (name) => change(() => { marks.severity = marks.severity === name ? null : name; }),
     strike: () => verdictOf("not_corrosion"),
     right: () => verdictOf("right"),
     missed: () => setTool("point"),
     brush: () => setTool("brush", brush && brush !== "background" ? brush : classes()[0]),
     background: () => setTool("brush", "background"),
-    complete: () => change(() => { marks.complete = !marks.complete; }),
+    complete: () => change(() => { marks.complete = marks.complete !== true; }),
+    part: () => setTool("box"),
     undo: () => (past.length ? undoMark() : withdraw()),
     size: (by) => { size = Math.min(BRUSHES_PX.length - 1, Math.max(0, size + by)); drawTools(); },
     save,
   };
   tools.append(hold("do-accept", "A", words("review.accept"), press.accept), ...SEVERITIES.map((name, at) => hold(`say-${name}`, "123UC"[at], words(`severity.${name}`), () => press.say(name))),
     ...Object.entries({ strike: "X", right: "Y", outline: "L" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())), called,
-    ...Object.entries({ missed: "M", brush: "B", background: "G", complete: "W", undo: "Z", save: "Enter" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())));
+    ...Object.entries({ missed: "M", brush: "B", background: "G", complete: "W", part: "P", undo: "Z", save: "Enter" }).map(([name, key]) => hold(`do-${name}`, key, words(`review.${name}`), () => press[name]())));
   held["do-save"].classList.add("main");
 
   const classes = () => {
@@ -382,7 +388,7 @@ export function room(root, ctx) {
       : { 1: () => press.say("low"), 2: () => press.say("moderate"), 3: () => press.say("severe"), ...Object.fromEntries(ownNames().slice(0, LAST_OWN - FIRST_OWN + 1).map((name, at) => [at + FIRST_OWN, () => press.say(name)])) };
     const acts = {
       a: press.accept, ...digits, o: () => another.focus(), q: stepAsked, v: () => called.focus(), u: () => press.say("uncorroded"), c: () => press.say("cannot_tell"),
-      j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, l: press.outline, m: press.missed, b: press.brush, g: press.background, w: press.complete, z: press.undo, enter: press.save, n: nextImage,
+      j: () => step(1), k: () => step(-1), x: press.strike, y: press.right, l: press.outline, m: press.missed, b: press.brush, g: press.background, w: press.complete, p: press.part, z: press.undo, enter: press.save, n: nextImage,
       r: desk.press.regions, h: desk.press.heat, "[": () => press.size(-1), "]": () => press.size(1), "?": () => { help.open = !help.open; if (help.open) help.scrollIntoView({ block: "nearest" }); },
     };
     const act = acts[event.key.toLowerCase()];
@@ -393,7 +399,9 @@ export function room(root, ctx) {
 
   picture.on("region", (region) => { here = found.inspection.regions.indexOf(region); picture.highlight(region.index, false); if (may) verdictOf("not_corrosion"); else drawRegions(); });
   picture.on("point", (point) => change(() => marks.missed.push({ point_px: rounded(point) })));
-  picture.on("drawing", (points) => picture.setMarks(marks.missed.map(middle), [...marks.brushed, { points_px: points, radius_px: BRUSHES_PX[size], class: brush }]));
+  picture.on("drawing", (points) => picture.setMarks(marks.missed.map(middle), [...marks.brushed, { points_px: points, radius_px: BRUSHES_PX[size], class: brush }], marks.complete?.box_px));
+  picture.on("framing", (box) => picture.setMarks(marks.missed.map(middle), marks.brushed, box));
+  picture.on("box", (box) => { change(() => { marks.complete = { box_px: box }; }); setTool("box"); });
   picture.on("stroke", (points) => change(() => marks.brushed.push({ class: brush, points_px: points.map(rounded), radius_px: BRUSHES_PX[size] })));
   only.addEventListener("change", () => { onlyDoubtful = only.checked; askNext(false); });
   let typed = null;
