@@ -36,6 +36,7 @@ from edge.models.signature import PublicKey
 from edge.mqtt.connection import probe
 from edge.samples import sample_micrographs
 from edge.service.cures import cure_of
+from edge.wire.table import CHANNELS
 
 SYMBOLS: dict[Level, str] = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
 LEAST_WATCHES = 8192
@@ -49,7 +50,7 @@ def diagnose(settings: CommandSettings | None, *, as_json: bool = False) -> int:
 
 def check(settings: Settings) -> int:
     """What `edge-daemon --check` says: configuration, folder, models, state and broker; 1 when there is a problem."""
-    looks = (_folder, _models, look_at_state, look_at_page, _broker)
+    looks = (_folder, _models, look_at_state, look_at_page, _broker, _formats)
     return _report((finding for look in looks for finding in look(settings)), as_json=False)
 
 
@@ -79,7 +80,7 @@ def _all_findings(settings: CommandSettings | None) -> Iterator[Finding]:
         why = "no --config given" if settings is None else "the configuration names no watch.folder"
         yield Finding("config", "note", f"{why}: folder, state and broker were not looked at")
         return
-    for look in (_folder, _models, look_at_state, look_at_page, _broker):
+    for look in (_folder, _models, look_at_state, look_at_page, _broker, _formats):
         yield from look(settings)
 
 
@@ -264,6 +265,13 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", "problem", f"{where}: {error}", cure)
     else:
         yield Finding("broker", "ok", f"{where} took a connection; topics are below {settings.topic_prefix}")
+
+
+def _formats(settings: Settings) -> Iterator[Finding]:
+    """Of wire formats beside the contract's JSON, those that are wanted."""
+    for row in CHANNELS:
+        if row.wanted(settings):
+            yield from _tried("formats", lambda row=row: f"{row.open(settings).name} is sent too")  # type: ignore[misc]
 
 
 def _tried(area: str, look: Callable[[], str]) -> Iterator[Finding]:

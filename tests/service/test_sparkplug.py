@@ -127,8 +127,12 @@ def test_a_primary_host_comes_goes_and_misses_nothing(tmp_path: Path, broker: Mo
         daemon.put("a.png", png(1))
         eventually(lambda: "(seq 1)" in daemon.log_text(), 120, "a verdict in the journal")
         assert host.said() == []
-        host.state(True, 1000)
-        assert host.wait("DDATA", 1)[0].historical
+        with Listener(broker.port, "plant/#", client_id="operator") as operator:
+            waits = "waits for the primary host scada"
+            eventually(lambda: waits in str(operator.on("/status")[-1:]), 120, "the reason in the status")
+            host.state(True, 1000)
+            assert host.wait("DDATA", 1)[0].historical
+            eventually(lambda: waits not in str(operator.on("/status")[-1].payload), 120, "all is well")
         daemon.put("b.png", png(2))
         assert not host.wait("DDATA", 2)[1].historical
         host.state(False, 1000)
