@@ -98,8 +98,8 @@ class Channel(Protocol):
         """
         return ()
 
-    def waits(self) -> bool:
-        """Whether verdicts must stay in the journal for now; asked before each is sent.
+    def waits(self) -> bool | str:
+        """Whether verdicts must stay in the journal for now; asked before each is sent. A text says why, in the status too.
 
         For a format whose receiver must be there first. What `announce` and `on_message` give is sent all the same.
         """
