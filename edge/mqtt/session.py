@@ -45,6 +45,7 @@ from edge.mqtt.recall import Recall
 from edge.mqtt.rows import WINDOW, Rows
 from edge.mqtt.threads import Connectivity, ThreadSignals
 from edge.wire.channel import Publication
+from edge.wire.labels import label_bytes
 
 log = logging.getLogger(__name__)
 
@@ -225,8 +226,9 @@ class Session:
 
     def _too_large(self, message: Publication) -> bool:
         assert self._limits is not None
-        # Fixed header 5, topic 2 + n, packet id 2, properties 1 (MQTT 5.0, 3.3); responses have a few bytes more.
-        return len(message.payload) + len(message.topic.encode()) + 10 > self._limits.largest_packet
+        # Fixed header 5, topic 2 + n, packet id 2, properties (MQTT 5.0, 3.3); responses have a few bytes more.
+        size = len(message.payload) + len(message.topic.encode()) + 9 + label_bytes(message)
+        return size > self._limits.largest_packet
 
     def _mark_sent(self, mid: int, item: Outgoing | Transient) -> None:
         if not self._sent:
