@@ -47,6 +47,7 @@ ABSENCES: Final = (
     Absence("mosquitto", "no verdict is lost with a real broker", "apt-get install mosquitto mosquitto-clients"),
     Absence("chromium|playwright", "the live page in a real browser", "apt-get install chromium; make .venv/.dev"),
     Absence("samba", "the share that a page shows, by Samba's own check", "apt-get install samba-common-bin"),
+    Absence(r"\bjq\b", "the alarm's example for jq", "apt-get install jq"),
     Absence("minisign", "models that the real minisign signed", "apt-get install minisign"),
     Absence("systemd", "the service's units", "apt-get install systemd"),
     Absence("folder events", "files are seen at once", "a file system with inotify"),

@@ -20,12 +20,16 @@ class Publication:
 
     topic: the whole topic.  retain: the broker keeps the last one.
     qos: 0 or 1. What is sent with 0 beside the journal's rows is never sent again: it may be lost with its connection.
+    content_type, user_properties: sent under MQTT 5 alone. JSON and pictures need no content type: their first bytes tell it.
+        Neither is stored with a verdict's message: set them in `on_send`.
     """
 
     topic: str
     payload: bytes
     qos: int = 1
     retain: bool = False
+    content_type: str = ""
+    user_properties: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
