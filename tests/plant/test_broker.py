@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import re
 import socket
 import ssl
@@ -143,6 +144,14 @@ def test_a_right_that_is_not_given_is_denied_in_words(plant: Plant) -> None:
         assert microscope.say("plant-1/lab/sem/sem-02/summary", b"{}") == DENIED
         assert microscope.say(f"{PREFIX}/summary", b"{}") == 0
         eventually(lambda: page.heard == [(f"{PREFIX}/summary", b"{}")])
+
+
+def test_the_program_of_the_page_says_what_the_page_says(plant: Plant) -> None:
+    page = (ROOT / "docs" / "use" / "plant.md").read_text(encoding="utf-8")
+    command, answer = re.findall(r"^\$ (mosquitto_pub .*)\n(.*)$", page, re.MULTILINE)[0]
+    command = command.replace("-h localhost", f"-h localhost -p {plant.port}")
+    told = subprocess.run(["sh", "-c", command], env={**os.environ, "PASSWORD": "secret"}, capture_output=True, text=True)
+    assert answer in told.stdout + told.stderr
 
 
 def test_without_tls_nobody_comes_in_from_the_network(plant: Plant) -> None:
