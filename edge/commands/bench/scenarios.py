@@ -42,8 +42,10 @@ from edge.commands.bench.environment import Meanwhile
 from edge.config import CommandSettings
 from edge.folder.file import read_file
 from edge.inspection import overlay
+from edge.inspection.classify import Classifier
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.inspector import encode, source_of
+from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import Grey, Inspection, Micrograph, Source, Timing
 
@@ -188,6 +190,19 @@ class Bench:
     def warm_up(self, paths: Sequence[Path]) -> list[list[Inspection]]:
         """Whole rounds that are not measured; returns what was found in the last. Raises ImageError or BackendError."""
         return [[self.inspect(path)[1] for path in paths] for _ in range(WARM_UP_ROUNDS)][-1]
+
+    def field_answer(self, path: Path) -> str | None:
+        """The class that stage 2's network gives the first page's field, nothing weighed; None where it is not run.
+
+        Raises ImageError or BackendError.
+        """
+        if "classify" not in self._networks:
+            return None
+        (network, *_) = self._networks["classify"]
+        assert network.model is not None
+        card = load_card(network.model, "classify", self._settings.models.public_key)
+        answer = Classifier(network, card).ask(self.decode(path).pages[0].grey)
+        return card.classes[int(answer.probabilities.argmax())]
 
     def shown(self) -> dict[str, tuple[Path, str, NDArray[np.uint8]]]:
         """By stage: the model, the precision it runs in, and the input of its last run; without what a GPU drew itself."""
