@@ -88,8 +88,12 @@ class _Run:
                     continue
                 if isinstance(image.pages, Exception):
                     raise image.pages
+                nexts = [*image.pages[1:], image.following]
                 try:
-                    inspections = [pipeline.inspect(page, image.source, spent=image.spent) for page in image.pages]
+                    inspections = [
+                        pipeline.inspect(page, image.source, spent=image.spent, following=following)
+                        for page, following in zip(image.pages, nexts, strict=True)
+                    ]
                 except ImageError as error:
                     behind.add(partial(self._failed, image.source, error))
                 else:
