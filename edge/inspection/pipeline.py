@@ -200,7 +200,7 @@ class Pipeline:
         classified = time.perf_counter()
         doubts = self._doubts(micrograph, trust)
         if severity:
-            severity = severity.doubted(doubts + self._conflicts(severity, seen.found, measures))
+            severity = severity.doubted(doubts + _conflicts(severity, seen.found if self._segmenter else None, measures))
         trusted = severity is not None and not severity.abstained
         if self._judge and severity and severity.probabilities:
             most = self._settings.inspect.region_crops
@@ -251,7 +251,9 @@ class Pipeline:
         assert seen.asked is not None
         answer = self._classifier.answer(seen.asked)
         untaught = self._classifier.judge(answer, self._weighed(seen))
-        doubts = self._doubts(micrograph, seen.trust) + self._conflicts(untaught, seen.found, seen.measures)
+        doubts = self._doubts(micrograph, seen.trust) + _conflicts(
+            untaught, seen.found if self._segmenter else None, seen.measures
+        )
         untaught = untaught.doubted(doubts)
         return FieldSeen(numbers_of(seen.described, seen.measures, untaught), answer.embedding, untaught)
 
@@ -406,15 +408,18 @@ class Pipeline:
             reasons = [reason for reason in reasons if code_of(reason) != "tilted"]
         return reasons
 
-    def _conflicts(self, severity: Severity, found: int, measures: Measures) -> list[str]:
-        """Where the network's severity contradicts stage 1. found: its regions, those too small to count included."""
-        reasons = []
-        label = severity.answer.label
-        if self._segmenter and label == "severe" and not found:
-            reasons.append("stages_conflict: stage 2 says severe, stage 1 found no corroded region")
-        if self._segmenter and label == "low" and measures.area_fraction > MUCH_CORROSION:
-            reasons.append(f"stages_conflict: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
-        return reasons
+
+def _conflicts(severity: Severity, found: int | None, measures: Measures) -> list[str]:
+    """Where the network's severity contradicts stage 1. found: its regions, those too small to count included; None: not run."""
+    if found is None:
+        return []
+    reasons = []
+    label = severity.answer.label
+    if label == "severe" and not found:
+        reasons.append("stages_conflict: stage 2 says severe, stage 1 found no corroded region")
+    if label == "low" and measures.area_fraction > MUCH_CORROSION:
+        reasons.append(f"stages_conflict: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
+    return reasons
 
 
 def region_judge(settings: InspectionSettings) -> RegionJudge | None:
