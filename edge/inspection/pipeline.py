@@ -410,7 +410,7 @@ class Pipeline:
 
 
 def _conflicts(severity: Severity, found: int | None, measures: Measures) -> list[str]:
-    """Where the network's severity contradicts stage 1. found: its regions, those too small to count included; None: not run."""
+    """Where the network's severity contradicts stage 1. found: its regions, those too small included; None: it was not run."""
     if found is None:
         return []
     reasons = []
