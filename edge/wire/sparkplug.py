@@ -134,6 +134,8 @@ class Sparkplug(Channel):
         payload = Payload.FromString(publication.payload)
         if kind == "DDATA":
             self._recent.append((self._clock(), publication))
+            if publication in self._missed:  # until here a lost connection could have kept it back
+                self._missed.remove(publication)
             self._look_at_data(payload)
         self._seq = 0 if kind == "NBIRTH" else (self._seq + 1) % 256
         payload.seq, payload.timestamp = self._seq, self._now_ms()
@@ -173,8 +175,7 @@ class Sparkplug(Channel):
         """Behind it what the primary host may have missed, which is history now."""
         self._tell(self._newest)
         birth = metrics.device_birth(self._told, self._now_ms())
-        missed, self._missed = self._missed, []
-        return (Publication(self._topic("DBIRTH"), birth.SerializeToString(), qos=0), *missed)
+        return (Publication(self._topic("DBIRTH"), birth.SerializeToString(), qos=0), *self._missed)
 
     def _topic(self, kind: str) -> str:
         device = f"/{self.device}" if kind.startswith("D") else ""

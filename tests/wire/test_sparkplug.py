@@ -261,6 +261,19 @@ def test_what_a_primary_host_may_have_missed_is_said_again(tmp_path: Path) -> No
     assert second.kinds[4:] == ["NBIRTH", "DBIRTH"]
 
 
+def test_what_was_missed_waits_for_a_connection_that_takes_it(tmp_path: Path) -> None:
+    channel, outbox = opened(tmp_path, sparkplug_host="scada"), Outbox()
+    first = Connection(channel, outbox)
+    first.host(True, 1)
+    first.conclude(1)
+    first.host(False, 1)
+    channel.will()
+    channel.on_message("spBv1.0/STATE/scada", b'{"online":true,"timestamp":2}')  # and the connection is lost here
+    second = Connection(channel, outbox)
+    second.host(True, 2)
+    assert second.kinds == ["NBIRTH", "DBIRTH", "DDATA"]
+
+
 def test_it_is_said_again_when_the_microscope_is_back_too(tmp_path: Path) -> None:
     channel, outbox = opened(tmp_path, sparkplug_host="scada"), Outbox()
     first = Connection(channel, outbox)
