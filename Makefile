@@ -12,7 +12,7 @@ export PIP_NO_INDEX := 1
 export PIP_FIND_LINKS := $(abspath $(WHEELS))
 endif
 
-.PHONY: demo test check gpu-check bench training models docs platforms sbom wheel size clean
+.PHONY: demo test check gpu-check bench training models docs platforms sbom wheel size deb bundle clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-demo $(DEMO)
@@ -52,8 +52,8 @@ sbom: | $(BIN)/python  # CycloneDX of what runs on the edge, the shipped models 
 	$(PIP) install --constraint constraints.txt --editable '.[sbom$(if $(EXTRAS),$(COMMA)$(EXTRAS))]'
 	$(BIN)/python -m export.sbom $(foreach extra,$(subst $(COMMA), ,$(EXTRAS)),--extra $(extra)) --out sbom.cdx.json
 
-wheel size:  # what is handed out, with its bill of materials, into dist/; size: megabytes of each library. EXTRAS=web,metrics
-	PYTHON=$(PYTHON) EXTRAS=$(EXTRAS) packaging/build.sh $@
+wheel size deb bundle:  # what is handed out, with its bill of materials, into dist/; size: megabytes of each library
+	PYTHON=$(PYTHON) $(if $(EXTRAS),EXTRAS=$(EXTRAS)) packaging/build.sh $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -90,9 +90,16 @@ def daemon(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="the TOML file, see docs/use/configuration.md")
     parser.add_argument("--check", action="store_true", help="check configuration, folder, models and broker; start nothing")
+    parser.add_argument("--alive", action="store_true", help="say whether the daemon of a container moves (its health check)")
     parser.add_argument("--verbose", action="store_true", help="log every decision")
     arguments = parser.parse_args(argv)
     need_linux()
+    if arguments.alive:
+        from edge.service import pulse
+
+        is_alive, words = pulse.alive()
+        print(words)
+        return 0 if is_alive else 1
     from edge import config as configuration
 
     settings = configuration.load(Path(arguments.config))
