@@ -9,7 +9,10 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+FOLDERS_OPEN: Final = os.open in os.supports_dir_fd
+"""Whether a folder can be opened here, and names be asked for within it: everywhere but on Windows."""
 
 
 def write_whole(path: Path, data: bytes, *, mode: int | None = 0o600, owner_of: Path | None = None) -> None:
@@ -29,7 +32,7 @@ def opened_whole(path: Path, *, mode: int | None = 0o600, owner_of: Path | None 
     root writes. Neither the folder that holds the file nor the name that is written first may be a link then, since others
     may write where root writes. Raises OSError.
     """
-    if os.open not in os.supports_dir_fd:
+    if not FOLDERS_OPEN:
         with _opened_by_name(path) as stream:
             yield stream
         return
@@ -79,7 +82,7 @@ def own_folder(place: Path, owner_of: Path) -> Path:
     """
     with contextlib.suppress(FileExistsError):
         place.mkdir(mode=0o700)
-    if os.open not in os.supports_dir_fd:
+    if not FOLDERS_OPEN:
         return place
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:

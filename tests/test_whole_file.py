@@ -89,7 +89,7 @@ def test_where_no_folder_can_be_opened_a_file_is_whole_or_not_at_all_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows."""
-    monkeypatch.setattr(os, "supports_dir_fd", set())
+    monkeypatch.setattr(whole_file, "FOLDERS_OPEN", False)
     path = tmp_path / "a"
     write_whole(path, b"earlier")
 
