@@ -258,11 +258,14 @@ class Cuda:
     def timed_ms(self, work: Callable[[], object]) -> float:
         """Wait for the GPU's own time for what `work` puts on the stream."""
         begun, done = self._driver.Event(_TIMING), self._driver.Event(_TIMING)
-        begun.record(self._queue)
-        work()
-        done.record(self._queue)
-        done.synchronize()
-        return float(done.time_since(begun))
+        try:
+            begun.record(self._queue)
+            work()
+            done.record(self._queue)
+            done.synchronize()
+            return float(done.time_since(begun))
+        finally:
+            begun = done = None  # a failure's traceback would hold them longer than the context
 
     def moment(self) -> Moment:
         """A moment to be given to `mark`; its event has to go before the context does."""

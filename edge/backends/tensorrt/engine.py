@@ -144,8 +144,7 @@ def layers_of(engine: TensorRtEngine, image: NDArray[np.uint8], runs: int) -> li
         slot.input.host[: image.size].reshape(image.shape)[...] = image
         cuda.send(slot.input, image.size)
         try:
-            run = partial(ready.context.execute_async_v3, cuda.stream)
-            return layer_times(engine._trt, engine._objects.engine, ready.context, run, runs)
+            return layer_times(engine._trt, engine._objects, ready, cuda.stream, runs)
         finally:
             settle(cuda)
             clear(engine._ready)  # a context that was profiled is not recorded
@@ -473,7 +472,8 @@ class TensorRtEngine:
         """Put one batch on the stream: plainly the first time, which sets things up, then as a graph."""
         if self._graphs is not None and ready.runs and ready.graph is None and not ready.plain:
             try:
-                ready.graph = ready.record(self._graphs, self._cuda, slot)
+                with self._cuda.translated("a call of CUDA was refused"):
+                    ready.graph = ready.record(self._graphs, self._cuda, slot)
             except BackendError as error:
                 # The text alone: a log record that is kept would keep the error's frames, and with them the context.
                 log.warning("this shape runs without a CUDA graph, which is a little slower: %s", str(error))

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from edge.backends.layers import Layer, averaged
 from edge.errors import BackendError
@@ -29,22 +29,33 @@ def profiler_class(trt: Any) -> Any:
     return Profiler
 
 
-def layer_times(trt: Any, engine: Any, context: Any, enqueue: Callable[[], bool], runs: int) -> list[Layer]:
-    """Mean milliseconds of each layer over so many runs, the slowest first. Raises BackendError.
+class Engine(Protocol):
+    """What holds TensorRT's engine; no local variable does, since a failure's traceback would hold it longer than the GPU."""
 
-    enqueue: runs the context once, not as a graph; TensorRT waits for each run while it is profiled. The first does not count.
-    context: must not be recorded into a graph any more.
+    engine: Any
+
+
+class Prepared(Protocol):
+    """The same with an execution context."""
+
+    context: Any
+
+
+def layer_times(trt: Any, of: Engine, ready: Prepared, stream: int, runs: int) -> list[Layer]:
+    """Mean milliseconds of each layer over so many runs, the slowest first; the first does not count. Raises BackendError.
+
+    TensorRT waits for each run while it is profiled. The context must not be recorded into a graph any more.
     """
     profiler = profiler_class(trt)()
-    context.profiler = profiler
-    context.enqueue_emits_profile = True
+    ready.context.profiler = profiler
+    ready.context.enqueue_emits_profile = True
     told: list[list[tuple[str, float]]] = []
     for _ in range(runs + 1):
         profiler.times = []
-        if not enqueue():
+        if not ready.context.execute_async_v3(stream):
             raise BackendError("TensorRT cannot run the engine while its layers are timed: restart the service")
         told.append(profiler.times)
-    known = kinds(_report(trt, engine, context))
+    known = kinds(_report(trt, of, ready))
     return averaged([[Layer(name, *_pair(known, name, ms)) for name, ms in run] for run in told[1:]])
 
 
@@ -70,7 +81,10 @@ def _pair(known: Mapping[str, tuple[str, str]], name: str, ms: float) -> tuple[s
     return kind, ms, kernel
 
 
-def _report(trt: Any, engine: Any, context: Any) -> str:
-    inspector = engine.create_engine_inspector()
-    inspector.execution_context = context
-    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+def _report(trt: Any, of: Engine, ready: Prepared) -> str:
+    inspector = of.engine.create_engine_inspector()
+    try:
+        inspector.execution_context = ready.context
+        return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    finally:
+        inspector = None

@@ -30,11 +30,11 @@ def test_layers_have_their_times_and_what_the_inspector_knows_of_them(gpu: Machi
 def test_a_run_that_fails_while_it_is_timed_leaves_the_engine_usable(gpu: Machine) -> None:
     with opened(gpu) as engine:
         gpu.fail["enqueue"] = False
-        with pytest.raises(BackendError, match="layers are timed"):
+        with pytest.raises(BackendError, match="layers are timed") as raised:
             layers_of(engine, images(1), 4)
         gpu.fail.clear()
         assert agrees(engine.run(images(1)), images(1))
-    assert gpu.is_empty
+    assert gpu.is_empty, f"{raised.value} holds what lay on the GPU"
 
 
 @pytest.mark.parametrize("report", ["", "no JSON", "[]", "{}", '{"Layers": 3}', '{"Layers": ["a", {"Name": 1}, null]}'])

@@ -9,6 +9,7 @@ import pytest
 from edge.backends.crop import Crop
 from edge.backends.tensorrt.cuda import SCENE_BYTES, Copy
 from edge.backends.tensorrt.transfers import MOST_SIZES, Transfers
+from edge.errors import BackendError
 from tests.backends.tensorrt.toy_engine import images, installed, opened, read_only
 from tests.conftest import pitted
 from tests.fakes.gpu import Machine
@@ -58,3 +59,13 @@ def test_where_nobody_asks_it_does_not_grow(gpu: Machine) -> None:
         for size in range(5 * MOST_SIZES):
             engine._transfers.launched([Copy(True, size)])
         assert len(engine._transfers._launched) <= MOST_SIZES + 1
+
+
+def test_a_copy_that_cannot_be_timed_leaves_nothing_behind(gpu: Machine) -> None:
+    with opened(gpu) as engine:
+        engine.run(images(1))
+        gpu.fail["event synchronize"] = gpu.pycuda.LogicError("cuEventSynchronize failed: unspecified launch failure")
+        with pytest.raises(BackendError, match="cannot be timed") as raised:
+            _ = engine.transfers_ms
+        gpu.fail.clear()
+    assert gpu.is_empty, f"{raised.value} holds what lay on the GPU"

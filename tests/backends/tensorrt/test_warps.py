@@ -210,6 +210,22 @@ def test_more_than_there_is_room_for_is_told(library: ctypes.CDLL, find: Find, m
     assert outcome["words"] == find(*(given[n] for n in ("scores", "boxes", "coefficients", "prototypes")), view).found["words"]
 
 
+def test_a_thousand_large_boxes_of_a_large_image_are_more_than_there_is_room_for(library: ctypes.CDLL) -> None:
+    count, side = found.MOST_CANDIDATES, 30_000  # 28 million words each: 2^34 together
+    given = {
+        "scores": np.full(count, 0.5, np.float32),
+        "boxes": np.tile(np.array([0, 0, 320, 320], np.float32), (count, 1)),
+        "coefficients": np.zeros((count, 32), np.float32),
+        "prototypes": np.zeros((32, 80, 80), np.float32),
+        "classes": np.zeros(count, np.int64),
+    }
+    room = found_by_warps(library, 4, [(given, Crop(0, 0, side, side, 320, 320))], 1.0)
+    outcome = room.found.host.view(found.FOUND)[0]
+    assert outcome["kept"] == count
+    assert outcome["words"] > found.MOST_WORDS
+    assert outcome["cells"] == count * 80 * 80
+
+
 @pytest.mark.parametrize("schedule", [FORWARDS, BACKWARDS, 5])
 def test_blocks_draw_what_one_thread_draws(library: ctypes.CDLL, tmp_path: Path, schedule: int) -> None:
     drawn_here, random = drawn_by_host(tmp_path), np.random.default_rng(0)
