@@ -20,9 +20,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from edge.backends import table
 from edge.backends.server import ServerSettings
+from edge.config_section import Listen, secret_of
 from edge.config_section import Section as _Section
-from edge.config_section import secret_of
-from edge.config_sinks import CsvSettings, WebhookSettings
+from edge.config_sinks import CsvSettings, OpcUaSettings, WebhookSettings
 from edge.errors import ConfigError
 from edge.wording import form_of, sentences
 
@@ -44,14 +44,6 @@ SHIFT: Final = re.compile(
 """Days of the week and a time of each, as in `mon-fri 06:00-22:00`. One that ends before it begins ends on the next day."""
 
 Shift = Annotated[str, form_of(SHIFT.pattern, "is no time of the week: write it like 'mon-fri 06:00-22:00'")]
-
-_PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]?\d{1,4})"
-Listen = Annotated[
-    str,
-    form_of(
-        rf"|(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):{_PORT}", "must be HOST:PORT, such as localhost:8080, or empty; ports end at 65535"
-    ),
-]
 
 EXPOSURE_HOURS = {"h": 1.0, "hr": 1.0, "hrs": 1.0, "hour": 1.0, "hours": 1.0, "d": 24.0, "day": 24.0, "days": 24.0}
 
@@ -379,6 +371,7 @@ class CommandSettings(InspectionSettings):
     csv: CsvSettings = CsvSettings()
     webhook: WebhookSettings = WebhookSettings()
     metrics: MetricsSettings = MetricsSettings()
+    opcua: OpcUaSettings = OpcUaSettings()
     web: WebSettings = WebSettings()
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What every section of the configuration is alike: strict, frozen, no unknown key; and the secret in a file that one names.
+"""What every section of the configuration is alike: strict, frozen, no unknown key; an address to listen on; secrets in files.
 
 Below all rooms.
 """
@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from edge.errors import ConfigError
-from edge.wording import as_annotated
+from edge.wording import as_annotated, form_of
+
+_PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]?\d{1,4})"
+Listen = Annotated[
+    str,
+    form_of(
+        rf"|(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):{_PORT}", "must be HOST:PORT, such as localhost:8080, or empty; ports end at 65535"
+    ),
+]
 
 
 class Section(BaseModel):

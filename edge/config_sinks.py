@@ -1,4 +1,4 @@
-"""The sections `[csv]` and `[webhook]`: where verdicts go beside a broker, or in place of one.
+"""The sections `[csv]`, `[webhook]` and `[opcua]`: where verdicts go beside a broker, or in place of one.
 
 Below all rooms, as a part of `edge.config`.
 """
@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from edge.config_section import Section
+from edge.config_section import Listen, Section
 from edge.wording import form_of
 
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -99,3 +99,22 @@ class WebhookSettings(Section):
     def where(self) -> str:
         """Host and port of `url`, for people: its path may be a secret of a kind."""
         return self.parts.netloc
+
+
+class OpcUaSettings(Section):
+    """An OPC UA server of this machine. listen: HOST:PORT, empty for none.
+
+    cert_file, key_file: with them every client must sign and encrypt.
+    """
+
+    listen: Listen = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+    @model_validator(mode="after")
+    def _possible(self) -> OpcUaSettings:
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file belong together")
+        if self.cert_file and not self.listen:
+            raise ValueError("cert_file has no effect without listen")
+        return self

@@ -83,8 +83,9 @@ EXTRAS = {
     "prometheus_client",
     "google",
     "tritonclient",
+    "asyncua",
 }
-"""Of `report`, `web`, `metrics`, `sparkplug` and `kserve`: who imports what needs them says which extra is missing."""
+"""Of `report`, `web`, `metrics`, `sparkplug`, `opcua` and `kserve`: who imports what needs them says which extra is missing."""
 
 
 def test_what_is_no_dependency_cannot_be_imported_in_this_test(run_bare: RunBare) -> None:
@@ -98,7 +99,8 @@ def test_every_module_of_edge_imports_with_its_own_dependencies_alone(run_bare: 
         "for name in names:\n"
         "    try: importlib.import_module(name)\n"
         "    except ModuleNotFoundError as error:\n"
-        "        assert name.startswith(('edge.report.', 'edge.web.', 'edge.service.metrics', 'edge.wire.sparkplug')), name\n"
+        "        rooms = 'edge.report.', 'edge.web.', 'edge.service.metrics', 'edge.service.opcua', 'edge.wire.sparkplug'\n"
+        "        assert name.startswith(rooms), name\n"
         f"        assert error.name.partition('.')[0] in {EXTRAS}, (name, error)\n"
         "assert len(names) > 25, names\n"
         "print(sorted({'torch', 'ultralytics', 'matplotlib', 'timm', 'pandas', 'training', 'export'} & set(sys.modules)))"

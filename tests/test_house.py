@@ -76,6 +76,7 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "starlette": ("edge.web",),
     "uvicorn": ("edge.web.serve",),
     "prometheus_client": ("edge.service.metrics",),
+    "asyncua": ("edge.service.opcua",),
     "jinja2": ("edge.report.page",),
     "matplotlib": ("edge.report", "training"),
     "scipy": ("edge.report", "training"),

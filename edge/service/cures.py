@@ -75,6 +75,11 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         "Run the service on Linux; elsewhere a state folder can be viewed, with `edge-review` and `edge-report`.",
     ),
     (
+        r"^opcua\.listen ",
+        "Free the address (`ss -ltnp` shows who has it) or name another in [opcua]; see that cert_file and key_file can be"
+        " read. It is tried again by itself, and inspecting goes on.",
+    ),
+    (
         r"cannot be used|the state folder|the journal in .* is closed",
         "See that the disk of state.folder works (`dmesg`) and that the service's user may write there; then restart it.",
     ),

@@ -15,6 +15,7 @@
     attendant   requests that people left → work; is the microscope silent; problems.json its next turn
     page        keeps the live page's process running, where one is wanted                its next look
     metrics     serves Prometheus, where that is wanted                                   the end
+    opcua       serves OPC UA's clients, where that is wanted                             its next look
     gate        has a lower precision compared with float32, once, in a child process     that child
 
 Each thread is a class in a module of its name. Threads meet in what `edge.service.shared` lists, and nowhere else: above
@@ -59,6 +60,7 @@ from edge.wire.table import CHANNELS
 
 if TYPE_CHECKING:
     from edge.service.metrics import Metrics
+    from edge.service.opcua import OpcUa
 
 log = logging.getLogger(__name__)
 
@@ -131,17 +133,20 @@ class Daemon:
             *(sink for sink, _ in self._deliveries),
         )
         self._channels = frozenset((*(channel.name for channel in channels), *broken))
-        metrics = open_metrics(settings, journal, shared, self._reached)
+        metrics, opcua = open_metrics(settings, journal, shared, self._reached), open_opcua(settings, journal, shared)
+        hears = (*((metrics.counted,) if metrics else ()), *((opcua.told,) if opcua else ()))
+        told = (*channels, *((opcua.told,) if opcua else ()))
         workers: tuple[Worker, ...] = (
             Scanner(settings, journal, shared),
             Decoder(settings, journal, shared),
             Inspector(settings, journal, shared),
             Suspects(settings, journal, shared),
-            Recorder(settings, journal, shared, channels, *((metrics.counted.stored,) if metrics else ())),
+            Recorder(settings, journal, shared, told, [one.stored for one in hears]),
             Upkeep(settings, journal, shared),
             Attendant(settings, journal, shared, commands, self._reached),
             *((PageKeeper(settings, journal, shared),) if settings.web.listen else ()),
             *((metrics,) if metrics else ()),
+            *((opcua,) if opcua else ()),
         )
         self._threads = [
             threading.Thread(target=run_guarded, args=(worker,), name=worker.name, daemon=True) for worker in workers
@@ -299,6 +304,17 @@ def open_metrics(settings: Settings, journal: Journal, shared: Shared, connected
     except ModuleNotFoundError as error:
         raise ConfigError("metrics.prometheus needs the extra metrics: pip install 'sem-corrosion-edge[metrics]'") from error
     return Metrics(settings, journal, shared, connected)
+
+
+def open_opcua(settings: Settings, journal: Journal, shared: Shared) -> OpcUa | None:
+    """What serves OPC UA, None where nobody wants it. Raises ConfigError without its library."""
+    if not settings.opcua.listen:
+        return None
+    try:
+        from edge.service.opcua import OpcUa
+    except ModuleNotFoundError as error:
+        raise ConfigError("opcua.listen needs the extra opcua: pip install 'sem-corrosion-edge[opcua]'") from error
+    return OpcUa(settings, journal, shared)
 
 
 def run_guarded(worker: Worker) -> None:

@@ -31,6 +31,7 @@ class Recorder(Worker):
     channels: wire formats beside the contract's JSON, and sinks. Their `on_verdict` is called in this thread, inside the
         transaction, and perhaps again for the same verdict when the disk was full. Their other methods belong to the thread
         that empties their rows.
+    on_stored: told of each image's verdicts once they are stored, with the milliseconds since its file was finished.
     """
 
     name = "recorder"
@@ -41,10 +42,10 @@ class Recorder(Worker):
         journal: Journal,
         shared: Shared,
         channels: Sequence[Channel | Sink] = (),
-        on_stored: Callable[[list[Inspection] | ImageError, float], None] = lambda outcome, latency_ms: None,
+        on_stored: Sequence[Callable[[list[Inspection] | ImageError, float], None]] = (),
     ) -> None:
         super().__init__(settings, journal, shared)
-        self._channels, self._on_stored = tuple(channels), on_stored
+        self._channels, self._on_stored = tuple(channels), tuple(on_stored)
 
     def run(self) -> None:
         """Record until the inspector has ended and nothing of it is left."""
@@ -60,7 +61,8 @@ class Recorder(Worker):
             self._record(inspected.entry, inspected.source, inspected.outcome, inspected.content)
             latency_ms = (time.monotonic() - inspected.changed_at) * 1e3
             shared.figures.latencies.add(latency_ms)
-            self._on_stored(inspected.outcome, latency_ms)
+            for tell in self._on_stored:
+                tell(inspected.outcome, latency_ms)
 
     def _record(self, entry: Entry, source: Source, outcome: list[Inspection] | ImageError, content: str | None = None) -> None:
         """Store the verdict with its messages; then draw its pictures, which nobody who waits for the verdict waits for."""
