@@ -23,17 +23,17 @@ def look_at_metrics(settings: Settings) -> Iterator[Finding]:
     if told is not None and told.alive:  # then it is the service that listens there
         if any("metrics.prometheus" in text for text in told.problems):
             return  # it says so itself
-        if not _answers(listen):
+        if not answers(listen):
             yield Finding("metrics", "problem", f"nothing answers at {listen}", "restart the service, or see what its log says")
             return
-    elif why := _refused(listen):
+    elif why := refused(listen):
         cure = "stop what listens there (ss -ltnp shows it), or name another address of this machine"
         yield Finding("metrics", "problem", f"metrics.prometheus {listen} cannot be used: {why}", cure)
         return
     yield Finding("metrics", "ok", f"Prometheus scrapes http://{listen}/metrics")
 
 
-def _refused(listen: str) -> str | None:
+def refused(listen: str) -> str | None:
     """Why nobody can listen there, None where one can."""
     host, port = host_and_port(listen)
     try:
@@ -47,7 +47,8 @@ def _refused(listen: str) -> str | None:
     return None
 
 
-def _answers(listen: str) -> bool:
+def answers(listen: str) -> bool:
+    """Whether something takes connections there, asked from this machine."""
     host, port = host_and_port(listen)
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     try:

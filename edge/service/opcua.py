@@ -11,6 +11,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -244,10 +245,17 @@ async def _make_read_only(server: Server, settings: Settings) -> None:
     server.limits = TransportLimits(buffer, buffer, LONGEST_MESSAGE // buffer + 1, LONGEST_MESSAGE)
     policy = ua.SecurityPolicyType.NoSecurity
     if settings.opcua.cert_file:
-        await server.load_certificate(settings.opcua.cert_file)
-        await server.load_private_key(settings.opcua.key_file)
+        await server.load_certificate(*_read(settings.opcua.cert_file))
+        key, form = _read(settings.opcua.key_file)
+        await server.load_private_key(key, None, form)
         policy = ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt
     server.set_security_policy([policy])
+
+
+def _read(name: str) -> tuple[bytes, str]:
+    """A certificate or key with its form, which the library would take from the file's name."""
+    content = Path(name).read_bytes()
+    return content, "pem" if b"-----BEGIN" in content else "der"
 
 
 def _data_value(value: opcua_nodes.Value | list[str], datatype: opcua_nodes.DataType, at: datetime) -> ua.DataValue:

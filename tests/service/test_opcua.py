@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import shutil
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -209,6 +211,42 @@ def test_nobody_can_change_anything_whatever_their_name() -> None:
                 await admin.connect()
             with contextlib.suppress(Exception):
                 await admin.disconnect()
+
+    asyncio.run(look())
+
+
+def certificate(folder: Path, name: str, uri: str, key_name: str) -> tuple[str, str]:
+    cert, key = folder / f"{name}.pem", folder / key_name
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    for extension in (
+        f"subjectAltName=URI:{uri},IP:127.0.0.1",
+        "keyUsage=digitalSignature,nonRepudiation,keyEncipherment,dataEncipherment",
+        "extendedKeyUsage=serverAuth,clientAuth",
+    ):
+        command += ["-addext", extension]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    return str(cert), str(key)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_with_a_certificate_nobody_is_served_in_the_clear(tmp_path: Path) -> None:
+    port = free_port()
+    uri = application_uri(DEVICE)
+    cert, key = certificate(tmp_path, "server", uri, "server.key")
+    own, own_key = certificate(tmp_path, "client", "urn:tried:client", "client.key.pem")
+
+    async def look() -> None:
+        async with served(settings(port, cert_file=cert, key_file=key)) as space:
+            await space.show(summary(example()), tell=False)
+            with pytest.raises(Exception):  # noqa: B017 - the library's own words differ by version
+                async with client(port):
+                    pass
+            one = Client(f"opc.tcp://127.0.0.1:{port}/", timeout=30)
+            one.application_uri = "urn:tried:client"
+            await one.set_security_string(f"Basic256Sha256,SignAndEncrypt,{own},{own_key},{cert}")
+            async with one:
+                index = await one.get_namespace_index(NAMESPACE)
+                assert (await value(one, index, "severity")).Value.Value == "moderate"
 
     asyncio.run(look())
 
