@@ -12,7 +12,7 @@ export PIP_NO_INDEX := 1
 export PIP_FIND_LINKS := $(abspath $(WHEELS))
 endif
 
-.PHONY: demo test check gpu-check bench training models docs sbom wheel size clean
+.PHONY: demo test check gpu-check bench training models docs platforms sbom wheel size deb bundle clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-demo $(DEMO)
@@ -42,12 +42,18 @@ models: $(VENV)/.training
 docs: $(VENV)/.dev
 	$(BIN)/python -m edge.wire.schema docs
 
+platforms: | $(BIN)/python  # wheels of the base install for Windows and macOS exist, at our pins; downloads nothing, needs the index
+	for platform in win_amd64 macosx_14_0_arm64; do $(PIP) install --dry-run --target unused --only-binary=:all: --platform $$platform \
+		--constraint constraints.txt $$($(BIN)/python -c 'import tomllib; print(*(name.split(";")[0].replace(" ", "") for name in \
+		tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if ";" not in name))') \
+		&& echo "$$platform: every wheel is there" || exit 1; done
+
 sbom: | $(BIN)/python  # CycloneDX of what runs on the edge, the shipped models included; EXTRAS=openvino,signed as installed there
 	$(PIP) install --constraint constraints.txt --editable '.[sbom$(if $(EXTRAS),$(COMMA)$(EXTRAS))]'
 	$(BIN)/python -m export.sbom $(foreach extra,$(subst $(COMMA), ,$(EXTRAS)),--extra $(extra)) --out sbom.cdx.json
 
-wheel size:  # what is handed out, with its bill of materials, into dist/; size: megabytes of each library. EXTRAS=web,metrics
-	PYTHON=$(PYTHON) EXTRAS=$(EXTRAS) packaging/build.sh $@
+wheel size deb bundle:  # what is handed out, with its bill of materials, into dist/; size: megabytes of each library
+	PYTHON=$(PYTHON) $(if $(EXTRAS),EXTRAS=$(EXTRAS)) packaging/build.sh $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -442,7 +442,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}; name the TOML file with its path") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is no TOML: it is no text in UTF-8") from error
     except (ValueError, RecursionError) as error:  # tomllib lets those of endless digits and of nested brackets through

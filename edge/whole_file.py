@@ -9,7 +9,10 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+FOLDERS_OPEN: Final = os.open in os.supports_dir_fd
+"""Whether a folder can be opened here, and names be asked for within it: everywhere but on Windows."""
 
 
 def write_whole(path: Path, data: bytes, *, mode: int | None = 0o600, owner_of: Path | None = None) -> None:
@@ -29,6 +32,10 @@ def opened_whole(path: Path, *, mode: int | None = 0o600, owner_of: Path | None 
     root writes. Neither the folder that holds the file nor the name that is written first may be a link then, since others
     may write where root writes. Raises OSError.
     """
+    if not FOLDERS_OPEN:
+        with _opened_by_name(path) as stream:
+            yield stream
+        return
     follow = 0 if owner_of is None else os.O_NOFOLLOW
     place = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow)
     draft = f".{path.name[-100:]}.tmp"
@@ -52,6 +59,22 @@ def opened_whole(path: Path, *, mode: int | None = 0o600, owner_of: Path | None 
         os.close(place)
 
 
+@contextlib.contextmanager
+def _opened_by_name(path: Path) -> Iterator[BinaryIO]:
+    """The same where a folder cannot be opened (Windows): no root writes there for others, and a folder is not synced."""
+    draft = path.with_name(f".{path.name[-100:]}.tmp")
+    try:
+        with open(draft, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+
+
 def own_folder(place: Path, owner_of: Path) -> Path:
     """Make a folder for one user alone where there is none, and give it to whom `owner_of` belongs, if root makes it.
 
@@ -59,6 +82,8 @@ def own_folder(place: Path, owner_of: Path) -> Path:
     """
     with contextlib.suppress(FileExistsError):
         place.mkdir(mode=0o700)
+    if not FOLDERS_OPEN:
+        return place
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         give(descriptor, owner_of)

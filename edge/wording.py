@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date
+from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
@@ -106,7 +107,9 @@ def sentence(problem: Mapping[str, Any], whole: str, form: type[BaseModel] | Non
         return f"{where}: is no JSON{_position(str((problem.get('ctx') or {}).get('error', '')))}"
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         known = _known_keys(form, problem["loc"])
-        return f"{where}: unknown key" + (f"; known here: {', '.join(known)}" if known else "")
+        near = get_close_matches(str(problem["loc"][-1]), known, 1)
+        meant = f", perhaps {near[0]}" if near else ""
+        return f"{where}: unknown key{meant}" + (f"; known here: {', '.join(known)}" if known else "")
     if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"{where}: missing"
     return f"{where}: {_must(problem)}{_hint(kind, value)}{_got(value)}"

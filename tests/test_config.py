@@ -32,7 +32,7 @@ def test_the_shipped_example_is_valid() -> None:
 
 def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
     message = refused({"watch": {"folder": "/a", "patern": ["*.tif"]}})
-    assert "watch.patern: unknown key" in message
+    assert "watch.patern: unknown key, perhaps patterns; known here: " in message
     assert "patterns" in message
 
 

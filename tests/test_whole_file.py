@@ -83,3 +83,23 @@ def test_what_root_writes_belongs_to_whom_the_folder_belongs(tmp_path: Path) -> 
     for made in (place, place / "a"):
         assert (made.stat().st_uid, made.stat().st_gid) == (12345, 54321)
     assert place.stat().st_mode & 0o777 == 0o700
+
+
+def test_where_no_folder_can_be_opened_a_file_is_whole_or_not_at_all_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    monkeypatch.setattr(whole_file, "FOLDERS_OPEN", False)
+    path = tmp_path / "a"
+    write_whole(path, b"earlier")
+
+    def broken() -> None:
+        with opened_whole(path) as stream:
+            stream.write(b"begun")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken()
+    assert path.read_bytes() == b"earlier"
+    assert list(tmp_path.iterdir()) == [path]
+    assert own_folder(tmp_path / "place", tmp_path).is_dir()

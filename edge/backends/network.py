@@ -93,7 +93,8 @@ class Beside:
 
 def cores() -> int:
     """How many threads a network gets: one for each physical core that this process may use."""
-    usable = len(os.sched_getaffinity(0))
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    usable = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
     return min(psutil.cpu_count(logical=False) or usable, usable)
 
 

@@ -27,12 +27,16 @@ MOST_BYTES: Final = 64 << 20
 
 @dataclass(frozen=True)
 class Image:
-    """One file: its pages, or why it has none; what reading it took, shared by the pages."""
+    """One file: its pages, or why it has none; what reading it took, shared by the pages.
+
+    following: the first page of the next file, where that has been read by now.
+    """
 
     path: Path
     source: Source
     pages: tuple[Micrograph, ...] | Exception
     spent: Timing = Timing()  # noqa: RUF009 (frozen)
+    following: Micrograph | None = None
 
     @property
     def refused_as_large(self) -> bool:
@@ -128,7 +132,8 @@ class _Shelf:
             image = self._waiting.popleft()
             self._taken = image.weight
             self._changed.notify_all()
-            return image
+            waiting = self._waiting[0].pages if self._waiting else ()
+            return replace(image, following=waiting[0]) if isinstance(waiting, tuple) and waiting else image
 
     def close(self) -> None:
         with self._changed:

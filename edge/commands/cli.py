@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge.arguments import Parser, length_nm, new_parser, number, whole_number
 from edge.backends import table
-from edge.commands.command_line import as_command
+from edge.commands.command_line import as_command, need_linux
 
 if TYPE_CHECKING:
     from edge.config import CommandSettings
@@ -90,8 +90,16 @@ def daemon(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="the TOML file, see docs/use/configuration.md")
     parser.add_argument("--check", action="store_true", help="check configuration, folder, models and broker; start nothing")
+    parser.add_argument("--alive", action="store_true", help="say whether the daemon of a container moves (its health check)")
     parser.add_argument("--verbose", action="store_true", help="log every decision")
     arguments = parser.parse_args(argv)
+    need_linux()
+    if arguments.alive:
+        from edge.service import pulse
+
+        is_alive, words = pulse.alive()
+        print(words)
+        return 0 if is_alive else 1
     from edge import config as configuration
 
     settings = configuration.load(Path(arguments.config))
@@ -116,6 +124,7 @@ def doctor(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", metavar="FILE", help="also check the folder, models and broker that it names")
     parser.add_argument("--json", action="store_true", help="the findings as one line of JSON")
     arguments = parser.parse_args(argv)
+    need_linux()
     from edge import config as configuration
     from edge.commands.doctor import diagnose
 
@@ -298,6 +307,7 @@ def demo(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--broker", metavar="HOST:PORT", help="a real broker instead of the embedded one")
     parser.add_argument("--keep-open", action="store_true", help="go on until Ctrl-C, inspecting what you copy into the folder")
     arguments = parser.parse_args(argv)
+    need_linux()
     from edge.commands.demo import run
 
     return run(images=arguments.images, out=Path(arguments.out), broker=arguments.broker, keep_open=arguments.keep_open)
@@ -307,6 +317,7 @@ def demo(argv: Sequence[str] | None = None) -> int:
 def bench(argv: Sequence[str] | None = None) -> int:
     """`edge-bench`: latency and throughput on this machine."""
     arguments = _bench_arguments(argv)
+    need_linux()
     if arguments.later:
         from edge.commands.bench.command import compare
 

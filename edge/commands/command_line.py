@@ -41,6 +41,12 @@ def as_command(function: Callable[[Sequence[str] | None], int]) -> Callable[[Seq
     return run
 
 
+def need_linux() -> None:
+    """Raises ConfigError elsewhere: systemd, inotify, /proc and locks of folders are Linux's."""
+    if sys.platform != "linux":
+        raise ConfigError("it runs on Linux alone; edge-inspect, edge-report, edge-review and edge-teach run here, too")
+
+
 def _print_any_name() -> None:
     """A file's name that is no UTF-8 is printed with its bytes as \\xNN, in place of a traceback."""
     for stream in (sys.stdout, sys.stderr):

@@ -35,6 +35,7 @@ from edge.commands.report import of_state
 from edge.errors import BrokerError, ConfigError, EdgeError
 from edge.inspection import overlay
 from edge.samples import sample_files
+from edge.service.page import STILL_STARTING
 from edge.web import users
 from edge.web.serve import EXTRA
 
@@ -136,8 +137,9 @@ def run(*, images: int, out: Path, broker: str | None, keep_open: bool) -> int:
 
 
 def without(dashboard: Dashboard) -> str | None:
-    """Why there is no live page, None while nothing says so."""
-    return next((reason for reason in dashboard.reasons if reason.startswith(NO_PAGE)), None)
+    """Why there is no live page, None while nothing says so: one that is still starting comes."""
+    found = (reason for reason in dashboard.reasons if reason.startswith(NO_PAGE) and not reason.endswith(STILL_STARTING))
+    return next(found, None)
 
 
 def log_of(out: Path) -> str:

@@ -39,6 +39,7 @@ from edge.mqtt.connection import probe
 from edge.samples import sample_micrographs
 from edge.service.cures import cure_of
 from edge.sinks.table import SINKS
+from edge.wire.table import CHANNELS
 
 SYMBOLS: dict[Level, str] = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
 LEAST_WATCHES = 8192
@@ -273,6 +274,13 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", "ok", f"{where} took a connection; topics are below {settings.topic_prefix}")
 
 
+def _formats(settings: Settings) -> Iterator[Finding]:
+    """Of wire formats beside the contract's JSON, those that are wanted."""
+    for row in CHANNELS:
+        if row.wanted(settings):
+            yield from _tried("formats", lambda row=row: f"{row.open(settings).name} is sent too")  # type: ignore[misc]
+
+
 def _tried(area: str, look: Callable[[], str]) -> Iterator[Finding]:
     """A finding from something that can fail."""
     try:
@@ -282,6 +290,6 @@ def _tried(area: str, look: Callable[[], str]) -> Iterator[Finding]:
 
 
 LOOKS: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
-    *(_folder, _models, look_at_state, look_at_page, look_at_metrics, look_at_sinks, _broker),
+    *(_folder, _models, look_at_state, look_at_page, look_at_metrics, look_at_sinks, _broker, _formats),
 )
 """What is looked at of a service, in this order."""

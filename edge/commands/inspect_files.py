@@ -54,7 +54,10 @@ def inspect_paths(images: Iterable[tuple[Path, str]], settings: CommandSettings,
     """Inspect each (path, name to call it by); the exit status is 1 when one failed, 2 when there was none."""
     images = list(images)
     if not images:
-        print("edge-inspect: no image found under the paths named", file=sys.stderr)
+        looked_for = ", ".join(settings.watch.patterns)
+        print(
+            f"edge-inspect: no image found under the paths named: folders are looked through for {looked_for}", file=sys.stderr
+        )
         return 2
     with TableFile(wanted.table) as table:
         run = _Run(settings, wanted, table, len(images))
@@ -88,8 +91,12 @@ class _Run:
                     continue
                 if isinstance(image.pages, Exception):
                     raise image.pages
+                nexts = [*image.pages[1:], image.following]
                 try:
-                    inspections = [pipeline.inspect(page, image.source, spent=image.spent) for page in image.pages]
+                    inspections = [
+                        pipeline.inspect(page, image.source, spent=image.spent, following=following)
+                        for page, following in zip(image.pages, nexts, strict=True)
+                    ]
                 except ImageError as error:
                     behind.add(partial(self._failed, image.source, error))
                 else:

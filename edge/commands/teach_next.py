@@ -39,7 +39,11 @@ def run(images: Iterable[tuple[Path, str]], settings: CommandSettings, *, clicks
     for one in failed:
         print(f"edge-teach next: {one.path}: {one.why}", file=sys.stderr)
     if not inspections and not failed:
-        print("edge-teach next: no image found under the paths named", file=sys.stderr)
+        looked_for = ", ".join(settings.watch.patterns)
+        print(
+            f"edge-teach next: no image found under the paths named: folders are looked through for {looked_for}",
+            file=sys.stderr,
+        )
         return 2
     asked = questions(inspections, clicks)
     unsure = [one.source.path for one in inspections if any(code_of(w) == "taught_unsure" for w in one.quality.warnings)]

@@ -16,6 +16,8 @@ SIDECAR_LIMIT_BYTES = 4 << 20
 NOT_A_FILE = "it is a folder, pipe, socket or device: export images as plain files"
 
 
+_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+"""As bytes on Windows, too; without waiting for the writer of a named pipe where there are such pipes."""
 _FOR_GOOD = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR})
 
 
@@ -45,7 +47,7 @@ def read_file(path: Path, max_bytes: int, within: Path | None = None, *, needs_s
         raise ImageError("outside_folder", "it is a link to a file outside the watched folder: copy the file itself there")
     try:
         # Opening a named pipe would wait for a writer for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, _READ)
     except OSError as error:
         raise _unreadable(error, path) from error
     try:

@@ -64,6 +64,8 @@ _NO_STAGE_1 = 'inspect.stages = "classify" leaves out the regions: take "both" o
 _NO_STAGE_2 = 'inspect.stages = "segment" leaves out the severity: take "both" or "classify"'
 
 OpenNetwork = Callable[[str, Path, str], Network]
+Call = Callable[[], None]
+UNSPENT = Timing()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +139,7 @@ class Pipeline:
         backend = table.resolve(settings.models.backend, precision)
         networks: list[Network] = []
         self._segmenter: Segmenter | None = None
+        self._following: tuple[Micrograph, Micrograph] | None = None
         self._classifier: Classifier | None = None
         self._judge = region_judge(settings)
         stage_1 = _model(settings.models.segmenter, "segment", settings) if wanted.stages != "classify" else None
@@ -176,14 +179,17 @@ class Pipeline:
             taught_sha256=self._taught.sha256 if self._taught else None,
         )
 
-    def inspect(self, micrograph: Micrograph, source: Source, *, spent: Timing = Timing()) -> Inspection:  # noqa: B008 (frozen)
-        """The verdict on one micrograph.
+    def inspect(
+        self, micrograph: Micrograph, source: Source, *, spent: Timing = UNSPENT, following: Micrograph | None = None
+    ) -> Inspection:
+        """The verdict on one micrograph. Raises BackendError when a network fails.
 
-        spent: milliseconds that went into waiting, reading and decoding before. Raises BackendError when a network fails.
+        spent: milliseconds that went into waiting, reading and decoding before.
+        following: the one that is inspected next, where it is known: its stage 1 is launched behind this one's networks.
         """
         started = time.perf_counter()
         micrograph = self._calibrated(micrograph)
-        seen = self._seen(micrograph)
+        seen = self._seen(micrograph, following)
         regions, measures, trust = seen.regions, seen.measures, seen.trust
         measured = time.perf_counter()
         severity: Severity | None = None
@@ -194,7 +200,7 @@ class Pipeline:
         classified = time.perf_counter()
         doubts = self._doubts(micrograph, trust)
         if severity:
-            severity = severity.doubted(doubts + self._conflicts(severity, seen.found, measures))
+            severity = severity.doubted(doubts + _conflicts(severity, seen.found if self._segmenter else None, measures))
         trusted = severity is not None and not severity.abstained
         if self._judge and severity and severity.probabilities:
             most = self._settings.inspect.region_crops
@@ -245,18 +251,26 @@ class Pipeline:
         assert seen.asked is not None
         answer = self._classifier.answer(seen.asked)
         untaught = self._classifier.judge(answer, self._weighed(seen))
-        doubts = self._doubts(micrograph, seen.trust) + self._conflicts(untaught, seen.found, seen.measures)
+        doubts = self._doubts(micrograph, seen.trust) + _conflicts(
+            untaught, seen.found if self._segmenter else None, seen.measures
+        )
         untaught = untaught.doubted(doubts)
         return FieldSeen(numbers_of(seen.described, seen.measures, untaught), answer.embedding, untaught)
 
-    def _seen(self, micrograph: Micrograph) -> _Seen:
-        """Stage 1 and the measures of a calibrated micrograph, with stage 2's network under way behind stage 1's."""
+    def _seen(self, micrograph: Micrograph, following: Micrograph | None = None) -> _Seen:
+        """Stage 1 and the measures of a calibrated micrograph, stage 2's network under way behind. following: see `inspect`."""
         asked: list[Pending] = []
 
         def ask() -> None:
             asked.extend([self._classifier.submit(micrograph.grey)] if self._classifier else [])
 
-        regions, segment_ms, masks_ms, unsure = self._segment(micrograph, ask)
+        def ahead() -> None:
+            if self._segmenter and following is not None:
+                self._following = following, self._calibrated(following)
+                taught = bool(self._taught and self._taught.file.for_stage_1)
+                self._segmenter.prepare(self._following[1].grey, with_features=taught)
+
+        regions, segment_ms, masks_ms, unsure = self._segment(micrograph, ask, ahead)
         segmented = time.perf_counter()
         found = len(regions)
         least_px, least_um, doubts = self._counted_from(micrograph)
@@ -276,7 +290,7 @@ class Pipeline:
         fits = self._classifier is not None and self._belongs(self._classifier.card.calibration.field)
         return seen.described if fits else None
 
-    def inspect_file(self, file: FileBytes, source: Source, spent: Timing = Timing()) -> list[Inspection]:  # noqa: B008 (frozen)
+    def inspect_file(self, file: FileBytes, source: Source, spent: Timing = UNSPENT) -> list[Inspection]:
         """The verdicts on a file's pages, which share what was `spent` on reading it. Raises ImageError or BackendError."""
         started = time.perf_counter()
         pages = sem.read(file.data, source.name, file.sidecars, limits_of(self._settings), self._settings.inspect.pixel_size_nm)
@@ -305,29 +319,30 @@ class Pipeline:
             raise ConfigError(_NO_STAGE_1)
         return self._segmenter.card
 
-    def look(self, micrograph: Micrograph, *, beside: Callable[[], None] | None = None) -> Found:
+    def look(self, micrograph: Micrograph, *, beside: Call | None = None, ahead: Call | None = None) -> Found:
         """What stage 1 alone finds, with what the network sees around each place; nothing taught is applied.
 
+        beside, ahead: as for `Segmenter.look`.
         Raises BackendError; and ConfigError where stage 1 is not run.
         """
         if not self._segmenter:
             raise ConfigError(_NO_STAGE_1)
-        found = self._segmenter.look(micrograph.grey, with_features=True, beside=beside)
+        found = self._segmenter.look(micrograph.grey, with_features=True, beside=beside, ahead=ahead)
         if micrograph.drawn_px is not None:
             found = replace(found, regions=without_drawn(found.regions, micrograph.drawn_px))
         return found
 
-    def _segment(self, micrograph: Micrograph, beside: Callable[[], None]) -> tuple[Regions, float, float, tuple[str, ...]]:
+    def _segment(self, micrograph: Micrograph, beside: Call, ahead: Call) -> tuple[Regions, float, float, tuple[str, ...]]:
         """Regions, milliseconds of the network and of the rest, and why what was taught is not used here.
 
-        beside: called once, when stage 1's network is launched, or where it is not run.
+        beside: called once, when stage 1's network is launched, or where it is not run. ahead: as for `Segmenter.look`.
         """
         if not self._segmenter:
             beside()
             return no_regions(), 0.0, 0.0, ()
         unsure: tuple[str, ...] = ()
         if self._taught and self._taught.file.for_stage_1:
-            found = self.look(micrograph, beside=beside)
+            found = self.look(micrograph, beside=beside, ahead=ahead)
             started = time.perf_counter()
             assert found.features is not None
             regions, unsure = taught_regions(
@@ -336,7 +351,7 @@ class Pipeline:
             if micrograph.drawn_px is not None:
                 regions = without_drawn(regions, micrograph.drawn_px)
             return regions, found.timing.network_ms, found.timing.masks_ms + (time.perf_counter() - started) * 1e3, unsure
-        regions, timing = self._segmenter.find(micrograph.grey, beside=beside)
+        regions, timing = self._segmenter.find(micrograph.grey, beside=beside, ahead=ahead)
         if micrograph.drawn_px is not None:
             regions = without_drawn(regions, micrograph.drawn_px)
         return regions, timing.network_ms, timing.masks_ms, unsure
@@ -361,6 +376,10 @@ class Pipeline:
         return px, None, (doubt,) if um and self._segmenter else ()
 
     def _calibrated(self, micrograph: Micrograph) -> Micrograph:
+        """The very one that was prepared, if it was: its pixels are known by their array."""
+        following, self._following = self._following, None
+        if following and following[0] is micrograph:
+            return following[1]
         device = self._settings.device
         return calibrated(
             micrograph, factor=device.scale_factor, uncertainty=device.scale_uncertainty, checked=device.scale_checked
@@ -389,15 +408,18 @@ class Pipeline:
             reasons = [reason for reason in reasons if code_of(reason) != "tilted"]
         return reasons
 
-    def _conflicts(self, severity: Severity, found: int, measures: Measures) -> list[str]:
-        """Where the network's severity contradicts stage 1. found: its regions, those too small to count included."""
-        reasons = []
-        label = severity.answer.label
-        if self._segmenter and label == "severe" and not found:
-            reasons.append("stages_conflict: stage 2 says severe, stage 1 found no corroded region")
-        if self._segmenter and label == "low" and measures.area_fraction > MUCH_CORROSION:
-            reasons.append(f"stages_conflict: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
-        return reasons
+
+def _conflicts(severity: Severity, found: int | None, measures: Measures) -> list[str]:
+    """Where the network's severity contradicts stage 1. found: its regions, those too small included; None: it was not run."""
+    if found is None:
+        return []
+    reasons = []
+    label = severity.answer.label
+    if label == "severe" and not found:
+        reasons.append("stages_conflict: stage 2 says severe, stage 1 found no corroded region")
+    if label == "low" and measures.area_fraction > MUCH_CORROSION:
+        reasons.append(f"stages_conflict: stage 2 says low, stage 1 found {measures.area_fraction:.0%} corroded")
+    return reasons
 
 
 def region_judge(settings: InspectionSettings) -> RegionJudge | None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, cast
+from itertools import chain, islice
+from typing import Any, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edge.backends.crop import Crop, canvas, submit_on_crops
 from edge.backends.masks import MaskingNetwork, Masks, PendingMasks
 from edge.backends.network import Arrays, Network, Pending, require_numbers
+from edge.errors import BackendError
 from edge.inspection.features import FeatureMap, feature_map
 from edge.inspection.merge import Box, Detection, merge, suppress
 from edge.inspection.outlines import follow_edges, largest_piece
@@ -108,6 +109,10 @@ class Found:
     features: FeatureMap | None
 
 
+Launched: TypeAlias = tuple[list[View], Pending | PendingMasks]
+"""Views, and the run that they are in."""
+
+
 class Segmenter:
     """The segmentation network with its card and thresholds.
 
@@ -123,22 +128,48 @@ class Segmenter:
         self._iou = iou
         self._tile = tile
         self._max_regions = max_regions
+        self._prepared: tuple[Grey, bool, Iterator[Launched]] | None = None
 
-    def find(self, grey: Grey, *, beside: Callable[[], None] | None = None) -> tuple[Regions, SegmentTiming]:
-        """Regions of a uint8 [H, W] image, largest first. beside: as for `look`."""
-        found = self.look(grey, beside=beside)
+    def find(
+        self, grey: Grey, *, beside: Callable[[], None] | None = None, ahead: Callable[[], None] | None = None
+    ) -> tuple[Regions, SegmentTiming]:
+        """Regions of a uint8 [H, W] image, largest first. beside, ahead: as for `look`."""
+        found = self.look(grey, beside=beside, ahead=ahead)
         return found.regions, found.timing
 
-    def look(self, grey: Grey, *, with_features: bool = False, beside: Callable[[], None] | None = None) -> Found:
+    def prepare(self, grey: Grey, *, with_features: bool = False) -> None:
+        """Launch the first views of the image that is looked at next: the network works while the host is at this one.
+
+        An image that can be written to is left alone. What fails fails again, and is told, when the image's turn comes.
+        """
+        self._prepared = None
+        if grey.flags.writeable:
+            return
+        launched = self._launched(grey, by_host=with_features)
+        try:
+            first = next(launched)
+        except BackendError:
+            return
+        self._prepared = grey, with_features, chain([first], launched)
+
+    def look(
+        self,
+        grey: Grey,
+        *,
+        with_features: bool = False,
+        beside: Callable[[], None] | None = None,
+        ahead: Callable[[], None] | None = None,
+    ) -> Found:
         """Regions of a uint8 [H, W] image, largest first, and what the network sees around each place.
 
         beside: called once, when the first views are launched: a network that runs apart from the host works meanwhile.
+        ahead: called once, when the last views are launched: the place to `prepare` the next image.
         """
         features: FeatureMap | None = None
         network_s = masks_s = 0.0
         detections: list[Detection] = []
         seen = 0
-        launched = self._launched(grey, by_host=with_features)
+        launched = self._prepared_for(grey, with_features) or self._launched(grey, by_host=with_features)
         following = next(launched, None)
         while following is not None:
             started = time.perf_counter()
@@ -147,6 +178,9 @@ class Segmenter:
             if beside is not None:
                 beside()
                 beside = None
+            if ahead is not None and following is None:
+                ahead()
+                ahead = None
             masks, outputs = self._collected(batch, pending)
             inferred = time.perf_counter()
             if with_features and features is None:  # the whole image is the first view
@@ -170,7 +204,12 @@ class Segmenter:
         """Network pixels per image pixel in the finest view of an image of this shape."""
         return 1.0 if is_tiled(image_shape, self.card, self._tile) else letterbox_scale(image_shape, self.card.input_px)
 
-    def _launched(self, grey: Grey, *, by_host: bool) -> Iterator[tuple[list[View], Pending | PendingMasks]]:
+    def _prepared_for(self, grey: Grey, with_features: bool) -> Iterator[Launched] | None:
+        """What `prepare` launched, if it was for this; whatever it was for, it counts no longer."""
+        prepared, self._prepared = self._prepared, None
+        return prepared[2] if prepared and prepared[0] is grey and prepared[1] == with_features else None
+
+    def _launched(self, grey: Grey, *, by_host: bool) -> Iterator[Launched]:
         """Batches of views under way; of masks, where the network makes them and the host does not have to."""
         for batch in self._batches(grey):
             seen = [view.crop for view in batch], *batch[0].shape

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 
 from edge.errors import StateError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: a journal can be viewed there, not written
+    fcntl = None  # type: ignore[assignment]
 
 TRIES = 5
 """So often the file is opened anew, should somebody remove it between opening and locking."""
@@ -22,6 +26,8 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         """Take it. Raises StateError when another process has it, OSError when the file cannot be made."""
+        if fcntl is None:
+            raise StateError(f"{folder} can be written on Linux alone: view it here, and run the service there")
         self._path = folder / "lock"
         self._folder: int | None = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._descriptor: int | None = None

@@ -56,7 +56,7 @@ class ChannelPublisher(StandingConnection):
         self._trouble: str | None = None
         self._wrong: dict[str, str | None] = {}
         content = _ChannelContent(channel, self._report_trouble, device)
-        self._defects = content.defects
+        self._channel_content = content
         super().__init__(
             settings,
             client_id(epoch, channel.name),
@@ -75,7 +75,8 @@ class ChannelPublisher(StandingConnection):
 
     def _report_trouble(self) -> None:
         """In this publisher's thread. A defect is told before a lost connection, which may end by itself."""
-        wrong = [*list(self._defects.values())[:1], *filter(None, [*self._wrong.values(), self.last_error])]
+        told = [*self._wrong.values(), self._channel_content.waiting_for, self.last_error]
+        wrong = [*list(self._channel_content.defects.values())[:1], *filter(None, told)]
         trouble = f"channel {self._name}: {'; '.join(wrong)}" if wrong else None
         if trouble != self._trouble:
             self._trouble = trouble
@@ -85,12 +86,14 @@ class ChannelPublisher(StandingConnection):
 class _ChannelContent:
     """The `Content` of a channel's connection, for all its lives. It belongs to the publisher's thread.
 
+    waiting_for: what the channel waits for, where it says so.
     defects: by the channel's method, what it raised when it was last called; none for those that worked.
     """
 
     def __init__(self, channel: Channel, on_defect: Callable[[], None], device: Callable[[], str | None]) -> None:
         self.channel, self.live_only, self.keeps_will = channel.name, False, bool(channel.keeps_will)
         self.defects: dict[str, str] = {}
+        self.waiting_for: str | None = None
         self._channel, self._on_defect, self._device = channel, on_defect, device
         self._told_of_device: str | None = None
         self._will: Publication | None = None
@@ -137,7 +140,13 @@ class _ChannelContent:
         return row.payload or b""
 
     def waits(self) -> bool:
-        return self._asked("waits", lambda: bool(self._channel.waits()), False)
+        nothing: bool | str = False
+        waits = self._asked("waits", self._channel.waits, nothing)
+        reason = waits if isinstance(waits, str) and waits else None
+        if reason != self.waiting_for:
+            self.waiting_for = reason
+            self._on_defect()
+        return bool(waits)
 
     def on_send(self, publication: Publication) -> Publication:
         try:

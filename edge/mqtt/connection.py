@@ -33,6 +33,7 @@ from edge.config import MqttSettings
 from edge.errors import BrokerError, ConfigError
 from edge.mqtt import tls
 from edge.wire.channel import Publication
+from edge.wire.labels import JSON, content_type_of
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class Connection:
         self._v5 = settings.protocol == 5
         self._client = self._make_client(client_id)
         if will is not None:
-            self._client.will_set(will.topic, will.payload, will.qos, will.retain)
+            self._client.will_set(will.topic, will.payload, will.qos, will.retain, self._labels(will, PacketTypes.WILLMESSAGE))
         self._send_connect(settings, keepalive_s)
         self._answer_by: float | None = time.monotonic() + ANSWER_S
         self._selector = selectors.DefaultSelector()
@@ -221,11 +222,23 @@ class Connection:
 
         Raises ValueError for a topic that no message can have.
         """
-        properties = None
-        if correlation is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties = self._labels(message, PacketTypes.PUBLISH)
+        if correlation is not None and properties is not None:
             properties.CorrelationData = correlation
         return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
+
+    def _labels(self, message: Publication, packet: int) -> Properties | None:
+        """What MQTT 5 says beside a message (MQTT 5.0, 3.3.2.3), None under 3.1.1."""
+        if not self._v5:
+            return None
+        properties = Properties(packet)  # type: ignore[no-untyped-call]
+        kind = content_type_of(message)
+        if kind:
+            properties.ContentType = kind
+            properties.PayloadFormatIndicator = int(kind == JSON)  # 1: UTF-8 text
+        if message.user_properties:
+            properties.UserProperty = list(message.user_properties)
+        return properties
 
     def subscribe(self, topics: str, *, live_only: bool = False) -> None:
         """Ask for messages; answered by `Subscribed`. Raises ValueError for what is no topic filter.

@@ -23,6 +23,7 @@ from edge.mqtt.threads import Connectivity
 from edge.wire.channel import Publication
 from edge.wire.encode import timestamp
 from edge.wire.failure import encode_tombstone, is_tombstone
+from edge.wire.labels import labelled
 from edge.wire.status import encode_status
 
 log = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ class _Contract:
         return False
 
     def on_send(self, publication: Publication) -> Publication:
-        return publication
+        return labelled(publication, self._device)
 
     def acknowledged(self, item: Transient) -> None:
         if item.what == "summary":
@@ -230,7 +231,7 @@ class _Contract:
             device=self._device,
             at=_now(),
         )
-        return Publication(f"{self._prefix}/status", payload, retain=True)
+        return labelled(Publication(f"{self._prefix}/status", payload, retain=True), self._device)
 
 
 def client_id(epoch: str) -> str:

@@ -46,6 +46,7 @@ from edge.mqtt.rows import WINDOW, Rows
 from edge.mqtt.threads import Connectivity, ThreadSignals
 from edge.mqtt.unanswered import Unanswered
 from edge.wire.channel import Publication
+from edge.wire.labels import label_bytes
 
 log = logging.getLogger(__name__)
 
@@ -361,5 +362,5 @@ def _hint(closed: Closed, first_topic: str) -> str:
 
 
 def _too_large(message: Publication, limits: Accepted) -> bool:
-    # Fixed header 5, topic 2 + n, packet id 2, properties 1 (MQTT 5.0, 3.3); responses have a few bytes more.
-    return len(message.payload) + len(message.topic.encode()) + 10 > limits.largest_packet
+    # Fixed header 5, topic 2 + n, packet id 2, properties (MQTT 5.0, 3.3); responses have a few bytes more.
+    return len(message.payload) + len(message.topic.encode()) + 9 + label_bytes(message) > limits.largest_packet

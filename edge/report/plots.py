@@ -13,6 +13,7 @@ os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))  # or 
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 if TYPE_CHECKING:
     from edge.report.extremes import Extremes
@@ -22,6 +23,26 @@ if TYPE_CHECKING:
 COLOURS: Final = ("#1f4e79", "#b35900", "#2e7d32", "#8e24aa", "#c62828", "#00838f", "#5d4037", "#546e7a")
 MARKERS: Final = "osD^vPX*"
 """A condition is told by the shape of its points too, never by colour alone."""
+
+
+class PlainNumbers(LogFormatter):
+    """The numbers beside a logarithmic axis as people write them: 0.5 % and 200, not powers of ten. share: in percent."""
+
+    def __init__(self, *, share: bool = False) -> None:
+        """As matplotlib's own, which says where a number stands."""
+        super().__init__(minor_thresholds=(1.0, 0.5))
+        self._share = share
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The text of one number; empty where none stands."""
+        if not super().__call__(x, pos):
+            return ""
+        return f"{100 * x:g} %" if self._share else f"{x:,.0f}" if x >= 1000 else f"{x:g}"
+
+
+def _plain(axis: Any, *, share: bool = False) -> None:
+    axis.set_major_formatter(PlainNumbers(share=share))
+    axis.set_minor_formatter(PlainNumbers(share=share))
 
 
 def growth(result: Growth, label: str) -> str | None:
@@ -45,6 +66,7 @@ def growth(result: Growth, label: str) -> str | None:
     seen = [point.value for point in result.points] + [value for curve in result.curves for value in curve.median]
     if min(seen) > 0:
         axes.set_yscale("log")
+        _plain(axes.yaxis, share=result.measure == "area_fraction")
         axes.set_ylim(min(seen) / 3, max(seen) * 3)  # a band that says nothing would hide the points
     axes.set(xlabel="exposure, hours", ylabel=label)
     axes.grid(alpha=0.3)
@@ -65,6 +87,7 @@ def sizes(result: Pits) -> str | None:
         style = ("-", "--", ":", "-.")[place // len(COLOURS) % 4]
         axes.stairs(counts, edges, color=COLOURS[place % len(COLOURS)], ls=style, lw=1.4, label=name)
     axes.set_xscale("log")
+    _plain(axes.xaxis)
     axes.set(xlabel="diameter of a region, µm", ylabel="regions")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize=8, title="annealing, exposure", title_fontsize=8)

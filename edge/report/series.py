@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from edge.inspection.overlay import four_figures
+
 CLOSE = 1.1
-WITHIN = {"pixel_size_nm": "pixel size {:.4g} nm", "field_um2": "field of view {:.4g} µm²"}
+WITHIN = {"pixel_size_nm": "pixel size is {} nm", "field_um2": "field of view is {} µm²"}
 EQUAL = {
-    "counted_from_px": "regions counted from {} px",
-    "counted_from_um": "regions counted from {} µm",
+    "counted_from_px": "regions are counted from {} px",
+    "counted_from_um": "regions are counted from {} µm",
     "segmenter": "segmenter {}",
     "taught": "adaptation {}",
     "settings_sha256": "settings {}",
@@ -71,13 +73,13 @@ def _text(value: object) -> str:
 def _sentence(column: str, key: str, rows: pd.DataFrame) -> str:
     """What these images have, where others have something else."""
     if column in WITHIN:
-        label = WITHIN[column].split(" {")[0]
+        label = WITHIN[column].split(" is {")[0]
         if not key:
             return f"Here the {label} is unknown: without a scale, sizes and densities cannot be pooled."
         middle = float(np.median(pd.to_numeric(rows[column]).to_numpy(dtype=float)))
-        return f"Here the {WITHIN[column].format(middle)}; others differ by more than 10 %."
-    shown = key[:12] if len(key) > 40 else key
+        return f"Here the {WITHIN[column].format(four_figures(middle))}; that of others differs by more than 10 %."
+    shown = key[:12] if len(key) > 40 else key.removesuffix(".0")
     said = EQUAL[column].format(shown or "none" if column == "taught" else shown or "unknown")
     if column in ("segmenter", "taught", "settings_sha256"):
         return f"Here {said}; another one measures otherwise, so nothing is joined across the change."
-    return f"Here {said}; others count from another size."
+    return f"Here {said}; in others they are from another size."

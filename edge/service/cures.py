@@ -71,6 +71,10 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         "Install the release that wrote this state folder, or a newer one; or name another state.folder.",
     ),
     (
+        r"on Linux alone",
+        "Run the service on Linux; elsewhere a state folder can be viewed, with `edge-review` and `edge-report`.",
+    ),
+    (
         r"cannot be used|the state folder|the journal in .* is closed",
         "See that the disk of state.folder works (`dmesg`) and that the service's user may write there; then restart it.",
     ),

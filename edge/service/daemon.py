@@ -39,7 +39,7 @@ from edge.errors import ConfigError, EdgeError, ModelError, StateError
 from edge.journal import Journal
 from edge.mqtt.channel_publisher import ChannelPublisher
 from edge.mqtt.publisher import Publisher
-from edge.service import sinks, systemd
+from edge.service import pulse, sinks, systemd
 from edge.service.attendant import Attendant
 from edge.service.commands import Commands
 from edge.service.decoder import Decoder
@@ -94,6 +94,7 @@ def run(settings: Settings) -> int:
                 ready = True
             if ready and daemon.alive():
                 systemd.notify("WATCHDOG=1")
+                pulse.beat()
         systemd.notify("STOPPING=1")
         idle = daemon.stop()
     log.info("stopped: %s", daemon.failure or "as asked")

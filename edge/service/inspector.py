@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from itertools import zip_longest
 from typing import Final
 
 import numpy as np
@@ -158,11 +159,11 @@ class Inspector(Worker):
         each = spent.shared_by(len(pages))
         inspections = []
         try:
-            for page in pages:
+            for page, following in zip_longest(pages, pages[1:]):
                 if self.shared.stopping.is_set():
                     return None
                 self.beat()
-                inspections.append(pipeline.inspect(page, source, spent=each))
+                inspections.append(pipeline.inspect(page, source, spent=each, following=following))
                 self.shared.figures.runs_on = (pipeline.models.backend, pipeline.models.precision)
         except BackendError:
             if self.shared.stopping.is_set():  # it waited for a server

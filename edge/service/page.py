@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 SILENT_S: Final = 60.0
 """So long it may say nothing: reading 10,000 verdicts for the first time takes seconds."""
+STILL_STARTING: Final = "it is still starting, for the machine is busy"
 STARTING_S: Final = 900.0
 """So long it may take to start: of lesser rank than all else, on a busy machine it waits minutes for the processor."""
 LOOK_S: Final = 0.5
@@ -104,7 +105,7 @@ class PageKeeper(Worker):
                 return now - heard
             elif now - heard > SILENT_S and not slow:
                 slow = True
-                self.report("the live page does not run: it is still starting, for the machine is busy")
+                self.report(f"the live page does not run: {STILL_STARTING}")
         return None
 
 

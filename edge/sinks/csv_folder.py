@@ -105,7 +105,7 @@ class CsvFolder:
             data = path.read_bytes()
         except FileNotFoundError:
             return None
-        ids, rows, devices = _looked_through(data, self._csv.separator)
+        ids, rows, devices = _looked_through(data)
         device = self._device
         own = tuple(self._cell(name) for name in (device.site, device.area, device.id))
         return _Table(path, signature, data, data.startswith(self._line(COLUMNS)) and devices <= {own}, ids, rows)
@@ -155,9 +155,10 @@ def _signature(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _looked_through(data: bytes, separator: str) -> tuple[set[str], int, set[tuple[str, ...]]]:
-    """Ids in a table with our columns, how many rows it has, and the devices that they are of."""
-    rows = _parsed(data.decode("utf-8-sig", "replace"), separator)
+def _looked_through(data: bytes) -> tuple[set[str], int, set[tuple[str, ...]]]:
+    """Ids in a table with our columns, how many rows it has, and the devices that they are of; whatever separates them."""
+    text = data.decode("utf-8-sig", "replace")
+    rows = _parsed(text, ";" if ";" in text.partition("\n")[0] else ",")
     header = next(rows, [])
     ids = [header.index(name) for name in ("inspection_id", "failure_id") if name in header]
     device = [header.index(name) for name in ("site", "area", "device_id") if name in header]

@@ -20,12 +20,16 @@ class Publication:
 
     topic: the whole topic.  retain: the broker keeps the last one.
     qos: 0 or 1. What is sent with 0 beside the journal's rows is never sent again: it may be lost with its connection.
+    content_type, user_properties: sent under MQTT 5 alone. JSON and pictures need no content type: their first bytes tell it.
+        Neither is stored with a verdict's message: set them in `on_send`.
     """
 
     topic: str
     payload: bytes
     qos: int = 1
     retain: bool = False
+    content_type: str = ""
+    user_properties: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,8 @@ class Channel(Protocol):
         """
         return ()
 
-    def waits(self) -> bool:
-        """Whether verdicts must stay in the journal for now; asked before each is sent.
+    def waits(self) -> bool | str:
+        """Whether verdicts must stay in the journal for now; asked before each is sent. A text says why, in the status too.
 
         For a format whose receiver must be there first. What `announce` and `on_message` give is sent all the same.
         """

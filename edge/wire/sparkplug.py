@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 NAMESPACE: Final = "spBv1.0"
 STATE_FILE: Final = "sparkplug.json"
 """In the state folder: the bdSeq of the last connection."""
+UNNOTICED_S: Final = 180.0
+"""So long may a host be gone before the broker says so: one and a half of the keepalive that is usual at most."""
+MOST_RECENT: Final = 1000
+"""So many messages are kept of that time."""
 
 
 class Sparkplug(Channel):
@@ -46,6 +51,8 @@ class Sparkplug(Channel):
         self._past_epochs: set[str] = set()
         self._born = False
         self._lost = False  # the device
+        self._recent: deque[tuple[float, Publication]] = deque(maxlen=MOST_RECENT)  # data, with when they were sent
+        self._missed: list[Publication] = []  # of those, what a host may not have got
         self._seq = 0
 
     # What is said
@@ -62,6 +69,8 @@ class Sparkplug(Channel):
 
     def will(self) -> Publication:
         """NDEATH of the connection that is tried now."""
+        if self._born:
+            self._forget_all_before(self._clock() - UNNOTICED_S)
         self._born = False
         if self._host is not None:
             self._host.connecting()
@@ -92,7 +101,11 @@ class Sparkplug(Channel):
         if self._host is None:
             return ()
         self._host.hear(topic, payload)
-        return self._give_birth() if self._host.online and not self._born else ()
+        if not self._host.online or self._born:
+            return ()
+        self._missed += [publication for _, publication in self._recent]
+        self._recent.clear()
+        return self._give_birth()
 
     def on_device(self, problem: str | None) -> Sequence[Publication]:
         """DDEATH when the microscope's folder is away, DBIRTH when it is back (5.7)."""
@@ -101,11 +114,13 @@ class Sparkplug(Channel):
             return ()
         if self._lost:
             return (Publication(self._topic("DDEATH"), metrics.device_death(self._now_ms()).SerializeToString(), qos=0),)
-        return (self._device_birth(),)
+        return self._device_birth()
 
-    def waits(self) -> bool:
+    def waits(self) -> bool | str:
         """Before its births nothing can be said of a device, and to nobody."""
-        return not self._born or self._lost or self.leaves() is not None
+        if self._host is not None and not self._host.online:
+            return f"waits for the primary host {self._host.name}, which is offline"
+        return not self._born or self._lost
 
     def leaves(self) -> str | None:
         """A node dies with its primary host (5.4)."""
@@ -118,10 +133,17 @@ class Sparkplug(Channel):
         kind = publication.topic.split("/")[2]
         payload = Payload.FromString(publication.payload)
         if kind == "DDATA":
+            self._recent.append((self._clock(), publication))
+            if publication in self._missed:  # until here a lost connection could have kept it back
+                self._missed.remove(publication)
             self._look_at_data(payload)
         self._seq = 0 if kind == "NBIRTH" else (self._seq + 1) % 256
         payload.seq, payload.timestamp = self._seq, self._now_ms()
         return replace(publication, payload=payload.SerializeToString(), qos=0)
+
+    def _forget_all_before(self, moment_s: float) -> None:
+        while self._recent and self._recent[0][0] < moment_s:
+            self._recent.popleft()
 
     def _look_at_data(self, payload: Payload) -> None:
         said = metrics.said_by_data(payload)
@@ -147,12 +169,13 @@ class Sparkplug(Channel):
         self._born = True
         node = metrics.node_birth(self._births.now, self._now_ms())
         birth = Publication(self._topic("NBIRTH"), node.SerializeToString(), qos=0)
-        return (birth,) if self._lost else (birth, self._device_birth())
+        return (birth,) if self._lost else (birth, *self._device_birth())
 
-    def _device_birth(self) -> Publication:
+    def _device_birth(self) -> Sequence[Publication]:
+        """Behind it what the primary host may have missed, which is history now."""
         self._tell(self._newest)
         birth = metrics.device_birth(self._told, self._now_ms())
-        return Publication(self._topic("DBIRTH"), birth.SerializeToString(), qos=0)
+        return (Publication(self._topic("DBIRTH"), birth.SerializeToString(), qos=0), *self._missed)
 
     def _topic(self, kind: str) -> str:
         device = f"/{self.device}" if kind.startswith("D") else ""

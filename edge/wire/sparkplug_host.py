@@ -29,10 +29,9 @@ class PrimaryHost:
         try:
             said = json.loads(payload)
             online, at_ms = said["online"], said["timestamp"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            log.warning("%s says neither online nor offline: %r", self.topic, payload[:100])
-            return
-        number = isinstance(at_ms, int | float) and not isinstance(at_ms, bool) and math.isfinite(at_ms)
+            number = isinstance(at_ms, int | float) and not isinstance(at_ms, bool) and math.isfinite(at_ms)
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+            number, online = False, None
         if not isinstance(online, bool) or not number:
             log.warning("%s says neither online nor offline: %r", self.topic, payload[:100])
             return

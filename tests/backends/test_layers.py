@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,4 +36,5 @@ def test_a_librarys_layers_are_those_of_the_network(backend: str, tmp_path: Path
 
 def test_a_backend_that_tells_no_layers_gives_none() -> None:
     image = np.zeros((1, 1, 224, 224), np.uint8)
-    assert table.BACKENDS["tensorrt"].layers(Path("no-such-model.onnx"), "float16", image, 1) is None
+    silent = replace(table.BACKENDS["onnxruntime"], module="edge.backends.crop")
+    assert silent.layers(Path("no-such-model.onnx"), "float32", image, 1) is None

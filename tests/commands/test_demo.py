@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge.commands.cli import demo
-from edge.commands.demo import Dashboard, _add_live_page, line, ready, summarise
+from edge.commands.demo import Dashboard, _add_live_page, line, ready, summarise, without
+from edge.service.page import STILL_STARTING
 from tests.fakes.brokers import Mosquitto, needs_mosquitto
 from tests.wire.examples import abstained, encoded, example, limited
 
@@ -98,6 +99,12 @@ def test_a_page_that_cannot_be_served_is_said_at_once_and_the_demo_goes_on(
     said = capsys.readouterr().out
     assert "the live page does not run: web.listen" in said
     assert "--keep-open" not in said
+
+
+def test_a_page_that_is_still_starting_is_waited_for() -> None:
+    starting = f"the live page does not run: {STILL_STARTING}"
+    assert without(Dashboard(state="degraded", reasons=(starting,))) is None
+    assert without(Dashboard(state="degraded", reasons=(starting, "the live page does not run: it ended"))) is not None
 
 
 def test_the_demo_goes_on_without_its_page_alone() -> None:

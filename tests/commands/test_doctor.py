@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,6 +58,23 @@ def test_check_passes_when_all_is_there(tmp_path: Path, capsys: pytest.CaptureFi
         assert daemon(["--config", str(configured(tmp_path, broker.port)), "--check"]) == 0
     assert "took a connection" in capsys.readouterr().out
     assert not (tmp_path / "state").exists()
+
+
+def test_check_names_the_formats_that_are_sent_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon(["--config", str(configured(tmp_path, free_port(), "sparkplug = true\nhome_assistant = true\n")), "--check"])
+    printed = capsys.readouterr().out
+    assert "sparkplug is sent too" in printed
+    assert "homeassistant is sent too" in printed
+
+
+def test_check_names_a_format_whose_library_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("google", "edge.wire.sparkplug"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "google", None)
+    assert daemon(["--config", str(configured(tmp_path, free_port(), "sparkplug = true\n")), "--check"]) == 1
+    assert "pip install 'sem-corrosion-edge[sparkplug]'" in capsys.readouterr().out
 
 
 def test_check_names_a_missing_folder_and_a_missing_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,6 +114,7 @@ def test_an_empty_folder_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFi
     status, out, error = run(capsys, tmp_path)
     assert (status, out) == (2, "")
     assert "no image" in error
+    assert "*.tif" in error
 
 
 def test_a_wrong_configuration_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,6 +141,7 @@ class Heard(NamedTuple):
     payload: bytes
     retained: bool
     correlation: bytes | None
+    properties: Properties | None = None
 
     @property
     def body(self) -> dict[str, Any]:
@@ -210,7 +211,7 @@ class Listener:
 
     def _keep(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         correlation = getattr(message.properties, "CorrelationData", None)
-        self.heard.append(Heard(message.topic, bytes(message.payload), message.retain, correlation))
+        self.heard.append(Heard(message.topic, bytes(message.payload), message.retain, correlation, message.properties))
 
 
 @contextmanager
@@ -392,7 +393,9 @@ class FakeBroker:
         body = packet[_header_length(packet) + 2 + topic_length :]
         reason: int | None = 0
         if packet[_header_length(packet) + 2 :][:topic_length].endswith(b"/inspection"):
-            self.seqs.append(json.loads(body[3:])["seq"])
+            properties = _header_length(body[1:]) - 1  # behind the packet's id: their length, in up to four bytes
+            length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(body[2 : 2 + properties]))
+            self.seqs.append(json.loads(body[2 + properties + length :])["seq"])
             reason = self._reasons.pop(0) if self._reasons else 0
         return [] if reason is None else [bytes([0x40, 3]) + body[:2] + bytes([reason])]
 

@@ -120,6 +120,7 @@ class Machine:
         self.caches: weakref.WeakSet[Any] = weakref.WeakSet()
         self.library = library
         self.drawn: list[int] = []
+        self.report = ""  # of the engine inspector
         self.uploaded = 0
         self._next = itertools.count(0x1000, 0x1000)
         self._sizes: dict[int, int] = {}

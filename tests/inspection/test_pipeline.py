@@ -291,3 +291,17 @@ def test_the_document_of_a_shipped_sample_adds_up(tmp_path: Path) -> None:
     assert found["p50"] == pytest.approx(statistics.median(diameters), rel=1e-5)
     assert found["mean"] == pytest.approx(statistics.fmean(diameters), rel=1e-5)
     assert found["max"] == diameters[-1]
+
+
+def test_what_follows_is_launched_ahead_and_changes_no_inspection(pipeline: Pipeline) -> None:
+    images = [sample_micrographs()[0], micrograph(pitted(320, 256)), micrograph(pitted(1500, 400, 3)), sample_micrographs()[1]]
+    alone = [pipeline.inspect(image, SOURCE) for image in images]
+    for following in ([*images[1:], None], [images[0], images[3], None, None]):  # as told, and otherwise than told
+        for image, after, wanted in zip(images, following, alone, strict=True):
+            found = pipeline.inspect(image, SOURCE, following=after)
+            assert np.array_equal(found.regions.boxes_px, wanted.regions.boxes_px)
+            assert np.array_equal(found.regions.scores, wanted.regions.scores)
+            assert all(map(np.array_equal, found.regions.masks, wanted.regions.masks))
+            assert found.severity is not None
+            assert wanted.severity is not None
+            assert found.severity.probabilities == wanted.severity.probabilities

@@ -18,10 +18,11 @@ pytestmark = [pytest.mark.broker, needs_mosquitto]
 OTHER = "plant-1/lab/sem/sem-02"
 SPOKEN = ("status", "inspection", "failure", "summary", "overlay/x", "health", "review")
 ANSWER, COMMAND = "command/info/response", "command/info"
+ALARM = "plant-1/lab/alarm/sem-01"
 EVERYTHING = (
     *(f"{prefix}/{topic}" for prefix in (PREFIX, OTHER) for topic in (*SPOKEN, ANSWER, COMMAND)),
     "plant-1/lab/sem", "plant-2/lab/sem/sem-01/status", "plant-2/lab/sem/sem-01/command/info", "elsewhere",
-    f"{PREFIX}/overlay/x/y", f"{PREFIX}/command/info/response/deeper", f"{PREFIX}/other",
+    f"{PREFIX}/overlay/x/y", f"{PREFIX}/command/info/response/deeper", f"{PREFIX}/other", ALARM,
 )  # fmt: skip
 
 
@@ -34,6 +35,7 @@ MAY_WRITE = {
     "sem-02": under(OTHER, *SPOKEN, ANSWER),
     "dashboard": set(),
     "operator": under(PREFIX, COMMAND) | under(OTHER, COMMAND),
+    "node-red": {ALARM},
     "stranger": set(),
 }
 MAY_READ = {
@@ -41,6 +43,7 @@ MAY_READ = {
     "sem-02": under(OTHER, COMMAND, "status", "summary"),
     "dashboard": under(PREFIX, *SPOKEN) | under(OTHER, *SPOKEN),
     "operator": under(PREFIX, ANSWER, "status") | under(OTHER, ANSWER, "status"),
+    "node-red": {f"{prefix}/{topic}" for prefix in (PREFIX, OTHER) for topic in ("status", "failure", "summary")},
     "stranger": set(),
 }
 

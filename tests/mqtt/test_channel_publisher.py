@@ -310,6 +310,21 @@ def test_a_row_of_qos_0_is_never_sent_again_though_the_journal_cannot_be_written
         assert [line for line in said(dashboard) if line.startswith("row")] == ["row a 2", "row b 2"]
 
 
+def test_rows_of_qos_0_arrive_all_through_lost_connections(broker: Mosquitto, open_channel: Open) -> None:
+    rows = RowsInMemory("discovery")
+    with Listener(broker.port, "homes/row") as dashboard, Proxy(broker.port) as proxy:
+        publisher = open_channel(proxy.port, Counting(), rows)
+        for n in range(300):
+            rows.add("homes/row", b"%d" % n)
+            publisher.wake()
+            if n % 50 == 25:
+                eventually(lambda n=n: len(dashboard.heard) > n - 25)  # type: ignore[misc]
+                proxy.cut()
+        eventually(rows.empty)
+        eventually(lambda: len({message.payload.split()[0] for message in list(dashboard.heard)}) == 300)
+        assert list(dict.fromkeys(int(message.payload.split()[0]) for message in dashboard.heard)) == list(range(300))
+
+
 def test_a_row_of_qos_0_that_no_connection_takes_whole_is_buried(tmp_path: Path, open_channel: Open) -> None:
     rows = RowsInMemory("discovery")
     for payload in (b"a", bytes(30_000_000), b"c"):

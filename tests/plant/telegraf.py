@@ -7,6 +7,7 @@ drops text and booleans that `json_string_fields` does not name, and takes all n
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,15 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-CONFIGURATION: dict[str, Any] = tomllib.loads((ROOT / "docs" / "plant" / "telegraf.conf").read_text(encoding="utf-8"))
+TEXT = (ROOT / "docs" / "plant" / "telegraf.conf").read_text(encoding="utf-8")
+
+
+def configured(**environment: str) -> dict[str, Any]:
+    """The file with its `${NAME:-default}` replaced, which Telegraf does before it reads the TOML."""
+    return tomllib.loads(re.sub(r"\$\{(\w+):-(.*?)\}", lambda found: environment.get(found[1], found[2]), TEXT))
+
+
+CONFIGURATION = configured()
 CONSUMERS: list[dict[str, Any]] = CONFIGURATION["inputs"]["mqtt_consumer"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import re
 import socket
 import ssl
@@ -15,7 +16,6 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
-import trustme
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -37,17 +37,12 @@ class Plant(Mosquitto):
 
     def __init__(self, folder: Path) -> None:
         self.ports = {number: free_port() for number in re.findall(r"^listener (\d+)", TEXT, re.MULTILINE)}
-        self.authority = trustme.CA()
         super().__init__(folder, port=self.ports["1883"])
 
     def configure(self, *_: str) -> None:
         """Write it, with the files that it names."""
-        certs = self.folder / "certs"
-        certs.mkdir(exist_ok=True)
-        server = self.authority.issue_cert("localhost", "127.0.0.1")
-        self.authority.cert_pem.write_to_path(certs / "ca.crt")
-        server.cert_chain_pems[0].write_to_path(certs / "server.crt")
-        server.private_key_pem.write_to_path(certs / "server.key")
+        certificates = ["sh", str(ROOT / "docs" / "plant" / "certificates.sh"), str(self.folder / "certs")]
+        subprocess.run([*certificates, "localhost", "127.0.0.1"], check=True, capture_output=True)
         for number, name in enumerate(USERS):
             options = ["-b", *(["-c"] if number == 0 else [])]
             command = ["mosquitto_passwd", *options, str(self.folder / "passwd"), name, "secret"]
@@ -96,9 +91,7 @@ class Client:
         if user:
             self._client.username_pw_set(user, password)
         if listener != "1883":
-            trusted = ssl.create_default_context()
-            plant.authority.configure_trust(trusted)
-            self._client.tls_set_context(trusted)
+            self._client.tls_set_context(ssl.create_default_context(cafile=str(plant.folder / "certs" / "ca.crt")))
         self._client.on_connect = lambda client, data, flags, reason, properties: self.answer.append(reason.value)
         self._client.on_subscribe = lambda *_: self._done.set()
         self._client.on_publish = lambda client, data, mid, reason, properties: self.reasons.append(reason.value)
@@ -151,6 +144,14 @@ def test_a_right_that_is_not_given_is_denied_in_words(plant: Plant) -> None:
         assert microscope.say("plant-1/lab/sem/sem-02/summary", b"{}") == DENIED
         assert microscope.say(f"{PREFIX}/summary", b"{}") == 0
         eventually(lambda: page.heard == [(f"{PREFIX}/summary", b"{}")])
+
+
+def test_the_program_of_the_page_says_what_the_page_says(plant: Plant) -> None:
+    page = (ROOT / "docs" / "use" / "plant.md").read_text(encoding="utf-8")
+    command, answer = re.findall(r"^\$ (mosquitto_pub .*)\n(.*)$", page, re.MULTILINE)[0]
+    command = command.replace("-h localhost", f"-h localhost -p {plant.port}")
+    told = subprocess.run(["sh", "-c", command], env={**os.environ, "PASSWORD": "secret"}, capture_output=True, text=True)
+    assert answer in told.stdout + told.stderr
 
 
 def test_without_tls_nobody_comes_in_from_the_network(plant: Plant) -> None:

@@ -230,6 +230,16 @@ def test_a_semicolon_brings_a_decimal_comma(journal: Journal, configured: Callab
     assert "," in row["area_fraction"]
 
 
+def test_another_separator_begins_another_table_and_repeats_nothing(
+    journal: Journal, sink: CsvFolder, configured: Callable[..., Settings], folder: Path
+) -> None:
+    conclude(journal, sink, "a.tif")
+    sink.deliver(waiting(journal))
+    last = conclude(journal, sink, "b.tif")
+    CsvFolder(configured(csv={"folder": str(folder), "separator": ";"})).deliver(waiting(journal))
+    assert [row["inspection_id"] for row in read(folder / f"sem-01_{DAY}_2.csv", ";")] == [last]
+
+
 def test_a_name_that_a_spreadsheet_would_compute_is_a_text(journal: Journal, sink: CsvFolder, folder: Path) -> None:
     conclude(journal, sink, '=HYPERLINK("x")\n,"ü.tif')
     sink.deliver(waiting(journal))

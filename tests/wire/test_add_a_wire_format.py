@@ -20,7 +20,9 @@ PAGE = ROOT / "docs" / "develop" / "add-a-wire-format.md"
 def blocks() -> dict[str, str]:
     """The page's code, by the file that it goes into."""
     text = PAGE.read_text(encoding="utf-8")
-    return dict(re.findall(r"^`([\w/]+\.py)`[^\n]*:\n\n```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    return dict(
+        re.findall(r"^`([\w/]+\.py)`[^\n]*:\n\n(?:<!-- run by \S+ -->\n)?```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from edge.config import parse
 from edge.records import Failure, Inspection
 from edge.wire.channel import Numbered
-from edge.wire.sparkplug import STATE_FILE, Sparkplug, identifiers
+from edge.wire.sparkplug import STATE_FILE, UNNOTICED_S, Sparkplug, identifiers
 from edge.wire.sparkplug_metrics import DEVICE_METRICS
 from edge.wire.summary import encode_summary
 from edge.wire.table import CHANNELS
@@ -238,3 +238,62 @@ def test_a_node_may_be_born_without_its_device(tmp_path: Path) -> None:
     assert connection.kinds == ["NBIRTH"]
     connection.device(None)
     assert connection.kinds == ["NBIRTH", "DBIRTH"]
+
+
+def test_what_a_primary_host_may_have_missed_is_said_again(tmp_path: Path) -> None:
+    """It was gone before the broker said so, and QoS 0 tells nobody."""
+    now = [NOW_S]
+    channel, outbox = Sparkplug(settings(tmp_path, sparkplug_host="scada"), lambda: now[0]), Outbox()
+    first = Connection(channel, outbox)
+    first.host(True, 1)
+    first.conclude(1)
+    now[0] += UNNOTICED_S + 1
+    first.conclude(2, abstained())
+    now[0] += UNNOTICED_S - 1
+    first.host(False, 1)
+    second = Connection(channel, outbox)
+    second.conclude(3)
+    second.host(True, 2)
+    assert second.kinds == ["NBIRTH", "DBIRTH", "DDATA", "DDATA"]
+    assert [one.values["seq"] for one in second.said[2:]] == [2, 3]
+    assert all(one.historical for one in second.said[2:])
+    second.rebirth()
+    assert second.kinds[4:] == ["NBIRTH", "DBIRTH"]
+
+
+def test_what_was_missed_waits_for_a_connection_that_takes_it(tmp_path: Path) -> None:
+    channel, outbox = opened(tmp_path, sparkplug_host="scada"), Outbox()
+    first = Connection(channel, outbox)
+    first.host(True, 1)
+    first.conclude(1)
+    first.host(False, 1)
+    channel.will()
+    channel.on_message("spBv1.0/STATE/scada", b'{"online":true,"timestamp":2}')  # and the connection is lost here
+    second = Connection(channel, outbox)
+    second.host(True, 2)
+    assert second.kinds == ["NBIRTH", "DBIRTH", "DDATA"]
+
+
+def test_it_is_said_again_when_the_microscope_is_back_too(tmp_path: Path) -> None:
+    channel, outbox = opened(tmp_path, sparkplug_host="scada"), Outbox()
+    first = Connection(channel, outbox)
+    first.host(True, 1)
+    first.conclude(1)
+    first.host(False, 1)
+    second = Connection(channel, outbox)
+    second.device("the folder is gone")
+    second.host(True, 2)
+    assert second.kinds == ["NBIRTH"]
+    second.device(None)
+    assert second.kinds == ["NBIRTH", "DBIRTH", "DDATA"]
+    second.device("the folder is gone")
+    second.device(None)
+    assert second.kinds[3:] == ["DDEATH", "DBIRTH"]
+
+
+def test_what_it_waits_for_is_told(tmp_path: Path) -> None:
+    channel = opened(tmp_path, sparkplug_host="scada")
+    connection = Connection(channel)
+    assert channel.waits() == "waits for the primary host scada, which is offline"
+    connection.host(True, 1)
+    assert channel.waits() is False

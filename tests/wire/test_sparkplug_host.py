@@ -52,7 +52,8 @@ def test_on_a_new_connection_it_has_to_say_it_again() -> None:
     "payload",
     [b"", b"ONLINE", b"OFFLINE", b"[]", b"null", b"\xff", b"[" * 5000, b'{"online":false}', b'{"timestamp":9}']
     + [state(*pair) for pair in ((1, 9), ("false", 9), (False, "9"), (False, None), (False, True))]
-    + [b'{"online":false,"timestamp":NaN}', b'{"online":false,"timestamp":Infinity}'],
+    + [b'{"online":false,"timestamp":NaN}', b'{"online":false,"timestamp":Infinity}']
+    + [b'{"online":false,"timestamp":1' + b"0" * 400 + b"}"],
 )
 def test_what_is_no_state_changes_nothing(payload: bytes) -> None:
     host = PrimaryHost("scada")

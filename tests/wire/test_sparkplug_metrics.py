@@ -146,7 +146,7 @@ def test_what_asks_for_a_rebirth() -> None:
     def command(name: str, value: bool) -> bytes:
         payload = Payload(timestamp=1)
         payload.metrics.add(name=name, boolean_value=value)
-        return payload.SerializeToString()
+        return bytes(payload.SerializeToString())
 
     assert metrics.asks_for_rebirth(command("Node Control/Rebirth", True))
     assert not metrics.asks_for_rebirth(command("Node Control/Rebirth", False))

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ _IMAGE_STEP = 4 << 20
 """Bytes: room for images grows in such steps, so that sizes that differ by a few rows share it."""
 IN_FLIGHT = 2
 """Images, and runs of one network, that may be under way at once."""
-_NON_BLOCKING, _NO_TIMING = 1, 2
+_NON_BLOCKING, _NO_TIMING, _TIMING = 1, 2, 0
 """CU_STREAM_NON_BLOCKING: work of others on the legacy stream neither waits for ours nor ends its recording.
 CU_EVENT_DISABLE_TIMING."""
 SCENE_BYTES = 16 + 24 * MOST_CROPS
@@ -107,6 +107,13 @@ class Shared:
     memory: Any
 
 
+class Copy(NamedTuple):
+    """A copy over the bus, of so many bytes."""
+
+    to_gpu: bool
+    size: int
+
+
 @dataclass(slots=True, eq=False)
 class Moment:
     """A moment on the stream. Its event is let go of by who asked for it, also where a traceback holds the moment."""
@@ -129,6 +136,7 @@ class Cuda:
     """The GPU's primary context, one stream, the images that were shown last, and the kernel that draws crops of them.
 
     stream: the handle of the one stream that everything runs on.  integrated: the GPU works on the machine's own memory.
+    copies: what was put on the stream, or into a graph, since somebody emptied the list.
     """
 
     def __init__(self) -> None:
@@ -140,6 +148,7 @@ class Cuda:
         self._owner = threading.get_ident()
         self._pictures: list[_Picture] = []
         self._shown = 0
+        self.copies: list[Copy] = []
         self._module: Any = None
         self._kernels: dict[str, Any] = {}
         with ExitStack() as made, self.translated("the GPU cannot be opened"):
@@ -230,12 +239,33 @@ class Cuda:
     def send(self, shared: Shared, size: int | None = None) -> None:
         """Let the GPU see the first `size` bytes that the host wrote; they must not change until it has done with them."""
         if shared.memory is not None:
-            self._driver.memcpy_htod_async(shared.address, shared.host[:size], self._queue)
+            part = shared.host[:size]
+            self._driver.memcpy_htod_async(shared.address, part, self._queue)
+            self.copies.append(Copy(True, part.nbytes))
 
     def fetch(self, shared: Shared, size: int | None = None) -> None:
         """Let the host see the first `size` bytes that the GPU wrote, when what was put on the stream is done."""
         if shared.memory is not None:
-            self._driver.memcpy_dtoh_async(shared.host[:size], shared.address, self._queue)
+            part = shared.host[:size]
+            self._driver.memcpy_dtoh_async(part, shared.address, self._queue)
+            self.copies.append(Copy(False, part.nbytes))
+
+    def take_copies(self) -> list[Copy]:
+        """Those since the last call."""
+        copies, self.copies = self.copies, []
+        return copies
+
+    def timed_ms(self, work: Callable[[], object]) -> float:
+        """Wait for the GPU's own time for what `work` puts on the stream."""
+        begun, done = self._driver.Event(_TIMING), self._driver.Event(_TIMING)
+        try:
+            begun.record(self._queue)
+            work()
+            done.record(self._queue)
+            done.synchronize()
+            return float(done.time_since(begun))
+        finally:
+            begun = done = None  # a failure's traceback would hold them longer than the context
 
     def moment(self) -> Moment:
         """A moment to be given to `mark`; its event has to go before the context does."""

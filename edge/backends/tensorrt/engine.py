@@ -39,12 +39,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends.crop import Crop, canvases
+from edge.backends.layers import Layer
 from edge.backends.network import Arrays
 from edge.backends.tensorrt import LIBRARIES, found, messages, passport
 from edge.backends.tensorrt import device as cuda_device
 from edge.backends.tensorrt.cuda import IN_FLIGHT, MOST_CROPS, SCENE_BYTES, Cuda, Shared, cuda_here, find_kernels, kernels_name
 from edge.backends.tensorrt.flight import Flight, Output, Run, Slot, rows_of
 from edge.backends.tensorrt.graph import load_driver
+from edge.backends.tensorrt.layer_times import layer_times
 from edge.backends.tensorrt.ready import (
     Key,
     Ready,
@@ -54,10 +56,12 @@ from edge.backends.tensorrt.ready import (
     forget,
     free_slot,
     let_go,
+    open_context,
     require_fitting,
     settle,
 )
 from edge.backends.tensorrt.runtime_cache import RuntimeCache
+from edge.backends.tensorrt.transfers import Transfers
 from edge.errors import BackendError, ModelError
 from edge.models.card import file_sha256
 from edge.records import Grey
@@ -123,6 +127,27 @@ def refusal(models: Sequence[Path]) -> str | None:
     except BackendError as error:
         return str(error)
     return None
+
+
+def layers(model: Path, precision: str, image: NDArray[np.uint8], runs: int) -> list[Layer]:
+    """Mean time of each layer of the model's engine, the slowest first, by TensorRT's own profiler. Raises BackendError."""
+    with open_engine(model, precision) as engine:
+        return layers_of(engine, image[: engine.most[0]], runs)
+
+
+def layers_of(engine: TensorRtEngine, image: NDArray[np.uint8], runs: int) -> list[Layer]:
+    """The same of an engine that is open, in which nothing is under way. image: uint8 [N, 1, H, W], a batch at most."""
+    cuda, slot, (count, _, rows, columns) = engine._cuda, engine._slots[0], image.shape
+    with engine._watched(image.shape):
+        engine._check(image.shape)
+        ready = engine._ready_for(slot, batch_for(count, engine._least[0], engine._batches), rows, columns, Wanted(drawn=False))
+        slot.input.host[: image.size].reshape(image.shape)[...] = image
+        cuda.send(slot.input, image.size)
+        try:
+            return layer_times(engine._trt, engine._objects, ready, cuda.stream, runs)
+        finally:
+            settle(cuda)
+            clear(engine._ready)  # a context that was profiled is not recorded
 
 
 def device() -> str | None:
@@ -204,6 +229,7 @@ class TensorRtEngine:
         self._runs: weakref.WeakSet[Run | found.MaskRun] = weakref.WeakSet()
         with ExitStack() as made:
             self._cuda: Cuda = made.enter_context(cuda_here())
+            self._transfers = Transfers(self._cuda)
             self._objects = _Objects(messages.recorder_class(library)())
             made.callback(self._objects.clear)
             if cache is not None:
@@ -283,6 +309,11 @@ class TensorRtEngine:
         """Bytes that are held, by the rows of the table above; contexts and graphs are not known."""
         return {**self._held, "image": self._cuda.image_bytes}
 
+    @property
+    def transfers_ms(self) -> tuple[float, float]:
+        """Over the bus to the GPU and back, of the runs that were launched since it was last asked; see `Transfers`."""
+        return self._transfers.take_ms()
+
     def close(self) -> None:
         """Free everything, in the thread that opened it; a second call does nothing. Raises BackendError elsewhere."""
         if self._objects.engine is not None:
@@ -352,19 +383,7 @@ class TensorRtEngine:
 
     def _context(self, shape: tuple[int, ...]) -> Any:
         """A context for an input of this shape, in the scratch memory that all share."""
-        trt, objects = self._trt, self._objects
-        by_user = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        specialization = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
-        if specialization is None:
-            context = objects.engine.create_execution_context(by_user)
-        else:
-            # TensorRT for RTX would compile for the shape in the background, and a graph would keep the slow kernels.
-            config = objects.engine.create_runtime_config()
-            config.set_execution_context_allocation_strategy(by_user)
-            config.dynamic_shapes_kernel_specialization_strategy = specialization.EAGER
-            if self._cache is not None:
-                self._cache.attach(config)
-            context = objects.engine.create_execution_context(config)
+        context = open_context(self._trt, self._objects.engine, self._cache)
         if context is None:
             raise BackendError(self._explained("TensorRT cannot prepare the engine", "free memory of the GPU"))
         context.set_device_memory(*self._scratch)
@@ -405,10 +424,14 @@ class TensorRtEngine:
         """Launch one batch. fill: puts it into the slot.  read: copies its answer out of it."""
         self._check(shape)
         slot = free_slot(self._slots)
+        self._cuda.take_copies()
         ready = self._ready_for(slot, batch_for(shape[0], self._least[0], self._batches), shape[2], shape[3], wanted)
         try:
             shown = fill(slot, ready.shape[0])
+            before = self._cuda.take_copies()
             self._launch(slot, ready)
+            ready.copies = ready.copies or tuple(self._cuda.take_copies())
+            self._transfers.launched([*before, *ready.copies])
             if shown:
                 self._cuda.drawn(shown)
             self._cuda.mark(slot.done)
@@ -449,7 +472,8 @@ class TensorRtEngine:
         """Put one batch on the stream: plainly the first time, which sets things up, then as a graph."""
         if self._graphs is not None and ready.runs and ready.graph is None and not ready.plain:
             try:
-                ready.graph = ready.record(self._graphs, self._cuda, slot)
+                with self._cuda.translated("a call of CUDA was refused"):
+                    ready.graph = ready.record(self._graphs, self._cuda, slot)
             except BackendError as error:
                 # The text alone: a log record that is kept would keep the error's frames, and with them the context.
                 log.warning("this shape runs without a CUDA graph, which is a little slower: %s", str(error))

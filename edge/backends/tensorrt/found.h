@@ -68,8 +68,14 @@ BOTH float overlap(const float *a, const float *b) {
     return 1.0f - (float)(1.0 - common / (area_a + area_b - common));
 }
 
+// Sums of words stop far above any room: a thousand large boxes of a large image would be more than an int holds.
+const int MANY = 1 << 29;
+BOTH int added(int a, int b) { return least(a + b, MANY); }
+
 BOTH int words_a_row(const Kept &one) { return (most(one.x1 - one.x0, 0) + WORD - 1) / WORD; }
-BOTH int words_of(const Kept &one) { return words_a_row(one) * most(one.y1 - one.y0, 0); }
+BOTH int words_of(const Kept &one) {
+    return (int)fmin((double)words_a_row(one) * most(one.y1 - one.y0, 0), (double)MANY);
+}
 BOTH int cells_of(const Kept &one) {
     return words_of(one) ? most(one.right - one.left, 0) * most(one.bottom - one.top, 0) : 0;
 }

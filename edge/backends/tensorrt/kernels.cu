@@ -109,14 +109,14 @@ extern "C" __global__ void __launch_bounds__(WORD)
         for (int step = 1; step < WORD; step *= 2) {
             const int more_words = __shfl_up_sync(0xffffffffu, words_until, step);
             const int more_cells = __shfl_up_sync(0xffffffffu, cells_until, step);
-            if (lane >= step) words_until += more_words, cells_until += more_cells;
+            if (lane >= step) words_until = added(words_until, more_words), cells_until += more_cells;
         }
         if (mine < keeping) {
             one.first_word = words + words_until - my_words;
             one.first_cell = cells + cells_until - my_cells;
             kept[mine] = one;
         }
-        words += __shfl_sync(0xffffffffu, words_until, WORD - 1);
+        words = added(words, __shfl_sync(0xffffffffu, words_until, WORD - 1));
         cells += __shfl_sync(0xffffffffu, cells_until, WORD - 1);
     }
     if (lane == 0) {

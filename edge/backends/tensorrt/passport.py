@@ -7,7 +7,6 @@ builder installs both; the runtime loads only what the passport vouches for. Nei
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -290,6 +289,8 @@ def install_engine(engine: Path, data: bytes, passport: Passport) -> None:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder against other builders."""
+    import fcntl  # engines are built on Linux; their passports are read by whoever lists the backends
+
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

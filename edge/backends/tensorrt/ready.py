@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from edge.backends.tensorrt import found
-from edge.backends.tensorrt.cuda import SCENE_BYTES, Cuda
+from edge.backends.tensorrt.cuda import SCENE_BYTES, Copy, Cuda
 from edge.backends.tensorrt.flight import Slot
 from edge.backends.tensorrt.graph import CudaGraph
+from edge.backends.tensorrt.runtime_cache import RuntimeCache
 from edge.errors import BackendError
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ Key = tuple[int, int, int, Wanted, int]
 
 @dataclass(slots=True)
 class Ready:
-    """One shape of input that is ready to run in one slot. outputs: their shapes.
+    """One shape of input that is ready to run in one slot. outputs: their shapes.  copies: those of a run.
 
     NVIDIA asks for a context of its own for each graph: changing the shapes of a context that was recorded is undefined.
     """
@@ -48,6 +49,7 @@ class Ready:
     runs: int = 0
     graph: CudaGraph | None = None
     plain: bool = False
+    copies: tuple[Copy, ...] = ()
 
     def enqueue(self, cuda: Cuda, slot: Slot) -> bool:
         """Put all that one batch takes on the stream, in its order; False when TensorRT refuses."""
@@ -74,6 +76,21 @@ class Ready:
         if capturable is not None and not capturable(cuda.stream):
             raise BackendError("TensorRT says that the work cannot be recorded")
         return CudaGraph.record(driver, cuda.stream, lambda: self.enqueue(cuda, slot))
+
+
+def open_context(trt: Any, engine: Any, cache: RuntimeCache | None) -> Any:
+    """An execution context without memory of its own; None where TensorRT refuses."""
+    by_user = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+    specialization = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
+    if specialization is None:
+        return engine.create_execution_context(by_user)
+    # TensorRT for RTX would compile for the shape in the background, and a graph would keep the slow kernels.
+    config = engine.create_runtime_config()
+    config.set_execution_context_allocation_strategy(by_user)
+    config.dynamic_shapes_kernel_specialization_strategy = specialization.EAGER
+    if cache is not None:
+        cache.attach(config)
+    return engine.create_execution_context(config)
 
 
 def batch_for(count: int, least: int, batches: Sequence[int]) -> int:

@@ -167,9 +167,10 @@ def _rival(rival: Document) -> Iterator[str]:
     same, cores = rival["same_work"], rival["cores_used"]
     found = same["regions_found"]
     yield (
-        f"  regions found {found['ours']} and {found['rival']}, {same['region_agreement']:.1%} by both; severity the same for "
-        f"{same['severity_agreement']:.0%}; {rival['threads']} threads; {cores['ours']:.2f} and {cores['rival']:.2f} cores used"
+        f"  regions found {found['ours']} and {found['rival']}, {same['region_agreement']:.1%} by both; both classifiers answer"
+        f" the same for {same['severity_agreement']:.0%} of the fields"
     )
+    yield f"  {rival['threads']} threads; {cores['ours']:.2f} and {cores['rival']:.2f} cores used"
 
 
 def comparison_table(later: str, documents: tuple[Document, Document], comparison: Document) -> str:

@@ -47,6 +47,8 @@ SCOPES = {
     "on the crop of each",
 }
 """What each ratio covers."""
+SEVERITY_OF = "the answers of both classifiers for the same field, before measures weigh in ours"
+"""What `severity_agreement` compares; `verdict_agreement` compares what ours says in the end."""
 STAGES = ("read", "decode", "letterbox", "segment", "masks", "crops", "classify")
 """What both have; the rival reads and decodes in one call, which counts as decode."""
 SAME_BOX = 0.5
@@ -63,7 +65,9 @@ class Contest:
 
     ours_ms, theirs_ms: of each pair of blocks.  theirs_regions_ms: what the rival took for single regions beside that.
     crops: regions that it judged, a block.  stages: mean milliseconds of an image, ours and theirs.
-    agreement: of the regions, see `agreement`.  same_severity: part of the images.  regions: found by ours and by theirs.
+    agreement: of the regions, see `agreement`.  regions: found by ours and by theirs.
+    same_answer: part of the fields for which both classifiers answer the same.  same_verdict: part for which our verdict,
+    in which measures weigh, is the rival's answer.
     ready: the rival's device, versions and threads.  cores_used: by ours and by theirs while they ran.
     """
 
@@ -77,7 +81,8 @@ class Contest:
     precision: str
     stages: Mapping[str, tuple[float | None, float | None]]
     agreement: float
-    same_severity: float
+    same_answer: float
+    same_verdict: float
     regions: tuple[int, int]
     cores_used: tuple[float, float]
     threads: int
@@ -116,7 +121,9 @@ class Contest:
             },
             "same_work": {
                 "region_agreement": round(self.agreement, 4),
-                "severity_agreement": round(self.same_severity, 4),
+                "severity_agreement": round(self.same_answer, 4),
+                "severity_agreement_of": SEVERITY_OF,
+                "verdict_agreement": round(self.same_verdict, 4),
                 "regions_found": {"ours": self.regions[0], "rival": self.regions[1]},
             },
             "threads": self.threads,
@@ -147,8 +154,8 @@ class Contest:
             )
         if self.ready.get("device") != self.device:
             warnings.append(f"the rival runs on {self.ready.get('device')}, ours on {self.device}: the devices are compared")
-        if self.same_severity < LEAST_AGREEMENT:
-            warnings.append(f"the rival says another severity for {1 - self.same_severity:.0%} of the images")
+        if self.same_answer < LEAST_AGREEMENT:
+            warnings.append(f"the two classifiers answer differently for {1 - self.same_answer:.0%} of the fields")
         return warnings
 
 
@@ -246,7 +253,8 @@ def compete(
         precision=bench.models.precision,
         stages=turns.stages(),
         agreement=agreement(pairs),
-        same_severity=_same_severity(found, last["samples"]),
+        same_answer=_same([bench.field_answer(path) for path in shared], last["samples"]),
+        same_verdict=_same([_verdict(inspections) for inspections in found], last["samples"]),
         regions=(sum(len(one) for one, _ in pairs), sum(len(other) for _, other in pairs)),
         cores_used=turns.cores_used(),
         threads=threads,
@@ -345,14 +353,15 @@ def require_weights(
     return segmenter or resolve_model(models.segmenter, "segment"), classifier or resolve_model(models.classifier, "classify")
 
 
-def _same_severity(found: Sequence[Sequence[Inspection]], theirs: Sequence[Mapping[str, Any]]) -> float:
+def _verdict(inspections: Sequence[Inspection]) -> str | None:
+    severity = inspections[0].severity
+    return severity.answer.label if severity else None
+
+
+def _same(ours: Sequence[str | None], theirs: Sequence[Mapping[str, Any]]) -> float:
     """Part of the images with a severity from both for which it is the same; 1 when there is none."""
-    labels = [
-        inspections[0].severity.answer.label == one["severity"]
-        for inspections, one in zip(found, theirs, strict=True)
-        if inspections[0].severity and one["severity"]
-    ]
-    return float(np.mean(labels)) if labels else 1.0
+    same = [one == other["severity"] for one, other in zip(ours, theirs, strict=True) if one and other["severity"]]
+    return float(np.mean(same)) if same else 1.0
 
 
 def _boxes(inspections: Sequence[Inspection]) -> NDArray[np.float64]:

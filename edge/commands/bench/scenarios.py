@@ -42,8 +42,10 @@ from edge.commands.bench.environment import Meanwhile
 from edge.config import CommandSettings
 from edge.folder.file import read_file
 from edge.inspection import overlay
+from edge.inspection.classify import Classifier
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.inspector import encode, source_of
+from edge.models.card import load_card
 from edge.models.card import resolve as resolve_model
 from edge.records import Grey, Inspection, Micrograph, Source, Timing
 
@@ -74,8 +76,8 @@ STAGES = {
 }
 NETWORKS = ("segment", "classify")
 TRANSFERS = ("h2d", "d2h")
-"""Told apart where a network has `transfers_ms`: milliseconds to and from its device of its last run. Else, where there is
-a bus to cross, they are part of the networks' times."""
+"""Told apart where a network has `transfers_ms`: milliseconds to and from its device since it was last asked. Else, where there
+is a bus to cross, they are part of the networks' times."""
 
 Answer = TypeVar("Answer")
 
@@ -189,13 +191,27 @@ class Bench:
         """Whole rounds that are not measured; returns what was found in the last. Raises ImageError or BackendError."""
         return [[self.inspect(path)[1] for path in paths] for _ in range(WARM_UP_ROUNDS)][-1]
 
+    def field_answer(self, path: Path) -> str | None:
+        """The class that stage 2's network gives the first page's field, nothing weighed; None where it is not run.
+
+        Raises ImageError or BackendError.
+        """
+        if "classify" not in self._networks:
+            return None
+        (network, *_) = self._networks["classify"]
+        assert network.model is not None
+        card = load_card(network.model, "classify", self._settings.models.public_key)
+        answer = Classifier(network, card).ask(self.decode(path).pages[0].grey)
+        return card.classes[int(answer.probabilities.argmax())]
+
     def shown(self) -> dict[str, tuple[Path, str, NDArray[np.uint8]]]:
-        """By stage: the model, the precision it runs in, and the input of its last run; without what a GPU drew itself."""
-        return {
-            stage: (networks[0].model, networks[0].precision, networks[0].shown)
-            for stage, networks in self._networks.items()
-            if networks[0].model is not None and networks[0].shown is not None
-        }
+        """By stage: the model, the precision it runs in, and the input of its last run."""
+        found = {}
+        for stage, (network, *_) in self._networks.items():
+            shown = network.shown
+            if network.model is not None and shown is not None:
+                found[stage] = network.model, network.precision, shown
+        return found
 
     def run(self, scenario: Scenario, paths: Sequence[Path], duration_s: float) -> Run:
         """Whole rounds over `paths`, until `duration_s` are over. Raises ImageError or BackendError."""
@@ -334,7 +350,7 @@ class Watched:
     """A network that notes how long its runs take, how long its input is drawn, and what it says of the bus.
 
     transfers_ms: to and from the device, None where the network does not tell; spent_ms is without them.
-    model: its file.  shown: the input of the last run, None where it was drawn on the device.
+    model: its file.  drawn_there: of what the last run drew its input on its device.
     """
 
     def __init__(self, network: Network) -> None:
@@ -343,7 +359,13 @@ class Watched:
         self.spent_ms = self.drawing_ms = 0.0
         self.transfers_ms: tuple[float, float] | None = None
         self.model: Path | None = None
-        self.shown: NDArray[np.uint8] | None = None
+        self.drawn_there: tuple[Grey, Sequence[Crop], int, int] | None = None
+        self._shown: NDArray[np.uint8] | None = None
+
+    @property
+    def shown(self) -> NDArray[np.uint8] | None:
+        """The input of the last run, drawn here where the device drew it; None before the first."""
+        return canvases(*self.drawn_there) if self.drawn_there else self._shown
 
     def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
         """As `edge.backends.crop.run_on_crops` does it for a network that draws nothing itself."""
@@ -351,13 +373,13 @@ class Watched:
 
     def submit_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Pending:
         """See `edge.backends.crop.SubmittingNetwork`: launching and waiting count, not what the host does in between."""
-        self.shown = self._drawn(grey, crops, rows, columns)
+        self._shown = self._drawn(grey, crops, rows, columns)
         with self._noted(ended=False):
-            return WatchedRun(self, submit(self._network, self.shown).collect)
+            return WatchedRun(self, submit(self._network, self._shown).collect)
 
     def run(self, image: NDArray[np.uint8]) -> Arrays:
         """See `edge.backends.Network`."""
-        self.shown = image
+        self._shown = image
         with self._noted():
             return self._network.run(image)
 
@@ -391,8 +413,10 @@ class Watched:
         told: tuple[float, float] | None = getattr(self._network, "transfers_ms", None)
         if told and ended:
             before = self.transfers_ms or (0.0, 0.0)
-            self.transfers_ms = before[0] + told[0], before[1] + told[1]
-            self.spent_ms -= sum(told)
+            # What the host did not wait for is no part of the image's time: the bus worked beside it.
+            part = min(1.0, self.spent_ms / sum(told)) if sum(told) else 0.0
+            self.transfers_ms = before[0] + part * told[0], before[1] + part * told[1]
+            self.spent_ms -= part * sum(told)
 
 
 class WatchedCroppingNetwork(Watched):
@@ -400,12 +424,14 @@ class WatchedCroppingNetwork(Watched):
 
     def run_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Arrays:
         """See `edge.backends.crop.CroppingNetwork`."""
+        self.drawn_there = grey, crops, rows, columns
         with self._noted():
             seen: Arrays = self._network.run_on_crops(grey, crops, rows, columns)  # type: ignore[attr-defined]
         return seen
 
     def submit_on_crops(self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int) -> Pending:
         """See `edge.backends.crop.SubmittingNetwork`: launching and waiting count, not what the host does in between."""
+        self.drawn_there = grey, crops, rows, columns
         with self._noted(ended=False):
             return WatchedRun(self, submit_on_crops(self._network, grey, crops, rows, columns).collect)
 
@@ -417,6 +443,7 @@ class WatchedMaskingNetwork(WatchedCroppingNetwork):
         self, grey: Grey, crops: Sequence[Crop], rows: int, columns: int, confidence: float, iou: float
     ) -> WatchedRun[Sequence[Masks] | None] | None:
         """See `edge.backends.masks.MaskingNetwork`."""
+        self.drawn_there = grey, crops, rows, columns
         with self._noted(ended=False):
             asked = grey, crops, rows, columns, confidence, iou
             pending = cast(MaskingNetwork, self._network).submit_masks(*asked)

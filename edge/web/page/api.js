@@ -3,7 +3,7 @@
 let csrf = null;
 const LONGEST_MS = 60000; // a server that hangs takes questions and answers none
 const SILENT_MS = 20000; // it says something each five seconds
-export const texts = { unreachable: "The server of this page does not answer." };
+export const texts = { unreachable: "The server of this page does not answer.", told: (text) => text };
 
 export class Failed extends Error {
   constructor(status, message, wait) {
@@ -27,7 +27,7 @@ async function ask(path, options) {
 async function answer(response) {
   const kind = response.headers.get("content-type") || "";
   const body = kind.startsWith("application/json") ? await response.json() : null;
-  if (!response.ok) throw new Failed(response.status, body?.error || `${response.status}`, response.headers.get("retry-after"));
+  if (!response.ok) throw new Failed(response.status, body?.error ? texts.told(body.error) : `${response.status}`, response.headers.get("retry-after"));
   return body;
 }
 

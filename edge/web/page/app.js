@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import * as format from "./format.js";
 import { element } from "./format.js";
+import { speaker } from "./sentences.js";
 
 const ROOMS = { now: "./rooms/now.js", timeline: "./rooms/timeline.js", review: "./rooms/review.js", problems: "./rooms/problems.js", fleet: "./rooms/fleet.js" };
 const place = Object.fromEntries(["head", "device", "rooms", "link", "language", "theme", "logout", "room", "news", "skip", "trouble", "renewed"].map((id) => [id, document.getElementById(id)]));
@@ -25,8 +26,10 @@ const stored = (name, value) => {
 };
 
 async function speak(language) {
-  const fetched = await Promise.all(["en", language].map((name) => api.get(`/page/words/${name}.json`)));
-  [state.spare, state.table] = fetched;
+  const files = ["en", language].map((name) => `/page/words/${name}.json`);
+  const [spare, table, sentences] = await Promise.all([...files.map((file) => api.get(file)), language === "en" ? {} : api.get(`/page/sentences/${language}.json`)]);
+  Object.assign(state, { spare, table });
+  api.texts.told = speaker(sentences);
   document.documentElement.lang = language;
   format.setLanguage(language);
   api.texts.unreachable = words("shell.unreachable");
@@ -90,7 +93,7 @@ async function open(over = false) {
     if (turn !== state.drawn) return;
     const root = element("section", { "aria-label": words(`shell.${here.room}`) });
     place.room.replaceChildren(root);
-    const made = room(root, { api, format, words, known, go, id: here.id, device: here.device, session: state.session, now, problem, head });
+    const made = room(root, { api, format, words, known, told: api.texts.told, go, id: here.id, device: here.device, session: state.session, now, problem, head });
     state.room = made;
     state.close = () => { made.close?.(); state.room = null; };
   } catch (error) {

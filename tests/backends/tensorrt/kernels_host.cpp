@@ -47,7 +47,7 @@ extern "C" int find_masks(const float *scores, const float *boxes, const float *
         Kept one = placed(order[row], boxes + 4 * order[row], *view, rows, columns);
         one.first_word = found->words;
         one.first_cell = found->cells;
-        found->words += words_of(one);
+        found->words = added(found->words, words_of(one));
         found->cells += cells_of(one);
         kept[found->kept++] = one;
         for (int later = row + 1; later < found->candidates; ++later)

@@ -48,6 +48,25 @@ def test_an_image_gives_the_same_numbers_whatever_ran_in_the_rows_beside_it(gpu:
     assert np.array_equal(together[1], alone[0])
 
 
+def test_a_call_that_cuda_refuses_while_it_is_recorded_costs_the_graph_alone(
+    gpu: Machine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = gpu.pycuda.memcpy_htod_async
+
+    def refused(*arguments: Any) -> None:
+        if gpu.capture is not None:
+            raise gpu.pycuda.LogicError("cuMemcpyHtoDAsync failed: operation not permitted when stream is capturing")
+        send(*arguments)
+
+    monkeypatch.setattr(gpu.pycuda, "memcpy_htod_async", refused)
+    with opened(gpu) as engine:
+        for _ in range(4):
+            assert agrees(engine.run(images(2)), images(2))
+    assert caplog.text.count("without a CUDA graph") == 1
+    assert "not permitted" in caplog.text
+    assert gpu.is_empty
+
+
 # Shapes
 
 

@@ -116,3 +116,68 @@ def test_a_classifier_has_no_masks(monkeypatch: pytest.MonkeyPatch, kernels: Pat
     toy = installed(monkeypatch, Machine())
     with opened(toy, kernels=kernels) as classifier:
         assert classifier.submit_masks(pitted(64, 64), [letterbox((64, 64), 64)], 64, 64, 0.3, 0.7) is None
+
+
+# Two images under way
+
+
+def alike(found: Any, wanted: Any) -> bool:
+    return np.array_equal(found.boxes_px, wanted.boxes_px) and all(map(np.array_equal, found.masks, wanted.masks))
+
+
+def greys_of(count: int) -> list[Any]:
+    return [read_only(np.ascontiguousarray(sample_micrographs()[0].grey[:256, 32 * n : 32 * n + 320])) for n in range(count)]
+
+
+def test_the_next_images_stage_1_is_launched_before_this_ones_answer_is_waited_for(gpu: Machine, kernels: Path) -> None:
+    greys = greys_of(5)
+    with engine(gpu, kernels) as there:
+        segmenter = Segmenter(there, CARD, confidence=0.3, iou=0.7, tile="off")
+        wanted = [segmenter.look(grey).regions for grey in greys]
+        coarse = CARD.coarse_from_px is not None
+        for round_ in range(3):  # each slot plainly, then as a graph
+            for number, grey in enumerate(greys):
+                gpu.events.clear()
+                following = greys[number + 1] if number + 1 < len(greys) else None
+                found = segmenter.look(grey, ahead=lambda one=following: None if one is None else segmenter.prepare(one))
+                assert alike(found.regions, wanted[number])
+                if round_ == 2 and 0 < number < len(greys) - 1:
+                    waits = [index for index, event in enumerate(gpu.events) if event == "event synchronize"]
+                    launches = [index for index, event in enumerate(gpu.events) if event == "launch"]
+                    assert len(launches) == 1 + coarse
+                    assert launches[-1] < waits[-1], "the next image waited for this one's answer"
+        assert there._slots[0].outputs[0].shared.address != there._slots[1].outputs[0].shared.address
+
+
+def test_what_is_wrong_with_the_next_image_does_not_touch_this_one(gpu: Machine, kernels: Path) -> None:
+    grey, other = greys_of(2)
+    with engine(gpu, kernels) as there:
+        segmenter = Segmenter(there, CARD, confidence=0.3, iou=0.7, tile="off")
+        wanted = segmenter.look(grey).regions
+
+        def fail() -> None:
+            gpu.fail["enqueue while captured"] = gpu.fail["enqueue"] = False
+            segmenter.prepare(read_only(np.ascontiguousarray(other[:, :64])))
+            gpu.fail.clear()
+
+        assert alike(segmenter.look(grey, ahead=fail).regions, wanted)
+        assert alike(segmenter.look(grey).regions, wanted)
+
+
+def test_an_image_that_was_prepared_and_never_looked_at_costs_nothing_but_its_run(gpu: Machine, kernels: Path) -> None:
+    grey, other = greys_of(2)
+    with engine(gpu, kernels) as there:
+        segmenter = Segmenter(there, CARD, confidence=0.3, iou=0.7, tile="off")
+        wanted = segmenter.look(grey).regions
+        for _ in range(4):
+            segmenter.prepare(other)
+            assert alike(segmenter.look(grey).regions, wanted)
+        segmenter.prepare(other)  # and the engine closes
+
+
+def test_an_image_that_may_be_written_to_is_not_prepared(gpu: Machine, kernels: Path) -> None:
+    with engine(gpu, kernels) as there:
+        segmenter = Segmenter(there, CARD, confidence=0.3, iou=0.7, tile="off")
+        gpu.events.clear()
+        segmenter.prepare(pitted(320, 256))
+        assert not gpu.events

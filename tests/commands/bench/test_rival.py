@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.backends.table import open_network
 from edge.commands.bench import rival
 from edge.commands.bench.command import Options, run
+from edge.commands.bench.scenarios import Bench
 from edge.commands.cli import bench as command
 from edge.errors import BackendError, ConfigError
+from edge.inspection.classify import Classifier
+from edge.models.card import load_card, resolve
 from tests.commands.bench.conftest import SAMPLES, TINY, settings
 
 RIVAL = """
@@ -52,6 +56,7 @@ def test_a_rival_is_measured_in_turns_and_its_ratio_told(
     assert found["rival"]["block_pairs"] % 2 == 0
     assert len(found["rival"]["blocks_ms"]["ours"]) == len(found["rival"]["blocks_ms"]["rival"])
     assert found["rival"]["stages"]["segment"]["rival_ms"] == 500.0
+    assert found["rival"]["same_work"]["severity_agreement_of"] == rival.SEVERITY_OF
     for doubt in ("finds other regions", "runs on cuda, ours on cpu"):
         assert any(doubt in warning for warning in found["warnings"])
     table = capsys.readouterr().out
@@ -74,6 +79,25 @@ def test_a_rival_that_ends_is_told(tmp_path: Path) -> None:
     script.chmod(0o755)
     with rival.rival_process({}, str(script)) as other, pytest.raises(BackendError, match="status 3"):
         other.ask({"do": "block"})
+
+
+def test_severities_are_compared_where_both_give_one() -> None:
+    theirs = [{"severity": "low"}, {"severity": "severe"}, {"severity": None}]
+    assert rival._same(["low", "low", "low"], theirs) == 0.5
+    assert rival._same([None, "severe", None], theirs) == 1.0
+    assert rival._same([None, None, None], theirs) == 1.0
+
+
+def test_the_rival_answers_to_the_network_and_not_to_what_measures_made_of_it() -> None:
+    models = {"backend": "onnxruntime"}
+    with Bench(settings(models=models), "float32") as bench:
+        grey = bench.decode(SAMPLES[0]).pages[0].grey
+        answer = bench.field_answer(SAMPLES[0])
+    path = resolve("builtin", "classify")
+    with open_network("onnxruntime", path) as network:
+        assert answer == Classifier(network, load_card(path, "classify")).assess(grey).label
+    with Bench(settings(models=models, inspect={"stages": "segment"}), "float32") as bench:
+        assert bench.field_answer(SAMPLES[0]) is None
 
 
 def test_regions_agree_when_each_has_a_partner() -> None:

@@ -13,7 +13,8 @@ def test_a_design_has_its_coupons_and_fields() -> None:
 
 def test_a_lost_condition_is_asked_for_all_the_same() -> None:
     found = measure_coverage(DESIGNS[4], 1)
-    assert found.asked == 12
+    assert (found.asked, found.lost_asked) == (12, 1)
+    assert measure_coverage(DESIGNS[2], 1).lost_asked == 0
 
 
 def test_bands_hold_the_truth_about_as_often_as_they_say() -> None:
@@ -23,7 +24,7 @@ def test_bands_hold_the_truth_about_as_often_as_they_say() -> None:
 
 def test_the_command_prints_a_row_a_design(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--seeds", "1"])
-    assert capsys.readouterr().out.count("|\n") == 2 + len(DESIGNS)
+    assert capsys.readouterr().out.count("|\n") == 2 + len(DESIGNS) + 1  # and one of the lost condition
 
 
 def test_through_the_network_each_exposure_has_a_ratio() -> None:

@@ -26,7 +26,7 @@ export function room(root, ctx) {
     return element("article", { class: `card tile ${one.state} is-${tone}`, "data-device": one.device, "data-state": one.state, "aria-label": name(one) },
       element("h2", {}, element("a", { href: `#/now?device=${encodeURIComponent(one.device)}` }, name(one))),
       element("p", {}, element("span", { class: "chip" }, element("span", { class: "shape", "aria-hidden": "true" }, format.SHAPES[tone]), words(`state.${one.state}`))),
-      (one.reasons || []).map((reason) => element("p", { class: "small" }, `${reason.text}${reason.cure ? ` — ${reason.cure}` : ""}`)),
+      (one.reasons || []).map((reason) => element("p", { class: "small" }, `${ctx.told(reason.text)}${reason.cure ? ` — ${ctx.told(reason.cure)}` : ""}`)),
       silent(one) ? clock("fleet.heard", one.heard_ms) : null,
       row ? element("p", {}, format.chip(row, words), " ", row.name) : null,
       picture,
@@ -53,7 +53,7 @@ export function room(root, ctx) {
       .sort((a, b) => ORDER[a.state] - ORDER[b.state] || a.device.localeCompare(b.device));
     const states = Object.keys(ORDER).map((state) => [state, fleet.filter((one) => one.state === state).length]).filter(([, count]) => count);
     counts.replaceChildren(...states.map(([state, count]) => element("span", { class: `is-${TONES[state] || "severe"}`, "data-count": state }, `${format.SHAPES[TONES[state] || "severe"]} ${words(`state.${state}`)} `, element("b", {}, format.number(count)))));
-    const drawn = found.length ? found.map(kept) : [element("p", { class: "card" }, words(fleet.length ? "fleet.none_found" : "fleet.none"), why.length ? element("ul", { class: "reasons", id: "fleet-why" }, why.map((one) => element("li", {}, element("b", {}, one.text), element("div", {}, one.cure)))) : null)];
+    const drawn = found.length ? found.map(kept) : [element("p", { class: "card" }, words(fleet.length ? "fleet.none_found" : "fleet.none"), why.length ? element("ul", { class: "reasons", id: "fleet-why" }, why.map((one) => element("li", {}, element("b", {}, ctx.told(one.text)), element("div", {}, ctx.told(one.cure))))) : null)];
     if (drawn.length !== tiles.children.length || drawn.some((one, at) => one !== tiles.children[at])) tiles.replaceChildren(...drawn);
   }
 

@@ -143,10 +143,10 @@ export function room(root, ctx) {
     known = true;
     lights.replaceChildren(...now.lights.map((light) => {
       const key = `light.${light.text || light.state}`;
-      const text = ctx.known(key) ? words(key, light) : light.text;
+      const text = ctx.known(key) ? words(key, light) : ctx.told(light.text);
       return element("li", { "data-light": light.name, "data-state": light.state, class: light.state === "good" && !light.text ? "fit" : "" },
         element("span", { class: light.state, "aria-hidden": "true" }, LIGHTS[light.state]), element("b", {}, words(`light.${light.name}`)),
-        element("span", { class: `says ${light.state === "good" ? "" : light.state}` }, `${text}${light.cure ? ` — ${light.cure}` : ""}`));
+        element("span", { class: `says ${light.state === "good" ? "" : light.state}` }, `${text}${light.cure ? ` — ${ctx.told(light.cure)}` : ""}`));
     }));
     if (now.paused) lights.append(element("li", { class: "warn", id: "paused" }, element("span", { "aria-hidden": "true" }, LIGHTS.warn), element("b", {}, words("light.paused"))));
     // Over a broker some counts are not known: they are left out rather than shown as nought.

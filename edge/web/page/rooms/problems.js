@@ -3,7 +3,7 @@
 import { inspectAgain } from "./parts.js";
 
 export function room(root, ctx) {
-  const { words, format, api, device, session } = ctx;
+  const { words, told, format, api, device, session } = ctx;
   const { element } = format;
   const answer = element("p", { role: "status", id: "answer" });
   const body = element("div", { id: "problems" });
@@ -47,10 +47,10 @@ export function room(root, ctx) {
     paused = facts.paused;
     tools.replaceChildren(button("rescan", "command", {}, words("problems.done_rescan")), paused ? button("resume", "command", {}, words("problems.done_resume")) : button("pause", "command", {}, words("problems.done_pause")));
     const parts = [];
-    if (facts.journal) parts.push(section(words("problems.journal"), element("p", { class: "wrong" }, facts.journal)));
+    if (facts.journal) parts.push(section(words("problems.journal"), element("p", { class: "wrong" }, told(facts.journal))));
     if (facts.running === false) parts.push(section(words("problems.service"), element("p", { class: "wrong" }, words("problems.not_running"))));
     if (paused) parts.push(section(words("problems.service"), element("p", { class: "wrong" }, words("light.paused"))));
-    if (facts.problems.length) parts.push(section(words("problems.reasons"), element("ul", { class: "reasons" }, facts.problems.map((one) => element("li", {}, element("b", {}, one.text), element("div", {}, one.cure))))));
+    if (facts.problems.length) parts.push(section(words("problems.reasons"), element("ul", { class: "reasons" }, facts.problems.map((one) => element("li", {}, element("b", {}, told(one.text)), element("div", {}, told(one.cure)))))));
     if (facts.failures.length) {
       const all = element("button", { type: "button", id: "ask-all", disabled: !may("review"), title: may("review") ? "" : why, onclick: () => inspectAgain(facts.failures.map((row) => row.id), ctx, say) }, words("problems.inspect_all"));
       parts.push(section(words("problems.failures", { count: facts.failures_in_all ?? facts.failures.length }), newest(facts.failures, facts.failures_in_all), facts.failures.length > 1 ? element("p", {}, all) : null, table([words("problems.image"), words("problems.why"), words("problems.when"), ""],

@@ -109,7 +109,7 @@ export function teachingCard(ctx, desk) {
         if (typeof value === "number") parts.push(element("p", { class: "small" }, `${called(`part.${part}`, part)} · ${called(`figure.${measure}`, measure)}: ${format.number(before ?? null)} → ${format.number(value)}`));
       }
     }
-    if (draft.told?.length) parts.push(element("ul", { class: "small", id: "taught-told" }, draft.told.map((text) => element("li", { lang: "en" }, text))));
+    if (draft.told?.length) parts.push(element("ul", { class: "small", id: "taught-told" }, draft.told.map((text) => element("li", { lang: ctx.told(text) === text ? "en" : null }, ctx.told(text)))));
     if (draft.provisional) parts.push(element("p", { class: "small" }, words("teach.provisional")));
     return parts;
   }
@@ -131,9 +131,9 @@ export function teachingCard(ctx, desk) {
   function draw() {
     if (!facts.enabled) return card.replaceChildren(element("h2", {}, words("teach.title")), element("p", { class: "faint" }, words("problems.reads_only")));
     const parts = [element("h2", {}, words("teach.title")), element("p", {}, words("teach.reviews", facts))];
-    for (const text of [facts.why_not, ...(facts.left_out || [])]) if (text) parts.push(element("p", { class: "small faint" }, text));
+    for (const text of [facts.why_not, ...(facts.left_out || [])]) if (text) parts.push(element("p", { class: "small faint" }, ctx.told(text)));
     parts.push(...ranks(), button("teach", !may || facts.running || !facts.reviews, words(facts.running ? "teach.running" : "teach.begin"), begin));
-    if (facts.last_error) parts.push(element("p", { class: "wrong", id: "teach-error" }, facts.last_error));
+    if (facts.last_error) parts.push(element("p", { class: "wrong", id: "teach-error" }, ctx.told(facts.last_error)));
     if (facts.draft) parts.push(...figures(facts.draft));
     keepFocus(card, () => card.replaceChildren(...parts, ...choices(), answer));
     if (facts.running) later();
