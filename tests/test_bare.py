@@ -83,6 +83,7 @@ EXTRAS = {
     "prometheus_client",
     "google",
     "tritonclient",
+    "ray",
 }
 """Of `report`, `web`, `metrics`, `sparkplug` and `kserve`: who imports what needs them says which extra is missing."""
 

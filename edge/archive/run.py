@@ -6,6 +6,7 @@ What is done is what stands in the tables, so a run that was ended, however, is 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -90,7 +91,12 @@ def _shown(path: str) -> str:
 
 
 def _run(
-    plan: Plan, settings: CommandSettings, wanted: Identity, left: Sequence[str], outcome: Outcome, told: Callable[[int, int], None]
+    plan: Plan,
+    settings: CommandSettings,
+    wanted: Identity,
+    left: Sequence[str],
+    outcome: Outcome,
+    told: Callable[[int, int], None],
 ) -> None:
     job = Job(settings, wanted.epoch, plan.source.resolve(), plan.out.resolve(), plan.pictures)
     batches = [list(left[at : at + plan.files_a_batch]) for at in range(0, len(left), plan.files_a_batch)]
@@ -127,15 +133,19 @@ def _ray(plan: Plan) -> Iterator[Any]:
     """Ray, started where it is not, quiet, and without its usage statistics."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ half writes to stderr past every logger
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise ConfigError(f"ray cannot be imported ({error}): pip install 'sem-corrosion-edge[archive]'") from error
-    here = {} if plan.address else {"num_cpus": plan.workers * plan.cores + 1, "include_dashboard": False}  # one to hand batches out
+    here = (
+        {} if plan.address else {"num_cpus": plan.workers * plan.cores + 1, "include_dashboard": False}
+    )  # one to hand batches out
     former = signal.getsignal(signal.SIGTERM)
-    ray.init(address=plan.address, log_to_driver=False, logging_level="ERROR", configure_logging=True, **here)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    ray.init(address=plan.address, log_to_driver=False, logging_level="ERROR", **here)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
-from edge import sem
 from edge.archive.tables import write_part
 from edge.config import CommandSettings, DeviceSettings
 from edge.errors import BackendError, ImageError
@@ -20,7 +19,7 @@ from edge.folder.file import read_file
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.inspector import opener_for, precision_for, source_of
-from edge.records import Failure, Inspection, Source, Timing
+from edge.records import Failure, Inspection, Timing
 from edge.wire.encode import verdict_id
 from edge.wire.failure import encode_failure
 from edge.wire.inspection import encode_inspection
@@ -65,16 +64,16 @@ class Inspecting:
         """
         paths = [str(path) for path in batch["paths"]]
         part, started = part_name(paths), time.perf_counter()
-        begun = _Begun(self._job.out / BEGUN / f"{part}.txt")
         documents: list[bytes] = []
-        for path in paths:
-            if begun.deaths[path] >= MOST_DEATHS:
-                documents.append(self._failure(path, None, ImageError("crashed", "workers died of it")))
-                continue
-            begun.begin(path)
-            documents += self._verdicts(path)
-        write_part(self._job.out, part, documents)
-        begun.end()
+        with _Begun(self._job.out / BEGUN / f"{part}.txt") as begun:
+            for path in paths:
+                if begun.deaths[path] >= MOST_DEATHS:
+                    documents.append(self._failure(path, None, ImageError("crashed", "workers died of it")))
+                    continue
+                begun.begin(path)
+                documents += self._verdicts(path)
+            write_part(self._job.out, part, documents)
+            begun.end()
         failed = sum(b'"schema":"edge.failure/' in document[:64] for document in documents)
         return {"files": len(paths), "verdicts": len(documents), "failed": failed, "seconds": time.perf_counter() - started}
 
@@ -131,5 +130,10 @@ class _Begun:
 
     def end(self) -> None:
         """The part is written."""
+        self._path.unlink()
+
+    def __enter__(self) -> _Begun:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
-        os.unlink(self._path)
