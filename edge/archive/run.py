@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from edge.inspector import opener_for, precision_for
 FILES_A_BATCH: Final = 16
 """What a killed worker costs, and the least that is written at a time."""
 MOST_BLOCKS: Final = 2000
+TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _ray(plan: Plan) -> Iterator[Any]:
     )  # one to hand batches out
     former = signal.getsignal(signal.SIGTERM)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    ray.init(address=plan.address, log_to_driver=False, logging_level="ERROR", **here)
+    _begin(ray, plan.address, here)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -156,3 +157,17 @@ def _ray(plan: Plan) -> Iterator[Any]:
         ray.shutdown()
         signal.signal(signal.SIGTERM, former)
         sys.stderr.flush()
+
+
+def _begin(ray: Any, address: str | None, here: Mapping[str, Any]) -> None:
+    """Start Ray, or find its cluster; on a busy machine it may need more than one try. Raises ConfigError."""
+    for left in reversed(range(TRIES)):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
+        except Exception as error:  # Ray's own errors share no base class
+            ray.shutdown()
+            if not left:
+                where = f"at {address}" if address else "on this machine"
+                raise ConfigError(f"Ray does not start {where}: {error}") from error
+        else:
+            return
