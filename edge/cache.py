@@ -22,5 +22,5 @@ def private_cache() -> Path | None:
         state = folder.stat()
     except OSError:
         return None
-    own = state.st_uid == os.geteuid() and not state.st_mode & 0o022
+    own = not hasattr(os, "geteuid") or (state.st_uid == os.geteuid() and not state.st_mode & 0o022)  # Windows has other rights
     return folder if own and os.access(folder, os.W_OK | os.X_OK) else None
