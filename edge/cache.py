@@ -16,11 +16,13 @@ def private_cache() -> Path | None:
 
     For what is run as it was read, such as compiled networks.
     """
+    if not hasattr(os, "geteuid"):  # who may write there is told otherwise on Windows
+        return None
     folder = cache_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = folder.stat()
     except OSError:
         return None
-    own = not hasattr(os, "geteuid") or (state.st_uid == os.geteuid() and not state.st_mode & 0o022)  # Windows has other rights
+    own = state.st_uid == os.geteuid() and not state.st_mode & 0o022
     return folder if own and os.access(folder, os.W_OK | os.X_OK) else None

@@ -77,6 +77,8 @@ def test_installed_used_removed_and_purged_it_leaves_nothing_but_the_data(root: 
     config = root.folder / "etc" / NAME / "config.toml"
     config.write_text(config.read_text().replace("sem-01", "sem-07"))
     (root.folder / "srv/sem/export").mkdir(parents=True)
+    for folder in (root.folder / "srv/sem", root.folder / "srv/sem/export"):
+        folder.chmod(0o755)
     checked = root.run(*as_service, "edge-daemon", "--config", f"/etc/{NAME}/config.toml", "--check", check=False)
     assert checked.count("hash matches its card") == 2
 
