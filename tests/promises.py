@@ -29,6 +29,7 @@ class Absence:
 
 ABSENCES: Final = (
     Absence("GPU|nvcc|TensorRT", "engines and kernels on an NVIDIA GPU", "`make gpu-check` on a machine that has one", True),
+    Absence("make packages-check", "the .deb and the bundle, built, installed and removed", "make packages-check", True),
     Absence("beside this checkout", "further files of real microscopes", "they are not part of the project", True),
     Absence("real inference server", "Triton and MLServer themselves", "name a Python that has one: EDGE_PYTRITON_PYTHON",
             True),

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages.building import bill_of, build, sample
+from tests.packages.building import bill_of, build, sample, takes_minutes
 
 pytestmark = [
+    takes_minutes,
     pytest.mark.slow,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(
