@@ -12,7 +12,7 @@ export PIP_NO_INDEX := 1
 export PIP_FIND_LINKS := $(abspath $(WHEELS))
 endif
 
-.PHONY: demo test check gpu-check bench training models docs platforms sbom wheel size deb bundle clean
+.PHONY: demo test check gpu-check bench training models docs platforms sbom wheel size deb bundle packages-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-demo $(DEMO)
@@ -29,6 +29,9 @@ check: $(VENV)/.dev
 gpu-check: $(VENV)/.gpu  # all that only a machine with an NVIDIA GPU can tell; TENSORRT="tensorrt-rtx" installs that one
 	-$(BIN)/python -m export.fatbin --check
 	EDGE_GPU_REQUIRED=1 $(BIN)/python -m pytest -m gpu -s tests/gpu
+
+packages-check: $(VENV)/.dev  # builds, installs and removes each package: minutes, as root, with an index at hand
+	EDGE_TEST_PACKAGES=1 $(BIN)/python -m pytest -q -rs tests/packages
 
 bench: $(VENV)/.dev
 	$(BIN)/edge-bench $(BENCH)

@@ -16,6 +16,8 @@ def private_cache() -> Path | None:
 
     For what is run as it was read, such as compiled networks.
     """
+    if not hasattr(os, "geteuid"):  # who may write there is told otherwise on Windows
+        return None
     folder = cache_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -84,6 +84,7 @@ EXTRAS = {
     "google",
     "tritonclient",
     "asyncua",
+    "ray",
 }
 """Of `report`, `web`, `metrics`, `sparkplug`, `opcua` and `kserve`: who imports what needs them says which extra is missing."""
 

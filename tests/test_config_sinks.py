@@ -58,5 +58,5 @@ def test_an_address_is_shown_without_its_path() -> None:
 
 def test_without_a_broker_nothing_can_be_asked_of_it() -> None:
     assert parse({"watch": {"folder": "/a"}, "mqtt": {"host": ""}}, {}).mqtt.host == ""
-    with pytest.raises(ConfigError, match="home_assistant needs a broker"):
+    with pytest.raises(ConfigError, match="home_assistant and sparkplug need a broker"):
         parse({"watch": {"folder": "/a"}, "mqtt": {"host": "", "home_assistant": True}}, {})

@@ -37,9 +37,12 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.sinks",
         "edge.web": "edge edge.records edge.errors edge.config edge.sem edge.folder edge.journal edge.wire edge.teach"
         " edge.inspection edge.mqtt",
-        "edge.report": "edge edge.records edge.errors edge.config edge.journal edge.wire edge.teach edge.inspection",
+        "edge.archive": "edge edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire",
+        "edge.report": "edge edge.records edge.errors edge.config edge.journal edge.wire edge.teach edge.inspection"
+        " edge.archive",
         "edge.commands": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
-        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service edge.web edge.report edge.sinks",
+        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service edge.web edge.report edge.sinks"
+        " edge.archive",
         "edge": "edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire",
         "export": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder",
         "training": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder"
@@ -82,7 +85,8 @@ OWNERS: Final[dict[str, tuple[str, ...]]] = {
     "scipy": ("edge.report", "training"),
     "statsmodels": ("edge.report",),
     "pandas": ("edge.report", "training"),
-    "pyarrow": ("edge.report",),
+    "pyarrow": ("edge.report", "edge.archive.tables"),
+    "ray": ("edge.archive.run",),
     "google": ("edge.wire.sparkplug_b_pb2",),  # protobuf
     "cryptography": ("edge.models.signature",),
     "cyclonedx": ("export.sbom",),

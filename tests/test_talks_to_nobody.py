@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.backends.table import BACKENDS
+from edge.backends.table import local
 from edge.journal import Journal
 from edge.samples import sample_files
 from tests.fakes.brokers import Listener, Mosquitto, eventually, needs_mosquitto
@@ -51,7 +51,7 @@ def test_the_tap_hears_native_calls_too(tap: Tap) -> None:
     assert told.called == {"statistics.invalid"}
 
 
-@pytest.mark.parametrize("backend", [name for name, row in BACKENDS.items() if row.is_installed and name != "tensorrt"])
+@pytest.mark.parametrize("backend", [name for name in local() if name != "tensorrt"])
 def test_an_inspection_calls_nobody(backend: str, tap: Tap) -> None:
     assert not strangers(tap.run(edge("inspect"), "--backend", backend, sample_files()[0]))
 

@@ -155,7 +155,7 @@ def test_a_command_takes_a_file_with_one_key_alone(place: tuple[str, str], tmp_p
         value = getattr(value, {"class": "class_"}.get(key, key))
     if value is None:
         given = {"watch.folder": "/x", "device.scale_checked": "2026-05-02", "device.scale_uncertainty": 0.02}
-        value = given.get(".".join(place), 128)
+        value = given.get(".".join(place), "name" if place[1].startswith("sparkplug_") else 128)
     text = "{}" if isinstance(value, BaseModel) else json.dumps(value, default=str)  # such of JSON is TOML, too
     file = tmp_path / "edge.toml"
     file.write_text(f"[{place[0]}]\n{place[1]} = {text}\n", encoding="utf-8")

@@ -54,7 +54,7 @@ def diagnose(settings: CommandSettings | None, *, as_json: bool = False) -> int:
 
 def check(settings: Settings) -> int:
     """What `edge-daemon --check` says: configuration, folder, models, state, sinks and broker; 1 when there is a problem."""
-    return _report((finding for look in LOOKS for finding in look(settings)), as_json=False)
+    return _report(_looked(settings), as_json=False)
 
 
 def _report(findings: Iterator[Finding], as_json: bool) -> int:
@@ -83,8 +83,19 @@ def _all_findings(settings: CommandSettings | None) -> Iterator[Finding]:
         why = "no --config given" if settings is None else "the configuration names no watch.folder"
         yield Finding("config", "note", f"{why}: folder, state and broker were not looked at")
         return
+    yield from _looked(settings)
+
+
+def _looked(settings: Settings) -> Iterator[Finding]:
+    """All of LOOKS; one that may not see something says so and keeps no other from looking."""
     for look in LOOKS:
-        yield from look(settings)
+        try:
+            yield from look(settings)
+        except OSError as error:
+            about = look.__name__.removeprefix("look_at_").strip("_")
+            where = f"{error.filename}: " if error.filename else ""
+            cure = "let this user read it, and search every folder above it"
+            yield Finding(about, "problem", f"{where}{error.strerror or error}", cure)
 
 
 def _machine() -> Iterator[Finding]:

@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.archive import identity, tables
+from edge.archive.work import PICTURES
 from edge.errors import ConfigError, ReviewError
 from edge.journal import Journal
 from edge.report.form import FAILURE, INSPECTION, checked
@@ -89,7 +91,7 @@ def read_journal(path: Path, period: Period = ALWAYS) -> Source:
 
 
 def read_folder(path: Path, period: Period = ALWAYS) -> Source:
-    """What `edge-inspect --out` wrote, and `*.jsonl` of `edge-inspect --json` and `edge-review export`.
+    """What `edge-inspect --out` or `edge-archive` wrote, and `*.jsonl` of `edge-inspect --json` and `edge-review export`.
 
     Raises ConfigError where there is nothing.
     """
@@ -101,6 +103,10 @@ def read_folder(path: Path, period: Period = ALWAYS) -> Source:
     for file in sorted(path.rglob("*.inspection.json")):
         picture = file.with_name(file.name.removesuffix(".inspection.json") + ".overlay.png")
         _take(file.name, _bytes(file, notes), picture, found, notes)
+    if identity.read(path) is not None:
+        for row in tables.rows(path, (tables.DOCUMENT, "inspection_id")):
+            picture = path / PICTURES / f"{row['inspection_id']}.webp"
+            _take(str(row["inspection_id"]), row[tables.DOCUMENT].encode(), picture, found, notes)
     for file in sorted(path.rglob("*.jsonl")):
         for number, line in enumerate((_bytes(file, notes) or b"").splitlines(), 1):
             if b"edge.review/" in line and (review := _review(line)) is not None:

@@ -59,6 +59,16 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         " Images are inspected as without one meanwhile, and each inspection says so.",
     ),
     (
+        r"^the inference server at",
+        "See that the server runs and is reached from here (`edge-doctor --config FILE`), and that it serves this box's models:"
+        " `edge-export triton` writes them. Images wait, or are inspected here, as kserve.away says.",
+    ),
+    (
+        r"^this program makes the journal in",
+        "Free as much as the reason says on the disk of state.folder, and start the service again. docs/use/upgrade.md tells"
+        " what the copy is for.",
+    ),
+    (
         r"is damaged",
         "Stop the service, keep a copy of the state folder, and put back a backup or move journal.sqlite3 away to begin anew.",
     ),
@@ -87,11 +97,6 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         r"^gpu_lost",
         "See what `nvidia-smi` says; after a driver's update restart the machine. Under systemd, docs/use/gpu.md tells what"
         " the unit must be allowed. Images are inspected on the processor meanwhile.",
-    ),
-    (
-        r"^the inference server at",
-        "See that the server runs and is reached from here (`edge-doctor --config FILE`), and that it serves this box's models:"
-        " `edge-export triton` writes them. Images wait, or are inspected here, as kserve.away says.",
     ),
     (
         r"another client may use",

@@ -17,6 +17,7 @@ from edge.journal import Journal
 from edge.models.card import BUILTIN_FOLDER
 from edge.models.signature import PublicKey
 from edge.records import Fingerprint
+from tests.conftest import settings_for
 from tests.fakes.brokers import Mosquitto, free_port, needs_mosquitto
 from tests.models.test_signature import Signer, change_a_bit_and_rewrite_the_card
 
@@ -145,3 +146,21 @@ def test_what_was_left_open_about_an_engine_is_a_note(monkeypatch: pytest.Monkey
     notes = list(doctor_module._doubts(InspectionSettings()))
     assert [note.level for note in notes] == ["note", "note"]
     assert "segmenter.onnx: the inspector tells no layer's precision" in notes[0].text
+
+
+def test_a_folder_that_this_user_cannot_reach_hides_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_for(tmp_path / "export", mqtt={"host": ""})
+    is_dir = Path.is_dir
+
+    def denied(self: Path, **how: bool) -> bool:
+        if self == settings.watch.folder:
+            raise PermissionError(13, "Permission denied", str(self))
+        return is_dir(self, **how)
+
+    monkeypatch.setattr(Path, "is_dir", denied)
+    assert doctor_module.check(settings) == 1
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'export'}: Permission denied" in said
+    assert said.count("hash matches its card") == 2

@@ -150,7 +150,7 @@ def test_mixed_scales_are_not_pooled_and_the_head_says_so(tmp_path: Path) -> Non
         one["image"] |= {"pixel_size_nm": 250.0, "field_um2": 500.0}
     text = page_of(tmp_path, documents, samples)
     assert "The images fall into 2 series that are not comparable" in text
-    assert "Here the pixel size 250 nm; others differ by more than 10 %." in text
+    assert "Here the pixel size is 250 nm; that of others differs by more than 10 %." in text
 
 
 def test_an_adaptation_that_changed_splits_the_series(tmp_path: Path) -> None:

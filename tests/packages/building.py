@@ -52,3 +52,8 @@ def sample(folder: Path) -> Path:
     shutil.copy(ROOT / "edge" / "samples" / image.name, image)
     image.chmod(0o644)
     return image
+
+
+takes_minutes = pytest.mark.skipif(
+    not os.environ.get("EDGE_TEST_PACKAGES"), reason="packages take minutes to build and to install: make packages-check"
+)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages.building import bill_of, build, python, sample
+from tests.packages.building import bill_of, build, python, sample, takes_minutes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [takes_minutes, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 alone = pytest.mark.skipif(
     os.getuid() != 0 or shutil.which("unshare") is None or python() != "/usr/bin/python3",

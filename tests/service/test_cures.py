@@ -104,19 +104,38 @@ def raised() -> Iterator[str]:
                     yield from texts(text, function)
 
 
+def away() -> set[str]:
+    """What a network tells of its server; `Inspector` reports it as it is. What starts with an x goes on from another."""
+    tree = ast.parse((ROOT / "edge" / "backends" / "kserve.py").read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        for node in ast.walk(function):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="is_away"), args=[_, why]):
+                    found.update(texts(why, function))
+    whole = {text for text in found if not text.startswith("x")}
+    return whole | {text + rest[1:] for text in whole for rest in found - whole}
+
+
 def starting() -> tuple[str, ...]:
     return Status(lambda: None).problems()
 
 
 def test_every_reason_in_the_source_has_a_cure() -> None:
-    found = {*reported(), *raised(), *ELSEWHERE, *starting()}
+    found = {*reported(), *raised(), *away(), *ELSEWHERE, *starting()}
     assert len(found) > 15
     assert [text for text in sorted(found) if cure_of(text) == UNKNOWN] == []
 
 
 def test_every_row_of_the_table_is_for_a_reason_that_exists() -> None:
-    found = {*reported(), *raised(), *ELSEWHERE, *starting()}
+    found = {*reported(), *raised(), *away(), *ELSEWHERE, *starting()}
     assert [pattern for pattern, _ in CURES if not any(re.search(pattern, text) for text in found)] == []
+
+
+def test_what_a_server_says_does_not_choose_the_cure() -> None:
+    cures = {cure_of(text) for text in away()}
+    assert len(cures) == 1
+    assert "kserve.away" in cures.pop()
 
 
 def test_a_cure_is_a_sentence_that_fits_on_a_screen() -> None:

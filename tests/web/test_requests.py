@@ -130,6 +130,7 @@ GETS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     ),
     "/api/inspection/{id}/overlay": (("/api/inspection/unknown/overlay", 404), (f"/api/inspection/{KNOWN}/overlay", 404)),
     "/api/inspection/{id}/image": (("/api/inspection/unknown/image", 404), (f"/api/inspection/{KNOWN}/image", 404)),
+    "/api/inspection/{id}/message": (("/api/inspection/unknown/message", 404), ("/api/inspection/%00/message", 404)),
     "/api/timeline": (("/api/timeline?device=none", 200),),
     "/api/problems": (("/api/problems?device=none", 200),),
     "/api/events": (),  # has no end: see test_stream

@@ -12,7 +12,7 @@ from edge.service.cures import CURES, UNKNOWN
 from edge.web.files import PAGE
 from edge.web.journal_source import INDEX_CURE
 from edge.web.sessions import TooOftenError
-from tests.service.test_cures import ELSEWHERE, raised, reported, starting
+from tests.service.test_cures import ELSEWHERE, away, raised, reported, starting
 from tests.web.sentences import lessons, refusals
 
 LANGUAGES = [file for file in sorted(PAGE.glob("words/*.json")) if file.stem != "en"]
@@ -35,7 +35,7 @@ def known(text: str, sentences: dict[str, str]) -> bool:
 def told() -> dict[str, set[str]]:
     return {
         "cures": {*(cure for _, cure in CURES), UNKNOWN, INDEX_CURE},
-        "reasons": {*reported(), *raised(), *ELSEWHERE, *starting()},
+        "reasons": {*reported(), *raised(), *away(), *ELSEWHERE, *starting()},
         "refusals": {*refusals(), str(TooOftenError(5))},
         "lessons": lessons(),
     }
@@ -65,6 +65,8 @@ def test_no_row_is_left_over(language: Path) -> None:
 
 
 NAMED_ELSEWHERE = {
+    ", or go back to the copy that was made when it was replaced: cd {} && mkdir newer && mv journal.sqlite3* newer/"
+    " && mv newer/{} journal.sqlite3; images since then are inspected again",
     "a proxy must pass the Host header on as it is",
     "always saying the commonest class",
     "the untaught verdict",

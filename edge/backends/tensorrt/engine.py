@@ -131,23 +131,23 @@ def refusal(models: Sequence[Path]) -> str | None:
 
 def layers(model: Path, precision: str, image: NDArray[np.uint8], runs: int) -> list[Layer]:
     """Mean time of each layer of the model's engine, the slowest first, by TensorRT's own profiler. Raises BackendError."""
-    with open_engine(model, precision) as engine:
-        return layers_of(engine, image[: engine.most[0]], runs)
+    with open_engine(model, precision) as runner:
+        return layers_of(runner, image[: runner.most[0]], runs)
 
 
-def layers_of(engine: TensorRtEngine, image: NDArray[np.uint8], runs: int) -> list[Layer]:
+def layers_of(runner: TensorRtEngine, image: NDArray[np.uint8], runs: int) -> list[Layer]:
     """The same of an engine that is open, in which nothing is under way. image: uint8 [N, 1, H, W], a batch at most."""
-    cuda, slot, (count, _, rows, columns) = engine._cuda, engine._slots[0], image.shape
-    with engine._watched(image.shape):
-        engine._check(image.shape)
-        ready = engine._ready_for(slot, batch_for(count, engine._least[0], engine._batches), rows, columns, Wanted(drawn=False))
+    cuda, slot, (count, _, rows, columns) = runner._cuda, runner._slots[0], image.shape
+    with runner._watched(image.shape):
+        runner._check(image.shape)
+        ready = runner._ready_for(slot, batch_for(count, runner._least[0], runner._batches), rows, columns, Wanted(drawn=False))
         slot.input.host[: image.size].reshape(image.shape)[...] = image
         cuda.send(slot.input, image.size)
         try:
-            return layer_times(engine._trt, engine._objects, ready, cuda.stream, runs)
+            return layer_times(runner._trt, runner._objects, ready, cuda.stream, runs)
         finally:
             settle(cuda)
-            clear(engine._ready)  # a context that was profiled is not recorded
+            clear(runner._ready)  # a context that was profiled is not recorded
 
 
 def device() -> str | None:
