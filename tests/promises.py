@@ -33,7 +33,7 @@ ABSENCES: Final = (
     Absence("beside this checkout", "further files of real microscopes", "they are not part of the project", True),
     Absence("real inference server", "Triton and MLServer themselves", "name a Python that has one: EDGE_PYTRITON_PYTHON",
             True),
-    Absence("asyncua|openssl", "OPC UA with its own client", "pip install 'sem-corrosion-edge[opcua]'", True),
+    Absence("asyncua", "OPC UA with its own client", "pip install 'sem-corrosion-edge[opcua]'", True),
     Absence("'ray'", "edge-archive on Ray", "pip install 'sem-corrosion-edge[archive]'", True),
     Absence("root reads everything", "files that the service's user may not read", "run the tests as a user too", True),
     Absence("no package index|no package mirror", "packages, built and installed", "a machine that reaches one", True),
