@@ -24,6 +24,7 @@ from edge.errors import ConfigError, EdgeError
 from edge.folder.scan import scan
 from edge.inspection.pipeline import Pipeline
 from edge.inspector import opener_for, precision_for
+from edge.wire.encode import display_path
 
 FILES_A_BATCH: Final = 16
 """What a killed worker costs, and the least that is written at a time."""
@@ -73,7 +74,7 @@ def inspect(plan: Plan, settings: CommandSettings, told: Callable[[int, int], No
     paths = listed(plan.source, settings)
     if identity.claim(plan.out, wanted):
         done = tables.done_paths(plan.out)
-        left = [path for path in paths if _shown(path) not in done]
+        left = [path for path in paths if display_path(path) not in done]
     else:
         left = paths
     outcome = Outcome(len(paths), len(paths) - len(left))
@@ -83,12 +84,6 @@ def inspect(plan: Plan, settings: CommandSettings, told: Callable[[int, int], No
     with contextlib.suppress(OSError):
         shutil.rmtree(plan.out / BEGUN)
     return outcome
-
-
-def _shown(path: str) -> str:
-    from edge.wire.encode import display_path
-
-    return display_path(path)
 
 
 def _run(
@@ -140,9 +135,8 @@ def _ray(plan: Plan) -> Iterator[Any]:
         import ray.data
     except ImportError as error:
         raise ConfigError(f"ray cannot be imported ({error}): pip install 'sem-corrosion-edge[archive]'") from error
-    here = (
-        {} if plan.address else {"num_cpus": plan.workers * plan.cores + 1, "include_dashboard": False}
-    )  # one to hand batches out
+    cores = plan.workers * plan.cores + 1  # one to hand batches out
+    here = {} if plan.address else {"num_cpus": cores, "include_dashboard": False}
     former = signal.getsignal(signal.SIGTERM)
     logging.getLogger("ray").setLevel(logging.ERROR)
     _begin(ray, plan.address, here)

@@ -325,12 +325,11 @@ def _client(settings: ServerSettings) -> Any:
                 raise BackendError(f"{file} holds nothing in PEM (kserve.ca_file, cert_file, key_file)")
         except OSError as error:
             raise BackendError(f"{file} cannot be read: {error.strerror or error}") from error
-    alive = grpc.KeepAliveOptions(keepalive_time_ms=10_000, keepalive_timeout_ms=5_000, keepalive_permit_without_calls=False)
     options = [
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
-        ("grpc.keepalive_time_ms", alive.keepalive_time_ms),
-        ("grpc.keepalive_timeout_ms", alive.keepalive_timeout_ms),
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.enable_http_proxy", 0),

@@ -53,6 +53,27 @@ def archive(argv: Sequence[str] | None = None) -> int:
     return int(arguments.run(arguments))
 
 
+class _Shown:
+    """How far a run is, on stderr: the first count that is told is what earlier runs had done."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._done = 0
+
+    def told(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = Progress(total - done, command="edge-archive", first="starting the workers")
+        else:
+            self._bar.begin("")
+            for _ in range(done - self._done):
+                self._bar.finish()
+        self._done = done
+
+    def hide(self) -> None:
+        if self._bar is not None:
+            self._bar.hide()
+
+
 def _inspect(arguments: argparse.Namespace) -> int:
     from edge.archive.run import Plan, inspect
     from edge.config import change, load_for_command
@@ -69,25 +90,11 @@ def _inspect(arguments: argparse.Namespace) -> int:
         address=arguments.address,
         pictures=arguments.pictures,
     )
-    shown: list[Progress] = []
-
-    def told(done: int, total: int) -> None:
-        if not shown:
-            shown.append(Progress(total - done, command="edge-archive", first="starting the workers"))
-            shown.append(Progress(0))
-            _told[0] = done
-            return
-        shown[0].begin("")
-        for _ in range(done - _told[0]):
-            shown[0].finish()
-        _told[0] = done
-
-    _told = [0]
+    shown = _Shown()
     try:
-        outcome = inspect(plan, settings, told)
+        outcome = inspect(plan, settings, shown.told)
     finally:
-        if shown:
-            shown[0].hide()
+        shown.hide()
     new = outcome.found - outcome.before
     print(
         f"edge-archive: {outcome.found} files, {outcome.before} of them done before; {new} inspected now: "

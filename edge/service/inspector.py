@@ -164,7 +164,8 @@ class Inspector(Worker):
                     return None
                 self.beat()
                 inspections.append(pipeline.inspect(page, source, spent=each, following=following))
-                self.shared.figures.runs_on = (pipeline.models.backend, pipeline.models.precision)
+                models = inspections[-1].models
+                self.shared.figures.runs_on = (models.backend, models.precision)
         except BackendError:
             if self.shared.stopping.is_set():  # it waited for a server
                 return None
