@@ -12,7 +12,7 @@ export PIP_NO_INDEX := 1
 export PIP_FIND_LINKS := $(abspath $(WHEELS))
 endif
 
-.PHONY: demo test check gpu-check bench training models docs platforms sbom wheel size deb bundle packages-check clean
+.PHONY: demo test check faults gpu-check bench training models docs platforms sbom wheel size deb bundle packages-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-demo $(DEMO)
@@ -32,6 +32,10 @@ gpu-check: $(VENV)/.gpu  # all that only a machine with an NVIDIA GPU can tell; 
 
 packages-check: $(VENV)/.dev  # builds, installs and removes each package: minutes, as root, with an index at hand
 	EDGE_TEST_PACKAGES=1 $(BIN)/python -m pytest -q -rs tests/packages
+
+faults: $(VENV)/.dev  # counts one row of docs/reliability.md: make faults ROW=daemon-kills TRIALS=30 SEED=7
+	$(BIN)/python -m tests.faults.count $(ROW) $(if $(TRIALS),--trials $(TRIALS)) $(if $(SEED),--seed $(SEED)) --log
+	$(BIN)/python -m tests.faults.count --table
 
 bench: $(VENV)/.dev
 	$(BIN)/edge-bench $(BENCH)

@@ -40,10 +40,11 @@ class Bench:
         state_mib: int = 0,
         folder_mib: int = 0,
         clock: bool = False,
+        command: list[str] | None = None,
         **sections: dict[str, Any],
     ) -> None:
         """state_mib, folder_mib: size of a small disk there, 0 for none.  clock: it can be set.
-        sections: of the configuration.
+        command: what starts the daemon, else the product's own.  sections: of the configuration.
 
         Raises Unavailable.
         """
@@ -68,7 +69,7 @@ class Bench:
             merged[name] = {**merged.get(name, {}), **values}
         before = self.disk.enter if self.disk else []
         self.service = Service(
-            base, self.chaos.port, command=[*before, *(self.clock.command if self.clock else COMMAND)], **merged
+            base, self.chaos.port, command=[*before, *(self.clock.command if self.clock else command or COMMAND)], **merged
         )
         self.folder = self.disk.inside if self.disk and folder_mib else self.service.folder
         self._open = contextlib.ExitStack()

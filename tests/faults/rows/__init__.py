@@ -1,0 +1,11 @@
+"""A row's name in, the row out: the one table of what is counted. Each file of this folder brings the rows of one kind."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.faults.row import Row
+from tests.faults.rows import kills
+
+ROWS: Final[tuple[Row, ...]] = (*kills.ROWS,)
+BY_NAME: Final = {row.name: row for row in ROWS}
