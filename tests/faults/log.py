@@ -1,6 +1,7 @@
 """Finished runs of a row in; the committed log, its sums, and the table of docs/reliability.md out.
 
-The log has one line of JSON for each run. A row that failed is mended and counted anew: a line with `anew` begins its sums again.
+The log has one line of JSON for each run. A row that failed is mended and counted anew: a line with `anew` begins its sums
+again.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ def table(rows: Sequence[Row], runs: Iterable[Run]) -> str:
     """The page's table: every row, counted or not yet."""
     found = sums(runs)
     lines = [
-        "| fault | done of aim | with the real networks | failed | 95 % upper bound | what was counted | last run, seeds | `make faults ROW=` |",
+        "| fault | done of aim | with the real networks | failed | 95 % upper bound | what was counted "
+        "| last run, seeds | `make faults ROW=` |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
