@@ -3,7 +3,8 @@
     python tests/faults/stand_in.py [--clock FILE] --config CONFIG
 
 The real networks are loaded, and each is run once for each shape of its input. From then on a run waits for a
-millisecond and gives those outputs again. So everything but the two networks is the product's own: reading, masks, measures, journal, MQTT.
+millisecond and gives those outputs again. So everything but the two networks is the product's own: reading, masks,
+measures, journal, MQTT.
 """
 
 from __future__ import annotations
