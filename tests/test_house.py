@@ -37,12 +37,13 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.sinks",
         "edge.web": "edge edge.records edge.errors edge.config edge.sem edge.folder edge.journal edge.wire edge.teach"
         " edge.inspection edge.mqtt",
-        "edge.archive": "edge edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire",
+        "edge.compare": "edge.errors edge.wire",
+        "edge.archive": "edge edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire edge.compare",
         "edge.report": "edge edge.records edge.errors edge.config edge.journal edge.wire edge.teach edge.inspection"
         " edge.archive",
         "edge.commands": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
         " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service edge.web edge.report edge.sinks"
-        " edge.archive",
+        " edge.archive edge.compare",
         "edge": "edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire",
         "export": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder",
         "training": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder"
