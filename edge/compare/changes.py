@@ -104,9 +104,12 @@ class Changes:
     def text(self) -> str:
         """For people: a few lines and the table of severities."""
         lines = [f"{self.both} images in both; {len(self.changed)} of them are said otherwise"]
-        for count, what in ((self.only_before, f"in {self.first.place} alone"), (self.only_after, f"in {self.second.place} alone"),
-                            (self.other_files, "with another content: not compared")):  # fmt: skip
-            lines += [f"{count} {what}"] if count else []
+        counts = {
+            f"in {self.first.place} alone": self.only_before,
+            f"in {self.second.place} alone": self.only_after,
+            "with another content: not compared": self.other_files,
+        }
+        lines += [f"{count} {what}" for what, count in counts.items() if count]
         lines += models_said(self.first, self.second)
         rows = [name for name in (*ANSWERS, "abstained", "not_run", "failed") if any(name in pair for pair in self.matrix)]
         width = max([9, *map(len, rows)])
@@ -138,9 +141,7 @@ class Changes:
             raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def compared(
-    first: Side, second: Side, before: Iterable[Row], after: Iterable[Row], key: Callable[[Row], object]
-) -> Changes:
+def compared(first: Side, second: Side, before: Iterable[Row], after: Iterable[Row], key: Callable[[Row], object]) -> Changes:
     """What `second` says otherwise than `first`. before, after: their rows, with the columns of READ.
 
     key: what an image is known by.  Raises ConfigError where both have no image in common.

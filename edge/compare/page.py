@@ -51,7 +51,7 @@ def _section(changes: Changes, change: Change) -> str:
     )
     pictures = "".join(
         _picture(side, row["inspection_id"], words)
-        for side, row, words in zip((changes.first, changes.second), (change.before, change.after), ("before", "after"), strict=True)
+        for side, row, words in ((changes.first, change.before, "before"), (changes.second, change.after, "after"))
     )
     one, other = change.answers
     return (
