@@ -16,6 +16,7 @@
     page        keeps the live page's process running, where one is wanted                its next look
     metrics     serves Prometheus, where that is wanted                                   the end
     opcua       serves OPC UA's clients, where that is wanted                             its next look
+    shadow      images that have their verdict → a candidate release's process → rows kept    such an image
     gate        has a lower precision compared with float32, once, in a child process     that child
 
 Each thread is a class in a module of its name. Threads meet in what `edge.service.shared` lists, and nowhere else: above
@@ -49,6 +50,7 @@ from edge.service.page import PageKeeper
 from edge.service.recorder import Recorder
 from edge.service.reports import Reports
 from edge.service.scanner import SILENT_S, Scanner
+from edge.service.shadow import Shadow
 from edge.service.shared import Shared
 from edge.service.suspects import Suspects
 from edge.service.upkeep import Upkeep
@@ -144,6 +146,7 @@ class Daemon:
             Recorder(settings, journal, shared, told, [one.stored for one in hears]),
             Upkeep(settings, journal, shared),
             Attendant(settings, journal, shared, commands, self._reached),
+            *((Shadow(settings, journal, shared),) if settings.fleet.shadow else ()),
             *((PageKeeper(settings, journal, shared),) if settings.web.listen else ()),
             *((metrics,) if metrics else ()),
             *((opcua,) if opcua else ()),

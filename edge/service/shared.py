@@ -9,6 +9,7 @@
     decoded         decoder                           inspector                a bounded queue
     suspects        decoder                           suspects                 a bounded queue
     inspected       inspector, suspects               recorder                 a bounded queue
+    offers          recorder                          shadow                   a lock in `Offers`
     events          see `Shared`                      see `Shared`             `threading.Event`
     status          all                               main, publisher          a lock in `Status`
     begun           decoder, suspects, recorder       main, at the end         a lock in `Names`
@@ -28,6 +29,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -36,11 +38,16 @@ from edge.errors import ImageError
 from edge.journal import Entry
 from edge.records import Fingerprint, Inspection, Micrograph, Source, Timing
 from edge.service.health import Latencies
+from edge.service.shadow_child import Judged
+from edge.wire.documents import ShadowFields
 
 log = logging.getLogger(__name__)
 
 AHEAD: Final = 2
 """Images that are decoded and wait for the networks."""
+OFFERED: Final = 4
+OFFERED_BYTES: Final = 64 << 20
+"""Images, and bytes of their pixels, that wait for a candidate at most; one may always wait."""
 WATCHED_THREADS: Final = ("scanner", "decoder", "inspector", "recorder")
 """Threads that must show signs of life."""
 
@@ -217,19 +224,71 @@ class Status:
             return time.monotonic() - min(self._moved_at[thread] for thread in threads)
 
 
+class Offers:
+    """Images that have their verdict and may be shown to a candidate, as many as are wanted. One lock guards them.
+
+    Nobody waits: one that comes while too many wait is counted and forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiting: deque[Judged] = deque()
+        self._wanted = False
+        self._missed = 0
+        self._came = threading.Event()
+
+    def want(self, wanted: bool) -> None:
+        """Whether there is a candidate; without one nothing is kept."""
+        with self._mutex:
+            if wanted != self._wanted:
+                self._waiting.clear()
+                self._missed = 0
+                self._wanted = wanted
+
+    def offer(self, judged: Judged) -> None:
+        """This one has its verdict."""
+        with self._mutex:
+            if not self._wanted:
+                return
+            pixels = sum(one.micrograph.grey.nbytes for one in self._waiting)
+            if self._waiting and (len(self._waiting) >= OFFERED or pixels + judged.micrograph.grey.nbytes > OFFERED_BYTES):
+                self._missed += 1
+                return
+            self._waiting.append(judged)
+        self._came.set()
+
+    def take(self, within_s: float) -> Judged | None:
+        """The one that waits longest; None where none comes within so many seconds."""
+        if not self._came.wait(within_s):
+            return None
+        with self._mutex:
+            judged = self._waiting.popleft() if self._waiting else None
+            if not self._waiting:
+                self._came.clear()
+        return judged
+
+    def missed(self) -> int:
+        """How many were not kept since this was asked last."""
+        with self._mutex:
+            missed, self._missed = self._missed, 0
+        return missed
+
+
 class Figures:
     """What threads measure and the publisher's thread sends.
 
     backend, precision of the models that run: `runs_on`, and the hash of the adaptation: `taught`, set by the inspector.
     state_bytes: what the state folder holds, set by upkeep.
+    shadow: how the candidate does beside the present models, None where there is none; set by shadow.
     latencies: added to by the recorder; it has a lock of its own.
-    The first three are replaced whole by their one writer, so that no reader sees half of one.
+    The first four are replaced whole by their one writer, so that no reader sees half of one.
     """
 
     def __init__(self) -> None:
         self.runs_on = ("none", "none")
         self.taught: str | None = None
         self.state_bytes = 0
+        self.shadow: ShadowFields | None = None
         self.latencies = Latencies()
 
 
@@ -268,6 +327,7 @@ class Shared:
         self.decoded: queue.Queue[Decoded] = queue.Queue(maxsize=AHEAD)
         self.suspects: queue.Queue[Decoded] = queue.Queue(maxsize=1)
         self.inspected: queue.Queue[Inspected] = queue.Queue(maxsize=1)
+        self.offers = Offers()
         self.status = Status(status_changed)
         self.begun = Names()
         self.being_drawn = Names()

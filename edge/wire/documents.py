@@ -271,6 +271,29 @@ class ProblemFields(Document):
     cure: Annotated[Text, told("what to do", "Send the command `resume`.")]
 
 
+class ShadowFields(Document):
+    """A candidate release that is run beside the present models on new images. Its verdicts are kept, not published."""
+
+    release: Annotated[Text, told("the candidate's id, sha256 of its list of hashes", "9f" * 32)]
+    state: Annotated[
+        Literal["loading", "running", "stopped", "given_up"],
+        told(
+            "stopped: for the reason in `why`, until that is over; given_up: until the service or the candidate is changed",
+            "running",
+        ),
+    ]
+    why: Annotated[Text | None, told("why it does not run; null: it does, or will", None)]
+    compared: Annotated[Count, told("images that both have judged", 240)]
+    skipped: Annotated[Count, told("images that came too fast for it", 3)]
+    crashed: Annotated[Count, told("images, and starts, that the candidate's process did not survive", 0)]
+    severity_agreement: Annotated[
+        Share | None, told("part of the compared images of which both say the same severity; null: none yet", 0.97)
+    ]
+    area_change_median: Annotated[
+        float | None, told("median of the candidate's area fraction less the present one; null: none yet", 0.002)
+    ]
+
+
 class HealthDocument(EventDocument):
     """How the daemon itself does, every 10 s."""
 
@@ -294,6 +317,7 @@ class HealthDocument(EventDocument):
     newest_dead_letter: Annotated[DeadLetterFields | None, told("null: there is none")]
     quarantine: Annotated[QuarantineFields, told("images that wait for a person")]
     problems: Annotated[list[ProblemFields], told("empty when the state is not degraded")]
+    shadow: Annotated[ShadowFields | None, told("null: no candidate release is run beside the present models")]
 
 
 class ResponseDocument(EventDocument):

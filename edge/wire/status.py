@@ -59,10 +59,14 @@ def encode_health(
     newest_dead_letter: documents.DeadLetterFields | None,
     quarantine: documents.QuarantineFields,
     problems: Mapping[str, str],
+    shadow: documents.ShadowFields | None = None,
     device: DeviceSettings,
     at: datetime,
 ) -> bytes:
-    """An `edge.health/1`. problems: why the state is degraded, each with its cure."""
+    """An `edge.health/1`. problems: why the state is degraded, each with its cure.
+
+    shadow: how a candidate release does beside the present models.
+    """
     return serialise(
         documents.HealthDocument(
             schema_="edge.health/1",
@@ -79,6 +83,7 @@ def encode_health(
             newest_dead_letter=newest_dead_letter,
             quarantine=quarantine,
             problems=[documents.ProblemFields(text=shorten(text, 300), cure=cure) for text, cure in problems.items()],
+            shadow=shadow,
             ts=timestamp(at),
             ts_ms=milliseconds(at),
             device=device_fields(device),
