@@ -51,7 +51,7 @@ def test_as_good_models_say_the_same_and_run_after_everything_else(tmp_path: Pat
         opened = child.opened()
         assert opened is not None
         assert opened.runs_on == ("onnxruntime", "float32")
-        (process,) = psutil.Process().children()
+        process = psutil.Process(child._process.pid)
         assert process.nice() == shadow_child.NICEST
         sides = child.ask(judged, 0.0)
     assert sides is not None
@@ -80,9 +80,9 @@ def test_what_changed_enough_has_a_picture(tmp_path: Path, judged: Judged) -> No
 def test_a_killed_one_has_ended(tmp_path: Path, judged: Judged) -> None:
     with child_of(settings_of(tmp_path / "export", models(tmp_path / "same"))) as child:
         child.opened()
-        (process,) = psutil.Process().children()
-        process.send_signal(signal.SIGSEGV)
-        process.wait(60)
+        assert child._process.pid
+        os.kill(child._process.pid, signal.SIGSEGV)
+        child._process.join()
         with pytest.raises(ChildEndedError, match="exit status -11"):
             child.ask(judged, 0.0)
 
