@@ -64,8 +64,12 @@ def _wait_in_a_loop(graph: Any, rounds: int) -> None:
     value = helper.make_tensor_value_info("value", TensorProto.FLOAT, None)
     after = helper.make_tensor_value_info("value_after", TensorProto.FLOAT, None)
     on_after = helper.make_tensor_value_info("on_after", TensorProto.BOOL, [])
-    steps = [helper.make_node("Identity", ["on"], ["on_after"]), helper.make_node("Abs", ["value"], ["positive"]),
-             helper.make_node("Sign", ["value"], ["sign"]), helper.make_node("Mul", ["positive", "sign"], ["value_after"])]  # fmt: skip
+    steps = [
+        helper.make_node("Identity", ["on"], ["on_after"]),
+        helper.make_node("Abs", ["value"], ["positive"]),
+        helper.make_node("Sign", ["value"], ["sign"]),
+        helper.make_node("Mul", ["positive", "sign"], ["value_after"]),
+    ]
     body = helper.make_graph(steps, "round", [number, go_on, value], [on_after, after])
     graph.initializer.append(helper.make_tensor("rounds", TensorProto.INT64, [], [rounds]))
     graph.node.append(helper.make_node("Loop", ["rounds", "", "logits_after"], ["logits"], body=body))
