@@ -51,14 +51,14 @@ class Compared:
 class Summary:
     """What the rows come to.
 
-    compared: images that both saw.  skipped: those that came too fast.  crashed: those that the candidate did not survive.
+    compared: images that both saw.  skipped: those that came too fast.  failed: those that the candidate did not survive.
     agreement: part of the images, 0 to 1, of which both say the same severity; None before the first.
     area_change: median of the candidate's area fraction less the present one's; None before the first.
     """
 
     compared: int
     skipped: int
-    crashed: int
+    failed: int
     agreement: float | None
     area_change: float | None
 
@@ -167,7 +167,7 @@ class Shadowed:
         return bool(new)
 
     def count(self, what: str, more: int = 1) -> None:
-        """Count images that were not compared. what: `skipped` or `crashed`."""
+        """Count images that were not compared. what: `skipped` or `failed`."""
         with _translated(self.folder), self._connection:
             self._connection.execute(
                 "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value", (what, more)
@@ -189,7 +189,7 @@ class Shadowed:
                 " ORDER BY area_change LIMIT ? OFFSET ?)",
                 (2 - areas % 2, max(0, (areas - 1) // 2)),
             ).fetchone()[0]
-        counts = (int(self._meta(what) or 0) for what in ("skipped", "crashed"))
+        counts = (int(self._meta(what) or 0) for what in ("skipped", "failed"))
         return Summary(compared, *counts, agreement, median)
 
     def compared(self) -> tuple[Compared, Compared] | None:

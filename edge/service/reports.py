@@ -56,7 +56,6 @@ class Reports:
             newest_dead_letter=health.newest_dead_letter(self._journal),
             quarantine=health.quarantine(self._journal),
             problems={reason: cure_of(reason) for reason in reasons(self._shared)},
-            shadow=figures.shadow,
             device=self._settings.device,
             at=datetime.now(timezone.utc),
         )

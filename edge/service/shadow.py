@@ -39,6 +39,7 @@ LEAST_FREE_BYTES: Final = 128 << 20
 """With less room on the disk than this a candidate stops, long before an image has to wait."""
 LEAST_MEMORY: Final = 512 << 20
 """Bytes that must be free for a candidate to begin; it may take half of what is."""
+NOTHING: Final = Summary(0, 0, 0, None, None)
 TURN_S: Final = 0.5
 STOPPED_TURN_S: Final = 5.0
 
@@ -56,6 +57,7 @@ class Shadow(Worker):
         super().__init__(settings, journal, shared)
         self._shelf = Shelf(journal.folder)
         self._in_a_row = 0
+        self._seen = NOTHING
 
     def run(self) -> None:
         """Look for a candidate, run it beside; when it is another one or none, end the process."""
@@ -66,7 +68,7 @@ class Shadow(Worker):
                 log.debug("no candidate is run: %s", error)
                 release = None
             if release is not None:
-                self._in_a_row = 0
+                self._in_a_row, self._seen = 0, NOTHING
                 self._beside(release)
                 self.shared.offers.want(False)
                 self.report(None)
@@ -89,7 +91,7 @@ class Shadow(Worker):
             try:
                 with Shadowed.open(self.journal.folder, release.id) as rows:
                     shadowed.forget_older(self.journal.folder)
-                    self._tell(release, rows, "loading")
+                    self._tell(rows, "loading")
                     self._run_child(release, rows)
             except ChildEndedError as error:
                 self._ended(release, str(error))
@@ -110,12 +112,12 @@ class Shadow(Worker):
             if opened is None:
                 return
             log.info("the candidate %.16s runs on %s in %s", release.id, *opened.runs_on)
-            self._tell(release, rows, "running")
+            self._tell(rows, "running")
             while not self._over(release):
                 judged = self.shared.offers.take(TURN_S)
                 if missed := self.shared.offers.missed():
                     rows.count("skipped", missed)
-                    self._tell(release, rows, "running")
+                    self._tell(rows, "running")
                 if judged is None:
                     continue
                 self._require_room()
@@ -125,7 +127,7 @@ class Shadow(Worker):
                     return
                 self._in_a_row = 0
                 self._keep(release, rows, judged.inspection_id, sides)
-                self._tell(release, rows, "running")
+                self._tell(rows, "running")
 
     def _keep(self, release: Release, rows: Shadowed, inspection_id: str, sides: Sides) -> None:
         """Keep what both said, if that was still the candidate when it answered."""
@@ -166,7 +168,7 @@ class Shadow(Worker):
             return ask()
         except ChildEndedError:
             with contextlib.suppress(StateFullError):
-                rows.count("crashed")
+                rows.count("failed")
             raise
 
     def _ended(self, release: Release, how: str) -> None:
@@ -185,31 +187,24 @@ class Shadow(Worker):
         """Do without the candidate for so long, or until it is another one. What it is not shown is not counted."""
         self.shared.offers.want(False)
         before = self.shared.figures.shadow
-        if before is None or before.why != why:
+        if before is None or before.problem != why:
             log.info("the candidate %.16s does not run: %s", release.id, why)
-        self._tell(release, None, state, why)
+        self._tell(None, state, why)
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._over(release):
             self.shared.stopping.wait(TURN_S)
 
-    def _tell(self, release: Release, rows: Shadowed | None, state: State, why: str | None = None) -> None:
+    def _tell(self, rows: Shadowed | None, state: State, why: str | None = None) -> None:
         """Say how it does. rows: what has been counted, None for what was told before."""
-        before = self.shared.figures.shadow
         if rows is not None:
-            told = rows.summary()
-        elif before is not None and before.release == release.id:
-            told = Summary(
-                before.compared, before.skipped, before.crashed, before.severity_agreement, before.area_change_median
-            )
-        else:
-            told = Summary(0, 0, 0, None, None)
+            self._seen = rows.summary()
+        told = self._seen
         self.shared.figures.shadow = ShadowFields(
-            release=release.id,
             state=state,
-            why=None if why is None else shorten(why, 300),
+            problem=None if why is None else shorten(why, 300),
             compared=told.compared,
             skipped=told.skipped,
-            crashed=told.crashed,
+            failed=told.failed,
             severity_agreement=None if told.agreement is None else round(told.agreement, 4),
             area_change_median=None if told.area_change is None else round(told.area_change, 6),
         )

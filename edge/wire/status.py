@@ -59,14 +59,11 @@ def encode_health(
     newest_dead_letter: documents.DeadLetterFields | None,
     quarantine: documents.QuarantineFields,
     problems: Mapping[str, str],
-    shadow: documents.ShadowFields | None = None,
+    fleet: documents.FleetFields | None = None,
     device: DeviceSettings,
     at: datetime,
 ) -> bytes:
-    """An `edge.health/1`. problems: why the state is degraded, each with its cure.
-
-    shadow: how a candidate release does beside the present models.
-    """
+    """An `edge.health/1`. problems: why the state is degraded, each with its cure."""
     return serialise(
         documents.HealthDocument(
             schema_="edge.health/1",
@@ -83,7 +80,7 @@ def encode_health(
             newest_dead_letter=newest_dead_letter,
             quarantine=quarantine,
             problems=[documents.ProblemFields(text=shorten(text, 300), cure=cure) for text, cure in problems.items()],
-            shadow=shadow,
+            fleet=fleet,
             ts=timestamp(at),
             ts_ms=milliseconds(at),
             device=device_fields(device),

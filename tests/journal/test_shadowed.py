@@ -57,9 +57,9 @@ def test_what_was_skipped_or_ended_is_counted_across_openings(tmp_path: Path) ->
     for _ in range(2):
         with Shadowed.open(tmp_path, RELEASE) as opened:
             opened.count("skipped", 3)
-            opened.count("crashed")
+            opened.count("failed")
     with Shadowed.view(tmp_path, RELEASE) as opened:
-        assert (opened.summary().skipped, opened.summary().crashed) == (6, 2)
+        assert (opened.summary().skipped, opened.summary().failed) == (6, 2)
 
 
 def test_with_other_models_or_settings_the_rows_begin_anew(tmp_path: Path) -> None:

@@ -119,9 +119,7 @@ def test_what_a_candidate_says_is_kept_and_counted(
     shared.offers.offer(page(1))
     shared.offers.offer(page(2))
     found = compared(shared, 2)
-    assert (found.release, found.why, found.crashed, found.severity_agreement, found.area_change_median) == (
-        *(candidate.id, None, 0, 1.0, 0.01),
-    )
+    assert (found.problem, found.failed, found.severity_agreement, found.area_change_median) == (None, 0, 1.0, 0.01)
     with Shadowed.view(journal.folder, candidate.id) as rows:
         assert rows.rows() == [({"of": "present"}, {"of": "candidate"})] * 2
 
@@ -142,10 +140,10 @@ def test_one_that_ends_three_times_in_a_row_is_given_up_in_words(
     played.answers = (ChildEndedError("exit status -11"),)
     eventually(lambda: offered_until(shared, "given_up"), 60)
     found = told(shared, "given_up")
-    assert found.why == "it ended 3 times in a row, the last time so: exit status -11"
+    assert found.problem == "it ended 3 times in a row, the last time so: exit status -11"
     assert any(f"the candidate {candidate.short} is given up" in problem for problem in shared.status.problems())
     with Shadowed.view(journal.folder, candidate.id) as rows:
-        assert rows.summary().crashed == 3
+        assert rows.summary().failed == 3
     Shelf(journal.folder).drop(candidate.id)
     eventually(lambda: shared.figures.shadow is None, 60)
     assert not any("given up" in problem for problem in shared.status.problems())
@@ -156,7 +154,7 @@ def test_an_answer_in_between_begins_the_count_of_ends_anew(
 ) -> None:
     played.answers = (ChildEndedError("a"), ChildEndedError("b"), SIDES)
     eventually(lambda: offered_until(shared, "running") and compared(shared, 0).compared, 60)
-    assert told(shared, "running").why is None
+    assert told(shared, "running").problem is None
     assert running._in_a_row == 0
 
 
@@ -172,7 +170,7 @@ def test_with_little_room_on_the_disk_it_stops_and_goes_on_when_there_is_more(
     with monkeypatch.context() as full:
         full.setattr(disk, "free_bytes", lambda _: 1 << 20)
         shared.offers.offer(page(1))
-        assert "MiB are free" in str(told(shared, "stopped").why)
+        assert "MiB are free" in str(told(shared, "stopped").problem)
         shared.offers.offer(page(2))
         assert shared.status.problems() == ("the models are being loaded",)
     eventually(lambda: offered_until(shared, "running") and compared(shared, 0).compared, 60)
@@ -186,7 +184,7 @@ def test_with_little_memory_it_does_not_begin(
     shadow = Shadow(settings, journal, shared)
     thread = threading.Thread(target=shadow.run)
     thread.start()
-    assert "1 MiB of memory are free" in str(told(shared, "stopped").why)
+    assert "1 MiB of memory are free" in str(told(shared, "stopped").problem)
     shared.stopping.set()
     thread.join()
     assert played.started == 0
