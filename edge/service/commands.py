@@ -132,6 +132,7 @@ def choose_models(settings: Settings, shared: Shared, action: str, release_id: s
     if (now.active, now.why_back) != (before.active, before.why_back):
         shared.models_wanted.set()
     shared.shelf_changed.set()
+    shared.status.changed()
     return {"active": now.active, "previous": now.previous, "candidate": now.candidate}
 
 

@@ -156,3 +156,4 @@ class Fleet(Worker):
         elif state == "waiting":
             problem = f"the announced models cannot be fetched yet: {why}"
         self.report(problem)
+        self.shared.status.changed()  # health says more of it

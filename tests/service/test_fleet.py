@@ -52,7 +52,8 @@ def ask(dashboard: Listener, command: str, **fields: Any) -> dict[str, Any]:
 
 
 def fleet(dashboard: Listener) -> dict[str, Any]:
-    return dict(ask(dashboard, "info")["fleet"])
+    told = dashboard.on("/health")
+    return dict(told[-1].body["fleet"]) if told else {"announced": None}
 
 
 def state(dashboard: Listener) -> str | None:
