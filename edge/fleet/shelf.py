@@ -17,17 +17,21 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.config import AnySettings
+from edge.config import AnySettings, CommandSettings
 from edge.errors import ModelError
 from edge.fleet.release import SHORT, Release, ReleaseId, release_in
 from edge.whole_file import FOLDERS_OPEN, own_folder, write_whole
 
+AllSettings = TypeVar("AllSettings", bound=CommandSettings)
+
 MOST_KEPT: Final = 4
 """Releases that stay on the shelf: the three that have a name, and others, the newest first."""
+MOST_TRIES: Final = 3
+"""So often models that a switch brought may end the process while they are opened; then they are left."""
 MOST_LEFT: Final = 32
 """Releases that are remembered because a person left them."""
 _MOST_BYTES: Final = 64 << 10
@@ -38,7 +42,8 @@ class Standing(BaseModel):
 
     previous: what was in use before, where `can_go_back` holds.  left: when those were signed that a person rolled back or
     dropped: an announcement of them counts again once they are signed anew.  newest: of all that were candidates.
-    why_back: why the release that was left last was left without being asked, empty where a person did it.
+    why_back: why the release that was left last was left by itself, empty where a person did it, or knows of it.
+    unproven_tries: how often the models in use were opened since the switch, None once they have inspected something.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +56,7 @@ class Standing(BaseModel):
     newest_signed_at: int = 0
     left: dict[ReleaseId, int] = {}
     why_back: str = Field("", max_length=1000)
+    unproven_tries: int | None = None
 
 
 class Shelf:
@@ -90,7 +96,7 @@ class Shelf:
         return self._named(self.standing().candidate)
 
     def settings_in_use(self, settings: AnySettings) -> AnySettings:
-        """The settings with the models of the active release, where there is one. Raises ModelError."""
+        """The settings with the models of the active release, where there is one. Raises ModelError. See `in_use`."""
         active = self.active()
         return settings if active is None else active.in_place_of(settings)
 
@@ -177,6 +183,7 @@ class Shelf:
                         "left": {one: at for one, at in now.left.items() if one != release_id},
                         "newest_signed_at": max(now.newest_signed_at, release.signed_at),
                         "why_back": "",
+                        "unproven_tries": 0,
                     }
                 )
             )
@@ -196,8 +203,28 @@ class Shelf:
             if now.active is None or not now.can_go_back:
                 raise ValueError("there is nothing to go back to: no release was switched to, or it was rolled back already")
             left = self._left(now, now.active)
-            update = {"active": now.previous, "previous": None, "can_go_back": False, "left": left, "why_back": why[:1000]}
-            return self._write(now.model_copy(update=update))
+            update = {"active": now.previous, "previous": None, "can_go_back": False, "left": left}
+            return self._write(now.model_copy(update={**update, "why_back": why[:1000], "unproven_tries": None}))
+
+    def begin_try(self) -> None:
+        """The models in use are about to be opened; counted until `prove`.
+
+        Raises ValueError when that ended the process often; ModelError, OSError.
+        """
+        now = self.standing()
+        if now.unproven_tries is None:
+            return
+        if now.unproven_tries >= MOST_TRIES:
+            raise ValueError(f"its models ended the service {now.unproven_tries} times while they were opened")
+        with self._changing():
+            self._write(now.model_copy(update={"unproven_tries": now.unproven_tries + 1}))
+
+    def prove(self) -> None:
+        """The models in use have inspected an image. Raises ModelError, OSError."""
+        with self._changing():
+            now = self.standing()
+            if now.unproven_tries is not None:
+                self._write(now.model_copy(update={"unproven_tries": None}))
 
     def drop(self, release_id: str) -> Standing:
         """Forget a candidate, or another release that is not in use; the same again changes nothing.
@@ -211,11 +238,11 @@ class Shelf:
                 raise ValueError(f"release {release_id[:SHORT]} is {which}, so it is not dropped: switch or roll back first")
             if release_id not in self.releases():
                 if release_id in now.left:
-                    return now
+                    return self._write(now.model_copy(update={"why_back": ""})) if now.why_back else now
                 raise ValueError(f"no release {release_id[:SHORT]} lies here: see `edge-models list`")
             candidate = None if now.candidate == release_id else now.candidate
             left = self._left(now, release_id)
-            standing = self._write(now.model_copy(update={"candidate": candidate, "left": left}))
+            standing = self._write(now.model_copy(update={"candidate": candidate, "left": left, "why_back": ""}))
             self._throw_away(release_id)
             return standing
 
@@ -267,6 +294,14 @@ class Shelf:
             finally:
                 self._held = False
                 os.close(descriptor)
+
+
+def in_use(settings: AllSettings) -> AllSettings:
+    """The settings with the models that the service runs: those of a release, where the fleet brought one.
+
+    Without `fleet.source` the configuration's, whatever lies on the shelf. Raises ModelError where the release is damaged.
+    """
+    return Shelf(settings.state.folder).settings_in_use(settings) if settings.fleet.source else settings
 
 
 def _sync(path: Path) -> None:

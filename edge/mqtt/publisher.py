@@ -160,6 +160,7 @@ class _Contract:
         if not self.status_stale.is_set():
             return ()
         self.status_stale.clear()  # before it is asked for: what changes meanwhile is said again
+        self._health_at = 0.0  # it says more of the same
         return (Transient("status", self._status_now(), proves=True),)
 
     def latest(self) -> Sequence[Transient]:

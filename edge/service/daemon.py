@@ -12,6 +12,7 @@
     publisher … the same for each further channel, on a connection of its own             new messages
     delivery …  a sink's rows of the outbox → a folder, a web server                      new rows
     upkeep      forgets what is older than the configuration wants                        its next turn
+    fleet       announced models → fetched, checked, tried: a candidate                   an announcement, its next try
     attendant   requests that people left → work; is the microscope silent; problems.json its next turn
     page        keeps the live page's process running, where one is wanted                its next look
     metrics     serves Prometheus, where that is wanted                                   the end
@@ -45,6 +46,7 @@ from edge.service import pulse, sinks, systemd
 from edge.service.attendant import Attendant
 from edge.service.commands import Commands
 from edge.service.decoder import Decoder
+from edge.service.fleet import Fleet
 from edge.service.inspector import Inspector
 from edge.service.page import PageKeeper
 from edge.service.recorder import Recorder
@@ -146,7 +148,8 @@ class Daemon:
             Recorder(settings, journal, shared, told, [one.stored for one in hears]),
             Upkeep(settings, journal, shared),
             Attendant(settings, journal, shared, commands, self._reached),
-            *((Shadow(settings, journal, shared),) if settings.fleet.shadow else ()),
+            *((Fleet(settings, journal, shared),) if settings.fleet.source else ()),
+            *((Shadow(settings, journal, shared),) if settings.fleet.source and settings.fleet.shadow else ()),
             *((PageKeeper(settings, journal, shared),) if settings.web.listen else ()),
             *((metrics,) if metrics else ()),
             *((opcua,) if opcua else ()),
@@ -255,6 +258,8 @@ def open_publisher(
         on_command=commands.carry_out,
         being_drawn=shared.being_drawn.__contains__,
         on_trouble=lambda name, problem: shared.status.report(f"mqtt {name}", problem),
+        release_topic=settings.fleet.topic if settings.fleet.source else "",
+        on_release=shared.releases.put,
     )
 
 
