@@ -1,4 +1,4 @@
-"""The command `edge-models`: signed models are announced to all boxes; on a box, listed, switched to and rolled back."""
+"""The command `edge-models`: signed models are announced to all boxes; on a box, compared, switched to and rolled back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
-from edge.arguments import new_parser
+from edge.arguments import new_parser, whole_number
 from edge.commands.command_line import DONE, SOME_FAILED, as_command
+from edge.commands.models_compare import compare, summary_of, words
 from edge.config import CommandSettings, change, load_for_command
 from edge.errors import ConfigError, ModelError
 from edge.fleet.fetch import is_whole
@@ -22,6 +24,7 @@ from edge.fleet.shelf import Shelf
 from edge.inspection.region_severity import RegionJudge
 from edge.journal import page_requests
 from edge.journal.lock import is_held
+from edge.journal.shadowed import Summary
 from edge.models.card import load_card
 from edge.models.signature import MANIFEST
 from edge.mqtt.connection import publish_once
@@ -39,7 +42,7 @@ _CHOICES: Final = {
 
 @as_command
 def models(argv: Sequence[str] | None = None) -> int:
-    """Announce, list, switch, roll back, drop."""
+    """Announce, list, compare, switch, roll back, drop."""
     arguments = _parser().parse_args(argv)
     settings = load_for_command(Path(arguments.config) if arguments.config else None)
     if arguments.action == "announce":
@@ -51,6 +54,10 @@ def models(argv: Sequence[str] | None = None) -> int:
         if arguments.folder is None:
             raise ConfigError("name the folder with the release, or --withdraw")
         return announce(arguments.folder, settings, key=arguments.public_key, note=arguments.note, put=arguments.put)
+    if arguments.action == "compare":
+        state = settings.state.folder
+        compare(state, arguments.release, out=arguments.out, csv=arguments.csv, most=arguments.most)
+        return DONE
     if arguments.action == "list":
         return show(settings, as_json=arguments.json)
     return choose(settings, arguments.action, getattr(arguments, "release", None))
@@ -137,6 +144,8 @@ def show(settings: CommandSettings, *, as_json: bool) -> int:
             row["models"] = described(release, settings.models.public_key)
         except (ModelError, OverflowError, ValueError, OSError) as error:
             row |= {"signed_at": None, "models": {}, "problem": str(error)}
+        summary = summary_of(settings.state.folder, release_id)
+        row["shadow"] = None if summary is None else asdict(summary)
         rows.append(row)
     if as_json:
         told = now.model_dump(by_alias=True, include={"active", "previous", "can_go_back", "candidate", "why_back"})
@@ -144,6 +153,8 @@ def show(settings: CommandSettings, *, as_json: bool) -> int:
         return DONE
     for row in rows:
         print(_line(row))
+        if row["shadow"] is not None:
+            print(f"{'':66}{words(Summary(**row['shadow']))}")
     if now.active is None:
         print("in use: the models of the configuration")
     if now.can_go_back and now.previous is None:
@@ -197,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = new_parser(
         "edge-models", "Signed models for one or many boxes: announced, looked at, switched to, rolled back.", EXAMPLE
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{announce,list,switch,rollback,drop}")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{announce,list,compare,switch,rollback,drop}")
     announcing = _action(
         actions,
         "announce",
@@ -214,6 +225,16 @@ def _parser() -> argparse.ArgumentParser:
     announcing.add_argument("--broker", type=_address, metavar="HOST:PORT", help="in place of that of the configuration")
     listing = _action(actions, "list", "Print the releases of this box, and which is in use.", "edge-models list --json")
     listing.add_argument("--json", action="store_true", help="one line of JSON: edge.models/1")
+    comparing = _action(
+        actions,
+        "compare",
+        "Print what a candidate says otherwise than the models in use, image by image.",
+        "edge-models compare --out changes.html",
+    )
+    comparing.add_argument("--release", metavar="ID", help="of the release, or how it begins (the candidate)")
+    comparing.add_argument("--out", type=Path, metavar="FILE.html", help="a page with the images that changed most")
+    comparing.add_argument("--csv", type=Path, metavar="FILE", help="every image that changed")
+    comparing.add_argument("--most", type=whole_number, default=50, metavar="N", help="images on the page (%(default)s)")
     for name, about in _CHOICES.items():
         choice = _action(actions, name, about, f"edge-models {name}{'' if name == 'rollback' else ' 4079f8a565441083'}")
         if name != "rollback":

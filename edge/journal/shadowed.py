@@ -207,7 +207,7 @@ class Shadowed:
         return [(json.loads(before), json.loads(after)) for before, after in rows]
 
     def picture(self, inspection_id: str, side: str) -> bytes | None:
-        """A picture (WebP), None where it is not kept. side: `before` or `after`."""
+        """A picture (WebP), None where it is not kept. side: `before` or `after`. It may be asked for after `close`."""
         for path in (self._picture(inspection_id, side), *((self._presents / f"{inspection_id}.webp",) * (side == "before"))):
             with contextlib.suppress(OSError):
                 return path.read_bytes()

@@ -69,6 +69,11 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         " images are inspected with the models in use.",
     ),
     (
+        r"^the candidate .* is given up",
+        "Drop it with `edge-models drop ID`, and have its makers look at the reason. To try it once more, restart the service."
+        " The models in use are not touched by it, and no image waits.",
+    ),
+    (
         r"^the chosen models are not used",
         "Switch to another release (`edge-models list` shows what is there), or drop the one that was left. Images are"
         " inspected with what was used before.",

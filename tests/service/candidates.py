@@ -25,7 +25,7 @@ def models(folder: Path, *, severe: float = 0.0, rounds: int = 0, note: str = "a
     rounds: so often a loop goes round before the classifier answers.  note: other ones make another release.
     """
     folder.mkdir(parents=True)
-    for name in ("segmenter.onnx", "segmenter.json"):
+    for name in ("segmenter.onnx", "segmenter.json", "regions.json"):
         shutil.copyfile(BUILTIN_FOLDER / name, folder / name)
     _classifier(folder, severe, rounds, note)
     KEY.sign_folder(folder)
