@@ -58,7 +58,7 @@ class FolderSource:
 
     @contextlib.contextmanager
     def opened(self, release_id: str, name: str, offset: int) -> Iterator[Body]:
-        """As `Source.opened`. No link is followed: it could lead to any file that the service's user may read."""
+        """As `Source.opened`. A file that is a link is not read: it could lead to whatever the service's user may read."""
         path = self._folder / release_id / name
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
