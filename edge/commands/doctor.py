@@ -310,17 +310,7 @@ def _tried(area: str, look: Callable[[], str]) -> Iterator[Finding]:
 
 
 LOOKS: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
-    *(
-        _folder,
-        _models_in_use,
-        look_at_fleet,
-        look_at_state,
-        look_at_page,
-        look_at_metrics,
-        look_at_opcua,
-        look_at_sinks,
-        _broker,
-        _formats,
-    ),
+    *(_folder, _models_in_use, look_at_fleet, look_at_state, look_at_page, look_at_metrics, look_at_opcua, look_at_sinks),
+    *(_broker, _formats),
 )
 """What is looked at of a service, in this order."""

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from edge.commands.finding import Finding
 from edge.config import CommandSettings, Settings
-from edge.config_section import secret_of
 from edge.errors import ConfigError, ModelError
 from edge.fleet.shelf import AllSettings, Shelf, in_use
-from edge.fleet.source import IN_TOML
+from edge.fleet.source import IN_TOML, credentials
 from edge.models.signature import PublicKey
 from edge.service.cures import cure_of
 from edge.sinks.post import reach
@@ -59,12 +58,11 @@ def _source(settings: CommandSettings) -> Finding:
     fleet = settings.fleet
     try:
         if fleet.on_the_web:
-            if fleet.password_file:
-                secret_of("fleet.password_file", fleet.password_file)
+            credentials(fleet)
             reach(fleet, IN_TOML)
             return Finding("fleet", "ok", f"{fleet.where} took a connection; what it has is seen with the first release")
         os.scandir(Path(fleet.source)).close()
-    except (NotNowError, ConfigError) as error:
+    except NotNowError as error:
         why = str(error)
     except OSError as error:
         why = error.strerror or str(error)
