@@ -58,7 +58,7 @@ class FolderSource:
 
     @contextlib.contextmanager
     def opened(self, release_id: str, name: str, offset: int) -> Iterator[Body]:
-        """As `Source.opened`. No link is followed: it could lead to any file that the service's user may read."""
+        """As `Source.opened`. A file that is a link is not read: it could lead to whatever the service's user may read."""
         path = self._folder / release_id / name
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -91,7 +91,7 @@ class WebSource:
         """As `Source.opened`."""
         target = f"{self._fleet.parts.path}/{release_id}/{quote(name)}"
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        sent, headers_sent = through_proxy(self._fleet, target, {**headers, **self._credentials()})
+        sent, headers_sent = through_proxy(self._fleet, target, {**headers, **credentials(self._fleet)})
         with connected(self._fleet, IN_TOML, WHOLE_S) as connection:
             connection.request("GET", sent, headers=dict(headers_sent))
             answer = connection.getresponse()
@@ -107,15 +107,6 @@ class WebSource:
 
             yield Body(begins_at, None if rest is None else begins_at + rest, blocks())
 
-    def _credentials(self) -> dict[str, str]:
-        if not self._fleet.user:
-            return {}
-        try:
-            password = secret_of("fleet.password_file", self._fleet.password_file)
-        except ConfigError as error:
-            raise NotNowError(str(error)) from error
-        return {"Authorization": f"Basic {base64.b64encode(f'{self._fleet.user}:{password}'.encode()).decode()}"}
-
     def _refusal(self, status: int, reason: str, location: str, name: str) -> str:
         if 300 <= status < 400:
             return f"{self.where} sends us elsewhere ({location[:200] or status}): is that the address for fleet.source?"
@@ -126,6 +117,17 @@ class WebSource:
         if status == 416:
             return f"{self.where} has less of {name} than was fetched before ({status})"
         return f"{self.where} answers {status} {reason} for {name}"
+
+
+def credentials(fleet: FleetSettings) -> dict[str, str]:
+    """The header with user and password, read now; empty without a user. Raises NotNowError where it cannot be read."""
+    if not fleet.user:
+        return {}
+    try:
+        password = secret_of("fleet.password_file", fleet.password_file)
+    except ConfigError as error:
+        raise NotNowError(str(error)) from error
+    return {"Authorization": f"Basic {base64.b64encode(f'{fleet.user}:{password}'.encode()).decode()}"}
 
 
 def _begin(content_range: str | None, asked: int) -> int:

@@ -92,9 +92,9 @@ def post(webhook: WebhookSettings, body: bytes, headers: Mapping[str, str]) -> A
         )
 
 
-def reach(webhook: WebhookSettings) -> None:
-    """Connect, with TLS where that is wanted, and say nothing. Raises NotNowError."""
-    with connected(webhook):
+def reach(server: Server, named: Named = IN_TOML) -> None:
+    """Connect, with TLS where that is wanted, and say nothing. named: what the settings are called. Raises NotNowError."""
+    with connected(server, named):
         pass
 
 

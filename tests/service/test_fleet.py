@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.fleet.shelf import Shelf
 from edge.journal import audit
 from edge.wire.release import encode_release
 from tests.fakes.brokers import Listener, Mosquitto, eventually
-from tests.fakes.http_server import HttpServer, answer
-from tests.fleet.making import make_release, sign
+from tests.fleet.making import make_release
 from tests.models.test_signature import Signer
 from tests.service.running_daemon import PREFIX, Service, by_name, png, wait_until_online
 
