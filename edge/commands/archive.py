@@ -105,12 +105,13 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from edge.archive import compare, compare_page
+    from edge.archive.compare import compare
+    from edge.compare import page
 
-    changes = compare.compare(arguments.before, arguments.after)
+    changes = compare(arguments.before, arguments.after)
     print(changes.text())
     if arguments.csv:
         changes.write_csv(arguments.csv)
     if arguments.html:
-        compare_page.write(arguments.html, changes, arguments.most)
+        page.write(arguments.html, changes, arguments.most)
     return DONE
