@@ -98,15 +98,20 @@ class KserveNetwork:
 
     any_thread = True
 
-    def __init__(self, model: Path, precision: str = "float32", *, remote: Remote | None = None) -> None:
-        """Of `model` the name and the hash are used; the server is asked with the first image. Raises BackendError."""
+    def __init__(
+        self, model: Path, precision: str = "float32", *, memory: Path | None = None, remote: Remote | None = None
+    ) -> None:
+        """Of `model` the name and the hash are used; the server is asked with the first image. Raises BackendError.
+
+        memory: where the box's own backend keeps what it compiled, as `Backend.open` has it.
+        """
         if remote is None or not remote.settings.url:
             raise BackendError("no inference server is named: set kserve.url to HOST:PORT")
         try:
             self._sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
         except OSError as error:
             raise BackendError(f"{model} cannot be read: {error.strerror or error}") from error
-        self._model, self._remote = model, remote
+        self._model, self._remote, self._memory = model, remote, memory
         self._sides = sides_of(model)
         self._stamps = _stamps(remote.settings)
         self._client = _client(remote.settings)
@@ -144,7 +149,7 @@ class KserveNetwork:
         tried_of_late = time.monotonic() < self._own_until
         if own and tried_of_late:
             return self._run_here(image)
-        give_up = time.monotonic() + (0 if self._by_own else settings.patience_s)
+        give_up = time.monotonic() + (0 if self._by_own or self._remote.is_known_away else settings.patience_s)
         pause, refusals = FIRST_PAUSE_S, 0
         while True:
             started = time.monotonic()
@@ -187,7 +192,7 @@ class KserveNetwork:
     def _run_here(self, image: NDArray[np.uint8], why: str | None = None) -> Arrays:
         """By the box's own library. why: the server is away, if that is news."""
         if self._own is None:
-            self._own = table.open_network(table.resolve(table.AUTO), self._model)
+            self._own = table.open_network(table.resolve(table.AUTO), self._model, memory=self._memory)
         if why:
             self._remote.is_away(self, f"{why}; images are inspected here meanwhile, by {self._own.name}")
         outputs = self._own.run(image)

@@ -68,6 +68,12 @@ class Remote:
         self._mutex = threading.Lock()
         self._since: float | None = None
 
+    @property
+    def is_known_away(self) -> bool:
+        """Whether one of its networks was patient in vain and no answer came since: the others need not be."""
+        with self._mutex:
+            return bool(self._away)
+
     def is_away(self, who: object, why: str) -> bool:
         """Tell that it does not answer this network; whether to wait on."""
         with self._mutex:
