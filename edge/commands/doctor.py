@@ -19,6 +19,7 @@ from edge.backends import table
 from edge.backends.tensorrt import device, engine, passport
 from edge.cache import cache_folder
 from edge.commands.doctor_fleet import look_at_fleet, settings_in_use
+from edge.commands.doctor_kserve import look_at_server
 from edge.commands.doctor_metrics import look_at_metrics
 from edge.commands.doctor_opcua import look_at_opcua
 from edge.commands.doctor_page import look_at_page
@@ -310,7 +311,8 @@ def _tried(area: str, look: Callable[[], str]) -> Iterator[Finding]:
 
 
 LOOKS: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
-    *(_folder, _models_in_use, look_at_fleet, look_at_state, look_at_page, look_at_metrics, look_at_opcua, look_at_sinks),
+    *(_folder, _models_in_use, look_at_server, look_at_fleet, look_at_state),
+    *(look_at_page, look_at_metrics, look_at_opcua, look_at_sinks),
     *(_broker, _formats),
 )
 """What is looked at of a service, in this order."""

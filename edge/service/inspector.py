@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from edge.backends import table
+from edge.backends.server import Remote
 from edge.config import Settings
 from edge.errors import BackendError, ConfigError, EdgeError, ImageError
 from edge.fleet.release import SHORT
@@ -183,7 +184,8 @@ class Inspector(Worker):
         A library that loads but cannot run must end the service before any image is blamed for it. And what is compiled
         at its first use should not make the first image wait.
         """
-        open_network = remembering(self.settings, self.journal.folder, self._server_is_away)
+        remote = Remote(self.settings.kserve, self._server_is_away, self._waits_on)
+        open_network = remembering(self.settings, self.journal.folder, remote)
         pipeline = Pipeline(self.settings, precision=precision, open_network=open_network)
         try:
             for tried in (BLANK, smallest_sample()):
@@ -196,6 +198,10 @@ class Inspector(Worker):
     def _server_is_away(self, why: str | None) -> bool:
         """Say so in the status, or that it is back; wait for it until stopped. Called by any thread."""
         self.shared.status.report("kserve", why)
+        return self._waits_on()
+
+    def _waits_on(self) -> bool:
+        """Whether to wait for the server; a sign of life each time. Called by any thread."""
         self.beat()
         return not self.shared.stopping.is_set()
 

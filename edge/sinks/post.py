@@ -19,9 +19,9 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from edge.certificates import load_chain, trusting
+from edge.certificates import alert_of, load_chain, trusting
 from edge.config_sinks import WebhookSettings
-from edge.mqtt.tls import Named, alert_of, untrusted
+from edge.mqtt.tls import Named, untrusted
 from edge.sinks.sink import NotNowError
 
 MOST_READ: Final = 2000
