@@ -66,11 +66,8 @@ def left_of(listing: Listing, out: Path, epoch: str) -> Left:
     changed = 0
     for path, mtime_ns in listing.files:
         name = display_path(path)
-        if name in alike:
-            missing = not any(_is_of(path, epoch, *one) for one in ids.get(name, ()))
-        else:
-            missing = name not in done
-        if missing:
+        is_done = any(_is_of(path, epoch, *one) for one in ids.get(name, ())) if name in alike else name in done
+        if not is_done:
             left.append(path)
         elif mtime_ns > done[name]:
             changed += 1

@@ -28,7 +28,16 @@ MOST_A_BATCH: Final = 128
 BATCHES_A_WORKER: Final = 4
 """At least, so that no worker waits long for the last one."""
 MOST_BLOCKS: Final = 2000
-TRIES: Final = 3
+TRIES: Final = 4
+RAY: Final = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ half writes to stderr past every logger
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600",  # a part of it always starts; a machine under load needs minutes
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_worker_register_timeout_seconds": "600",
+}
+"""What Ray is told by its environment, where the user's own does not say otherwise, before it is imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +134,17 @@ def _reason(error: Exception, plan: Plan) -> EdgeError:
 @contextlib.contextmanager
 def _ray(plan: Plan) -> Iterator[tuple[Any, int]]:
     """Ray, started where it is not, quiet, and without its usage statistics; and how many workers it gets."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ half writes to stderr past every logger
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent to its makers
+    for name, value in RAY.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise ConfigError(f"ray cannot be imported ({error}): pip install 'sem-corrosion-edge[archive]'") from error
-    workers = plan.workers or max(1, len(os.sched_getaffinity(0)) // plan.cores)
-    cores = workers * plan.cores + 1  # one to hand batches out
-    here = {} if plan.address else {"num_cpus": cores, "include_dashboard": False}
+    workers = plan.workers or max(1, _usable_cores() // plan.cores)
+    reserved = workers * plan.cores + 1  # one to hand batches out
+    here = {} if plan.address else {"num_cpus": reserved, "include_dashboard": False}
     former = signal.getsignal(signal.SIGTERM)
     logging.getLogger("ray").setLevel(logging.ERROR)
     _begin(ray, plan.address, here)
@@ -152,6 +161,10 @@ def _ray(plan: Plan) -> Iterator[tuple[Any, int]]:
         ray.shutdown()
         signal.signal(signal.SIGTERM, former)
         sys.stderr.flush()
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _begin(ray: Any, address: str | None, here: Mapping[str, Any]) -> None:

@@ -102,8 +102,8 @@ def _inspect(arguments: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     for count, what in (
-        (outcome.denied, "could not be looked at, as was said above: give yourself the right to read them, and say the same again"),
-        (outcome.changed, "were written after they were inspected: their verdicts are of what they were; a new --out is of now"),
+        (outcome.denied, "could not be looked at, see above: give yourself the right to, and say the same again"),
+        (outcome.changed, "were written after they were inspected: their verdicts are of what they were"),
         (outcome.gone, "are not there any more; their verdicts are kept"),
     ):
         if count:
