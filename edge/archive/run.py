@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from edge.archive import identity, listing, spool
 from edge.archive.turn import Turn
 from edge.archive.work import Inspecting, Job, recover
@@ -33,8 +35,6 @@ RAY: Final = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ half writes to stderr past every logger
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600",  # a part of it always starts; a machine under load needs minutes
-    "RAY_gcs_server_port_wait_time_s": "300",
-    "RAY_gcs_server_request_timeout_seconds": "300",
     "RAY_worker_register_timeout_seconds": "600",
 }
 """What Ray is told by its environment, where the user's own does not say otherwise, before it is imported."""
@@ -168,14 +168,26 @@ def _usable_cores() -> int:
 
 
 def _begin(ray: Any, address: str | None, here: Mapping[str, Any]) -> None:
-    """Start Ray, or find its cluster; on a busy machine it may need more than one try. Raises ConfigError."""
-    for left in reversed(range(TRIES)):
+    """Start Ray, which may need more than one try on a busy machine, or find its cluster. Raises ConfigError."""
+    for left in reversed(range(1 if address else TRIES)):
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
         except Exception as error:  # Ray's own errors share no base class
             ray.shutdown()
+            _end_what_was_started()
+            if address:
+                token = (
+                    "" if os.environ.get("RAY_AUTH_MODE") else "; where the cluster asks for a token, set RAY_AUTH_MODE=token"
+                )
+                raise ConfigError(f"there is no Ray at {address} that answers: {error}{token}") from error
             if not left:
-                where = f"at {address}" if address else "on this machine"
-                raise ConfigError(f"Ray does not start {where}: {error}") from error
+                raise ConfigError(f"Ray does not start on this machine: {error} Try again when it is less busy") from error
         else:
             return
+
+
+def _end_what_was_started() -> None:
+    """A start that failed leaves processes behind, which would make the next one slower still."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
