@@ -16,6 +16,7 @@ from tests.faults.book import FORMATS, Book
 from tests.faults.breaking import Clock, SmallDisk
 from tests.faults.chaos import Chaos
 from tests.faults.judge import Judgement, judge
+from tests.faults.nursery import NURSERY, can_start
 from tests.service.running_daemon import COMMAND, PREFIX, Service
 
 SETTLE_S: Final = 240.0
@@ -72,9 +73,9 @@ class Bench:
         for name, values in sections.items():
             merged[name] = {**merged.get(name, {}), **values}
         before = self.disk.enter if self.disk else []
-        self.service = Service(
-            base, self.chaos.port, command=[*before, *(self.clock.command if self.clock else command or COMMAND)], **merged
-        )
+        started = [*before, *(self.clock.command if self.clock else command or COMMAND)]
+        popen = NURSERY.start if can_start(started) else None
+        self.service = Service(base, self.chaos.port, command=started, popen=popen, **merged)
         self.folder = self.disk.inside if self.disk and folder_mib else self.service.folder
         self._open = contextlib.ExitStack()
 
