@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import os
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -116,6 +117,13 @@ class Mounts:
             if stream is not None:
                 stream.close()
         self._holder.wait()
+
+
+@contextlib.contextmanager
+def in_memory() -> Iterator[Path]:
+    """An empty folder there, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="edge-count-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @functools.cache

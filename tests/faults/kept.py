@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import sqlite3
 import subprocess
@@ -103,6 +104,20 @@ class Writer:
         if status in (0, 3) or (kill and status == -9):
             return []
         return [f"ended: with status {status}: {words[-300:]}"]
+
+
+def earlier_life(
+    state: Path, chance: random.Random, most: int, *arguments: str | Path, enter: Sequence[str] = ()
+) -> list[Told]:
+    """A writer fills a state folder and ends well or is killed; what it told. most: verdicts, about."""
+    writer = Writer(state, chance.getrandbits(32), *arguments, enter=enter)
+    enough, kill = chance.randint(1, most), chance.random() < 0.5
+    writer.begin()
+    writer.until(lambda: writer.count("stored") >= enough)
+    problems = writer.end(kill=kill)
+    assert not problems, problems
+    writer.hear()
+    return writer.told
 
 
 def boot_file(folder: Path, number: int) -> Path:

@@ -83,7 +83,7 @@ class RecordedDisk:
     def _answer(self, kind: int, node: int, body: bytes) -> bytes | int:
         """What the kernel is told: bytes, or the number of an error."""
         if kind == _INIT:
-            major, minor, ahead, _ = struct.unpack_from("<IIII", body)
+            _, minor, ahead, _ = struct.unpack_from("<IIII", body)
             flags = _BIG_WRITES | _MAX_PAGES
             return struct.pack("<IIIIHHIIHH32x", 7, min(minor, 31), ahead, flags, 16, 12, _LONGEST_WRITE, 1, 256, 0)
         if kind == _LOOKUP:

@@ -1,9 +1,9 @@
 """A state folder and a seed in; a journal that is written to as a daemon does, and each thing that it stored, told, out.
 
-    python tests/faults/storing.py FOLDER SEED SOCKET [--boot FILE] [--careless]
+    python tests/faults/storing.py FOLDER SEED SOCKET [--boot FILE] [--bytes N] [--careless]
 
-It waits for the first packet on the socket (of a number that it inherited), then works until another one comes. What it tells is
-a packet of JSON with the key `did`. Exit status 0: asked to end; 3: the state folder cannot be used (it told so), as the
+It waits for the first packet on the socket, whose number it inherited, then works until another one comes. What it tells
+is a packet of JSON with the key `did`. Exit status 0: asked to end; 3: the state folder cannot be used (it told so), as the
 daemon ends then. `--careless` writes without a sync, so that the bench can be shown to notice.
 """
 
@@ -24,7 +24,6 @@ from edge.errors import StateError, StateFullError
 from edge.journal import Entry, Journal, Message, Verdict, boot
 from edge.records import Fingerprint
 
-MEAN_BYTES: Final = 30_000
 AGAIN_S: Final = 0.02
 FOR_EVER_DAYS: Final = 36500.0
 T = TypeVar("T")
@@ -43,12 +42,14 @@ def content(what: str, size: int) -> bytes:
 class Storing:
     """One life of a writer."""
 
-    def __init__(self, folder: Path, seed: int, line: socket.socket, *, careless: bool = False) -> None:
-        self._folder, self._line, self._careless = folder, line, careless
+    def __init__(self, folder: Path, seed: int, line: socket.socket, mean: int, *, careless: bool = False) -> None:
+        """mean: bytes of a payload."""
+        self._folder, self._line, self._bytes, self._careless = folder, line, mean, careless
         self._chance = random.Random(seed)
 
     def run(self) -> int:
         """The exit status."""
+        self._tell("ready")
         self._line.recv(100)
         try:
             with Journal.open(self._folder) as journal:
@@ -90,7 +91,7 @@ class Storing:
         if select.select([self._line], [], [], 0)[0]:
             raise Asked
         entry = self._begun(journal)
-        size, drawn = round(self._chance.expovariate(1 / MEAN_BYTES)) + 100, self._chance.random() < 0.7
+        size, drawn = round(self._chance.expovariate(1 / self._bytes)) + 100, self._chance.random() < 0.7
         epoch = journal.epoch
         (seq,) = self._until_room(lambda: journal.ledger.conclude(entry.path, _verdict(epoch, entry, size, drawn=drawn)))
         self._tell("stored", epoch=epoch, seq=seq, path=entry.path, bytes=size)
@@ -145,12 +146,13 @@ def main() -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("socket", type=int)
     parser.add_argument("--boot", type=Path)
+    parser.add_argument("--bytes", type=int, default=30_000)
     parser.add_argument("--careless", action="store_true")
     asked = parser.parse_args()
     if asked.boot is not None:
         boot._BOOT_ID = asked.boot  # type: ignore[misc]
     with socket.socket(fileno=asked.socket) as line:
-        return Storing(asked.folder, asked.seed, line, careless=asked.careless).run()
+        return Storing(asked.folder, asked.seed, line, asked.bytes, careless=asked.careless).run()
 
 
 if __name__ == "__main__":

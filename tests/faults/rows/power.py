@@ -6,7 +6,6 @@ import fcntl
 import os
 import random
 import struct
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults import disks
-from tests.faults.kept import Told, Writer, boot_file, kept
+from tests.faults.kept import Told, Writer, boot_file, earlier_life, kept
 from tests.faults.recorded import Written, cut
 from tests.faults.row import Outcome, Row, Trial
 
@@ -109,27 +108,20 @@ def _shut_down(folder: Path, how: int) -> None:
 def _place() -> Iterator[tuple[Path, disks.Mounts, ExitStack]]:
     """A folder in memory for images, mounts of its own, and what is closed in the end."""
     with ExitStack() as open_:
-        memory = disks.MEMORY if disks.MEMORY.is_dir() else None
-        place = Path(open_.enter_context(tempfile.TemporaryDirectory(prefix="edge-count-", dir=memory)))
+        place = open_.enter_context(disks.in_memory())
         mounts = disks.Mounts()
         open_.callback(mounts.close)
         yield place, mounts, open_
 
 
 def _earlier_life(place: Path, mounts: disks.Mounts, image: Path, chance: random.Random) -> list[Told]:
-    """In half of the trials the state is there already, of a life that ended well or was killed; what it told."""
+    """In half of the trials the state is there already; what its writer told."""
     if chance.random() < 0.5:
         return []
     state = mounts.mount(image, place / "earlier") / "state"
-    writer = Writer(state, chance.getrandbits(32), "--boot", boot_file(place, 1), enter=mounts.enter)
-    most, kill = chance.randint(1, MOST_STORED), chance.random() < 0.5
-    writer.begin()
-    writer.until(lambda: writer.count("stored") >= most)
-    problems = writer.end(kill=kill)
-    assert not problems, problems
-    writer.hear()
+    told = earlier_life(state, chance, MOST_STORED, "--boot", boot_file(place, 1), enter=mounts.enter)
     mounts.unmount(place / "earlier")
-    return writer.told
+    return told
 
 
 def _afterwards(place: Path, mounts: disks.Mounts, kind: str, image: Path, told: list[Told]) -> Outcome:
@@ -142,8 +134,8 @@ def _afterwards(place: Path, mounts: disks.Mounts, kind: str, image: Path, told:
 
 
 ROWS: Final = (
-    Row("power-cuts", "power cuts of the disk with the state: writes since the last flush are lost, ext4 and xfs", 150, power_cut,
-        SYSTEMS, networks=False, in_ci=1, each_in_ci=True, seconds=2),
+    Row("power-cuts", "power cuts of the disk with the state: writes since the last flush are lost, ext4 and xfs", 150,
+        power_cut, SYSTEMS, networks=False, in_ci=1, each_in_ci=True, seconds=2),
     Row("shutdowns", "forced shutdown of the file system with the state, ext4 and xfs", 50, shut_down,
         SYSTEMS, networks=False, in_ci=1, each_in_ci=True, seconds=2),
 )  # fmt: skip
