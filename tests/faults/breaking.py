@@ -84,7 +84,7 @@ def fill(filler: Path, leave: int) -> None:
     """Let a file grow until its disk has so many bytes left, to the page, or none. It may be called again."""
     with filler.open("ab", buffering=0) as stream, contextlib.suppress(OSError):
         while (free := _free(filler.parent) - leave) >= PAGE:
-            stream.write(bytes(min(65536, free // PAGE * PAGE)))
+            stream.write(bytes(min(1 << 20, free // PAGE * PAGE)))
 
 
 def _free(folder: Path) -> int:

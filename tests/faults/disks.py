@@ -20,10 +20,11 @@ from tests.faults.breaking import Unavailable
 from tests.faults.recorded import RecordedDisk
 
 MAKE: Final = {
-    "ext4": (64, ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
+    "ext4": (64, ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
     "xfs": (320, ["mkfs.xfs", "-q", "-f"]),
 }
 """Each one's MiB, and what makes it."""
+SMALL_MIB: Final = 32
 CHECK: Final = {"ext4": ["fsck.ext4", "-fn"], "xfs": ["xfs_repair", "-n", "-f"]}
 MEMORY: Final = Path("/dev/shm")
 """Images lie in memory where there is some: what is tested is what reaches them, not how fast."""
@@ -79,6 +80,10 @@ class Mounts:
                 raise OSError(ctypes.get_errno(), "the name space of the mounts cannot be entered")
         return work()
 
+    def inside(self, folder: Path) -> Path:
+        """A folder as the mounts have it, for who stands outside. SQLite cannot follow it."""
+        return Path(f"/proc/{self._holder.pid}/root{folder}")
+
     def run(self, *command: str | Path, pass_fds: tuple[int, ...] = ()) -> None:
         """Run something that sees the mounts. Raises CalledProcessError with what it said."""
         done = subprocess.run([*self.enter, *command], capture_output=True, text=True, pass_fds=pass_fds)
@@ -94,6 +99,14 @@ class Mounts:
             if not Path("/dev/loop-control").exists() or "unknown filesystem" in str(error):
                 raise Unavailable(f"images of disks can only be mounted as root, with loop devices: {error}") from error
             raise
+        return folder
+
+    def small(self, kind: str, place: Path, folder: Path) -> Path:
+        """A small disk over a folder, which is returned. kind: of `MAKE`, or tmpfs."""
+        folder.mkdir(exist_ok=True)
+        if kind != "tmpfs":
+            return self.mount(empty(kind, place / "image"), folder)
+        self.run("mount", "-t", "tmpfs", "-o", f"size={SMALL_MIB}m", "tmpfs", folder)
         return folder
 
     def unmount(self, folder: Path) -> None:
@@ -124,6 +137,16 @@ def in_memory() -> Iterator[Path]:
     """An empty folder there, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="edge-count-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
         yield Path(folder)
+
+
+@contextlib.contextmanager
+def at_hand() -> Iterator[tuple[Path, Mounts, contextlib.ExitStack]]:
+    """A folder in memory for images, mounts of their own, and what is closed in the end."""
+    with contextlib.ExitStack() as open_:
+        place = open_.enter_context(in_memory())
+        mounts = Mounts()
+        open_.callback(mounts.close)
+        yield place, mounts, open_
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import socket
@@ -74,14 +75,16 @@ class Writer:
             self.told.append(json.loads(packet))
             self.heard_at.append(self._moment())
 
-    def until(self, condition: Callable[[], bool], *, hearing: bool = True) -> None:
-        """Wait until it is so, or the writer has ended. hearing: nobody else hears it."""
-        while self.process.poll() is None:
+    def until(self, condition: Callable[[], bool], *, hearing: bool = True, within_s: float = math.inf) -> bool:
+        """Wait until it is so, or the writer has ended; whether it is so. hearing: nobody else hears it."""
+        deadline = time.monotonic() + within_s
+        while self.process.poll() is None and time.monotonic() < deadline:
             if hearing:
                 self.hear()
             if condition():
-                return
+                return True
             time.sleep(POLL_S)
+        return False
 
     def count(self, did: str) -> int:
         """How often it told that."""

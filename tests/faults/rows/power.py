@@ -7,8 +7,7 @@ import os
 import random
 import struct
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,13 +29,13 @@ def power_cut(trial: Trial) -> Outcome:
     Not a copy of the image, which would have every write that came before: a disk's cache may lose any of those
     since the last flush. What this cannot show is a disk that lies about a flush, and a power cut within a sector.
     """
-    return _power_cut(trial)
+    return with_writer(trial)
 
 
-def _power_cut(trial: Trial, *arguments: str) -> Outcome:
-    """arguments: further ones of the writer."""
+def with_writer(trial: Trial, *arguments: str) -> Outcome:
+    """The trial with further arguments of the writer."""
     chance = trial.chance
-    with _place() as (place, mounts, open_):
+    with disks.at_hand() as (place, mounts, open_):
         image = disks.empty(trial.case, place / "image")
         told = _earlier_life(place, mounts, image, chance)
         before = disks.copied(image, place / "before")
@@ -69,7 +68,7 @@ def shut_down(trial: Trial) -> Outcome:
     The writer's calls fail from then on, so it has to end as a daemon does: it may tell nothing that is not kept.
     """
     chance = trial.chance
-    with _place() as (place, mounts, _):
+    with disks.at_hand() as (place, mounts, _):
         image = disks.empty(trial.case, place / "image")
         told = _earlier_life(place, mounts, image, chance)
         folder = mounts.mount(image, place / "at-work")
@@ -102,16 +101,6 @@ def _shut_down(folder: Path, how: int) -> None:
         fcntl.ioctl(descriptor, SHUT_DOWN, struct.pack("I", how))
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _place() -> Iterator[tuple[Path, disks.Mounts, ExitStack]]:
-    """A folder in memory for images, mounts of its own, and what is closed in the end."""
-    with ExitStack() as open_:
-        place = open_.enter_context(disks.in_memory())
-        mounts = disks.Mounts()
-        open_.callback(mounts.close)
-        yield place, mounts, open_
 
 
 def _earlier_life(place: Path, mounts: disks.Mounts, image: Path, chance: random.Random) -> list[Told]:
