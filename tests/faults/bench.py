@@ -149,6 +149,10 @@ class Bench:
             paths.append(name)
         return paths
 
+    def verdicts(self) -> list[dict[str, Any]]:
+        """All that was received on the topics of verdicts, repeats too."""
+        return [one.body for one in list(self.listener.heard) if one.topic in VERDICT_TOPICS and one.payload]
+
     def heard_of(self, path: str) -> bool:
         """Whether a verdict on `path` has been received."""
         return any(f'"{path}"'.encode() in one.payload for one in list(self.listener.heard) if one.topic in VERDICT_TOPICS)
