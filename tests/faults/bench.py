@@ -55,6 +55,7 @@ class Bench:
         self.restarts = self.replays = 0
         self.figures: dict[str, float] = {}
         self.odd_ends: list[str] = []
+        self.usual_ends = frozenset({BROKEN, 1})
         self._log_began = 0
         self.base = base
         base.mkdir(parents=True, exist_ok=True)
@@ -133,7 +134,7 @@ class Bench:
         status = None if process is None else process.poll()
         if status is None:
             return
-        if status not in (BROKEN, 1):
+        if status not in self.usual_ends:
             self.odd_ends.append(f"ended: the daemon ended by itself with status {status}")
         self.restarts += 1
         time.sleep(0.2)

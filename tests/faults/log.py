@@ -26,7 +26,8 @@ BEGIN, END = "<!-- counts: made by `python -m tests.faults.count --table` -->", 
 class Run:
     """One line. first, trials: the numbers that it did.  real: how many of them with the real networks.
 
-    failed: trials with a problem; of a row whose trials do many at once, so many of those.  problems: their words.  by_case: trials of each case.
+    failed: trials with a problem; where a trial does many at once, so many of those.  problems: their words.
+    by_case: trials of each case.
     """
 
     row: str
@@ -146,7 +147,9 @@ def table(rows: Sequence[Row], runs: Iterable[Run]) -> str:
     for row in rows:
         one = found.get(row.name)
         if one is None:
-            lines.append(f"| {row.fault} | 0 of {row.wanted * row.each:,} {row.unit} | – | – | – | not counted yet | – | `{row.name}` |")
+            lines.append(
+                f"| {row.fault} | 0 of {row.wanted * row.each:,} {row.unit} | – | – | – | not counted yet | – | `{row.name}` |"
+            )
             continue
         counted = ", ".join(
             [f"{value:,} {name}" for name, value in one.counts.items()]

@@ -112,6 +112,12 @@ ROWS: Final = (
         unit="files",
     ),
     Row(
-        "bad-files", f"bad files of {len(BAD)} classes, a hundred at a time", 20, bad_files, seconds=8, each=BAD_FILES, unit="files"
+        "bad-files",
+        f"bad files of {len(BAD)} classes, a hundred at a time",
+        20,
+        bad_files,
+        seconds=8,
+        each=BAD_FILES,
+        unit="files",
     ),
 )
