@@ -275,7 +275,7 @@ class Shared:
         self.suspected = Suspected()
         self.gone = Names()
         self.figures = Figures()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.wake_publishers = wake_publishers
         self._folder_problems: dict[str, str] = {}
 
@@ -294,7 +294,7 @@ class Shared:
             self._folder_problems[who] = problem
         self.wake_publishers()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """A thread has ended that must not: the process is to end."""
         self.failure = error
         self.failed.set()

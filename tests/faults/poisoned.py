@@ -1,9 +1,10 @@
 """A command line in; `edge-daemon` whose libraries die, hang or fail at files of certain names out.
 
-    python tests/faults/poisoned.py [--real] --config CONFIG
+    python tests/faults/poisoned.py [--real] [--hangs] --config CONFIG
 
 A file named `poison-WHAT-WHERE.png` does WHAT to the process, of `WHAT` below, as soon as it is WHERE: `read`, `judged` or
-`drawn`. It does so in the daemon's child processes too. A thread that stands still counts as dead after seconds, not minutes.
+`drawn`. It does so in the daemon's child processes too. With `--hangs` a thread that stands still counts as
+dead after seconds, not minutes.
 """
 
 from __future__ import annotations
@@ -134,8 +135,8 @@ def poison() -> None:
     isolated.inspect_in_child.__defaults__ = (CHILD_S,)
 
 
-def poison_daemon() -> None:
-    """What only the daemon itself does."""
+def poison_daemon(*, hangs: bool) -> None:
+    """What only the daemon itself does. hangs: a thread that stands still is soon taken for dead."""
     from edge.service import daemon, pictures, recorder
 
     true_draw = pictures.draw
@@ -145,7 +146,8 @@ def poison_daemon() -> None:
         true_draw(worker, name, inspection)
 
     pictures.draw = recorder.draw = draw
-    daemon.STUCK_S = STUCK_S  # type: ignore[misc]
+    if hangs:
+        daemon.STUCK_S = STUCK_S  # type: ignore[misc]
 
 
 if __name__ in ("__main__", "__mp_main__"):
@@ -155,11 +157,11 @@ if __name__ in ("__main__", "__mp_main__"):
 if __name__ == "__main__":
     from tests.faults.stand_in import stand_in
 
-    if sys.argv[1] == "--real":
-        del sys.argv[1]
-    else:
+    asked = {"--real", "--hangs"} & set(sys.argv)
+    sys.argv = [one for one in sys.argv if one not in asked]
+    if "--real" not in asked:
         stand_in()
-    poison_daemon()
+    poison_daemon(hangs="--hangs" in asked)
     from edge.commands.cli import daemon
 
     sys.exit(daemon())

@@ -35,12 +35,13 @@ class Poison:
     """One class.
 
     put: makes it in the folder and returns its path below, None where no verdict is due.  told: codes of failures that fit,
-    `inspected` where a verdict does.  ends: of the daemon by itself that it may cause.
+    `inspected` where a verdict does.  ends: of the daemon by itself that it may cause.  hangs: it makes a thread stand still.
     """
 
     put: Callable[[Path], str | None]
     told: frozenset[str]
     ends: int = 0
+    hangs: bool = False
 
 
 def _bytes(name: str, make: Callable[[], bytes]) -> Callable[[Path], str]:
@@ -230,7 +231,8 @@ def _played(what: str, where: str) -> tuple[str, Poison]:
     if where == "drawn":
         told, ends = WHOLE, 2 if what == "segv" else 0
     name = f"poison-{what}-{where}.png"
-    return f"{what} while {where}", Poison(_bytes(name, _good_png), told, ends)
+    hangs = what in ("sleep", "holdgil", "spin")
+    return f"{what} while {where}", Poison(_bytes(name, _good_png), told, ends, hangs)
 
 
 PLAYED: Final = (

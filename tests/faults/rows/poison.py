@@ -17,25 +17,27 @@ from tests.faults.poisons import POISONS, Poison
 from tests.faults.row import Outcome, Row, Trial
 
 RESTARTS: Final = 3
-SILENT_S: Final = 4.0
+SILENT_S: Final = 15.0
 """A daemon that says nothing for so long is ended, as systemd's watchdog would."""
 SIGNALS: Final = frozenset(-one for one in (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL, signal.SIGBUS, signal.SIGFPE,
                                             signal.SIGILL))  # fmt: skip
 
 
 class Watched(Bench):
-    """A bench with a watchdog, which knows that a poisoned process may end by any signal."""
+    """A bench that knows that a poisoned process may end by any signal; with a watchdog where the poison makes it hang."""
 
-    def watch_over(self) -> None:
-        """Have the daemon say that it lives."""
+    def __init__(self, trial: Trial, seed: int) -> None:
+        """Runs what the case of the trial wants."""
+        self.hangs = POISONS[trial.case].hangs
+        options = [*(["--real"] if trial.real else []), *(["--hangs"] if self.hangs else [])]
+        command = [sys.executable, str(ROOT / "tests" / "faults" / "poisoned.py"), *options]
+        super().__init__(trial.folder, seed, command=command, watch={"incomplete_s": 1.0})
         self.pulse = self.base / "pulse"
         self.usual_ends |= SIGNALS | {0, 3}
         self.bites = 0
 
     def start(self) -> None:
         """Start the daemon; nothing is heard of it before it is ready."""
-        if not hasattr(self, "pulse"):
-            self.watch_over()
         self.pulse.unlink(missing_ok=True)
         self._heard_at, self._heard = time.monotonic(), ""
         self._log_began = len(self.service.log_text())
@@ -46,7 +48,7 @@ class Watched(Bench):
         with contextlib.suppress(OSError):
             if (heard := self.pulse.read_text()) != self._heard:
                 self._heard, self._heard_at = heard, time.monotonic()
-        if self._heard and time.monotonic() > self._heard_at + SILENT_S:
+        if self.hangs and self._heard and time.monotonic() > self._heard_at + SILENT_S:
             self.bites += 1
             self.service.kill()
         super().supervise()
@@ -62,7 +64,8 @@ class Watched(Bench):
 def poison(trial: Trial) -> Outcome:
     """The poison arrives before or behind good images; after each of three restarts the next good image still comes."""
     chance, one = trial.chance, POISONS[trial.case]
-    with _bench(trial, chance.getrandbits(32)) as bench:
+    bench = Watched(trial, chance.getrandbits(32))
+    with bench:
         if chance.random() < 0.5:
             bench.wait_until_online()
         name = one.put(bench.folder)
@@ -109,11 +112,6 @@ def _told(bench: Bench, path: str | None) -> list[str]:
 def _of_poison(problem: str, path: str | None, one: Poison) -> bool:
     """Whether a poison that may be inspected was, without a doubt: its pixels are whole."""
     return "inspected" in one.told and path is not None and problem.startswith(f"partial: {path} ")
-
-
-def _bench(trial: Trial, seed: int) -> Watched:
-    command = [sys.executable, str(ROOT / "tests" / "faults" / "poisoned.py"), *(["--real"] if trial.real else [])]
-    return Watched(trial.folder, seed, command=command, watch={"incomplete_s": 1.0})
 
 
 ROWS: Final = (
