@@ -186,7 +186,7 @@ class Daemon:
         return self._shared.models_loaded.is_set()
 
     @property
-    def failure(self) -> Exception | None:
+    def failure(self) -> BaseException | None:
         """What ended a thread, None while all is well."""
         return self._shared.failure
 
@@ -335,6 +335,6 @@ def run_guarded(worker: Worker) -> None:
             return
         worker.shared.fail(error)
         log.error("%s: %s", worker.name, error)
-    except Exception as error:  # a defect of ours must not leave a half-dead daemon behind
+    except BaseException as error:  # a library's panic or exit too: none may leave a half-dead daemon behind
         worker.shared.fail(error)
         log.exception("the %s thread failed", worker.name)

@@ -373,7 +373,7 @@ class Shared:
         self.figures = Figures()
         self.releases = Newest()
         self.in_use: Settings | None = None
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.wake_publishers = wake_publishers
         self._folder_problems: dict[str, str] = {}
 
@@ -392,7 +392,7 @@ class Shared:
             self._folder_problems[who] = problem
         self.wake_publishers()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """A thread has ended that must not: the process is to end."""
         self.failure = error
         self.failed.set()

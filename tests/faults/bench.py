@@ -61,6 +61,7 @@ class Bench:
         self.figures: dict[str, float] = {}
         self.odd_ends: list[str] = []
         self._log_began, self._starts = 0, starts
+        self.usual_ends = frozenset({BROKEN, 1})
         self.base = base
         base.mkdir(parents=True, exist_ok=True)
         self.disk = (
@@ -151,7 +152,7 @@ class Bench:
         status = None if process is None else process.poll()
         if status is None:
             return
-        if status not in (BROKEN, 1):
+        if status not in self.usual_ends:
             self.odd_ends.append(f"ended: the daemon ended by itself with status {status}")
         self.restarts += 1
         time.sleep(0.2)
@@ -166,6 +167,10 @@ class Bench:
             (self.folder / name).write_bytes(data)
             paths.append(name)
         return paths
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """All that was received on the topics of verdicts, repeats too."""
+        return [one.body for one in list(self.listener.heard) if one.topic in VERDICT_TOPICS and one.payload]
 
     def heard_of(self, path: str) -> bool:
         """Whether a verdict on `path` has been received."""
