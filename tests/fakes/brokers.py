@@ -216,6 +216,13 @@ class Listener:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def come_back(self) -> None:
+        """After `close`: connect again, with the same session."""
+        self._ready.clear()
+        self._client.reconnect()
+        self._client.loop_start()
+        assert self._ready.wait(10), "no subscription"
+
     def __enter__(self) -> Listener:
         return self
 
