@@ -45,7 +45,7 @@ class Bench:
         starts: bool = True,
         **sections: dict[str, Any],
     ) -> None:
-        """state_mib, folder_mib: size of a small disk there, 0 for none.  clock: it can be set.
+        """state_mib, folder_mib: size of a small disk there, 0 for none.  clock: it can be set; a `command` takes `--clock`.
         command: what starts the daemon, else the product's own.  broker: further lines of its configuration.
         starts: the daemon starts with the bench.  sections: of its configuration.
 
@@ -72,9 +72,9 @@ class Bench:
         for name, values in sections.items():
             merged[name] = {**merged.get(name, {}), **values}
         before = self.disk.enter if self.disk else []
-        self.service = Service(
-            base, self.chaos.port, command=[*before, *(self.clock.command if self.clock else command or COMMAND)], **merged
-        )
+        if self.clock:
+            command = [*command, "--clock", str(self.clock.file)] if command else self.clock.command
+        self.service = Service(base, self.chaos.port, command=[*before, *(command or COMMAND)], **merged)
         self.folder = self.disk.inside if self.disk and folder_mib else self.service.folder
         self._open = contextlib.ExitStack()
 

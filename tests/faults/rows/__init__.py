@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.faults.row import Row
-from tests.faults.rows import kills, restored
+from tests.faults.rows import folders, kills, restored
 
-ROWS: Final[tuple[Row, ...]] = (*kills.ROWS, *restored.ROWS)
+ROWS: Final[tuple[Row, ...]] = (*kills.ROWS, *restored.ROWS, *folders.ROWS)
 BY_NAME: Final = {row.name: row for row in ROWS}
