@@ -144,13 +144,23 @@ class Clock:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "clock"
+        self._passed = 0.0
         self.jump(0)
         self.command = [sys.executable, str(ROOT / "tests" / "faults" / "clocked.py"), str(self.file)]
 
     def jump(self, seconds: float) -> None:
         """The clock shows the true time and `seconds`."""
+        self._off = seconds
+        self._write()
+
+    def pass_by(self, seconds: float) -> None:
+        """So much time passes at once, for the clock and for the kernel's uptime."""
+        self._passed += seconds
+        self._write()
+
+    def _write(self) -> None:
         new = self.file.with_suffix(".new")
-        new.write_text(f"{seconds:.0f}")
+        new.write_text(f"{self._off:.1f} {self._passed:.1f}")
         new.replace(self.file)
 
 
