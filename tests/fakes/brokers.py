@@ -109,6 +109,16 @@ class Mosquitto:
         """As a power cut would end it."""
         self._end(lambda process: process.kill())
 
+    def freeze(self) -> None:
+        """It does nothing any more; the kernel still takes connections for it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """As a service manager would end it."""
         self._end(lambda process: process.terminate())

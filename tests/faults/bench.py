@@ -46,7 +46,7 @@ class Bench:
         starts: bool = True,
         **sections: dict[str, Any],
     ) -> None:
-        """state_mib, folder_mib: size of a small disk there, 0 for none.  clock: it can be set.
+        """state_mib, folder_mib: size of a small disk there, 0 for none.  clock: it can be set; a `command` takes `--clock`.
         command: what starts the daemon, else the product's own.  broker: further lines of its configuration.
         starts: the daemon starts with the bench.  sections: of its configuration.
 
@@ -74,7 +74,9 @@ class Bench:
         for name, values in sections.items():
             merged[name] = {**merged.get(name, {}), **values}
         before = self.disk.enter if self.disk else []
-        started = [*before, *(self.clock.command if self.clock else command or COMMAND)]
+        if self.clock:
+            command = [*command, "--clock", str(self.clock.file)] if command else self.clock.command
+        started = [*before, *(command or COMMAND)]
         popen = NURSERY.start if can_start(started) else None
         self.service = Service(base, self.chaos.port, command=started, popen=popen, **merged)
         self.folder = self.disk.inside if self.disk and folder_mib else self.service.folder
