@@ -43,9 +43,10 @@ def shadow_of(dashboard: Listener) -> dict[str, Any]:
 def child_of(service: Service) -> psutil.Process | None:
     """The candidate's process."""
     assert service.process is not None
-    for child in psutil.Process(service.process.pid).children():
+    daemon = psutil.Process(service.process.pid)
+    for child in daemon.children():
         with contextlib.suppress(psutil.Error):
-            if child.nice() == NICEST and child.status() != psutil.STATUS_ZOMBIE:
+            if child.nice() == min(daemon.nice() + NICEST, NICEST) and child.status() != psutil.STATUS_ZOMBIE:
                 return child
     return None
 
