@@ -11,10 +11,8 @@ import math
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,13 +30,13 @@ MOST_A_BATCH: Final = 128
 BATCHES_A_WORKER: Final = 4
 """At least, so that no worker waits long for the last one."""
 MOST_BLOCKS: Final = 2000
-TRIES: Final = 3
-START_S: Final = 300.0
-"""For each try. Ray itself gives its own process 30 s, which are too few where twenty programs share two cores."""
+TRIES: Final = 4
+"""Ray ends its own start where processes of its own need over 15 s, which no setting changes (its issue 65983)."""
 RAY: Final = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ half writes to stderr past every logger
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600",  # a part of it always starts; a machine under load needs minutes
+    "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "600",
 }
 """What Ray is told by its environment, where the user's own does not say otherwise, before it is imported."""
@@ -151,8 +149,6 @@ def _ray(plan: Plan) -> Iterator[tuple[Any, int]]:
     here = {} if plan.address else {"num_cpus": reserved, "include_dashboard": False}
     former = signal.getsignal(signal.SIGTERM)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    if not plan.address:
-        _await_longer(ray)
     _begin(ray, plan.address, here)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -187,30 +183,9 @@ def _begin(ray: Any, address: str | None, here: Mapping[str, Any]) -> None:
                 )
                 raise ConfigError(f"there is no Ray at {address} that answers: {error}{token}") from error
             if not left:
-                raise ConfigError(f"Ray does not start on this machine: {error} Try again when it is less busy") from error
+                raise ConfigError(f"Ray does not start here: {error} Try again when this machine is less busy") from error
         else:
             return
-
-
-def _await_longer(ray: Any) -> None:
-    """Have Ray ask longer for its own process: its limit is a number in its code, so this replaces the asking."""
-    services = ray._private.services
-    ask = getattr(services, "get_node", None)
-    if ask is None or hasattr(ask, "__wrapped__"):
-        return
-
-    @wraps(ask)
-    def patiently(*given: Any, **named: Any) -> Any:
-        until = time.monotonic() + START_S
-        while True:
-            try:
-                return ask(*given, **named)
-            except RuntimeError:
-                if time.monotonic() >= until:
-                    raise
-            time.sleep(0.2)
-
-    services.get_node = patiently
 
 
 def _end_what_was_started() -> None:
