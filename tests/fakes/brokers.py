@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import json
+import os
+import secrets
 import shutil
 import signal
 import socket
@@ -26,23 +29,31 @@ from paho.mqtt.properties import Properties
 
 T = TypeVar("T")
 
+FIRST_PORT, PORTS = 11_000, 20_000
+
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/bin:/opt/homebrew/sbin")
 
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (apt-get install mosquitto)")
 
 
-_given: set[int] = set()
+_ports = itertools.count(secrets.randbelow(10_000))
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on right now, another one at each call."""
+    """A TCP port on loopback that nobody listens on right now, another one at each call.
+
+    It lies below those that the kernel gives to outgoing connections, so none of them takes it before it is used. Each of
+    several processes that test at the same time has its own.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
+        port = FIRST_PORT + (next(_ports) * workers + int(worker)) % PORTS
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _given:
-            _given.add(port)
-            return port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does: one that has ended keeps no port
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
 
 def eventually(condition: Callable[[], T], within_s: float = 20.0, what: str = "") -> T:
@@ -97,6 +108,16 @@ class Mosquitto:
     def kill(self) -> None:
         """As a power cut would end it."""
         self._end(lambda process: process.kill())
+
+    def freeze(self) -> None:
+        """It does nothing any more; the kernel still takes connections for it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """As a service manager would end it."""
@@ -171,6 +192,7 @@ class Listener:
         )
         self._client.on_connect = self._subscribe
         self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_disconnect = lambda *_: self._ready.clear()
         self._client.on_message = self._keep
         self._client.reconnect_delay_set(1, 1)
         if login:
@@ -182,7 +204,11 @@ class Listener:
         else:
             self._client.connect("127.0.0.1", port, 30)
         self._client.loop_start()
-        assert self._ready.wait(10), "no subscription"
+        self.wait_until_subscribed()
+
+    def wait_until_subscribed(self) -> None:
+        """On this connection, or on the next one."""
+        assert self._ready.wait(60), "no subscription"
 
     def on(self, topic: str) -> list[Heard]:
         """Everything heard so far on topics that end so."""

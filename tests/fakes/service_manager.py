@@ -125,7 +125,7 @@ class ServiceManager:
         done = subprocess.run(
             [*enter, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=180
         )
-        assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{self.log()[-1000:]}\n{self.everything()}"
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{self._last_words(command[-1])}"
         return done.stdout
 
     def log(self) -> str:
@@ -134,6 +134,11 @@ class ServiceManager:
     def journal(self, unit: str) -> str:
         """What a unit has logged."""
         return self.run("journalctl", "--no-pager", "-u", unit, "-o", "cat")
+
+    def _last_words(self, unit: str) -> str:
+        """What tells most comes first: a long report is cut at its end."""
+        own = self.run("journalctl", "--no-pager", "-u", unit, "-n", "30", "-o", "cat", check=False)
+        return f"{own}\n{self.log()[-1000:]}\n{self.everything()}"
 
     def everything(self) -> str:
         """The last lines of all units together."""

@@ -46,7 +46,7 @@ class Bench:
         starts: bool = True,
         **sections: dict[str, Any],
     ) -> None:
-        """state_mib, folder_mib: size of a small disk there, 0 for none.  clock: it can be set.
+        """state_mib, folder_mib: size of a small disk there, 0 for none.  clock: it can be set; a `command` takes `--clock`.
         command: what starts the daemon, else the product's own.  broker: further lines of its configuration.
         starts: the daemon starts with the bench.  sections: of its configuration.
 
@@ -61,6 +61,7 @@ class Bench:
         self.figures: dict[str, float] = {}
         self.odd_ends: list[str] = []
         self._log_began, self._starts = 0, starts
+        self.usual_ends = frozenset({BROKEN, 1})
         self.base = base
         base.mkdir(parents=True, exist_ok=True)
         self.disk = (
@@ -73,7 +74,9 @@ class Bench:
         for name, values in sections.items():
             merged[name] = {**merged.get(name, {}), **values}
         before = self.disk.enter if self.disk else []
-        started = [*before, *(self.clock.command if self.clock else command or COMMAND)]
+        if self.clock:
+            command = [*command, "--clock", str(self.clock.file)] if command else self.clock.command
+        started = [*before, *(command or COMMAND)]
         popen = NURSERY.start if can_start(started) else None
         self.service = Service(base, self.chaos.port, command=started, popen=popen, **merged)
         self.folder = self.disk.inside if self.disk and folder_mib else self.service.folder
@@ -151,7 +154,7 @@ class Bench:
         status = None if process is None else process.poll()
         if status is None:
             return
-        if status not in (BROKEN, 1):
+        if status not in self.usual_ends:
             self.odd_ends.append(f"ended: the daemon ended by itself with status {status}")
         self.restarts += 1
         time.sleep(0.2)
@@ -166,6 +169,10 @@ class Bench:
             (self.folder / name).write_bytes(data)
             paths.append(name)
         return paths
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """All that was received on the topics of verdicts, repeats too."""
+        return [one.body for one in list(self.listener.heard) if one.topic in VERDICT_TOPICS and one.payload]
 
     def heard_of(self, path: str) -> bool:
         """Whether a verdict on `path` has been received."""

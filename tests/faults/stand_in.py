@@ -97,9 +97,11 @@ if __name__ == "__mp_main__":  # a process that the daemon starts
 
 if __name__ == "__main__":
     if sys.argv[1] == "--clock":
-        from tests.faults.clocked import shift
+        sys.path.insert(0, str(Path(__file__).parents[2]))
+        from tests.faults.clocked import pass_by, shift
 
         shift(Path(sys.argv[2]))
+        pass_by(Path(sys.argv[2]))
         del sys.argv[1:3]
     stand_in()
     from edge.commands.cli import daemon

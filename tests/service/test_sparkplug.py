@@ -8,7 +8,7 @@ from typing import Any
 
 from edge.wire.channel import Publication
 from edge.wire.sparkplug_b_pb2 import Payload
-from tests.fakes.brokers import Listener, Mosquitto, eventually
+from tests.fakes.brokers import Listener, Mosquitto, Proxy, eventually
 from tests.service.running_daemon import Service, png
 from tests.wire.sparkplug_session import Said
 
@@ -74,7 +74,7 @@ def numbered_without_a_gap(said: list[Said]) -> bool:
 
 
 def test_a_node_lives_through_what_kills_a_broker_and_a_daemon(tmp_path: Path, broker: Mosquitto) -> None:
-    with Host(broker.port) as host, service(tmp_path, broker.port) as daemon:
+    with Host(broker.port) as host, Proxy(broker.port) as proxy, service(tmp_path, proxy.port) as daemon:
         daemon.put("a.png", png(1))
         (first,) = host.wait("DDATA", 1)
         assert host.kinds() == ["NBIRTH", "DBIRTH", "DDATA"]
@@ -84,10 +84,13 @@ def test_a_node_lives_through_what_kills_a_broker_and_a_daemon(tmp_path: Path, b
         again = host.wait("DBIRTH", 2)[1]
         assert again.values["image_name"] == "a.png"
 
+        proxy.refuse = True  # Sparkplug is QoS 0: a host that is back later than the node misses its births
         broker.kill()
         daemon.put("b.png", png(2))
         eventually(lambda: "(seq 2)" in daemon.log_text(), 120, "a verdict while the broker is away")
         broker.start()
+        host.wait_until_subscribed()
+        proxy.refuse = False
         assert host.wait("DBIRTH", 3)[2].values["image_name"] == "b.png"
         assert host.wait("DDATA", 2)[1].historical
 

@@ -70,6 +70,20 @@ def test_what_teaches_most_is_offered_with_its_regions_and_is_gone_when_it_was_r
     seen.says("#doubtful", "a.jpg")
 
 
+def test_an_answer_that_comes_late_does_not_replace_what_was_asked_since(service: Served, seen: Seen) -> None:
+    opened_for_review(service, seen, "a.jpg", 0)
+    held: list[Any] = []
+    seen.page.route("**/api/questions", lambda route: route.continue_() if held else held.append(route))
+    seen.page.click("#ask")
+    eventually(lambda: seen.page.evaluate("1") and held, 600)
+    seen.page.fill("#search", "nothing like it")
+    seen.says("#doubtful", "No image fits")
+    with seen.page.expect_request_finished(lambda request: request.url.endswith("/api/questions")):
+        held[0].fulfill(json={"images": []})
+    seen.page.evaluate("() => fetch('/api/questions').then((answer) => answer.json())")  # answered later than that
+    assert "No image fits" in seen.text("#doubtful")
+
+
 def test_a_part_that_was_looked_at_is_framed_by_mouse_or_keys_and_stored_as_its_box(service: Served, seen: Seen) -> None:
     opened_for_review(service, seen, "a.jpg", 0)
     eventually(lambda: seen.page.is_enabled("#do-part"), 600)

@@ -1,5 +1,7 @@
 // Fleet: a tile for each microscope, those that need somebody first.
 
+import { turns } from "./parts.js";
+
 const ORDER = { silent: 0, offline: 1, degraded: 2, unknown: 3, online: 4 };
 const TONES = { online: "low", degraded: "moderate", unknown: "none" };
 const LOAD_MS = 15000, SOON_MS = 400;
@@ -11,6 +13,7 @@ export function room(root, ctx) {
   const counts = element("p", { class: "counts", id: "fleet-counts", role: "status" });
   const tiles = element("div", { class: "tiles", id: "tiles" });
   const made = new Map(); // device: what its tile says, and the tile
+  const turn = turns();
   let fleet = null, why = [], closed = false, soon = null;
   root.append(element("h1", {}, words("shell.fleet")), element("div", { class: "row head" }, filter, counts), tiles);
 
@@ -63,10 +66,11 @@ export function room(root, ctx) {
 
   async function load() {
     soon = null;
+    const mine = turn();
     try {
       const found = await api.get("/api/fleet");
       const reasons = found.length ? [] : (await api.get("/api/problems")).problems;
-      if (closed) return;
+      if (closed || !mine()) return;
       fleet = found;
       why = reasons;
       draw();

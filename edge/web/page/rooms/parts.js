@@ -2,6 +2,15 @@
 
 import { Picture } from "../picture.js";
 
+// Of questions whose answers overtake each other only the newest counts: `const mine = turn();`, and after the answer `mine()`.
+export function turns() {
+  let last = 0;
+  return () => {
+    const own = ++last;
+    return () => own === last;
+  };
+}
+
 export function verdictCard(row, { words, format, known }) {
   const { element } = format;
   const kind = format.tone(row);

@@ -1,6 +1,6 @@
 // Problems: why the service is degraded, what could not be inspected or sent, and what to do about it.
 
-import { inspectAgain } from "./parts.js";
+import { inspectAgain, turns } from "./parts.js";
 
 export function room(root, ctx) {
   const { words, told, format, api, device, session } = ctx;
@@ -9,6 +9,7 @@ export function room(root, ctx) {
   const body = element("div", { id: "problems" });
   const may = (role) => session.may.includes(role);
   const why = session.mode === "broker" ? words("problems.reads_only") : words("problems.needs_role");
+  const turn = turns();
   let paused = false, closed = false, soon = null;
 
   function say(text, kind = "") {
@@ -64,9 +65,10 @@ export function room(root, ctx) {
   }
 
   async function load() {
+    const mine = turn();
     try {
       const facts = await api.get("/api/problems", { device });
-      if (!closed) draw(facts);
+      if (!closed && mine()) draw(facts);
     } catch (error) {
       ctx.problem(error);
     }

@@ -1,6 +1,6 @@
 // Review: doubtful verdicts first, marks by mouse or keyboard, one review saved for each image; and what was taught by them.
 
-import { bench, inspectAgain, keepFocus, measures, rowButton, severityWord, typing, verdictCard } from "./parts.js";
+import { bench, inspectAgain, keepFocus, measures, rowButton, severityWord, turns, typing, verdictCard } from "./parts.js";
 import { teachingCard } from "./teaching.js";
 
 const KEYS = ["A", "1 2 3", "4 … 9", "O", "U", "C", "J K", "Q", "X", "Y", "L", "V", "M", "B", "G", "Space", "[ ]", "W", "P", "Z", "Enter", "N", "R H", "?"];
@@ -38,6 +38,7 @@ export function room(root, ctx) {
   const side = element("div", { id: "about" });
   const state = element("p", { role: "status", id: "marked" });
   const teaching = teachingCard(ctx, { again: (say) => inspectAgain(rows.map((row) => row.id), ctx, say), listed: () => rows.length, told: () => { drawOwn(); drawCalled(); } });
+  const turn = turns();
   let rows = [], next = null, found = null, closed = false, soon = null, here = -1, brush = null, deep = false;
   let marks = fresh();
   let past = [];
@@ -332,8 +333,7 @@ export function room(root, ctx) {
     asked = null;
     ask.setAttribute("aria-pressed", String(on));
     [next, deep] = [null, false];
-    await loadList();
-    if (on && rows.length && !edited && !closed) ctx.go("review", rows[0].id, device);
+    if (await loadList() && on && rows.length && !edited && !closed) ctx.go("review", rows[0].id, device);
   }
 
   function drawList() {
@@ -343,20 +343,23 @@ export function room(root, ctx) {
     more.hidden = !next;
   }
 
+  // Whether its answer is the one that is shown.
   async function loadList(further = false) {
+    const mine = turn();
     try {
       if (asking && may) {
         const { images } = await api.get("/api/questions");
-        if (closed) return;
+        if (closed || !mine()) return false;
         asked = images;
         rows = images.map((one) => one.row);
         drawList();
         drawRegions();
         const first = ctx.id || rows[0]?.id;
-        return !found && first ? await open(first) : undefined;
+        if (!found && first) await open(first);
+        return true;
       }
       const page = await api.get("/api/rows", { device, limit: 50, doubtful: only.checked && !sought ? 1 : 0, before: further ? next : "", search: sought });
-      if (closed) return;
+      if (closed || !mine()) return false;
       const fetched = page.rows.filter((row) => row.kind === "inspection" && row.newest);
       const ids = new Set(fetched.map((row) => row.id));
       const others = deep || further ? rows.filter((row) => !ids.has(row.id)) : [];
@@ -366,8 +369,10 @@ export function room(root, ctx) {
       drawList();
       const first = ctx.id || rows[0]?.id;
       if (!found && first) await open(first);
+      return true;
     } catch (error) {
       ctx.problem(error);
+      return false;
     }
   }
 

@@ -1,6 +1,6 @@
 // Teaching: what the reviews teach, how good that is, taking it into use and going back; the order of the plant's own classes.
 
-import { keepFocus, severityWord } from "./parts.js";
+import { keepFocus, severityWord, turns } from "./parts.js";
 
 const LABELS = ["low", "moderate", "severe"];
 const SET = [...LABELS, "uncorroded"]; // their labels are what they say
@@ -13,6 +13,7 @@ export function teachingCard(ctx, desk) {
   const card = element("section", { class: "card", id: "teaching" });
   const may = session.may.includes("review"), command = session.may.includes("command");
   const answer = element("p", { role: "status", id: "taught-answer" });
+  const turn = turns();
   let facts = null, order = null, closed = false, timer = null;
 
   const called = (key, name) => (ctx.known(key) ? words(key) : name);
@@ -30,9 +31,10 @@ export function teachingCard(ctx, desk) {
   }
 
   async function load() {
+    const mine = turn();
     try {
       const found = await api.get("/api/teach", { device });
-      if (closed) return;
+      if (closed || !mine()) return;
       facts = found;
       draw();
       desk.told();

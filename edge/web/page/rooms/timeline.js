@@ -1,6 +1,6 @@
 // Timeline: area, density and largest region over time or exposure, a line for each annealing time; severities by sample.
 
-import { inspectAgain } from "./parts.js";
+import { inspectAgain, turns } from "./parts.js";
 
 const DASHES = [[], [10, 4], [3, 3], [14, 4, 3, 4], [1, 4], [18, 6], [6, 6], [2, 8]];
 const COLOURS = ["#3a86d8", "#c07812", "#2f9352", "#cf5a95", "#8c72dc", "#7c8792", "#c9594a", "#1b9090"];
@@ -40,6 +40,7 @@ export function room(root, ctx) {
   const answer = element("p", { role: "status", id: "answer" });
   const plots = element("div", { id: "plots" });
   const severities = element("div", { class: "severities", id: "severities" });
+  const turn = turns();
   let facts = null, drawn = [], closed = false, soon = null, zoom = null;
   const unseen = new Set();
   const legend = element("div", { class: "row", id: "legend", role: "group", "aria-label": words("timeline.lines") });
@@ -324,9 +325,10 @@ export function room(root, ctx) {
   }
 
   async function load() {
+    const mine = turn();
     try {
       const found = await api.get("/api/timeline", { device });
-      if (closed) return;
+      if (closed || !mine()) return;
       facts = found;
       draw();
     } catch (error) {
