@@ -109,6 +109,16 @@ class Mosquitto:
         """As a power cut would end it."""
         self._end(lambda process: process.kill())
 
+    def freeze(self) -> None:
+        """It does nothing any more; the kernel still takes connections for it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """As a service manager would end it."""
         self._end(lambda process: process.terminate())
@@ -215,6 +225,13 @@ class Listener:
         """Leave."""
         self._client.disconnect()
         self._client.loop_stop()
+
+    def come_back(self) -> None:
+        """After `close`: connect again, with the same session."""
+        self._ready.clear()
+        self._client.reconnect()
+        self._client.loop_start()
+        assert self._ready.wait(10), "no subscription"
 
     def __enter__(self) -> Listener:
         return self

@@ -6,7 +6,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from tests.faults.book import FORMATS, Book
 from tests.faults.breaking import Clock, SmallDisk
 from tests.faults.chaos import Chaos
 from tests.faults.judge import Judgement, judge
+from tests.faults.nursery import NURSERY, can_start
 from tests.service.running_daemon import COMMAND, PREFIX, Service
 
 SETTLE_S: Final = 240.0
@@ -29,7 +30,7 @@ class Bench:
     """Everything that runs, for one scenario.
 
     faults: how often each was done.  restarts: of the daemon after it ended by itself, as systemd would.
-    replays: gaps that had to be asked for.  figures: what a scenario measured.
+    replays: gaps that had to be asked for.  asked: their numbers by epoch.  figures: what a scenario measured.
     """
 
     def __init__(
@@ -41,10 +42,13 @@ class Bench:
         folder_mib: int = 0,
         clock: bool = False,
         command: list[str] | None = None,
+        broker: Sequence[str] = (),
+        starts: bool = True,
         **sections: dict[str, Any],
     ) -> None:
-        """state_mib, folder_mib: size of a small disk there, 0 for none.  clock: it can be set.
-        command: what starts the daemon, else the product's own.  sections: of the configuration.
+        """state_mib, folder_mib: size of a small disk there, 0 for none.  clock: it can be set; a `command` takes `--clock`.
+        command: what starts the daemon, else the product's own.  broker: further lines of its configuration.
+        starts: the daemon starts with the bench.  sections: of its configuration.
 
         Raises Unavailable.
         """
@@ -53,24 +57,28 @@ class Bench:
         self.book = Book()
         self.faults: Counter[str] = Counter()
         self.restarts = self.replays = 0
+        self.asked: dict[str, set[int]] = {}
         self.figures: dict[str, float] = {}
         self.odd_ends: list[str] = []
-        self._log_began = 0
+        self._log_began, self._starts = 0, starts
+        self.usual_ends = frozenset({BROKEN, 1})
         self.base = base
         base.mkdir(parents=True, exist_ok=True)
         self.disk = (
             SmallDisk(base / ("state" if state_mib else "export"), state_mib or folder_mib) if state_mib or folder_mib else None
         )
         self.clock = Clock(base) if clock else None
-        self.broker = Mosquitto(base / "broker", "max_queued_messages 0")
+        self.broker = Mosquitto(base / "broker", "max_queued_messages 0", *broker)
         self.chaos = Chaos(self.broker.port)
         merged: dict[str, dict[str, Any]] = {"inspect": {"stages": "segment"}, "watch": {"incomplete_s": 8.0}}
         for name, values in sections.items():
             merged[name] = {**merged.get(name, {}), **values}
         before = self.disk.enter if self.disk else []
-        self.service = Service(
-            base, self.chaos.port, command=[*before, *(self.clock.command if self.clock else command or COMMAND)], **merged
-        )
+        if self.clock:
+            command = [*command, "--clock", str(self.clock.file)] if command else self.clock.command
+        started = [*before, *(command or COMMAND)]
+        popen = NURSERY.start if can_start(started) else None
+        self.service = Service(base, self.chaos.port, command=started, popen=popen, **merged)
         self.folder = self.disk.inside if self.disk and folder_mib else self.service.folder
         self._open = contextlib.ExitStack()
 
@@ -80,7 +88,8 @@ class Bench:
         self._open.enter_context(self.broker)
         self._open.enter_context(self.chaos)
         self.listener = self._open.enter_context(Listener(self.broker.port, f"{PREFIX}/#"))
-        self.start()
+        if self._starts:
+            self.start()
         self._open.callback(self._end)
         return self
 
@@ -121,6 +130,18 @@ class Bench:
     def _log_of_this_life(self) -> str:
         return self.service.log_text()[self._log_began :]
 
+    def wait_for_death(self, images_s: float = 0.0) -> bool:
+        """Until the daemon, which is not restarted, has ended; false where that takes longer than all else may."""
+        assert self.service.process is not None
+        deadline = time.monotonic() + SETTLE_S
+        while self.service.process.poll() is None:
+            if time.monotonic() > deadline:
+                return False
+            if images_s:
+                self.arrive()
+            time.sleep(1 / images_s if images_s else 0.05)
+        return True
+
     def do(self, fault: str) -> None:
         """Count a fault, and say so in the log beside the daemon's own lines."""
         self.faults[fault] += 1
@@ -133,7 +154,7 @@ class Bench:
         status = None if process is None else process.poll()
         if status is None:
             return
-        if status not in (BROKEN, 1):
+        if status not in self.usual_ends:
             self.odd_ends.append(f"ended: the daemon ended by itself with status {status}")
         self.restarts += 1
         time.sleep(0.2)
@@ -148,6 +169,10 @@ class Bench:
             (self.folder / name).write_bytes(data)
             paths.append(name)
         return paths
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """All that was received on the topics of verdicts, repeats too."""
+        return [one.body for one in list(self.listener.heard) if one.topic in VERDICT_TOPICS and one.payload]
 
     def heard_of(self, path: str) -> bool:
         """Whether a verdict on `path` has been received."""
@@ -164,29 +189,40 @@ class Bench:
 
     def judged(self) -> Judgement:
         """Everything that was received so far, compared with everything that was written."""
-        heard = list(self.listener.heard)
-        payloads = [one.payload for one in heard if one.topic in VERDICT_TOPICS and one.payload]
-        found = judge(self.book.pages(), payloads, self.last_seqs())
+        found = judge(self.book.pages(), self.payloads(), self.last_seqs(), self.asked)
         found.problems += self.odd_ends
         return found
 
+    def payloads(self) -> list[bytes]:
+        """Of all messages on the topics of verdicts, in order of arrival."""
+        return [one.payload for one in list(self.listener.heard) if one.topic in VERDICT_TOPICS and one.payload]
+
     def last_seqs(self) -> dict[str, int]:
-        """The highest number that the status told, by epoch."""
+        """The highest number that the status or the summary told, by epoch."""
         told: Counter[str] = Counter()
+        for summary in (one.body for one in self.listener.on("/summary") if one.payload):
+            told[summary["epoch"]] = max(told[summary["epoch"]], summary["seq"])
         for status in (one.body for one in self.listener.on("/status") if one.payload):
             told[status["epoch"]] = max(told[status["epoch"]], status["last_seq"] or 0)
         return dict(told)
 
-    def settle(self, within_s: float = SETTLE_S) -> Judgement:
-        """Wait until everything has arrived that is to come, asking for what is missing; then stop the daemon, and judge."""
-        asked_at = time.monotonic() + REPLAY_AFTER_S
+    def settle(
+        self, within_s: float = SETTLE_S, *, replay_after_s: float = REPLAY_AFTER_S, also: Callable[[], bool] = lambda: True
+    ) -> Judgement:
+        """Wait until everything has arrived that is to come, asking for what is missing; then stop the daemon, and judge.
+
+        replay_after_s: so long nothing new came while a number was missing.  also: what must be true too.
+        """
+        ask_at, known = time.monotonic() + replay_after_s, 0
         deadline = time.monotonic() + within_s
-        while not (found := self.judged()).settled and time.monotonic() < deadline:
+        while not ((found := self.judged()).settled and also()) and time.monotonic() < deadline:
             self.supervise()
-            if found.missing and not (found.lost or found.stale) and time.monotonic() > asked_at:
+            if found.verdicts != known or not found.missing:  # what waits still comes by itself
+                known, ask_at = found.verdicts, time.monotonic() + replay_after_s
+            elif time.monotonic() > ask_at:
                 self._ask_for(found.missing)
-                asked_at = time.monotonic() + REPLAY_AFTER_S
-            time.sleep(0.2)
+                ask_at = time.monotonic() + replay_after_s
+            time.sleep(0.1)
         if self.service.stop() != 0:
             self.odd_ends.append("ended: a stop that was asked for did not end with status 0")
         goodbye = time.monotonic() + 10
@@ -197,6 +233,7 @@ class Bench:
     def _ask_for(self, missing: dict[str, list[int]]) -> None:
         for epoch, seqs in missing.items():
             self.replays += 1
+            self.asked.setdefault(epoch, set()).update(range(seqs[0], seqs[-1] + 1))
             body = f'{{"epoch": "{epoch}", "first": {seqs[0]}, "last": {seqs[-1]}}}'
             self.listener.say(f"{PREFIX}/command/replay", body)
 

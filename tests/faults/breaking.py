@@ -66,6 +66,23 @@ class SmallDisk:
         """The disk is back, with all that was in it."""
         self.run("umount", "-l", str(self.folder))
 
+    def keep(self, elsewhere: Path) -> None:
+        """The disk is mounted at another place, too, from where `mount` brings it back."""
+        elsewhere.mkdir(exist_ok=True)
+        self.run("mount", "--bind", str(self.folder), str(elsewhere))
+
+    def mount(self, elsewhere: Path) -> None:
+        """The disk that is also mounted elsewhere is mounted here again."""
+        self.run("mount", "--bind", str(elsewhere), str(self.folder))
+
+    def move_to_another(self, mib: int) -> None:
+        """All that is on the disk lies on another one: other inodes, another device, the same bytes and times."""
+        copy = f"{self.folder}.copy"
+        self.run("mkdir", "-p", copy)
+        self.run("mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", copy)
+        self.run("cp", "-a", f"{self.folder}/.", copy)
+        self.run("mount", "--bind", copy, str(self.folder))
+
     def fill(self, leave_mib: float = 0.0) -> Path:
         """Something else takes the space, but for `leave_mib`, to the page. Its file."""
         filler = self.inside / "foreign"
@@ -154,15 +171,25 @@ class Clock:
     """Another time for one process; its monotonic clock and the times of files stay as they are."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "clock"
+        self.file = folder / "clock"
+        self._passed = 0.0
         self.jump(0)
-        self.command = [sys.executable, str(ROOT / "tests" / "faults" / "clocked.py"), str(self._file)]
+        self.command = [sys.executable, str(ROOT / "tests" / "faults" / "clocked.py"), str(self.file)]
 
     def jump(self, seconds: float) -> None:
         """The clock shows the true time and `seconds`."""
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{seconds:.0f}")
-        new.replace(self._file)
+        self._off = seconds
+        self._write()
+
+    def pass_by(self, seconds: float) -> None:
+        """So much time passes at once, for the clock and for the kernel's uptime."""
+        self._passed += seconds
+        self._write()
+
+    def _write(self) -> None:
+        new = self.file.with_suffix(".new")
+        new.write_text(f"{self._off:.1f} {self._passed:.1f}")
+        new.replace(self.file)
 
 
 def paused(process: subprocess.Popen[bytes], seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -59,8 +59,16 @@ def codes(verdict: Mapping[str, Any]) -> set[str]:
     return {text.partition(":")[0] for text in texts}
 
 
-def judge(pages: Mapping[str, Page], payloads: Iterable[bytes], last_seqs: Mapping[str, int] | None = None) -> Judgement:
-    """payloads: of all messages on the topics of verdicts, in order of arrival.  last_seqs: what the status told, by epoch."""
+def judge(
+    pages: Mapping[str, Page],
+    payloads: Iterable[bytes],
+    last_seqs: Mapping[str, int] | None = None,
+    asked: Mapping[str, Collection[int]] | None = None,
+) -> Judgement:
+    """payloads: of all messages on the topics of verdicts, in order of arrival.  last_seqs: what the status told, by epoch.
+
+    asked: numbers by epoch for which a replay was asked; they alone may come for the first time behind higher ones.
+    """
     found = Judgement(images=sum(page.last is not None for page in pages.values()))
     by_id: dict[str, bytes] = {}
     by_seq: dict[tuple[str, int], str] = {}
@@ -71,7 +79,7 @@ def judge(pages: Mapping[str, Page], payloads: Iterable[bytes], last_seqs: Mappi
         kind = verdict["schema"].partition("/")[0]
         if kind == "edge.tombstone":
             found.problems.append(f"buried: seq {verdict['seq']}: {verdict['reason']}")
-            seqs[verdict["epoch"]].add(verdict["seq"])
+            _in_order(found, verdict, seqs[verdict["epoch"]], asked or {})
             continue
         name = verdict.get("inspection_id") or verdict.get("failure_id")
         if name in by_id:
@@ -82,7 +90,7 @@ def judge(pages: Mapping[str, Page], payloads: Iterable[bytes], last_seqs: Mappi
         by_id[name] = payload
         if by_seq.setdefault((verdict["epoch"], verdict["seq"]), name) != name:
             found.problems.append(f"two verdicts: with seq {verdict['seq']} of epoch {verdict['epoch']}")
-        seqs[verdict["epoch"]].add(verdict["seq"])
+        _in_order(found, verdict, seqs[verdict["epoch"]], asked or {})
         _count(found, kind, verdict, pages)
         image = verdict["image"]
         known = newest.get(image["path"])
@@ -96,6 +104,14 @@ def judge(pages: Mapping[str, Page], payloads: Iterable[bytes], last_seqs: Mappi
         if absent := sorted(set(range(1, highest + 1)) - some):
             found.missing[epoch] = absent
     return found
+
+
+def _in_order(found: Judgement, verdict: Mapping[str, Any], seqs: set[int], asked: Mapping[str, Collection[int]]) -> None:
+    """Note a number; one that comes for the first time is higher than all before, but for a replay. seqs: of its epoch."""
+    seq, epoch = verdict["seq"], verdict["epoch"]
+    if seqs and seq not in seqs and seq < max(seqs) and seq not in asked.get(epoch, ()):
+        found.problems.append(f"order: seq {seq} of epoch {epoch} came for the first time behind seq {max(seqs)}")
+    seqs.add(seq)
 
 
 def _count(found: Judgement, kind: str, verdict: Mapping[str, Any], pages: Mapping[str, Page]) -> None:

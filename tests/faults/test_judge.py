@@ -88,3 +88,10 @@ def test_images_of_one_kind_have_one_size_and_other_bytes(extension: str) -> Non
     assert one[0] != other[0]
     assert one[1] != other[1]
     assert len(one[1]) == len(other[1]) == len(picture(77, extension))
+
+
+def test_a_number_behind_a_higher_one_is_out_of_order_unless_it_was_asked_for() -> None:
+    late = [GOOD[0], GOOD[2], GOOD[1]]
+    assert counted(judge(PAGES, late).problems) == {"order": 1}
+    assert judge(PAGES, late, asked={"e": {2}}).problems == []
+    assert judge(PAGES, [*GOOD, GOOD[0]]).problems == []
