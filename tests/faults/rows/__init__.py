@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.faults.row import Row
-from tests.faults.rows import files, kills, poison
+from tests.faults.rows import files, kills, many, poison
 
-ROWS: Final[tuple[Row, ...]] = (*kills.ROWS, *files.ROWS, *poison.ROWS)
+ROWS: Final[tuple[Row, ...]] = (*kills.ROWS, *files.ROWS, *many.ROWS, *poison.ROWS)
 BY_NAME: Final = {row.name: row for row in ROWS}
