@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,10 +25,10 @@ CASES: Final = ("young, running", "old, running", "young, after downtime", "old,
 
 
 def behind_many(trial: Trial, *, many: int = MANY) -> Outcome:
-    """Many files come while the daemon runs, or while it does not; then an image is taken.
+    """Many files come while the daemon runs, or while it does not; an image is taken at once, another once all are known.
 
-    young, old: modified now, or more than a year ago. After a verdict on that image the daemon is stopped: its ledger must
-    hold every file, and every verdict until then must be right.
+    young, old: modified now, or more than a year ago. After the verdicts on those images the daemon is stopped: its ledger
+    must hold every file, and every verdict until then must be right.
     """
     chance = trial.chance
     age, when = trial.case.split(", ")
@@ -41,16 +43,26 @@ def behind_many(trial: Trial, *, many: int = MANY) -> Outcome:
         if when == "after downtime":
             bench.start()
             bench.wait_until_online()
-        (path,) = bench.arrive()
-        seconds, mib = _until_heard_of(bench, path)
-        behind = sum(one.topic in VERDICT_TOPICS for one in list(bench.listener.heard))
+        at_once_s, mib = _until_heard_of(bench, *bench.arrive())
+        while _known(bench) < many:
+            bench.supervise()
+            time.sleep(LOOK_S)
+        behind_s, more_mib = _until_heard_of(bench, *bench.arrive())
+        verdicts = sum(one.topic in VERDICT_TOPICS for one in list(bench.listener.heard))
         if bench.service.stop() != 0:
             bench.odd_ends.append("ended: a stop that was asked for did not end with status 0")
         found = bench.judged()
         problems = found.problems + [f"gap: seq {seqs} of epoch {epoch}" for epoch, seqs in found.missing.items()]
         problems += _forgotten(bench)
-    counts = {"files": many, "verdicts before that on the new image": behind}
-    return Outcome(problems, counts, {f"s until the new image's verdict ({trial.case})": seconds, "MiB of memory": mib})
+    worst = {f"s for an image taken at once ({trial.case})": at_once_s, f"s once all are known ({trial.case})": behind_s}
+    return Outcome(problems, {"files": many, "verdicts": verdicts}, {**worst, "MiB of memory": max(mib, more_mib)})
+
+
+def _known(bench: Bench) -> int:
+    """How many files the running daemon's ledger knows."""
+    database = bench.service.state / "journal.sqlite3"
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as journal:
+        return int(journal.execute("SELECT COUNT(*) FROM image").fetchone()[0])
 
 
 def _written(bench: Bench, many: int, age_s: float) -> Path:
@@ -108,7 +120,6 @@ ROWS: Final = (
         1,
         behind_many,
         cases=CASES,
-        each_in_ci=True,
         seconds=600,
         unit="runs",
     ),
