@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.faults.row import Row
-from tests.faults.rows import folders, kills, long, restored
+from tests.faults.rows import brokers, folders, kills, long, restored
 
-ROWS: Final[tuple[Row, ...]] = (*kills.ROWS, *restored.ROWS, *folders.ROWS, *long.ROWS)
+ROWS: Final[tuple[Row, ...]] = (*kills.ROWS, *restored.ROWS, *folders.ROWS, *long.ROWS, *brokers.ROWS)
 BY_NAME: Final = {row.name: row for row in ROWS}
