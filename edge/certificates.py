@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
-_EXPIRED, _NOT_YET_VALID = 10, 9
+_NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 """OpenSSL's verification results, x509_vfy.h."""
 
 
@@ -45,6 +45,27 @@ def trusting(ca_file: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"{ca_file} is damaged ({getattr(error, 'reason', None) or error})") from error
+
+
+def untrusted(error: ssl.SSLCertVerificationError, whose: str, host: str, ca_file: str) -> str:
+    """Why the certificate of `whose` is not taken, and what to do.
+
+    whose: HOST:PORT.  host, ca_file: what these settings are called.
+    """
+    begin, said = f"the certificate of {whose}", error.verify_message
+    if error.verify_code == _EXPIRED:
+        return f"{begin} has expired: have it renewed there, or set this machine's clock if that is wrong ({said})"
+    if error.verify_code == _NOT_YET_VALID:
+        return f"{begin} is not yet valid: is this machine's clock right? ({said})"
+    if error.verify_code in (_OTHER_NAME, _OTHER_ADDRESS):
+        return f"{begin} is for another name ({said}): see {host}"
+    return f"{begin} is not trusted ({said}): see {ca_file}"
+
+
+def alert_of(error: ssl.SSLError) -> str:
+    """What the other side said, such as "unknown ca"; empty where the error is none of its alerts."""
+    _, found, said = (error.reason or "").rpartition("ALERT_")
+    return said.replace("_", " ").lower() if found else ""
 
 
 def doubts(cert_file: str, key_file: str, names: Iterable[str] = ()) -> list[str]:

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from edge.backends import table
 from edge.backends.server import ServerSettings
+from edge.config_fleet import FleetSettings
 from edge.config_section import Listen, secret_of
 from edge.config_section import Section as _Section
 from edge.config_sinks import CsvSettings, OpcUaSettings, WebhookSettings
@@ -373,6 +374,13 @@ class CommandSettings(InspectionSettings):
     metrics: MetricsSettings = MetricsSettings()
     opcua: OpcUaSettings = OpcUaSettings()
     web: WebSettings = WebSettings()
+    fleet: FleetSettings = FleetSettings()
+
+    @model_validator(mode="after")
+    def _signed(self) -> CommandSettings:
+        if self.fleet.source and not self.models.public_key:
+            raise ValueError("fleet.source takes signed models alone: set models.public_key to the key that signs them")
+        return self
 
     @model_validator(mode="after")
     def _apart(self) -> CommandSettings:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+from edge.backends.answer import OUTPUTS
 from edge.backends.kserve import served_name
 from edge.errors import ConfigError
 from edge.models.card import ModelCard, load_card
@@ -22,23 +22,6 @@ WAIT_US: Final = 2_000
 QUEUE: Final = 64
 """Requests that may wait; a box whose request is refused offers it again, or works by itself."""
 QUEUE_US: Final = 5_000_000
-
-_Dims = tuple[str, tuple[int, ...]]
-_OUTPUTS: Final[Mapping[str, Mapping[str, _Dims]]] = {
-    "segment": {
-        "boxes": ("TYPE_FP32", (-1, 4)),
-        "scores": ("TYPE_FP32", (-1,)),
-        "classes": ("TYPE_INT64", (-1,)),
-        "coefficients": ("TYPE_FP32", (-1, 32)),
-        "prototypes": ("TYPE_FP32", (32, -1, -1)),
-    },
-    "classify": {
-        "logits": ("TYPE_FP32", (-1,)),
-        "cam": ("TYPE_FP32", (-1, -1, -1)),
-        "embedding": ("TYPE_FP32", (-1,)),
-    },
-}
-"""Type and shape of one image's outputs, see docs/models/export.md."""
 
 
 def write(model: Path, task: Literal["segment", "classify"], repository: Path) -> Path:
@@ -69,8 +52,9 @@ def configuration(name: str, task: Literal["segment", "classify"], card: ModelCa
     """The text of config.pbtxt."""
     sides = "1, -1, -1" if task == "segment" else f"1, {card.input_px}, {card.input_px}"
     outputs = ",\n".join(
-        f"  {{ name: {_quoted(output)}, data_type: {kind}, dims: [ {', '.join(map(str, dims))} ] }}"
-        for output, (kind, dims) in _OUTPUTS[task].items()
+        f"  {{ name: {_quoted(output)}, data_type: {'TYPE_INT64' if one.kind == 'class' else 'TYPE_FP32'}, "
+        f"dims: [ {', '.join(str(side) if isinstance(side, int) else '-1' for side in one.shape)} ] }}"
+        for output, one in OUTPUTS[task].items()
     )
     parameters = "\n".join(
         f"parameters {{ key: {_quoted(key)}, value {{ string_value: {_quoted(value)} }} }}"

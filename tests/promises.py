@@ -48,6 +48,7 @@ ABSENCES: Final = (
     Absence("by npm", "the flow in a real Node-RED, the AsyncAPI files by AsyncAPI's own parser",
             "make .venv/.node on a machine with npm and its index", True),
     Absence("influxd", "the Grafana dashboard's queries by a real InfluxDB", "apt-get install influxdb (1.x)", True),
+    Absence("nginx|caddy", "the page behind a real nginx and Caddy", "apt-get install nginx caddy", True),
     Absence("docker-compose", "the compose file by docker compose", "apt-get install docker-compose", True),
     Absence("needs root|as root|only root|small disk", "a full disk", "run the tests as root too"),
     Absence("strace", "errors of the disk in the middle of work", "apt-get install strace"),

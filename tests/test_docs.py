@@ -35,3 +35,11 @@ def test_the_architecture_has_a_row_for_every_room() -> None:
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
     rooms = {path.parent for top in ("edge", "training") for path in (ROOT / top).glob("*/__init__.py")}
     assert not [room.name for room in rooms if f"`{room.relative_to(ROOT)}/`" not in text]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_table_has_a_row_twice(page: Path) -> None:
+    for table in re.findall(r"(?:^\|.*\n)+", page.read_text(encoding="utf-8"), re.MULTILINE):
+        first = [row.split("|")[1].strip() for row in table.splitlines()[2:]]
+        assert sorted({name for name in first if name.startswith("**")}) == sorted(n for n in first if n.startswith("**"))
+        assert len(set(table.splitlines()[2:])) == len(table.splitlines()[2:])

@@ -21,7 +21,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         "edge.errors": "",
         "edge.config_section": "edge.errors",
         "edge.config_sinks": "edge.errors edge.config_section",
-        "edge.config": "edge.errors edge.backends edge.config_section edge.config_sinks",
+        "edge.config_fleet": "edge.errors edge.config_section",
+        "edge.config": "edge.errors edge.backends edge.config_section edge.config_sinks edge.config_fleet",
         "edge.sem": "edge.records edge.errors",
         "edge.models": "edge.records edge.errors",
         "edge.backends": "edge.records edge.errors edge.models",
@@ -29,20 +30,23 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         "edge.teach": "edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder",
         "edge.folder": "edge.records edge.errors edge.sem",
         "edge.journal": "edge.records edge.errors",
+        "edge.fleet": "edge edge.records edge.errors edge.config edge.config_section edge.config_fleet edge.models edge.backends"
+        " edge.inspection edge.samples edge.wire edge.mqtt edge.sinks",
         "edge.wire": "edge edge.records edge.errors edge.config",
         "edge.mqtt": "edge.records edge.errors edge.config edge.journal edge.wire",
         "edge.sinks": "edge edge.records edge.errors edge.config edge.config_section edge.config_sinks edge.folder edge.journal"
         " edge.wire edge.mqtt",
         "edge.service": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
-        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.sinks",
+        " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.sinks edge.fleet edge.compare",
         "edge.web": "edge edge.records edge.errors edge.config edge.sem edge.folder edge.journal edge.wire edge.teach"
-        " edge.inspection edge.mqtt",
-        "edge.archive": "edge edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire",
+        " edge.inspection edge.mqtt edge.fleet",
+        "edge.compare": "edge.errors edge.wire",
+        "edge.archive": "edge edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire edge.compare",
         "edge.report": "edge edge.records edge.errors edge.config edge.journal edge.wire edge.teach edge.inspection"
         " edge.archive",
         "edge.commands": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection"
         " edge.folder edge.journal edge.wire edge.mqtt edge.teach edge.service edge.web edge.report edge.sinks"
-        " edge.archive",
+        " edge.archive edge.fleet edge.compare",
         "edge": "edge.records edge.errors edge.config edge.sem edge.inspection edge.folder edge.wire",
         "export": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder",
         "training": "edge edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder"

@@ -14,8 +14,9 @@ from typing import Final
 import edge
 from edge.config import CommandSettings
 from edge.errors import ConfigError
-from edge.inspection.pipeline import Pipeline
-from edge.records import ModelsUsed
+from edge.inspection.limits import require_known_classes
+from edge.inspection.pipeline import region_judge
+from edge.inspection.taught_shelf import adaptation_of, cards_of
 from edge.whole_file import opened_whole
 
 _NAMESPACE: Final = uuid.UUID("0d1f0c4e-8c0b-5f0a-9b6e-6d2a1c7e53aa")
@@ -35,17 +36,27 @@ class Identity:
     version: str
 
 
-def identity_of(name: str, source: Path, settings: CommandSettings, pipeline: Pipeline) -> Identity:
-    """Of results that `pipeline` makes of the files below `source`."""
-    models = _hashes(pipeline.models)
+def identity_of(name: str, source: Path, settings: CommandSettings) -> Identity:
+    """Of what these settings make of the files below `source`; no network is loaded for it. Raises ModelError, ConfigError."""
+    models = _hashes(settings)
     settings_sha256 = settings.inspection_sha256()
     key = json.dumps([name, models, settings_sha256], sort_keys=True)
     return Identity(name, str(uuid.uuid5(_NAMESPACE, key)), models, settings_sha256, str(source), edge.__version__)
 
 
-def _hashes(used: ModelsUsed) -> dict[str, str | None]:
-    stages = {"segmenter": used.segmenter, "classifier": used.classifier, "regions": used.regions}
-    return {stage: model.sha256 if model else None for stage, model in stages.items()} | {"taught": used.taught_sha256}
+def _hashes(settings: CommandSettings) -> dict[str, str | None]:
+    """By the cards, which are checked against their files."""
+    segmenter, classifier = cards_of(settings)
+    if segmenter:
+        require_known_classes(settings.severity, segmenter)
+    taught, _why = adaptation_of(settings, segmenter, classifier)
+    judge = region_judge(settings)
+    return {
+        "segmenter": segmenter.sha256 if segmenter else None,
+        "classifier": classifier.sha256 if classifier else None,
+        "regions": judge.identity.sha256 if judge else None,
+        "taught": taught.sha256 if taught else None,
+    }
 
 
 def read(folder: Path) -> Identity | None:
@@ -70,7 +81,7 @@ def claim(folder: Path, wanted: Identity) -> bool:
     """
     there = read(folder)
     if there is None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(FILE not in other.name for other in folder.iterdir())):
             raise ConfigError(f"--out {folder} holds something else: name a new folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ def write_part(out: Path, part: str, documents: Sequence[bytes]) -> None:
     """Write regions first and the verdicts last, whose file says that the part is done. Raises OSError."""
     regions = [row for document in documents for row in region_rows(document)]
     _write(out / REGIONS / f"{part}.parquet", REGION_COLUMNS, regions)
-    _write(out / INSPECTIONS / f"{part}.parquet", (*COLUMNS, DOCUMENT), [row_of(document) for document in documents])
+    _write(part_path(out, part), (*COLUMNS, DOCUMENT), [row_of(document) for document in documents])
 
 
 def _write(path: Path, columns: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -86,14 +86,14 @@ def _write(path: Path, columns: tuple[str, ...], rows: Sequence[Mapping[str, Any
         raise
 
 
-def done_paths(out: Path) -> set[str]:
-    """Paths of the images that have a verdict. What an interrupted run left half written is removed.
+def done(out: Path) -> dict[str, int]:
+    """When each image that has a verdict was inspected, at the latest: its path, as it is shown, to nanoseconds since 1970.
 
-    Raises ConfigError for a file that cannot be read.
+    What an interrupted run left half written is removed. Raises ConfigError for a file that cannot be read.
     """
-    found: set[str] = set()
+    found: dict[str, int] = {}
     for part in parts(out):
-        found.update(column(part, "path"))
+        found.update(dict.fromkeys(column(part, "path"), part.stat().st_mtime_ns))
     finished = {part.name for part in parts(out)}
     for folder in (out / INSPECTIONS, out / REGIONS):
         for file in folder.glob(".*.parquet.*") if folder.is_dir() else ():
@@ -102,6 +102,16 @@ def done_paths(out: Path) -> set[str]:
         if regions.name not in finished:
             regions.unlink()
     return found
+
+
+def part_path(out: Path, part: str) -> Path:
+    """Where the verdicts of a part stand."""
+    return out / INSPECTIONS / f"{part}.parquet"
+
+
+def is_written(out: Path, part: str) -> bool:
+    """Whether a part is finished."""
+    return part_path(out, part).is_file()
 
 
 def parts(out: Path) -> list[Path]:

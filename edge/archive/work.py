@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
-from edge.archive.tables import write_part
+from edge.archive import tables
+from edge.archive.spool import Spool, spool_of, spools
+from edge.archive.turn import is_turn
 from edge.config import CommandSettings, DeviceSettings
-from edge.errors import BackendError, ImageError
+from edge.errors import BackendError, ConfigError, ImageError
 from edge.folder.file import read_file
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline, limits_of
@@ -24,7 +25,6 @@ from edge.wire.encode import verdict_id
 from edge.wire.failure import encode_failure
 from edge.wire.inspection import encode_inspection
 
-BEGUN: Final = "begun"
 PICTURES: Final = "pictures"
 MOST_DEATHS: Final = 2
 """So many workers may die of a file before it gets no further one."""
@@ -32,18 +32,31 @@ MOST_DEATHS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all workers are told. out: where parts go.  pictures: whether pictures are kept, too."""
+    """What all workers are told. out: where parts go.  word: see `Turn`.  pictures: whether pictures are kept, too."""
 
     settings: CommandSettings
     epoch: str
     source: Path
     out: Path
+    word: str
     pictures: bool = False
 
 
 def part_name(paths: Sequence[str]) -> str:
     """Of a batch, the same for the same files: a batch that is inspected again replaces its own part."""
-    return hashlib.sha256("\0".join(paths).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return hashlib.sha256(b"\0".join(map(os.fsencode, paths))).hexdigest()[:24]
+
+
+def recover(out: Path) -> None:
+    """Make parts of what a run that was killed had finished; which file it was at is no reason against that file.
+
+    To be called with the turn taken. Raises ConfigError where a worker of that run does not end, and OSError.
+    """
+    for part, path in spools(out):
+        with Spool(path) as spool:
+            if spool.done and not tables.is_written(out, part):
+                tables.write_part(out, part, [document for documents in spool.done.values() for document in documents])
+            spool.remove()
 
 
 class Inspecting:
@@ -58,24 +71,35 @@ class Inspecting:
         self._pipeline = Pipeline(settings, precision=precision_for(settings), open_network=opener_for(settings))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Inspect the files of `batch["paths"]`, below the source; what came of them, counted.
+        """Inspect the files of `batch["paths"]`, raw names below the source; what came of them, counted.
 
-        Raises OSError where a part cannot be written, and BackendError.
+        Raises OSError where a part cannot be written, BackendError, and ConfigError where the turn is another run's.
         """
-        paths = [str(path) for path in batch["paths"]]
-        part, started = part_name(paths), time.perf_counter()
-        documents: list[bytes] = []
-        with _Begun(self._job.out / BEGUN / f"{part}.txt") as begun:
-            for path in paths:
-                if begun.deaths[path] >= MOST_DEATHS:
-                    documents.append(self._failure(path, None, ImageError("crashed", "workers died of it")))
-                    continue
-                begun.begin(path)
-                documents += self._verdicts(path)
-            write_part(self._job.out, part, documents)
-            begun.end()
-        failed = sum(b'"schema":"edge.failure/' in document[:64] for document in documents)
-        return {"files": len(paths), "verdicts": len(documents), "failed": failed, "seconds": time.perf_counter() - started}
+        paths = [os.fsdecode(path) for path in batch["paths"]]
+        part, out = part_name(paths), self._job.out
+        with Spool(spool_of(out, part)) as spool:
+            if not tables.is_written(out, part):
+                for path in paths:
+                    if path not in spool.done:
+                        self._require_turn()
+                        self._inspect(path, spool)
+                self._require_turn()
+                tables.write_part(out, part, [document for path in paths for document in spool.done[path]])
+            spool.remove()
+        errors = tables.column(tables.part_path(out, part), "error_code")
+        return {"files": len(paths), "verdicts": len(errors), "failed": sum(error is not None for error in errors)}
+
+    def _require_turn(self) -> None:
+        if not is_turn(self._job.out, self._job.word):
+            raise ConfigError(f"another run has taken {self._job.out} over")
+
+    def _inspect(self, path: str, spool: Spool) -> None:
+        if spool.deaths[path] >= MOST_DEATHS:
+            spool.begin(path)
+            spool.end(path, [self._failure(path, None, ImageError("crashed", "workers died of it"))])
+            return
+        spool.begin(path)
+        spool.end(path, self._verdicts(path))
 
     def _verdicts(self, path: str) -> list[bytes]:
         started = time.perf_counter()
@@ -107,33 +131,3 @@ class Inspecting:
         failure = Failure(source, error.code, error.message, datetime.now(timezone.utc))
         identity = verdict_id(self._job.epoch, path, 1, 1, kind="failure")
         return encode_failure(failure, failure_id=identity, epoch=self._job.epoch, seq=None, device=self._device)
-
-
-class _Begun:
-    """Which file a batch was at, on the disk: the last one of a life is what its worker died of.
-
-    deaths: how many lives ended in each file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
-        lives = path.read_text(encoding="utf-8", errors="surrogateescape").split("\0\n") if path.exists() else []
-        self.deaths = Counter(life.rstrip("\n").rpartition("\n")[2] for life in lives if life.strip())
-        self._path = path
-        self._file = path.open("a", encoding="utf-8", errors="surrogateescape")
-        self._file.write("\0\n" if lives else "")
-
-    def begin(self, path: str) -> None:
-        """Before the file is opened. A name may hold a line feed; it is then known by what follows it."""
-        self._file.write(path.rpartition("\n")[2] + "\n")
-        self._file.flush()
-
-    def end(self) -> None:
-        """The part is written."""
-        self._path.unlink()
-
-    def __enter__(self) -> _Begun:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -21,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.backends import table
-from edge.backends.network import Arrays, Network, require_numbers
+from edge.backends.answer import MOST_BYTES, Output, UnfitError, believed, outputs_of, sides_of
+from edge.backends.network import Arrays, Network
+from edge.backends.reach import context_of, unreached
 from edge.backends.server import Remote, ServerSettings
 from edge.errors import BackendError
 
@@ -30,17 +34,18 @@ HASH_DIGITS: Final = 16
 MOST_AT_ONCE: Final = 8
 """Images of one request, where the server names no limit of its own."""
 AGAIN_S: Final = 15.0
-"""So long the box works by itself before the server is tried again."""
+"""So long the box works by itself, at least, before the server is tried again."""
+TIMES_ITS_COST: Final = 10
+"""And so many times what the last try took: one that takes connections and never answers must not slow the box down."""
+TURN_S: Final = 0.25
+LONGEST_QUESTION_S: Final = 10.0
+"""Longest wait for what a server says about itself."""
 CHECK_S: Final = 30.0
 """So long a server is believed to serve what it last proved to."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 CLEAR_REFUSALS: Final = 3
 """So often an image is offered to a server that takes others, before that image is to blame."""
 
-OUTPUTS: Final = (
-    frozenset({"boxes", "scores", "classes", "coefficients", "prototypes"}),
-    frozenset({"logits", "cam", "embedding"}),
-)
 _PRECISIONS: Final = ("float32", "bfloat16", "float16")
 
 _BUSY: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED"})
@@ -48,21 +53,33 @@ _REFUSED: Final = frozenset({"INVALID_ARGUMENT", "INTERNAL", "UNKNOWN", "OUT_OF_
 
 
 class _AwayError(Exception):
-    """The server cannot be used now, in words. at_once: no use in asking again before a while."""
+    """The server cannot be used now, in words.
 
-    def __init__(self, why: str, *, at_once: bool = False, refused: bool = False) -> None:
+    at_once: no use in asking again before a while.  refused: what was sent was not taken.
+    unreached: maybe for want of a connection.  too_large: a message was larger than one side takes.
+    """
+
+    def __init__(
+        self, why: str, *, at_once: bool = False, refused: bool = False, unreached: bool = False, too_large: bool = False
+    ) -> None:
         super().__init__(why)
         self.at_once = at_once
         self.refused = refused
+        self.unreached = unreached
+        self.too_large = too_large
 
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """What the server proved to serve. name, version: there.  most: images of a request."""
+    """What the server proved to serve. name, version: there.  most: images of a request.
+
+    bound: name or version holds the hash, so that no other model can take its place under them unnoticed.
+    """
 
     name: str
     version: str
-    outputs: tuple[str, ...]
+    bound: bool
+    outputs: Mapping[str, Output]
     most: int
     precision: str
     engine_sha256: str | None
@@ -81,16 +98,24 @@ class KserveNetwork:
 
     any_thread = True
 
-    def __init__(self, model: Path, precision: str = "float32", *, remote: Remote | None = None) -> None:
-        """Of `model` the name and the hash are used; the server is asked with the first image. Raises BackendError."""
+    def __init__(
+        self, model: Path, precision: str = "float32", *, memory: Path | None = None, remote: Remote | None = None
+    ) -> None:
+        """Of `model` the name and the hash are used; the server is asked with the first image. Raises BackendError.
+
+        memory: where the box's own backend keeps what it compiled, as `Backend.open` has it.
+        """
         if remote is None or not remote.settings.url:
             raise BackendError("no inference server is named: set kserve.url to HOST:PORT")
         try:
             self._sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
         except OSError as error:
             raise BackendError(f"{model} cannot be read: {error.strerror or error}") from error
-        self._model, self._remote = model, remote
+        self._model, self._remote, self._memory = model, remote, memory
+        self._sides = sides_of(model)
+        self._stamps = _stamps(remote.settings)
         self._client = _client(remote.settings)
+        self._looked: tuple[float, tuple[str, bool] | None] | None = None
         self._served: _Served | None = None
         self._checked = 0.0
         self._own: Network | None = None
@@ -124,15 +149,18 @@ class KserveNetwork:
         tried_of_late = time.monotonic() < self._own_until
         if own and tried_of_late:
             return self._run_here(image)
-        give_up = time.monotonic() + (0 if self._by_own else settings.patience_s)
+        give_up = time.monotonic() + (0 if self._by_own or self._remote.is_known_away else settings.patience_s)
         pause, refusals = FIRST_PAUSE_S, 0
         while True:
+            started = time.monotonic()
             try:
                 outputs = self._run_there(image)
-            except _AwayError as away:
+            except _AwayError as raw:
+                away = self._clearer(raw)
                 why = f"the inference server at {settings.url} cannot be used: {away}"
                 refusals += away.refused
                 if own and (away.at_once or away.refused or time.monotonic() >= give_up):
+                    self._own_until = time.monotonic() + max(AGAIN_S, TIMES_ITS_COST * (time.monotonic() - started))
                     return self._run_here(image, why)
                 if refusals >= CLEAR_REFUSALS and self._takes_another(image):
                     raise BackendError(f"the inference server at {settings.url} refuses this image: {away}") from away
@@ -140,6 +168,7 @@ class KserveNetwork:
                     raise BackendError(why) from away
             else:
                 self._by_own = False
+                self._looked = None
                 self._remote.is_back(self)
                 return outputs
             time.sleep(pause * random.uniform(0.5, 1.0))  # many boxes must not come back in step
@@ -163,9 +192,8 @@ class KserveNetwork:
     def _run_here(self, image: NDArray[np.uint8], why: str | None = None) -> Arrays:
         """By the box's own library. why: the server is away, if that is news."""
         if self._own is None:
-            self._own = table.open_network(table.resolve(table.AUTO), self._model)
+            self._own = table.open_network(table.resolve(table.AUTO), self._model, memory=self._memory)
         if why:
-            self._own_until = time.monotonic() + AGAIN_S
             self._remote.is_away(self, f"{why}; images are inspected here meanwhile, by {self._own.name}")
         outputs = self._own.run(image)
         self._by_own = True
@@ -177,45 +205,55 @@ class KserveNetwork:
         if self._served is None or time.monotonic() - self._checked > CHECK_S:
             self._served = self._proved()
             self._checked = time.monotonic()
-        parts = [
-            self._asked(image[row : row + self._served.most], self._served) for row in range(0, len(image), self._served.most)
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._served.outputs}
+        served, parts, row = self._served, list[Arrays](), 0
+        while row < len(image):
+            try:
+                parts.append(self._asked(image[row : row + served.most], served))
+            except _AwayError as away:
+                if not away.too_large or served.most == 1:
+                    raise
+                served = self._served = replace(served, most=max(1, min(served.most, len(image)) // 2))
+            else:
+                row += served.most
+        if not served.bound:  # another model may have taken its place meanwhile
+            self._served = self._proved()
+        return {name: np.concatenate([part[name] for part in parts]) for name in served.outputs}
 
-    def _asked(self, image: NDArray[np.uint8], served: _Served) -> dict[str, NDArray[Any]]:
-        """One request. Raises _AwayError."""
+    def _asked(self, image: NDArray[np.uint8], served: _Served) -> Arrays:
+        """One request. Raises _AwayError; BackendError when nobody waits for it any longer."""
+        answer = self._call(self._infer, image, served)
+        if served.version and answer.get_response().model_version not in ("", served.version):
+            self._served = None
+            raise _AwayError("it answered with another version of the model than it was asked for")
+        try:
+            return believed(answer.as_numpy, served.outputs, image.shape, self._sides)
+        except UnfitError as error:
+            raise _AwayError(f"its answer{error}", at_once=True) from error
+
+    def _infer(self, image: NDArray[np.uint8], served: _Served) -> Any:
+        """The library's answer, for which somebody must want to wait all the time."""
         grpc = _library()
         sent = grpc.InferInput("image", list(image.shape), "UINT8")
         sent.set_data_from_numpy(np.ascontiguousarray(image))
         wanted = [grpc.InferRequestedOutput(name) for name in served.outputs]
-        answer = self._call(
-            self._client.infer, served.name, [sent], model_version=served.version, outputs=wanted,
+        answered, given = threading.Event(), list[Any]()
+
+        def take(result: Any, error: Any) -> None:
+            given.extend((result, error))
+            answered.set()
+
+        call = self._client.async_infer(
+            served.name, [sent], take, model_version=served.version, outputs=wanted,
             client_timeout=self._remote.settings.timeout_s,
         )  # fmt: skip
-        if served.version and answer.get_response().model_version not in ("", served.version):
-            self._served = None
-            raise _AwayError("it answered with another version of the model than it was asked for")
-        return {name: self._believed(answer, name, image) for name in served.outputs}
-
-    def _believed(self, answer: Any, name: str, image: NDArray[np.uint8]) -> NDArray[Any]:
-        """One output, if it can be one of this model. Raises _AwayError."""
-        try:
-            values: NDArray[Any] | None = answer.as_numpy(name)
-        except (ValueError, TypeError, KeyError) as error:
-            raise _AwayError(f"its answer's {name} cannot be read: {error}", at_once=True) from error
-        if values is None:
-            raise _AwayError(f"its answer has no {name}", at_once=True)
-        expected = _shape(name, image.shape)
-        if values.ndim != len(expected) or any(one not in (None, has) for one, has in zip(expected, values.shape, strict=True)):
-            raise _AwayError(f"its answer's {name} have the shape {values.shape}", at_once=True)
-        kinds = np.integer if name == "classes" else np.floating
-        if not np.issubdtype(values.dtype, kinds):
-            raise _AwayError(f"its answer's {name} are {values.dtype}", at_once=True)
-        try:
-            require_numbers(values, name)
-        except BackendError as error:
-            raise _AwayError(f"its answer's {name} are not numbers", at_once=True) from error
-        return values if name == "classes" else np.asarray(values, np.float32)
+        while not answered.wait(TURN_S):
+            if not self._remote.wait_on():
+                call.cancel()
+                raise BackendError(f"nobody waits for the inference server at {self._remote.settings.url} any longer")
+        result, error = given
+        if error is not None:
+            raise error
+        return result
 
     def _takes_another(self, image: NDArray[np.uint8]) -> bool:
         """Whether a blank image of the same size is answered: the server works then, and it is the image that it refuses."""
@@ -227,11 +265,11 @@ class KserveNetwork:
 
     def _proved(self) -> _Served:
         """What the server serves for this file; raises _AwayError where it does not prove to serve it."""
-        timeout, stem = self._remote.settings.timeout_s, self._model.stem
-        found = []
+        self._take_renewed_files()
+        stem, found = self._model.stem, []
         for name in (served_name(stem, self._sha256), stem):
             try:
-                described = self._call(self._client.get_model_metadata, name, client_timeout=timeout)
+                described = self._call(self._client.get_model_metadata, name, client_timeout=self._question_s)
             except _AwayError as away:
                 if away.at_once:  # no such model
                     found.append(str(away))
@@ -253,19 +291,20 @@ class KserveNetwork:
         if told != self._sha256:
             other = f"another model ({told[:12]}…)" if told else "a model without saying its hash"
             raise _AwayError(f"as {name} it serves {other}; this box wants {self._sha256[:12]}…", at_once=True)
-        names = {output.name for output in described.outputs}
-        fitting = next((outputs for outputs in OUTPUTS if outputs <= names), None)
-        if fitting is None:
+        names = frozenset(output.name for output in described.outputs)
+        outputs = outputs_of(names)
+        if outputs is None:
             raise _AwayError(f"the model {name} gives {', '.join(sorted(names)) or 'nothing'}", at_once=True)
         precision = parameters.get("precision", "float32")
         if precision not in _PRECISIONS:
             raise _AwayError(f"the model {name} runs in {precision!r}", at_once=True)
-        return _Served(name, version, tuple(sorted(fitting)), most, precision, parameters.get("engine_sha256") or None)
+        bound = version == self._sha256 or name == served_name(self._model.stem, self._sha256)
+        return _Served(name, version, bound, outputs, most, precision, parameters.get("engine_sha256") or None)
 
     def _configured(self, name: str) -> tuple[dict[str, str], int]:
         """A model's parameters and how many images a request may have, where the server has Triton's extension."""
         try:
-            config = self._call(self._client.get_model_config, name, client_timeout=self._remote.settings.timeout_s).config
+            config = self._call(self._client.get_model_config, name, client_timeout=self._question_s).config
         except _AwayError as away:
             if away.at_once:
                 return {}, MOST_AT_ONCE
@@ -273,38 +312,67 @@ class KserveNetwork:
         parameters = {key: value.string_value for key, value in config.parameters.items()}
         return parameters, config.max_batch_size or MOST_AT_ONCE
 
+    @property
+    def _question_s(self) -> float:
+        return min(self._remote.settings.timeout_s, LONGEST_QUESTION_S)
+
+    def _take_renewed_files(self) -> None:
+        """Connect anew where certificates were renewed. Raises _AwayError for files that cannot be used."""
+        stamps = _stamps(self._remote.settings)
+        if stamps == self._stamps:
+            return
+        try:
+            client = _client(self._remote.settings)
+        except BackendError as error:
+            raise _AwayError(str(error), at_once=True) from error
+        self._client.close()
+        self._client, self._stamps = client, stamps
+
+    def _clearer(self, away: _AwayError) -> _AwayError:
+        """The same in clearer words, where a look at the connection itself tells more; looked at once a while."""
+        if not away.unreached:
+            return away
+        if self._looked is None or time.monotonic() - self._looked[0] > CHECK_S:
+            self._looked = time.monotonic(), unreached(self._remote.settings)
+        found = self._looked[1]
+        return away if found is None else _AwayError(found[0], at_once=found[1])
+
     def _call(self, ask: Any, *arguments: Any, **named: Any) -> Any:
         """What the library answers; its errors as _AwayError."""
         try:
             return ask(*arguments, **named)
+        except BackendError:
+            raise
         except _library().InferenceServerException as error:
             status = str(error.status() or "UNKNOWN").removeprefix("StatusCode.")
             text = " ".join(str(error.message()).split())[:300]
             if status in ("UNAVAILABLE", "NOT_FOUND"):  # a model may be unloaded, or replaced
                 self._served = None
+            if status == "DEADLINE_EXCEEDED":
+                waited = named.get("client_timeout", self._remote.settings.timeout_s)
+                raise _AwayError(f"no answer within {waited:g} s (kserve.timeout_s)", unreached=True) from error
+            too_large = status == "RESOURCE_EXHAUSTED" and "larger than max" in text
             raise _AwayError(
                 f"{status.lower().replace('_', ' ')}: {text}",
                 at_once=status not in _BUSY | _REFUSED,
-                refused=status in _REFUSED,
+                refused=status in _REFUSED or too_large,
+                unreached=status == "UNAVAILABLE",
+                too_large=too_large,
             ) from error
         except Exception as error:  # what protobuf and gRPC raise beside their own errors has no common base
             raise _AwayError(f"{type(error).__name__}: {error}", at_once=True) from error
 
 
-def _shape(name: str, sent: tuple[int, ...]) -> tuple[int | None, ...]:
-    """Of an output, None where the model decides; see docs/develop/add-a-backend.md."""
-    many, _, height, width = sent
-    known: dict[str, tuple[int | None, ...]] = {
-        "boxes": (many, None, 4),
-        "scores": (many, None),
-        "classes": (many, None),
-        "coefficients": (many, None, 32),
-        "prototypes": (many, 32, height // 4, width // 4),
-        "logits": (many, None),
-        "cam": (many, None, None, None),
-        "embedding": (many, None),
-    }
-    return known[name]
+def _stamps(settings: ServerSettings) -> tuple[tuple[int, int] | None, ...]:
+    """What changes when one of the certificates' files is replaced."""
+    stamps: list[tuple[int, int] | None] = []
+    for file in (settings.ca_file, settings.cert_file, settings.key_file):
+        try:
+            found = Path(file).stat() if file else None
+        except OSError:
+            found = None
+        stamps.append((found.st_mtime_ns, found.st_ino) if found else None)
+    return tuple(stamps)
 
 
 def _library() -> Any:
@@ -319,15 +387,14 @@ def _library() -> Any:
 def _client(settings: ServerSettings) -> Any:
     """A connection that notices a silent server by itself. Raises BackendError for files that cannot be used."""
     grpc = _library()
-    for file in (settings.ca_file, settings.cert_file, settings.key_file):
+    if settings.tls:
         try:
-            if file and b"-----BEGIN" not in Path(file).read_bytes():
-                raise BackendError(f"{file} holds nothing in PEM (kserve.ca_file, cert_file, key_file)")
-        except OSError as error:
-            raise BackendError(f"{file} cannot be read: {error.strerror or error}") from error
+            context_of(settings)
+        except ValueError as error:
+            raise BackendError(f"the certificates for the inference server cannot be used: {error}") from error
     options = [
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_receive_message_length", MOST_BYTES),
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.initial_reconnect_backoff_ms", 200),

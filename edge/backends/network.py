@@ -92,10 +92,15 @@ class Beside:
 
 
 def cores() -> int:
-    """How many threads a network gets: one for each physical core that this process may use."""
+    """How many threads a network gets: one for each physical core that this process may use.
+
+    OMP_NUM_THREADS lowers it: what hands out cores among several processes says so there.
+    """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
     usable = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    return min(psutil.cpu_count(logical=False) or usable, usable)
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    most = max(int(told), 1) if told.isdecimal() else usable
+    return min(psutil.cpu_count(logical=False) or usable, usable, most)
 
 
 def side_by_side(count: int, at_once: int) -> int:

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 Tell = Callable[[str | None], bool]
 """Hears why the server does not answer, None when it does again; says whether to wait on. Called by any thread."""
 
+WaitOn = Callable[[], bool]
+"""Asked a few times a second while an answer is awaited; says whether to wait on. Called by any thread."""
+
 Address = Annotated[
     str, form_of(r"|(\[[0-9a-fA-F:]+\]|[^:\s\[\]/]+):\d{1,5}", "must be HOST:PORT, such as gpu-box:8001, or empty")
 ]
@@ -56,13 +59,20 @@ class ServerSettings(BaseModel):
 class Remote:
     """A server as the networks that run there see it, in whatever thread."""
 
-    def __init__(self, settings: ServerSettings, tell: Tell | None = None) -> None:
-        """tell: see `Tell`; without one a command waits for `patience_s` and no longer."""
+    def __init__(self, settings: ServerSettings, tell: Tell | None = None, wait_on: WaitOn = lambda: True) -> None:
+        """tell: see `Tell`; without one a command waits for `patience_s` and no longer.  wait_on: see `WaitOn`."""
         self.settings = settings
+        self.wait_on = wait_on
         self._tell = tell or self._tell_log
         self._away: dict[object, str] = {}
         self._mutex = threading.Lock()
         self._since: float | None = None
+
+    @property
+    def is_known_away(self) -> bool:
+        """Whether one of its networks was patient in vain and no answer came since: the others need not be."""
+        with self._mutex:
+            return bool(self._away)
 
     def is_away(self, who: object, why: str) -> bool:
         """Tell that it does not answer this network; whether to wait on."""

@@ -183,6 +183,7 @@ BACKENDS: dict[str, Backend] = {  # in the order in which auto takes them
             opener="KserveNetwork",
             libraries=(("tritonclient",), ("grpc",)),
             extra="kserve",
+            remembers=True,  # what it falls back on
             remote=True,
             named_only=True,
         ),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.arguments import new_parser, whole_number
-from edge.commands.command_line import DONE, as_command
+from edge.commands.command_line import DONE, SOME_FAILED, as_command
 from edge.commands.progress import Progress
 
 
@@ -33,7 +33,7 @@ def archive(argv: Sequence[str] | None = None) -> int:
     inspect.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, thresholds, sample patterns")
     inspect.add_argument("--backend", metavar="NAME", help="as models.backend")
     inspect.add_argument("--pictures", action="store_true", help="keep a picture of each inspection, too")
-    inspect.add_argument("--workers", type=whole_number, default=1, metavar="N", help="side by side (%(default)s)")
+    inspect.add_argument("--workers", type=whole_number, metavar="N", help="side by side (one for each core)")
     inspect.add_argument("--cores", type=whole_number, default=1, metavar="N", help="that Ray reserves for each (%(default)s)")
     inspect.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster; without it, this machine alone")
     inspect.set_defaults(run=_inspect)
@@ -85,7 +85,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
         source,
         arguments.out,
         arguments.name or source.resolve().name,
-        workers=max(arguments.workers, 1),
+        workers=None if arguments.workers is None else max(arguments.workers, 1),
         cores=max(arguments.cores, 1),
         address=arguments.address,
         pictures=arguments.pictures,
@@ -101,16 +101,24 @@ def _inspect(arguments: argparse.Namespace) -> int:
         f"{outcome.verdicts} verdicts, {outcome.failed} failures; in {arguments.out}",
         file=sys.stderr,
     )
-    return 1 if outcome.failed else DONE
+    for count, what in (
+        (outcome.denied, "could not be looked at, see above: give yourself the right to, and say the same again"),
+        (outcome.changed, "were written after they were inspected: their verdicts are of what they were"),
+        (outcome.gone, "are not there any more; their verdicts are kept"),
+    ):
+        if count:
+            print(f"edge-archive: {count} {what}", file=sys.stderr)
+    return SOME_FAILED if outcome.failed or outcome.denied else DONE
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from edge.archive import compare, compare_page
+    from edge.archive.compare import compare
+    from edge.compare import page
 
-    changes = compare.compare(arguments.before, arguments.after)
+    changes = compare(arguments.before, arguments.after)
     print(changes.text())
     if arguments.csv:
         changes.write_csv(arguments.csv)
     if arguments.html:
-        compare_page.write(arguments.html, changes, arguments.most)
+        page.write(arguments.html, changes, arguments.most)
     return DONE

@@ -254,8 +254,10 @@ def teach(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="one object with before, after and how")
     arguments = parser.parse_args(words)
-    settings = _settings(arguments.config, {})
     from edge.commands.teach import run
+    from edge.fleet.shelf import in_use
+
+    settings = in_use(_settings(arguments.config, {}))
 
     return run(arguments.reviews, arguments.images, arguments.out, settings, as_json=arguments.json, classes=arguments.classes)
 
@@ -271,9 +273,11 @@ def _next(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     if arguments.clicks < 1:
         parser.error("--clicks must be at least 1")
-    settings = _settings(arguments.config, {})
     from edge.commands.inspect_files import find_images
     from edge.commands.teach_next import run
+    from edge.fleet.shelf import in_use
+
+    settings = in_use(_settings(arguments.config, {}))
 
     return run(find_images(arguments.paths, settings.watch), settings, clicks=arguments.clicks, as_json=arguments.json)
 
@@ -288,8 +292,9 @@ def _install(words: Sequence[str]) -> int:
     parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file: models, state folder")
     arguments = parser.parse_args(words)
     from edge.commands.teach import install
+    from edge.fleet.shelf import in_use
 
-    return install(arguments.file, _settings(arguments.config, {}))
+    return install(arguments.file, in_use(_settings(arguments.config, {})))
 
 
 @as_command

@@ -18,6 +18,8 @@ from edge import __version__
 from edge.backends import table
 from edge.backends.tensorrt import device, engine, passport
 from edge.cache import cache_folder
+from edge.commands.doctor_fleet import look_at_fleet, settings_in_use
+from edge.commands.doctor_kserve import look_at_server
 from edge.commands.doctor_metrics import look_at_metrics
 from edge.commands.doctor_opcua import look_at_opcua
 from edge.commands.doctor_page import look_at_page
@@ -133,7 +135,7 @@ def _backends(settings: CommandSettings | None) -> Iterator[Finding]:
     if not here:
         yield Finding("backend", "problem", "no inference library is installed", "pip install onnxruntime")
         return
-    subject = settings or InspectionSettings()
+    subject = InspectionSettings() if settings is None else settings_in_use(settings)[0]
     memory = settings.state.folder if settings and os.access(settings.state.folder, os.W_OK) else cache_folder()
     yield from _tried("backend", lambda: _tried_pipeline(subject, memory))
 
@@ -226,6 +228,13 @@ def _models(settings: InspectionSettings) -> Iterator[Finding]:
         yield from _tried("severity", lambda: _described_limits(settings))
 
 
+def _models_in_use(settings: Settings) -> Iterator[Finding]:
+    used, why_not = settings_in_use(settings)
+    if why_not:
+        yield Finding("models", "problem", f"the chosen release is not used: {why_not}", "edge-models list")
+    yield from _models(used)
+
+
 def _described_limits(settings: InspectionSettings) -> str:
     limits, models = settings.severity, settings.models
     require_known_classes(limits, load_card(resolve_model(models.segmenter, "segment"), "segment", models.public_key))
@@ -302,6 +311,8 @@ def _tried(area: str, look: Callable[[], str]) -> Iterator[Finding]:
 
 
 LOOKS: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
-    *(_folder, _models, look_at_state, look_at_page, look_at_metrics, look_at_opcua, look_at_sinks, _broker, _formats),
+    *(_folder, _models_in_use, look_at_server, look_at_fleet, look_at_state),
+    *(look_at_page, look_at_metrics, look_at_opcua, look_at_sinks),
+    *(_broker, _formats),
 )
 """What is looked at of a service, in this order."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge import sem
 from edge.backends import table
 from edge.backends.network import Network, Pending
-from edge.backends.server import Remote, Tell
+from edge.backends.server import Remote
 from edge.backends.tensorrt.device import choose as choose_gpu
 from edge.config import InspectionSettings
 from edge.errors import ConfigError
@@ -102,13 +102,13 @@ def limits_of(settings: InspectionSettings) -> sem.Limits:
     return sem.Limits(int(wanted.max_megapixels * 1e6), int(wanted.max_file_mib * 2**20), most)
 
 
-def remembering(settings: InspectionSettings, folder: Path | None, tell: Tell | None = None) -> OpenNetwork:
-    """What opens networks and keeps in `folder` what was compiled, for the next start. tell: hears of a server, see `Tell`.
+def remembering(settings: InspectionSettings, folder: Path | None, remote: Remote | None = None) -> OpenNetwork:
+    """What opens networks and keeps in `folder` what was compiled, for the next start. remote: who hears of a server.
 
     Not where models have to be signed: what was compiled carries no signature.
     """
     memory = None if settings.models.public_key else folder
-    return partial(table.open_network, memory=memory, remote=Remote(settings.kserve, tell))
+    return partial(table.open_network, memory=memory, remote=remote or Remote(settings.kserve))
 
 
 class Pipeline:

@@ -104,6 +104,26 @@ class FolderLock:
         )
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a service runs on this state folder, as far as this user can see. It makes and takes nothing that stays."""
+    if fcntl is None:
+        return False
+    for path in (folder, folder / "lock"):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system that locks no folders
+            continue
+        finally:
+            os.close(descriptor)
+    return False
+
+
 def _is_at(descriptor: int, path: Path) -> bool:
     """Whether what is open is what stands there."""
     try:

@@ -20,6 +20,7 @@ MANIFEST: Final = "SHA256SUMS"
 COMPANIONS: Final = ("{stem}-*.engine.json", "kernels-*.fatbin")
 """What may run beside a model: passports, which hold their files' hashes, and kernels."""
 HOW_TO_SIGN: Final = "sha256sum * > SHA256SUMS && minisign -S -m SHA256SUMS in its folder signs all"
+_CHANGED: Final = "it or {} was changed; sign it again if you know why"
 _LARGEST: Final = 64 << 10
 """Bytes of a signature file, or of a manifest, that are read."""
 
@@ -77,6 +78,20 @@ def verify(content: bytes, signature: bytes, key: PublicKey, path: Path) -> None
 
     path: of the content, for the message.
     """
+    algorithm, signed = _whole_signature(signature, key, path)
+    if algorithm == b"ED":
+        content = hashlib.blake2b(content, digest_size=64).digest()
+    if not _is_by(key.point, signed, content):
+        raise ModelError(f"{path} is not what was signed: {_CHANGED.format(_signature_of(path).name)}")
+
+
+def verify_alone(signature: bytes, key: PublicKey, path: Path) -> None:
+    """As `verify`, without the content: raise ModelError unless this key made the signature, its trusted comment included."""
+    _whole_signature(signature, key, path)
+
+
+def _whole_signature(signature: bytes, key: PublicKey, path: Path) -> tuple[bytes, bytes]:
+    """Algorithm ("Ed", "ED") and the signature of the content, once the one over it and the trusted comment has held."""
     where = _signature_of(path)
     lines = signature.decode("utf-8", "replace").splitlines()
     if len(lines) < 4 or not lines[2].startswith("trusted comment: "):
@@ -85,13 +100,12 @@ def verify(content: bytes, signature: bytes, key: PublicKey, path: Path) -> None
     algorithm, key_id, signed = first[:2], first[2:10], first[10:]
     if key_id != key.key_id:
         raise ModelError(f"{path} is signed by another key, {_name_of(key_id)}: [models] public_key is {key.name}")
-    if algorithm == b"ED":
-        content = hashlib.blake2b(content, digest_size=64).digest()
-    elif algorithm != b"Ed":
+    if algorithm not in (b"Ed", b"ED"):
         raise ModelError(f"{where} is of a kind that this version does not know: sign {path.name} with minisign")
     comment = signature.splitlines()[2].removeprefix(b"trusted comment: ")
-    if not (_is_by(key.point, signed, content) and _is_by(key.point, last, signed + comment)):
-        raise ModelError(f"{path} is not what was signed: it or {where.name} was changed; sign it again if you know why")
+    if not _is_by(key.point, last, signed + comment):
+        raise ModelError(f"{path} is not what was signed: {_CHANGED.format(where.name)}")
+    return algorithm, signed
 
 
 def _is_by(point: bytes, signature: bytes, content: bytes) -> bool:

@@ -91,7 +91,7 @@ class _ChannelContent:
     """
 
     def __init__(self, channel: Channel, on_defect: Callable[[], None], device: Callable[[], str | None]) -> None:
-        self.channel, self.live_only, self.keeps_will = channel.name, False, bool(channel.keeps_will)
+        self.channel, self.keeps_will = channel.name, bool(channel.keeps_will)
         self.defects: dict[str, str] = {}
         self.waiting_for: str | None = None
         self._channel, self._on_defect, self._device = channel, on_defect, device
@@ -110,6 +110,9 @@ class _ChannelContent:
 
     def subscriptions(self) -> Sequence[str]:
         return self._asked("subscriptions", lambda: tuple(map(_checked_filter, self._channel.subscriptions())), ())
+
+    def live_only(self, topics: str) -> bool:
+        return False
 
     def kept(self) -> Sequence[str]:
         return ()

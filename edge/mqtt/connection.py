@@ -380,6 +380,36 @@ def matches(topic: str, topics: str) -> bool:
     return bool(mqtt.topic_matches_sub(topics, topic))
 
 
+def publish_once(settings: MqttSettings, message: Publication) -> None:
+    """Connect, have the broker take one message of QoS 1, and leave. Raises BrokerError with what to look at.
+
+    MQTT 3.1.1 cannot say that a topic is denied: then it looks as if the message were taken.
+    """
+    deadline = time.monotonic() + ANSWER_S
+    connection = Connection(settings, f"edgeonce{random.getrandbits(56):014x}", None, KEEPALIVE_S)
+    never, waker = socket.socketpair()
+    try:
+        while time.monotonic() < deadline:
+            for event in connection.pump(never, 0.2):
+                match event:
+                    case Accepted(qos_maximum=0):
+                        raise BrokerError(NO_QOS_1)
+                    case Accepted():
+                        connection.publish(message)
+                    case Acknowledged(reason=reason, text=text) if reason >= 0x80:
+                        raise BrokerError(f"the broker does not let us publish to {message.topic} ({text})")
+                    case Acknowledged():
+                        connection.disconnect()
+                        return
+                    case Closed(why):
+                        raise BrokerError(why)
+        raise BrokerError(_NO_ANSWER)
+    finally:
+        connection.close()
+        never.close()
+        waker.close()
+
+
 def probe(settings: MqttSettings, prefix: str) -> None:
     """Connect as the daemon would, see whether commands may be subscribed to, and leave again without a trace.
 

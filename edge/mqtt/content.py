@@ -42,12 +42,10 @@ class Content(Protocol):
     Called in the session's thread alone. Every method answers at once.
 
     channel: whose rows these are; empty for the contract's own.
-    live_only: what the broker keeps is of no use to this listener.
     keeps_will: under MQTT 5 the broker publishes the will also when we say goodbye.
     """
 
     channel: str
-    live_only: bool
     keeps_will: bool
 
     def connecting(self) -> Publication | None:
@@ -64,6 +62,10 @@ class Content(Protocol):
 
     def subscriptions(self) -> Sequence[str]:
         """The topics to listen to."""
+        ...
+
+    def live_only(self, topics: str) -> bool:
+        """Whether what the broker keeps on this subscription is of no use to this listener."""
         ...
 
     def kept(self) -> Sequence[str]:

@@ -58,6 +58,8 @@ class Publisher(StandingConnection):
         shortest_wait_s: float = 1.0,
         longest_wait_s: float = 30.0,
         on_trouble: Callable[[str, str | None], None] = lambda _name, _problem: None,
+        release_topic: str = "",
+        on_release: Callable[[bytes], None] = lambda _payload: None,
     ) -> None:
         """Prepare; nothing is done before `start`.
 
@@ -67,10 +69,13 @@ class Publisher(StandingConnection):
         being_drawn: whether the picture of this name will come, followed by a `wake`. An overlay whose picture is neither
             there nor drawn is not sent.
         on_trouble: gets what the broker or another client does to us, for the status: see `StandingConnection`.
+        release_topic: where signed models are announced, empty for nowhere.
+        on_release: gets what is said there, empty where it is withdrawn, in the publisher's thread, and must not block.
         """
         self.being_drawn = being_drawn
         commands = Commands(prefix, device, on_command, settings.response_topics)
         self._contract = _Contract(prefix, journal, device, status, health, commands, being_drawn)
+        self._contract.hear_releases(release_topic, on_release)
         super().__init__(
             settings,
             lambda: client_id(journal.epoch),
@@ -95,7 +100,7 @@ class _Contract:
     It belongs to the publisher's thread, except for `status_stale`, an event that any thread sets.
     """
 
-    channel, live_only, keeps_will = "", True, False
+    channel, keeps_will = "", False
 
     def __init__(
         self,
@@ -113,6 +118,12 @@ class _Contract:
         self._connected_at = _now()
         self._health_at = 0.0
         self._summary_refused = 0
+        self._release_topic = ""
+        self._on_release: Callable[[bytes], None] = lambda _payload: None
+
+    def hear_releases(self, topic: str, hear: Callable[[bytes], None]) -> None:
+        """Listen to announcements of models too. topic: empty for none."""
+        self._release_topic, self._on_release = topic, hear
 
     def connecting(self) -> Publication:
         self._connected_at = _now()
@@ -129,7 +140,10 @@ class _Contract:
         return None
 
     def subscriptions(self) -> Sequence[str]:
-        return (self._commands.topics,)
+        return (self._commands.topics, *((self._release_topic,) if self._release_topic else ()))
+
+    def live_only(self, topics: str) -> bool:
+        return topics != self._release_topic
 
     def kept(self) -> Sequence[str]:
         return (f"{self._prefix}/status", f"{self._prefix}/summary")
@@ -146,6 +160,7 @@ class _Contract:
         if not self.status_stale.is_set():
             return ()
         self.status_stale.clear()  # before it is asked for: what changes meanwhile is said again
+        self._health_at = 0.0  # it says more of the same
         return (Transient("status", self._status_now(), proves=True),)
 
     def latest(self) -> Sequence[Transient]:
@@ -212,6 +227,9 @@ class _Contract:
         return Message("verdict", "failure", payload)
 
     def on_message(self, received: Received) -> Sequence[Transient]:
+        if self._release_topic and received.topic == self._release_topic:
+            self._on_release(received.payload)
+            return ()
         return self._commands.answers(received)
 
     def closing(self) -> Sequence[Transient]:

@@ -257,7 +257,7 @@ class Session:
     def _accepted(self, limits: Accepted) -> None:
         self._limits = limits
         for topics in self._content.subscriptions():
-            self._connection.subscribe(topics, live_only=self._content.live_only)
+            self._connection.subscribe(topics, live_only=self._content.live_only(topics))
         self._memory.rivals.accepted()
         kept = self._content.kept()
         if kept:

@@ -6,14 +6,12 @@ import ssl
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from edge.certificates import load_chain, trusting
+from edge import certificates
+from edge.certificates import alert_of, load_chain, trusting
 from edge.errors import BrokerError
 
 HANDSHAKE_S: Final = 3.0
 """Longest wait for the other side's part of the handshake."""
-
-# OpenSSL's verification results, x509_vfy.h.
-_NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 
 
 class Files(Protocol):
@@ -73,12 +71,6 @@ class Socket(ssl.SSLSocket):
             raise
 
 
-def alert_of(error: ssl.SSLError) -> str:
-    """What the other side said, such as "unknown ca"; empty where the error is none of its alerts."""
-    _, found, said = (error.reason or "").rpartition("ALERT_")
-    return said.replace("_", " ").lower() if found else ""
-
-
 def context_of(files: Files) -> ssl.SSLContext:
     """Read the certificates now, so that renewed ones are taken at the next connect. Raises BrokerError."""
     try:
@@ -93,14 +85,7 @@ def context_of(files: Files) -> ssl.SSLContext:
 
 def untrusted(error: ssl.SSLCertVerificationError, where: str, named: Named = IN_TOML) -> str:
     """Why the certificate of the broker at `where` is not taken, and what to do."""
-    begin, said = f"the certificate of {where}", error.verify_message
-    if error.verify_code == _EXPIRED:
-        return f"{begin} has expired: have it renewed at the broker, or set this machine's clock if that is wrong ({said})"
-    if error.verify_code == _NOT_YET_VALID:
-        return f"{begin} is not yet valid: is this machine's clock right? ({said})"
-    if error.verify_code in (_OTHER_NAME, _OTHER_ADDRESS):
-        return f"{begin} is for another name ({said}): see {named.host}"
-    return f"{begin} is not trusted ({said}): see {named.ca_file}"
+    return certificates.untrusted(error, where, named.host, named.ca_file)
 
 
 def ended_before_answer(alert: str, named: Named = IN_TOML) -> str:

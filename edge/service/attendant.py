@@ -114,7 +114,7 @@ class Attendant(Worker):
             if self.shared.stopping.is_set() or file in self._unreadable:
                 continue
             try:
-                taught = taught_shelf.keep(self.journal.folder, file, self.settings)
+                taught = taught_shelf.keep(self.journal.folder, file, self.shared.in_use or self.settings)
                 log.info("adaptation %s, taught on the page, is kept", taught.sha256)
             except (ModelError, ValueError) as error:
                 log.warning("an adaptation of the page is not kept: %s", error)

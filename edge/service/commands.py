@@ -1,4 +1,4 @@
-"""A command of the contract in, what it came to out: replay, inspect, pause, resume, rescan, info, taught.
+"""A command of the contract in, what it came to out: replay, inspect, pause, resume, rescan, info, taught, models.
 
 Called in the publisher's thread and in the attendant's, one at a time, and does not block; what a command changes, the
 threads meet in `Shared` or the journal. What changes something is written into the audit.
@@ -14,15 +14,18 @@ from typing import Any, Final
 
 from edge import __version__
 from edge.config import Settings
-from edge.errors import EdgeError
+from edge.errors import EdgeError, ModelError
+from edge.fleet.shelf import Shelf, Standing
 from edge.inspection import taught_shelf
+from edge.inspection.pipeline import region_judge
 from edge.journal import Journal, audit
 from edge.service.shared import Shared
+from edge.wire.documents import FleetFields
 from edge.wire.encode import display_path
 
 log = logging.getLogger(__name__)
 
-AUDITED: Final = frozenset({"inspect", "pause", "resume", "rescan", "taught"})
+AUDITED: Final = frozenset({"inspect", "pause", "resume", "rescan", "taught", "models"})
 
 
 class Commands:
@@ -68,8 +71,14 @@ class Commands:
             self._shared.scan_now.set()
             return {}
         if name == "taught":
-            return choose_adaptation(self._settings, self._shared, fields["sha256"])
+            return choose_adaptation(self._in_use, self._shared, fields["sha256"])
+        if name == "models":
+            return choose_models(self._settings, self._shared, fields["action"], fields["release"])
         return self._info()
+
+    @property
+    def _in_use(self) -> Settings:
+        return self._shared.in_use or self._settings
 
     def _inspect_again(self, verdict_id: str) -> dict[str, Any]:
         entry = self._journal.ledger.again(verdict_id)
@@ -92,10 +101,58 @@ class Commands:
             "backend": backend,
             "precision": precision,
             "epoch": self._journal.epoch,
-            "settings_sha256": self._settings.inspection_sha256(),
+            "settings_sha256": self._in_use.inspection_sha256(),
             "taught": self._shared.figures.taught,
+            "fleet": None if (fleet := fleet_fields(self._settings, self._shared)) is None else fleet.model_dump(),
             **{key: value for key, value in self._journal.info().items() if key != "epoch"},
         }
+
+
+def choose_models(settings: Settings, shared: Shared, action: str, release_id: str) -> dict[str, Any]:
+    """Switch to a checked release, go back from it, or forget it; it counts from the next image on.
+
+    Its cards and hashes are checked first, and the choice is remembered before it is used. Raises ValueError or ModelError,
+    and nothing has changed then.
+    """
+    if not settings.fleet.source:
+        raise ValueError("fleet.source in the configuration is empty, so the models are those of the configuration")
+    shelf = Shelf(settings.state.folder)
+    before = shelf.standing()
+    try:
+        if action == "switch":
+            if before.active != release_id:
+                tried = shelf.get(release_id).in_place_of(settings)
+                taught_shelf.cards_of(tried)
+                region_judge(tried)
+            now = shelf.switch(release_id)
+        else:
+            now = shelf.rollback(release_id) if action == "rollback" else shelf.drop(release_id)
+    except OSError as error:
+        raise ValueError(f"the choice cannot be written into {settings.state.folder}: {error.strerror or error}") from error
+    if (now.active, now.why_back) != (before.active, before.why_back):
+        shared.models_wanted.set()
+    shared.shelf_changed.set()
+    shared.status.changed()
+    return {"active": now.active, "previous": now.previous, "candidate": now.candidate}
+
+
+def fleet_fields(settings: Settings, shared: Shared) -> FleetFields | None:
+    """How signed models from the fleet stand here, None where none are taken."""
+    if not settings.fleet.source:
+        return None
+    try:
+        now = Shelf(settings.state.folder).standing()
+    except ModelError:  # said in the status, see `edge.service.inspector`
+        now = Standing()
+    figures = shared.figures
+    return FleetFields(
+        active=now.active,
+        previous=now.previous,
+        can_roll_back=now.can_go_back,
+        candidate=now.candidate,
+        announced=figures.announced,
+        shadow=figures.shadow if now.candidate is not None else None,
+    )
 
 
 def choose_adaptation(settings: Settings, shared: Shared, sha256: str | None) -> dict[str, Any]:

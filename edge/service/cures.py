@@ -59,6 +59,26 @@ CURES: Final[tuple[tuple[str, str], ...]] = (
         " Images are inspected as without one meanwhile, and each inspection says so.",
     ),
     (
+        r"^the announced models are not taken",
+        "Do what the reason says where the release is made, and announce it again (`edge-models announce`), or withdraw it."
+        " Images are inspected with the models in use.",
+    ),
+    (
+        r"^the announced models cannot be fetched yet",
+        "See that fleet.source is reached from here and has the whole folder of this release. It is tried again by itself, and"
+        " images are inspected with the models in use.",
+    ),
+    (
+        r"^the candidate .* is given up",
+        "Drop it with `edge-models drop ID`, and have its makers look at the reason. To try it once more, restart the service."
+        " The models in use are not touched by it, and no image waits.",
+    ),
+    (
+        r"^the chosen models are not used",
+        "Switch to another release (`edge-models list` shows what is there), or drop the one that was left. Images are"
+        " inspected with what was used before.",
+    ),
+    (
         r"^the inference server at",
         "See that the server runs and is reached from here (`edge-doctor --config FILE`), and that it serves this box's models:"
         " `edge-export triton` writes them. Images wait, or are inspected here, as kserve.away says.",

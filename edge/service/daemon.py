@@ -12,10 +12,12 @@
     publisher … the same for each further channel, on a connection of its own             new messages
     delivery …  a sink's rows of the outbox → a folder, a web server                      new rows
     upkeep      forgets what is older than the configuration wants                        its next turn
+    fleet       announced models → fetched, checked, tried: a candidate                   an announcement, its next try
     attendant   requests that people left → work; is the microscope silent; problems.json its next turn
     page        keeps the live page's process running, where one is wanted                its next look
     metrics     serves Prometheus, where that is wanted                                   the end
     opcua       serves OPC UA's clients, where that is wanted                             its next look
+    shadow      images that have their verdict → a candidate release's process → rows kept    such an image
     gate        has a lower precision compared with float32, once, in a child process     that child
 
 Each thread is a class in a module of its name. Threads meet in what `edge.service.shared` lists, and nowhere else: above
@@ -44,11 +46,13 @@ from edge.service import pulse, sinks, systemd
 from edge.service.attendant import Attendant
 from edge.service.commands import Commands
 from edge.service.decoder import Decoder
+from edge.service.fleet import Fleet
 from edge.service.inspector import Inspector
 from edge.service.page import PageKeeper
 from edge.service.recorder import Recorder
 from edge.service.reports import Reports
 from edge.service.scanner import SILENT_S, Scanner
+from edge.service.shadow import Shadow
 from edge.service.shared import Shared
 from edge.service.suspects import Suspects
 from edge.service.upkeep import Upkeep
@@ -144,6 +148,8 @@ class Daemon:
             Recorder(settings, journal, shared, told, [one.stored for one in hears]),
             Upkeep(settings, journal, shared),
             Attendant(settings, journal, shared, commands, self._reached),
+            *((Fleet(settings, journal, shared),) if settings.fleet.source else ()),
+            *((Shadow(settings, journal, shared),) if settings.fleet.source and settings.fleet.shadow else ()),
             *((PageKeeper(settings, journal, shared),) if settings.web.listen else ()),
             *((metrics,) if metrics else ()),
             *((opcua,) if opcua else ()),
@@ -180,7 +186,7 @@ class Daemon:
         return self._shared.models_loaded.is_set()
 
     @property
-    def failure(self) -> Exception | None:
+    def failure(self) -> BaseException | None:
         """What ended a thread, None while all is well."""
         return self._shared.failure
 
@@ -252,6 +258,8 @@ def open_publisher(
         on_command=commands.carry_out,
         being_drawn=shared.being_drawn.__contains__,
         on_trouble=lambda name, problem: shared.status.report(f"mqtt {name}", problem),
+        release_topic=settings.fleet.topic if settings.fleet.source else "",
+        on_release=shared.releases.put,
     )
 
 
@@ -327,6 +335,6 @@ def run_guarded(worker: Worker) -> None:
             return
         worker.shared.fail(error)
         log.error("%s: %s", worker.name, error)
-    except Exception as error:  # a defect of ours must not leave a half-dead daemon behind
+    except BaseException as error:  # a library's panic or exit too: none may leave a half-dead daemon behind
         worker.shared.fail(error)
         log.exception("the %s thread failed", worker.name)

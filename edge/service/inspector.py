@@ -11,8 +11,11 @@ from typing import Final
 import numpy as np
 
 from edge.backends import table
+from edge.backends.server import Remote
 from edge.config import Settings
-from edge.errors import BackendError, ImageError
+from edge.errors import BackendError, ConfigError, EdgeError, ImageError
+from edge.fleet.release import SHORT
+from edge.fleet.shelf import Shelf
 from edge.inspection import parity
 from edge.inspection.pipeline import Pipeline, remembering
 from edge.journal import Journal
@@ -37,19 +40,22 @@ class Inspector(Worker):
 
     def __init__(self, settings: Settings, journal: Journal, shared: Shared) -> None:
         super().__init__(settings, journal, shared)
+        self._shelf = Shelf(settings.state.folder)
+        self._configured = settings
         self._put_back: Decoded | None = None
         self._gate: threading.Thread | None = None
 
     def run(self) -> None:
         """Load the models, then inspect until stopped; in between, draw what an earlier life left undrawn.
 
-        They are opened anew, between two images, when another adaptation was chosen or a lower precision passed its gate.
+        They are opened anew, between two images, when another adaptation or release was chosen or a lower precision passed
+        its gate.
         """
         try:
             missing = MissingPictures(self)
             while not self.shared.stopping.is_set():
                 self.shared.models_wanted.clear()  # before the choice is read, so that a later one is seen
-                with self._working_pipeline() as pipeline:
+                with self._pipeline_in_use() as pipeline:
                     self.shared.models_loaded.set()
                     self.shared.status.report("start", None)
                     self.shared.new_work.set()
@@ -85,6 +91,57 @@ class Inspector(Worker):
             if inspected is not None:
                 self.hand_over(self.shared.inspected, inspected, self.shared.failed.is_set)
 
+    def _pipeline_in_use(self) -> Pipeline:
+        """With the models of the release in use, or of the one before it where those do not load. Raises BackendError.
+
+        Those of the configuration are what is there at last; where they do not load, the service ends as without releases.
+        """
+        left = None
+        while self._configured.fleet.source and left is None:
+            try:
+                standing = self._shelf.standing()
+                left = standing.why_back or None
+                if standing.active is None:
+                    break
+                self._shelf.begin_try()
+                self._take(self._shelf.settings_in_use(self._configured))
+                pipeline = self._working_pipeline()
+                self._shelf.prove()
+            except (EdgeError, ValueError, OSError) as error:
+                if self.shared.stopping.is_set():
+                    raise BackendError(f"stopped while the models were opened: {error}") from error
+                if isinstance(error, BackendError | ConfigError) and self._shelf.standing().unproven_tries is None:
+                    raise  # these models have run here: it is not for them to go
+                left = self._leave_release(str(error))
+            else:
+                self._models_run(left)
+                return pipeline
+        self._take(self._configured)
+        pipeline = self._working_pipeline()
+        self._models_run(left)
+        return pipeline
+
+    def _leave_release(self, why: str) -> str | None:
+        """Go back by itself, None; where even that cannot be, why the configuration's models are to run."""
+        try:
+            left = self._shelf.standing().active
+            self._shelf.rollback(why=f"release {left and left[:SHORT]} was left: {why}")
+        except (EdgeError, ValueError, OSError) as error:
+            return f"{why}; {error}"
+        self.shared.shelf_changed.set()
+        return None
+
+    def _models_run(self, left: str | None) -> None:
+        """Tell who asks for them which models run, and in the status why it is not the release that was switched to."""
+        self.shared.in_use = self.settings
+        self.shared.status.report("release", f"the chosen models are not used: {left}" if left else None)
+
+    def _take(self, settings: Settings) -> None:
+        """Run these from now on. Another network has a gate of its own to pass."""
+        if settings.models != self.settings.models:
+            self._gate = None
+        self.settings = settings
+
     def _working_pipeline(self) -> Pipeline:
         """The pipeline in the precision that passed its gate, or in float32 where that no longer runs. Raises BackendError."""
         if lost := gpu.lost(self.settings, self.journal.folder):
@@ -116,8 +173,10 @@ class Inspector(Worker):
     def _go_on_without_gpu(self, why: str) -> None:
         """Rather slowly than not at all: on the next backend, and degraded until a restart finds the GPU."""
         self.shared.status.report("gpu", f"gpu_lost: {why}")
-        models = self.settings.models.model_copy(update={"backend": table.AUTO})
-        self.settings = self.settings.model_copy(update={"models": models})
+        self.settings, self._configured = (
+            one.model_copy(update={"models": one.models.model_copy(update={"backend": table.AUTO})})
+            for one in (self.settings, self._configured)
+        )
 
     def _tried_pipeline(self, precision: str) -> Pipeline:
         """One that has inspected a blank image and the smallest shipped one.
@@ -125,7 +184,8 @@ class Inspector(Worker):
         A library that loads but cannot run must end the service before any image is blamed for it. And what is compiled
         at its first use should not make the first image wait.
         """
-        open_network = remembering(self.settings, self.journal.folder, self._server_is_away)
+        remote = Remote(self.settings.kserve, self._server_is_away, self._waits_on)
+        open_network = remembering(self.settings, self.journal.folder, remote)
         pipeline = Pipeline(self.settings, precision=precision, open_network=open_network)
         try:
             for tried in (BLANK, smallest_sample()):
@@ -138,6 +198,10 @@ class Inspector(Worker):
     def _server_is_away(self, why: str | None) -> bool:
         """Say so in the status, or that it is back; wait for it until stopped. Called by any thread."""
         self.shared.status.report("kserve", why)
+        return self._waits_on()
+
+    def _waits_on(self) -> bool:
+        """Whether to wait for the server; a sign of life each time. Called by any thread."""
         self.beat()
         return not self.shared.stopping.is_set()
 

@@ -74,6 +74,9 @@ def _inspected_again(worker: Worker, pipeline: Pipeline, undrawn: Undrawn) -> In
     before, used = verdict["image"], verdict.get("model") or {}
     if (used.get("taught") or {}).get("sha256") != pipeline.models.taught_sha256:
         raise ImageError("unreadable", "another adaptation is used now, and would draw other outlines")
+    segmenter = pipeline.models.segmenter
+    if (used.get("segmenter") or {}).get("sha256") != (segmenter and segmenter.sha256):
+        raise ImageError("unreadable", "other models are used now, and would draw other outlines")
     path, limits = worker.folder / undrawn.path, limits_of(worker.settings)
     file = read_file(path, limits.max_bytes, within=worker.folder)
     if file.sha256 != before["sha256"]:

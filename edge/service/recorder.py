@@ -17,6 +17,7 @@ from edge.journal import Entry, Journal, Verdict
 from edge.records import Inspection, Source
 from edge.service.messages import VerdictEncoder
 from edge.service.pictures import draw
+from edge.service.shadow_child import Judged
 from edge.service.shared import Shared
 from edge.service.worker import Worker, printable
 from edge.sinks.sink import Sink
@@ -71,11 +72,13 @@ class Recorder(Worker):
         inspections = outcome if self.settings.mqtt.overlay and not isinstance(outcome, ImageError) else []
         pictures = {encoder.picture_name(entry, inspection): inspection for inspection in inspections}
         make = encoder.verdicts(entry, source, outcome)
+        made: list[Verdict] = []
 
         def make_in_this_epoch(seq: int) -> Sequence[Verdict]:
             if self.journal.epoch != epoch:  # the broker showed meanwhile that the state is an old copy
                 raise _RenewedError
-            return make(seq)
+            made[:] = make(seq)
+            return made
 
         gone = isinstance(outcome, FileGoneError)
         # Before the outbox names them: an overlay whose picture is neither there nor drawn is not sent.
@@ -105,6 +108,16 @@ class Recorder(Worker):
         _log_verdict(entry, outcome, seqs[0])
         for name, inspection in pictures.items():
             draw(self, name, inspection)
+        if not isinstance(outcome, ImageError) and entry.attempts <= 1:  # a suspect is shown to nobody else
+            for inspection, verdict in zip(outcome, made, strict=True):
+                self.shared.offers.offer(judged(inspection, verdict))
+
+
+def judged(inspection: Inspection, verdict: Verdict) -> Judged:
+    """What a candidate may be shown: the page with what was just stored of it."""
+    (document,) = (message.payload for message in verdict.messages if message.role == "verdict")
+    assert document is not None
+    return Judged(verdict.verdict_id, document, inspection.micrograph, inspection.source)
 
 
 class _RenewedError(Exception):

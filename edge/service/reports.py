@@ -10,6 +10,7 @@ from edge.config import Settings
 from edge.journal import Journal
 from edge.mqtt.publisher import StatusText
 from edge.service import health
+from edge.service.commands import fleet_fields
 from edge.service.cures import cure_of
 from edge.service.gpu_watch import GpuWatch
 from edge.service.shared import Shared
@@ -56,6 +57,7 @@ class Reports:
             newest_dead_letter=health.newest_dead_letter(self._journal),
             quarantine=health.quarantine(self._journal),
             problems={reason: cure_of(reason) for reason in reasons(self._shared)},
+            fleet=fleet_fields(self._settings, self._shared),
             device=self._settings.device,
             at=datetime.now(timezone.utc),
         )

@@ -9,6 +9,7 @@
     decoded         decoder                           inspector                a bounded queue
     suspects        decoder                           suspects                 a bounded queue
     inspected       inspector, suspects               recorder                 a bounded queue
+    offers          recorder                          shadow                   a lock in `Offers`
     events          see `Shared`                      see `Shared`             `threading.Event`
     status          all                               main, publisher          a lock in `Status`
     begun           decoder, suspects, recorder       main, at the end         a lock in `Names`
@@ -16,7 +17,10 @@
     arrivals        scanner, decoder, suspects        decoder                  a lock in `Arrivals`
     suspected       scanner                           decoder                  a lock in `Suspected`
     gone            recorder                          scanner                  a lock in `Names`
+    releases        publisher                         fleet                    a lock in `Newest`
     figures         see `Figures`                     publisher                one writer each, which replaces it whole
+    in_use          inspector                         suspects, commands,      replaced whole
+                                                      attendant
     failure         the thread that fails             main                     replaced whole, before `failed` is set
 
 Everything else belongs to one thread alone.
@@ -28,19 +32,26 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from edge.config import Settings
 from edge.errors import ImageError
 from edge.journal import Entry
 from edge.records import Fingerprint, Inspection, Micrograph, Source, Timing
 from edge.service.health import Latencies
+from edge.service.shadow_child import Judged
+from edge.wire.documents import AnnouncedFields, ShadowFields
 
 log = logging.getLogger(__name__)
 
 AHEAD: Final = 2
 """Images that are decoded and wait for the networks."""
+OFFERED: Final = 4
+OFFERED_BYTES: Final = 64 << 20
+"""Images, and bytes of their pixels, that wait for a candidate at most; one may always wait."""
 WATCHED_THREADS: Final = ("scanner", "decoder", "inspector", "recorder")
 """Threads that must show signs of life."""
 
@@ -173,6 +184,32 @@ class Suspected:
             return None if path is None else (path, self._files.pop(path))
 
 
+class Newest:
+    """The newest announcement, put by the publisher's thread and taken by the fleet's; one lock guards it.
+
+    Only the newest counts: a flood of them costs one look at a time.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._payload: bytes | None = None
+
+    def put(self, payload: bytes) -> None:
+        """This was heard last; empty: it was withdrawn."""
+        with self._mutex:
+            self._payload = payload
+
+    def take(self) -> bytes | None:
+        """What was heard since the last look, None for nothing."""
+        with self._mutex:
+            payload, self._payload = self._payload, None
+            return payload
+
+    def __bool__(self) -> bool:
+        with self._mutex:
+            return self._payload is not None
+
+
 class Status:
     """Why the service is degraded, and when each thread last moved; one lock guards both.
 
@@ -217,19 +254,73 @@ class Status:
             return time.monotonic() - min(self._moved_at[thread] for thread in threads)
 
 
+class Offers:
+    """Images that have their verdict and may be shown to a candidate, as many as are wanted. One lock guards them.
+
+    Nobody waits: one that comes while too many wait is counted and forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiting: deque[Judged] = deque()
+        self._wanted = False
+        self._missed = 0
+        self._came = threading.Event()
+
+    def want(self, wanted: bool) -> None:
+        """Whether there is a candidate; without one nothing is kept."""
+        with self._mutex:
+            if wanted != self._wanted:
+                self._waiting.clear()
+                self._missed = 0
+                self._wanted = wanted
+
+    def offer(self, judged: Judged) -> None:
+        """This one has its verdict."""
+        with self._mutex:
+            if not self._wanted:
+                return
+            pixels = sum(one.micrograph.grey.nbytes for one in self._waiting)
+            if self._waiting and (len(self._waiting) >= OFFERED or pixels + judged.micrograph.grey.nbytes > OFFERED_BYTES):
+                self._missed += 1
+                return
+            self._waiting.append(judged)
+        self._came.set()
+
+    def take(self, within_s: float) -> Judged | None:
+        """The one that waits longest; None where none comes within so many seconds."""
+        if not self._came.wait(within_s):
+            return None
+        with self._mutex:
+            judged = self._waiting.popleft() if self._waiting else None
+            if not self._waiting:
+                self._came.clear()
+        return judged
+
+    def missed(self) -> int:
+        """How many were not kept since this was asked last."""
+        with self._mutex:
+            missed, self._missed = self._missed, 0
+        return missed
+
+
 class Figures:
     """What threads measure and the publisher's thread sends.
 
     backend, precision of the models that run: `runs_on`, and the hash of the adaptation: `taught`, set by the inspector.
     state_bytes: what the state folder holds, set by upkeep.
+    announced: how far the announced models have come, set by the fleet.
+    shadow: how the candidate does beside the present models, None where there is none; set by shadow.
     latencies: added to by the recorder; it has a lock of its own.
-    The first three are replaced whole by their one writer, so that no reader sees half of one.
+    The others are replaced whole by their one writer, so that no reader sees half of one.
     """
 
     def __init__(self) -> None:
         self.runs_on = ("none", "none")
         self.taught: str | None = None
         self.state_bytes = 0
+        self.announced: AnnouncedFields | None = None
+        self.shadow: ShadowFields | None = None
         self.latencies = Latencies()
 
 
@@ -249,8 +340,11 @@ class Shared:
         inspector_ended  inspector                                 –            recorder
         suspect_tried    decoder                                   suspects     decoder
         models_wanted    commands, gate                            inspector    inspector
+        shelf_changed    commands, inspector                       fleet        fleet
 
     failure: what ended a thread, which ends the process.
+    in_use: the settings with the models that run, which a release may have brought; None until they are loaded.
+    releases: the newest announcement of models.
     wake_publishers: the outbox or a picture is there; may be called from any thread, and does not block.
     """
 
@@ -265,9 +359,11 @@ class Shared:
         self.inspector_ended = threading.Event()
         self.suspect_tried = threading.Event()
         self.models_wanted = threading.Event()
+        self.shelf_changed = threading.Event()
         self.decoded: queue.Queue[Decoded] = queue.Queue(maxsize=AHEAD)
         self.suspects: queue.Queue[Decoded] = queue.Queue(maxsize=1)
         self.inspected: queue.Queue[Inspected] = queue.Queue(maxsize=1)
+        self.offers = Offers()
         self.status = Status(status_changed)
         self.begun = Names()
         self.being_drawn = Names()
@@ -275,7 +371,9 @@ class Shared:
         self.suspected = Suspected()
         self.gone = Names()
         self.figures = Figures()
-        self.failure: Exception | None = None
+        self.releases = Newest()
+        self.in_use: Settings | None = None
+        self.failure: BaseException | None = None
         self.wake_publishers = wake_publishers
         self._folder_problems: dict[str, str] = {}
 
@@ -294,7 +392,7 @@ class Shared:
             self._folder_problems[who] = problem
         self.wake_publishers()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """A thread has ended that must not: the process is to end."""
         self.failure = error
         self.failed.set()

@@ -63,7 +63,9 @@ class Suspects(Worker):
         """What the child found, with what is known of the source by then."""
         stopping = self.shared.stopping.is_set
         path = self.folder / entry.path
-        child = isolated.inspect_in_child(self.settings, path, source, needs_sidecars=needs_sidecars, given_up=stopping)
+        child = isolated.inspect_in_child(
+            self.shared.in_use or self.settings, path, source, needs_sidecars=needs_sidecars, given_up=stopping
+        )
         if child is None or stopping():
             return None, source
         if isinstance(child, isolated.Refused):

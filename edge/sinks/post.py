@@ -1,4 +1,4 @@
-"""One POST in, the server's answer out: the standard library's HTTP with TLS, a proxy and a limit of time for the whole.
+"""One request in, the server's answer out: the standard library's HTTP with TLS, a proxy and a limit of time for the whole.
 
 A library would be one more package on a small PC for one kind of request, which follows no redirect and keeps no cookie.
 """
@@ -16,17 +16,49 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from edge.certificates import load_chain, trusting
+from edge.certificates import alert_of, load_chain, trusting
 from edge.config_sinks import WebhookSettings
-from edge.mqtt.tls import Named, alert_of, untrusted
+from edge.mqtt.tls import Named, untrusted
 from edge.sinks.sink import NotNowError
 
 MOST_READ: Final = 2000
 """Of an answer's text; the rest is not read."""
-IN_TOML: Final = Named(host="webhook.url", ca_file="webhook.ca_file")
+IN_TOML: Final = Named(host="webhook.url", ca_file="webhook.ca_file", cert_file="webhook.cert_file")
+
+
+class Server(Protocol):
+    """A section of the settings that leads to a web server, see `WebhookSettings` and `FleetSettings`."""
+
+    @property
+    def parts(self) -> SplitResult:
+        """Of its address."""
+
+    @property
+    def where(self) -> str:
+        """Host and port, for people."""
+
+    @property
+    def proxy(self) -> str:
+        """To be used; empty: as the environment says, "none": never one."""
+
+    @property
+    def timeout_s(self) -> float:
+        """Longest silence."""
+
+    @property
+    def ca_file(self) -> str:
+        """Who signed its certificate; empty: whom this machine trusts."""
+
+    @property
+    def cert_file(self) -> str:
+        """Ours; empty for none."""
+
+    @property
+    def key_file(self) -> str:
+        """Its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +74,10 @@ class Answer:
 
 def post(webhook: WebhookSettings, body: bytes, headers: Mapping[str, str]) -> Answer:
     """Send one request on a connection of its own. Raises NotNowError where no whole answer comes in time."""
-    with _connected(webhook) as connection:
+    with connected(webhook) as connection:
         target = webhook.parts.path or "/"
         target += f"?{webhook.parts.query}" if webhook.parts.query else ""
-        proxy = proxy_of(webhook)
-        if proxy is not None and webhook.parts.scheme == "http":
-            target, headers = f"http://{webhook.where}{target}", {**headers, **_credentials(proxy)}
+        target, headers = through_proxy(webhook, target, headers)
         with suppress(BrokenPipeError, ConnectionResetError):  # who refuses a large body may have answered before its end
             connection.request("POST", target, body, dict(headers))
         answer = connection.getresponse()
@@ -62,17 +92,25 @@ def post(webhook: WebhookSettings, body: bytes, headers: Mapping[str, str]) -> A
         )
 
 
-def reach(webhook: WebhookSettings) -> None:
-    """Connect, with TLS where that is wanted, and say nothing. Raises NotNowError."""
-    with _connected(webhook):
+def reach(server: Server, named: Named = IN_TOML) -> None:
+    """Connect, with TLS where that is wanted, and say nothing. named: what the settings are called. Raises NotNowError."""
+    with connected(server, named):
         pass
 
 
-def proxy_of(webhook: WebhookSettings) -> SplitResult | None:
+def through_proxy(server: Server, target: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """Target and headers as they are to be sent: a proxy for http is asked for the whole address."""
+    proxy = proxy_of(server)
+    if proxy is None or server.parts.scheme != "http":
+        return target, headers
+    return f"http://{server.where}{target}", {**headers, **_credentials(proxy)}
+
+
+def proxy_of(server: Server) -> SplitResult | None:
     """The proxy to use, None for none."""
-    if webhook.proxy:
-        return None if webhook.proxy == "none" else urlsplit(webhook.proxy)
-    parts = webhook.parts
+    if server.proxy:
+        return None if server.proxy == "none" else urlsplit(server.proxy)
+    parts = server.parts
     if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
         return None
     found = urllib.request.getproxies().get(parts.scheme)
@@ -92,8 +130,13 @@ def retry_after(text: str | None, now: datetime) -> float:
 
 
 @contextmanager
-def _connected(webhook: WebhookSettings) -> Iterator[http.client.HTTPConnection]:
-    connection = _connection(webhook)
+def connected(server: Server, named: Named = IN_TOML, whole_s: float | None = None) -> Iterator[http.client.HTTPConnection]:
+    """A connection of its own; what goes wrong within the block, on it or on the way to it, is a NotNowError in words.
+
+    named: what the settings are called.  whole_s: limit of time for all of it; None: `timeout_s` of the server.
+    """
+    limit_s = server.timeout_s if whole_s is None else whole_s
+    connection = _connection(server, named)
     late = threading.Event()
 
     def give_up() -> None:
@@ -102,32 +145,33 @@ def _connected(webhook: WebhookSettings) -> Iterator[http.client.HTTPConnection]
             with suppress(OSError):  # not SSLSocket's own: it would take TLS away under the thread that reads
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
-    timer = threading.Timer(webhook.timeout_s, give_up)
+    timer = threading.Timer(limit_s, give_up)
     timer.daemon = True
     timer.start()
     try:
         connection.connect()
         yield connection
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NotNowError(_why(error, webhook, late.is_set())) from error
+        raise NotNowError(_why(error, server, named, limit_s if late.is_set() else None)) from error
     finally:
         timer.cancel()
         connection.close()
 
 
-def _connection(webhook: WebhookSettings) -> http.client.HTTPConnection:
-    parts, proxy = webhook.parts, proxy_of(webhook)
+def _connection(server: Server, named: Named) -> http.client.HTTPConnection:
+    parts, proxy = server.parts, proxy_of(server)
     host, port = parts.hostname or "", parts.port
     at = (proxy.hostname or "", proxy.port or 80) if proxy is not None else (host, port)
     if parts.scheme == "http":
-        return http.client.HTTPConnection(*at, timeout=webhook.timeout_s)
+        return http.client.HTTPConnection(*at, timeout=server.timeout_s)
     try:
-        context = trusting(webhook.ca_file)
-        if webhook.cert_file:
-            load_chain(context, webhook.cert_file, webhook.key_file)
+        context = trusting(server.ca_file)
+        if server.cert_file:
+            load_chain(context, server.cert_file, server.key_file)
     except ValueError as error:
-        raise NotNowError(f"the certificates in [webhook] cannot be used: {error}") from error
-    connection = http.client.HTTPSConnection(*at, timeout=webhook.timeout_s, context=context)
+        section = named.host.partition(".")[0]
+        raise NotNowError(f"the certificates in [{section}] cannot be used: {error}") from error
+    connection = http.client.HTTPSConnection(*at, timeout=server.timeout_s, context=context)
     if proxy is not None:
         connection.set_tunnel(host, port or 443, _credentials(proxy))
     return connection
@@ -140,14 +184,18 @@ def _credentials(proxy: SplitResult) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
-def _why(error: Exception, webhook: WebhookSettings, late: bool) -> str:
-    if late or isinstance(error, TimeoutError):
-        return f"no whole answer within {webhook.timeout_s:g} s (webhook.timeout_s)"
+def _why(error: Exception, server: Server, named: Named, late_s: float | None) -> str:
+    """late_s: the limit for the whole, where that was reached."""
+    section = named.host.partition(".")[0]
+    if late_s is not None and late_s != server.timeout_s:
+        return f"no whole answer within {late_s:g} s"
+    if late_s is not None or isinstance(error, TimeoutError):
+        return f"no whole answer within {server.timeout_s:g} s ({section}.timeout_s)"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return untrusted(error, webhook.where, IN_TOML)
+        return untrusted(error, server.where, named)
     if isinstance(error, ssl.SSLError):
         if alert := alert_of(error):
-            return f"it refuses our certificate, or TLS as we speak it ({alert}): see webhook.cert_file"
+            return f"it refuses our certificate, or TLS as we speak it ({alert}): see {named.cert_file}"
         return f"no TLS with it ({error.reason or error}): is https right?"
     if isinstance(error, http.client.RemoteDisconnected | ConnectionResetError | BrokenPipeError):
         return "it ended the connection before its answer was whole"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from edge.certificates import alert_of
 from edge.errors import BrokerError, ConfigError
 from edge.mqtt import tls
 
@@ -127,7 +128,7 @@ def failed(error: Exception, broker: Broker) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return tls.untrusted(error, broker.where, NAMED)
     if isinstance(error, ssl.SSLError):
-        alert = tls.alert_of(error)
+        alert = alert_of(error)
         if "certificate" in alert or alert == "unknown ca":
             return tls.ended_before_answer(alert, NAMED)
         return f"it does not speak our TLS there ({alert or error.reason or error}): are address and port right?"

@@ -22,6 +22,7 @@ from typing import Any, Final
 from edge.config import Settings
 from edge.config_text import written
 from edge.errors import EdgeError, ReviewError
+from edge.fleet.shelf import in_use
 from edge.inspection.taught_shelf import STATE, cards_of, chosen, kept, path_of
 from edge.journal import Journal
 from edge.teach.reviews import Review, check_model, latest, parse_review
@@ -66,7 +67,7 @@ class Teaching:
             running, draft, error = self._process is not None, self._draft, self._error
         try:
             reviews, lines, unread = self._stored()
-            segmenter = cards_of(self._settings)[0]
+            segmenter = cards_of(in_use(self._settings))[0]
             usable, left_out, why_not = *self._sorted(reviews, lines, unread), None
         except EdgeError as problem:
             reviews, segmenter, usable, left_out, why_not = [], None, [], [], str(problem)
@@ -226,7 +227,7 @@ class Teaching:
 
         One whose image is gone, or of another segmenter, would stop the others.
         """
-        segmenter = cards_of(self._settings)[0]
+        segmenter = cards_of(in_use(self._settings))[0]
         usable, gone, other = [], 0, 0
         for review in latest(reviews):
             if not (self._state / "reviewed" / review.image.sha256).is_dir():

@@ -271,6 +271,47 @@ class ProblemFields(Document):
     cure: Annotated[Text, told("what to do", "Send the command `resume`.")]
 
 
+class AnnouncedFields(Document):
+    """The release that the broker keeps an announcement of, and how far this box has come with it."""
+
+    release: Annotated[
+        Sha256 | None, told("its id, the SHA-256 of its SHA256SUMS; null: the message names none", EXAMPLE_SHA256)
+    ]
+    state: Annotated[
+        Literal["fetching", "waiting", "trying", "refused", "ready", "active", "left"],
+        told("waiting: it could not be fetched, and is tried again; left: a person rolled it back or dropped it", "ready"),
+    ]
+    why: Annotated[Text | None, told("why it waits or is refused; null: it does neither", "the server is away", rare=True)]
+
+
+class ShadowFields(Document):
+    """What the candidate said of images beside the present models; nothing of it is published as a verdict."""
+
+    state: Annotated[
+        Literal["loading", "running", "stopped", "given_up"],
+        told("stopped: until `problem` is over; given_up: until the service is restarted or another one comes", "running"),
+    ]
+    problem: Annotated[Text | None, told("why it is not run at the moment; null: it is", "it ended 3 times", rare=True)]
+    compared: Annotated[Count, told("images that both have judged", 120)]
+    skipped: Annotated[Count, told("images that the candidate did not see, because it fell behind", 3)]
+    failed: Annotated[Count, told("images, and starts, at which it failed, died or took too long", 0)]
+    severity_agreement: Annotated[Share | None, told("share of them with the same severity; null: none so far", 0.97, "1")]
+    area_change_median: Annotated[
+        float | None, told("middle change of the corroded share of the area; null: none so far", 0.002, "1")
+    ]
+
+
+class FleetFields(Document):
+    """Which signed models are used here, which were before, which wait for a person's word."""
+
+    active: Annotated[Sha256 | None, told("release in use; null: the models of the configuration", EXAMPLE_SHA256)]
+    previous: Annotated[Sha256 | None, told("what a rollback goes back to; null: the configuration's, or nothing", None)]
+    can_roll_back: Annotated[bool, told("whether there is something to go back to", True)]
+    candidate: Annotated[Sha256 | None, told("release that is checked, and can be switched to; null: none", None)]
+    announced: Annotated[AnnouncedFields | None, told("null: nothing is announced, or nothing was heard yet")]
+    shadow: Annotated[ShadowFields | None, told("null: no candidate is run beside")]
+
+
 class HealthDocument(EventDocument):
     """How the daemon itself does, every 10 s."""
 
@@ -294,6 +335,7 @@ class HealthDocument(EventDocument):
     newest_dead_letter: Annotated[DeadLetterFields | None, told("null: there is none")]
     quarantine: Annotated[QuarantineFields, told("images that wait for a person")]
     problems: Annotated[list[ProblemFields], told("empty when the state is not degraded")]
+    fleet: Annotated[FleetFields | None, told("signed models from the fleet; null: fleet.source is empty")]
 
 
 class ResponseDocument(EventDocument):
@@ -309,10 +351,37 @@ class ResponseDocument(EventDocument):
     result: Annotated[dict[str, Any] | None, told("what the command gives; null: nothing, or an error", {"messages": 3})]
 
 
-class Command(BaseModel):
-    """Base of what may be asked: a JSON object, at least `{}`. Every number and text in it is bounded."""
+class Heard(BaseModel):
+    """Base of what a box listens to. Every number and text in it is bounded, and nothing else is taken."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Release(Heard):
+    """Signed models can be fetched. Kept by the broker on a topic of the whole plant; an empty message withdraws it."""
+
+    schema_: Annotated[Literal["edge.release/1"], told("kind and version of this message", "edge.release/1")] = Field(
+        alias="schema"
+    )
+    id: Annotated[
+        Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)],
+        told("SHA-256 of its SHA256SUMS; the folder with its files has this name", EXAMPLE_SHA256),
+    ]
+    signature: Annotated[
+        Annotated[str, Field(max_length=2048)],
+        told("text of SHA256SUMS.minisig, four lines", "untrusted comment: …\nRU…\ntrusted comment: timestamp:1773746774\n…\n"),
+    ]
+    made_at: Annotated[
+        Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", max_length=24)],
+        told("when it was announced, UTC; for people, since nobody signed it", EXAMPLE_TS),
+    ]
+    note: Annotated[str | None, told("what is new, for people", "trained with the images of spring", rare=True)] = Field(
+        None, max_length=500
+    )
+
+
+class Command(Heard):
+    """Base of what may be asked: a JSON object, at least `{}`."""
 
     request_id: Annotated[str | None, told("any text of the sender's, which the answer repeats", "shift-2/17")] = Field(
         None, max_length=128
@@ -354,6 +423,16 @@ class Taught(Command):
     ]
 
 
+class Models(Command):
+    """Use a release that lies here checked from the next image on, go back from it to what was used before, or forget it."""
+
+    action: Annotated[Literal["switch", "rollback", "drop"], told("what is to be done with it", "switch")]
+    release: Annotated[
+        Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)],
+        told("its id, the SHA-256 of its SHA256SUMS; for rollback: of the one that is to be left", EXAMPLE_SHA256),
+    ]
+
+
 class Info(Command):
     """Tell versions, models, settings that matter, and counts."""
 
@@ -366,5 +445,6 @@ COMMANDS: dict[str, type[Command]] = {
     "rescan": Rescan,
     "info": Info,
     "taught": Taught,
+    "models": Models,
 }
 """Every command by the last level of its topic."""

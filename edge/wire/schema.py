@@ -23,7 +23,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic below the prefix: who sends what there, and how.
+    """One topic below the prefix, or that of the fleet: who sends what there, and how.
 
     action: as seen from the daemon.  messages: names of JSON Schemas, or a media type for what is no JSON.
     """
@@ -64,6 +64,14 @@ TOPICS: tuple[Topic, ...] = (
         for name, model in documents.COMMANDS.items()
     ),
     Topic(
+        "{fleet_topic}",
+        "receive",
+        1,
+        True,
+        ("release",),
+        "Signed models are announced to all boxes of a plant, outside of their prefixes. Empty ones withdraw.",
+    ),
+    Topic(
         "command/{name}/response",
         "send",
         1,
@@ -83,6 +91,7 @@ MESSAGES: Mapping[str, type[BaseModel]] = {
     "health": documents.HealthDocument,
     "review": review_documents.ReviewDocument,
     "response": documents.ResponseDocument,
+    "release": documents.Release,
     **{f"command-{name}": model for name, model in documents.COMMANDS.items()},
 }
 """Every JSON message by the name of its schema."""
@@ -103,7 +112,7 @@ def json_schema(name: str) -> dict[str, Any]:
     required, and nothing else is taken.
     """
     model = MESSAGES[name]
-    received = issubclass(model, documents.Command)
+    received = issubclass(model, documents.Heard)
     schema = model.model_json_schema(schema_generator=PublishedNames, mode="validation" if received else "serialization")
     for part in (schema, *schema.get("$defs", {}).values()):
         for told in part.get("properties", {}).values():
@@ -185,9 +194,10 @@ def _describe(topic: Topic) -> dict[str, Any]:
     parameters = {
         "prefix": {"description": "mqtt.prefix, or <site>/<area>/sem/<id>", "default": "plant-1/lab/sem/sem-01"},
         "inspection_id": {"description": "of the inspection that the picture shows"},
+        "fleet_topic": {"description": "fleet.topic", "default": "edge/models"},
         "name": {"description": "of the command", "enum": list(documents.COMMANDS)},
     }
-    address = f"{{prefix}}/{topic.address}"
+    address = topic.address if topic.address == "{fleet_topic}" else f"{{prefix}}/{topic.address}"
     return {
         "address": address,
         "description": topic.about,

@@ -59,6 +59,7 @@ def encode_health(
     newest_dead_letter: documents.DeadLetterFields | None,
     quarantine: documents.QuarantineFields,
     problems: Mapping[str, str],
+    fleet: documents.FleetFields | None = None,
     device: DeviceSettings,
     at: datetime,
 ) -> bytes:
@@ -79,6 +80,7 @@ def encode_health(
             newest_dead_letter=newest_dead_letter,
             quarantine=quarantine,
             problems=[documents.ProblemFields(text=shorten(text, 300), cure=cure) for text, cure in problems.items()],
+            fleet=fleet,
             ts=timestamp(at),
             ts_ms=milliseconds(at),
             device=device_fields(device),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edge.archive import identity, tables
+from edge.archive.turn import Turn
 from edge.archive.work import Inspecting, Job
 from edge.config import CommandSettings, load_for_command
-from edge.inspection.pipeline import Pipeline
 from tests.conftest import pitted
 from tests.sem.making import encoded
 
@@ -27,15 +28,20 @@ def settings() -> CommandSettings:
 
 def claimed(source: Path, out: Path, name: str = "exports", wanted: CommandSettings | None = None) -> identity.Identity:
     """`out` as a folder for results."""
-    wanted = wanted or settings()
-    with Pipeline(wanted) as pipeline:
-        found = identity.identity_of(name, source, wanted, pipeline)
+    found = identity.identity_of(name, source, wanted or settings())
     identity.claim(out, found)
     return found
 
 
-def inspected(source: Path, out: Path, paths: list[str], *, pictures: bool = False) -> None:
-    """Results of these files, by one worker without Ray."""
+def inspect(source: Path, out: Path, paths: list[str], *, pictures: bool = False) -> dict[str, int]:
+    """What one worker without Ray makes of these files, counted."""
     own = claimed(source, out)
-    Inspecting(Job(settings(), own.epoch, source, out, pictures))({"paths": paths})
+    with Turn(out) as turn:
+        job = Job(settings(), own.epoch, source, out, turn.word, pictures)
+        return Inspecting(job)({"paths": [os.fsencode(path) for path in paths]})
+
+
+def inspected(source: Path, out: Path, paths: list[str], *, pictures: bool = False) -> None:
+    """Results of these files."""
+    inspect(source, out, paths, pictures=pictures)
     assert tables.parts(out)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest.importorskip("ray")
 pytest.importorskip("pyarrow")
 
 from edge.archive import tables
+from edge.archive.run import batches_of
 from edge.errors import ConfigError
 from edge.report.reading import read_folder
 from tests import ROOT
@@ -37,26 +39,45 @@ def run(source: Path, out: Path, *arguments: str) -> tuple[int, str]:
     return process.returncode, said
 
 
-def found(out: Path) -> list[str]:
-    return sorted(row["path"] for row in tables.rows(out, ("path",)))
+def family(process: subprocess.Popen[str], named: str = "") -> list[psutil.Process]:
+    """The run's processes whose command line begins with this, its own with all of them."""
+    own = psutil.Process(process.pid)
+    found = []
+    for one in [own, *own.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            if not named or named in " ".join(one.cmdline()[:1]):
+                found.append(one)
+    return found
 
 
-def test_a_run_that_is_killed_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
-    paths = images(tmp_path / "in", 70)
-    process = begin(tmp_path / "in", tmp_path / "out")
-    while process.poll() is None and not tables.parts(tmp_path / "out"):
+def until_a_part(process: subprocess.Popen[str], out: Path) -> None:
+    while process.poll() is None and not tables.parts(out):
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
+    assert process.poll() is None
+
+
+def require_each_once(out: Path, paths: list[str]) -> None:
+    rows = list(tables.rows(out, ("path", "inspection_id")))
+    assert sorted(row["path"] for row in rows) == sorted(paths)
+    assert len({row["inspection_id"] for row in rows}) == len(paths)
+
+
+def test_a_run_of_which_every_process_is_killed_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
+    paths = images(tmp_path / "in", 70)
+    process = begin(tmp_path / "in", tmp_path / "out", "--workers", "1")
+    until_a_part(process, tmp_path / "out")
+    status, said = run(tmp_path / "in", tmp_path / "out")
+    assert status == 2
+    assert "another edge-archive inspect" in said
+    for one in family(process):
+        one.kill()
     process.communicate()
     before = {part.name: part.stat().st_mtime_ns for part in tables.parts(tmp_path / "out")}
-    assert before
-    status, said = run(tmp_path / "in", tmp_path / "out")
+    status, said = run(tmp_path / "in", tmp_path / "out", "--workers", "1")
     assert status == 1, "one file is no image"
-    assert found(tmp_path / "out") == sorted(paths)
+    require_each_once(tmp_path / "out", paths)
     assert {part.name: part.stat().st_mtime_ns for part in tables.parts(tmp_path / "out") if part.name in before} == before
     assert "71 files" in said
-    ids = [row["inspection_id"] for row in tables.rows(tmp_path / "out", ("inspection_id",))]
-    assert len(set(ids)) == len(paths)
     status, said = run(tmp_path / "in", tmp_path / "out")
     assert (status, "0 inspected now" in said) == (0, True)
     assert len(read_folder(tmp_path / "out").inspections) == 70
@@ -64,14 +85,16 @@ def test_a_run_that_is_killed_goes_on_and_repeats_nothing(tmp_path: Path) -> Non
 
 def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
     paths = images(tmp_path / "in", 70)
-    process = begin(tmp_path / "in", tmp_path / "out")
-    while process.poll() is None and not tables.parts(tmp_path / "out"):
-        time.sleep(0.05)
-    subprocess.run(["pkill", "-KILL", "-f", "ray::MapWorker"], check=False)
+    process = begin(tmp_path / "in", tmp_path / "out", "--workers", "1")
+    until_a_part(process, tmp_path / "out")
+    killed = family(process, "ray::MapWorker")
+    assert killed
+    for one in killed:
+        one.kill()
     _, said = process.communicate()
     print(said)
     assert process.returncode == 1
-    assert found(tmp_path / "out") == sorted(paths)
+    require_each_once(tmp_path / "out", paths)
 
 
 def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
@@ -85,7 +108,14 @@ def test_damaged_results_are_a_sentence(tmp_path: Path) -> None:
     run(tmp_path / "in", tmp_path / "out")
     tables.parts(tmp_path / "out")[0].write_bytes(b"")
     with pytest.raises(ConfigError):
-        tables.done_paths(tmp_path / "out")
+        tables.done(tmp_path / "out")
     status, said = run(tmp_path / "in", tmp_path / "out")
     assert status == 2
     assert "remove it" in said
+
+
+@pytest.mark.parametrize(("files", "workers", "sizes"), [(71, 2, {16, 7}), (40_000, 2, {128, 64}), (3, 8, {3})])
+def test_batches_are_large_where_there_are_many_files(files: int, workers: int, sizes: set[int]) -> None:
+    batches = batches_of([f"{number}.png" for number in range(files)], workers)
+    assert {len(batch) for batch in batches} == sizes
+    assert sum(map(len, batches)) == files

@@ -31,11 +31,11 @@ def test_what_was_left_half_done_is_done_again(tmp_path: Path) -> None:
     (part.parent / f".{part.name}.123").write_bytes(b"half")
     orphan = tmp_path / "out" / tables.REGIONS / "orphan.parquet"
     orphan.write_bytes(b"regions without their verdicts")
-    assert tables.done_paths(tmp_path / "out") == set(paths)
+    assert set(tables.done(tmp_path / "out")) == set(paths)
     assert [file.name for file in part.parent.iterdir()] == [part.name]
     assert not orphan.exists()
     part.unlink()
-    assert tables.done_paths(tmp_path / "out") == set()
+    assert tables.done(tmp_path / "out") == {}
     assert not list((tmp_path / "out" / tables.REGIONS).iterdir())
 
 
@@ -44,6 +44,6 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     (part,) = tables.parts(tmp_path / "out")
     part.write_bytes(b"PAR1")
     with pytest.raises(ConfigError, match=part.name):
-        tables.done_paths(tmp_path / "out")
+        tables.done(tmp_path / "out")
     with pytest.raises(ConfigError, match=part.name):
         list(tables.rows(tmp_path / "out", ("path",)))

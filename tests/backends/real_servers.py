@@ -1,22 +1,30 @@
-"""A real server in, what its wire costs out: `python -m tests.backends.real_servers --url HOST:PORT`.
+"""A real server in, what its wire costs out: `python -m tests.backends.real_servers --server pytriton --python PYTHON`.
 
-It has to serve the shipped models (docs/use/fleet.md). `PYTRITON` and `MLSERVER` below serve them: each is run by a Python that
-has nvidia-pytriton or MLServer, which want other versions of NumPy than ours.
+PYTHON is one that has nvidia-pytriton or MLServer, and onnxruntime: both want other versions of NumPy than ours. With `--url
+HOST:PORT` in place of the two, a server that runs already is measured; it has to serve the shipped models (docs/use/fleet.md).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from statistics import median
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.backends import table
+from edge.backends.network import Network
 from edge.backends.server import Remote, ServerSettings
+from edge.errors import BackendError
 from edge.models.card import BUILTIN_FOLDER
+from tests.fakes.brokers import free_port
 
 PYTRITON = """
 import hashlib, sys
@@ -79,8 +87,49 @@ async def main(folder, port):
 asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
 """
 
+PROGRAMS: Final = {"pytriton": PYTRITON, "mlserver": MLSERVER}
 VIEW = np.random.default_rng(0).integers(0, 255, (1, 1, 640, 640), dtype=np.uint8)
 FIELDS = np.random.default_rng(1).integers(0, 255, (9, 1, 224, 224), dtype=np.uint8)
+
+
+class RealServer:
+    """Triton or MLServer in processes of its own, with the shipped models, on one port for all its lives."""
+
+    def __init__(self, program: str, python: str, folder: Path) -> None:
+        """program: of `PROGRAMS`.  python: one that has it.  folder: for its program and its log."""
+        self.port = free_port()
+        self.url = f"localhost:{self.port}"
+        self.log = folder / "server.log"
+        (folder / "serve.py").write_text(PROGRAMS[program])
+        self._command = [python, str(folder / "serve.py"), str(BUILTIN_FOLDER), str(self.port)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> RealServer:
+        """Start it, and wait until it serves."""
+        bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, env=bare, cwd=self.log.parent, start_new_session=True
+            )
+        try:
+            furthest(self.url, 180.0)
+        except BackendError as error:
+            self.stop()
+            raise BackendError(f"{error}\n{self.log.read_text(errors='replace')[-3000:]}") from error
+        return self
+
+    def stop(self) -> None:
+        """As a power cut would end it, with all of its processes."""
+        process, self._process = self._process, None
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def __enter__(self) -> RealServer:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 def furthest(url: str, patience_s: float) -> dict[str, float]:
@@ -95,27 +144,45 @@ def furthest(url: str, patience_s: float) -> dict[str, float]:
     return found
 
 
-def _timed(run: Callable[[], Any], runs: int) -> str:
-    spent = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        run()
-        spent.append((time.perf_counter() - started) * 1e3)
-    return f"{min(spent):.0f} ms at least, {median(spent):.0f} ms in the middle"
+def least_ms(url: str, runs: int) -> dict[str, tuple[float, float]]:
+    """Of each network, the least of `runs` milliseconds by the server and here, in turn, so that both meet the same machine."""
+    found = {}
+    remote = Remote(ServerSettings(url=url, away="wait", timeout_s=300.0))
+    for name, image in (("segmenter", VIEW), ("classifier", FIELDS[:1])):
+        model = BUILTIN_FOLDER / f"{name}.onnx"
+        with table.open_network("kserve", model, remote=remote) as there, table.open_network("onnxruntime", model) as here:
+            turns = [(_ms(there, image), _ms(here, image)) for _ in range(runs)]
+        found[name] = min(far for far, _ in turns), min(near for _, near in turns)
+    return found
+
+
+def _ms(network: Network, image: NDArray[np.uint8]) -> float:
+    started = time.perf_counter()
+    network.run(image)
+    return (time.perf_counter() - started) * 1e3
+
+
+def _measure(url: str, runs: int) -> None:
+    print(f"largest difference of any output: {max(furthest(url, 180.0).values()):.1e}")
+    for name, (far, near) in least_ms(url, runs).items():
+        print(f"{name}: {far:.0f} ms by the server, {near:.0f} ms here, {far / near:.2f} times (least of {runs} in turn)")
 
 
 def main() -> None:
     """Compare, then time."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", required=True)
+    parser.add_argument("--url", help="of a server that runs already")
+    parser.add_argument("--server", choices=PROGRAMS)
+    parser.add_argument("--python", default=sys.executable, help="what runs the server")
     parser.add_argument("--runs", type=int, default=15)
     asked = parser.parse_args()
-    print("largest difference:", furthest(asked.url, 10.0))
-    remote = Remote(ServerSettings(url=asked.url, away="wait", timeout_s=300.0))
-    for name, images in (("segmenter", VIEW), ("classifier", FIELDS[:1])):
-        for backend in ("kserve", "onnxruntime"):
-            with table.open_network(backend, BUILTIN_FOLDER / f"{name}.onnx", remote=remote) as network:
-                print(f"{name} on {backend}: {_timed(lambda network=network, images=images: network.run(images), asked.runs)}")
+    if asked.url:
+        _measure(asked.url, asked.runs)
+    elif asked.server:
+        with TemporaryDirectory() as folder, RealServer(asked.server, asked.python, Path(folder)) as server:
+            _measure(server.url, asked.runs)
+    else:
+        parser.error("name a --server, or the --url of one")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ def test_it_is_back_when_it_answers_all_of_its_networks() -> None:
     assert heard == []
     assert remote.is_away("stage 1", "it is slow")
     assert remote.is_away("stage 2", "it is gone")
+    assert remote.is_known_away
     remote.is_back("stage 1")
     assert heard[-1] == "it is gone"
     remote.is_back("stage 2")
     assert heard[-1] is None
+    assert not remote.is_known_away

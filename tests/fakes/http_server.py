@@ -47,6 +47,9 @@ class HttpServer:
                     number = len(outer.asked)
                 outer.says(self, number)
 
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_CONNECT(self) -> None:
                 self.do_POST()
 

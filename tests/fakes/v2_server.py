@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from edge.backends.answer import MOST_BYTES
 from edge.backends.kserve import served_name
 
 grpc = pytest.importorskip("grpc")
@@ -26,7 +28,8 @@ KINDS = {"tensor(float)": "FP32", "tensor(int64)": "INT64"}
 class V2Server:
     """Serves the models of `files`, each under its stem and the begin of its hash.
 
-    fault: "" or what is wrong: "busy", "internal", "slow", "short", "nan", "text", "shape", "no-output".
+    fault: "" or what is wrong: "busy", "internal", "slow", "short", or a name of `GARBLED`.
+    slow_s: what "slow" waits before it answers.  largest_bytes: of a request that it takes, None for any.
     poison: an image that contains this grey value everywhere is refused.  told: parameters of the configuration by name, in
     place of the true hash.  extension: whether it tells configurations, as Triton does.  versions: as a model's metadata has
     them.  asked: names of the models that were asked for an answer.
@@ -40,6 +43,7 @@ class V2Server:
         self.extension: bool = how.get("extension", True)
         self.versions: list[str] = how.get("versions", ["1"])
         self.most: int = how.get("most", 4)
+        self.largest_bytes: int | None = how.get("largest_bytes")
         self.asked: list[str] = []
         self.largest = 0
         self.port = port
@@ -54,12 +58,17 @@ class V2Server:
     def start(self) -> V2Server:
         """Listen, on the port of an earlier life if it had one."""
         self._stopped.clear()
-        self._server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(futures.ThreadPoolExecutor(4), options=self._options)
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(self), self._server)
         address = f"localhost:{self.port}"
         self.port = self._server.add_secure_port(address, self._tls) if self._tls else self._server.add_insecure_port(address)
         self._server.start()
         return self
+
+    @property
+    def _options(self) -> list[tuple[str, int]]:
+        most = [("grpc.max_receive_message_length", self.largest_bytes)] if self.largest_bytes else []
+        return [("grpc.so_reuseport", 0), ("grpc.max_send_message_length", -1), *most]
 
     def stop(self) -> None:
         """As a crash would end it: whoever waits for an answer gets none."""
@@ -128,15 +137,26 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         return _answer(request, outputs, server.fault, server.versions[-1] if server.versions else "")
 
 
+Values = NDArray[Any]
+GARBLED: Mapping[str, Callable[[str, Values], Values | None]] = {
+    "no-output": lambda name, values: None if name in ("boxes", "logits") else values,
+    "nan": lambda name, values: values if name == "classes" else np.full_like(values, np.nan),
+    "shape": lambda name, values: values[:, :1],
+    "count": lambda name, values: values[:, : len(values[0]) // 2] if name in ("scores", "cam") else values,
+    "class": lambda name, values: values + 99 if name == "classes" else values,
+    "score": lambda name, values: values + 2 if name == "scores" else values,
+    "dtype": lambda name, values: values.astype(np.int64),
+    "width": lambda name, values: np.hstack([values, values]) if name in ("embedding", "classes") else values,
+    "huge": lambda name, values: np.zeros((len(values), MOST_BYTES // 16, 4), np.float32) if name == "boxes" else values,
+}
+"""What becomes of an output; None: it is not given."""
+
+
 def _answer(request: Any, outputs: dict[str, Any], fault: str, version: str) -> Any:
     answer = service_pb2.ModelInferResponse(model_name=request.model_name, model_version=request.model_version or version)
     for name, values in outputs.items():
-        if fault == "no-output" and name in ("boxes", "logits"):
+        if fault in GARBLED and (values := GARBLED[fault](name, values)) is None:
             continue
-        if fault == "nan" and np.issubdtype(values.dtype, np.floating):
-            values = np.full_like(values, np.nan)
-        if fault == "shape":
-            values = values[:, :1]
         tensor = answer.outputs.add()
         tensor.name, tensor.datatype = name, "INT64" if values.dtype == np.int64 else "FP32"
         tensor.shape.extend(values.shape)

@@ -16,6 +16,7 @@ from tests.faults.book import FORMATS, Book
 from tests.faults.breaking import Clock, SmallDisk
 from tests.faults.chaos import Chaos
 from tests.faults.judge import Judgement, judge
+from tests.faults.nursery import NURSERY, can_start
 from tests.service.running_daemon import COMMAND, PREFIX, Service
 
 SETTLE_S: Final = 240.0
@@ -60,6 +61,7 @@ class Bench:
         self.figures: dict[str, float] = {}
         self.odd_ends: list[str] = []
         self._log_began, self._starts = 0, starts
+        self.usual_ends = frozenset({BROKEN, 1})
         self.base = base
         base.mkdir(parents=True, exist_ok=True)
         self.disk = (
@@ -74,7 +76,9 @@ class Bench:
         before = self.disk.enter if self.disk else []
         if self.clock:
             command = [*command, "--clock", str(self.clock.file)] if command else self.clock.command
-        self.service = Service(base, self.chaos.port, command=[*before, *(command or COMMAND)], **merged)
+        started = [*before, *(command or COMMAND)]
+        popen = NURSERY.start if can_start(started) else None
+        self.service = Service(base, self.chaos.port, command=started, popen=popen, **merged)
         self.folder = self.disk.inside if self.disk and folder_mib else self.service.folder
         self._open = contextlib.ExitStack()
 
@@ -158,7 +162,7 @@ class Bench:
         status = None if process is None else process.poll()
         if status is None:
             return
-        if status not in (BROKEN, 1):
+        if status not in self.usual_ends:
             self.odd_ends.append(f"ended: the daemon ended by itself with status {status}")
         self.restarts += 1
         time.sleep(0.2)
@@ -173,6 +177,10 @@ class Bench:
             (self.folder / name).write_bytes(data)
             paths.append(name)
         return paths
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """All that was received on the topics of verdicts, repeats too."""
+        return [one.body for one in list(self.listener.heard) if one.topic in VERDICT_TOPICS and one.payload]
 
     def heard_of(self, path: str) -> bool:
         """Whether a verdict on `path` has been received."""

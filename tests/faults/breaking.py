@@ -13,8 +13,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 from tests import ROOT
+
+PAGE: Final = 4096
 
 
 class Unavailable(Exception):  # noqa: N818 - an absence, not an error
@@ -81,12 +84,9 @@ class SmallDisk:
         self.run("mount", "--bind", copy, str(self.folder))
 
     def fill(self, leave_mib: float = 0.0) -> Path:
-        """Something else takes the space, but for `leave_mib`. Its file."""
+        """Something else takes the space, but for `leave_mib`, to the page. Its file."""
         filler = self.inside / "foreign"
-        with filler.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
-            while os.statvfs(self.inside).f_bavail * os.statvfs(self.inside).f_frsize > leave_mib * (1 << 20):
-                if not stream.write(bytes(65536)):
-                    break
+        fill(filler, round(leave_mib * (1 << 20)))
         return filler
 
     def close(self) -> None:
@@ -97,18 +97,42 @@ class SmallDisk:
             self._holder.stdout.close()
 
 
+def fill(filler: Path, leave: int) -> None:
+    """Let a file grow until its disk has so many bytes left, to the page, or none. It may be called again."""
+    with filler.open("ab", buffering=0) as stream, contextlib.suppress(OSError):
+        while (free := _free(filler.parent) - leave) >= PAGE:
+            stream.write(bytes(min(1 << 20, free // PAGE * PAGE)))
+
+
+def _free(folder: Path) -> int:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
 class Injection:
     """System calls of a running process fail, some of them, until it is told to stop."""
 
     def __init__(
-        self, pid: int, calls: str, error: str, *, first: int = 1, step: int = 1, paths: tuple[Path, ...] = ()
+        self,
+        pid: int,
+        calls: str,
+        error: str,
+        *,
+        first: int = 1,
+        step: int = 1,
+        paths: tuple[Path, ...] = (),
+        trace: Path = Path("/dev/null"),
     ) -> None:
-        """calls: names, with commas.  error: such as EIO.  first, step: which of them.  paths: only calls that touch these."""
+        """calls: names, with commas.  error: such as EIO.  first, step: which of them; step 0: that one alone.
+
+        paths: only calls that touch these.  trace: where strace writes down the calls.
+        """
+        self._trace = trace
         if shutil.which("strace") is None:
             raise Unavailable("strace is not installed (apt-get install strace)")
         only = [word for path in paths for word in ("-P", str(path))]
-        inject = f"inject={calls}:error={error}:when={first}+{step}"
-        command = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject, *only, "-p", str(pid)]
+        inject = f"inject={calls}:error={error}:when={first}{f'+{step}' if step else ''}"
+        command = ["strace", "-f", "-o", str(trace), "-e", f"trace={calls}", "-e", inject, *only, "-p", str(pid)]
         self._strace = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self._strace.stderr is not None
         told = self._strace.stderr.readline()
@@ -117,6 +141,10 @@ class Injection:
             self.stop()
             if not ended:  # else there is nothing to break: whoever supervises the process starts it again
                 raise Unavailable(f"strace may not attach, run the tests as root: {told}")
+
+    def reached(self) -> bool:
+        """Whether a call has failed; only where it writes a trace."""
+        return "(INJECTED)" in self._trace.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:
         """Let the process go on as before."""

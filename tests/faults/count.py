@@ -87,7 +87,7 @@ def counted(row: Row, first: int, trials: int, seed: int, *, minutes: float | No
         print(f"{row.name} {number} (seed {seed}) {trial.case}: {'; '.join(outcome.problems) or 'passed'}", flush=True)
         run.trials += 1
         run.real += trial.real
-        run.failed += bool(outcome.problems)
+        run.failed += min(len(outcome.problems), row.each)
         run.problems += [f"{number} {trial.case}: {problem}"[:400] for problem in outcome.problems]
         cases[trial.case] += 1
         counts.update(outcome.counts)

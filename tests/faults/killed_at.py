@@ -66,17 +66,22 @@ class Death:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+if __name__ == "__mp_main__" and "--real" not in sys.argv:  # a process that the daemon starts
+    from tests.faults.stand_in import stand_in
+
+    stand_in()
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    armed = Path(sys.argv.pop(1))
-    if sys.argv[1] == "--real":
-        del sys.argv[1]
+    armed, *arguments = map(str, sys.argv[1:])
+    if arguments[0] == "--real":
+        del arguments[0]
     else:
         from tests.faults.stand_in import stand_in
 
         stand_in()
-    if armed.exists():
-        Death(armed)
+    if Path(armed).exists():
+        Death(Path(armed))
     from edge.commands.cli import daemon
 
-    sys.exit(daemon())
+    sys.exit(daemon(arguments))

@@ -26,7 +26,8 @@ BEGIN, END = "<!-- counts: made by `python -m tests.faults.count --table` -->", 
 class Run:
     """One line. first, trials: the numbers that it did.  real: how many of them with the real networks.
 
-    failed: trials with a problem.  problems: their words.  by_case: trials of each case.
+    failed: trials with a problem; where a trial does many at once, so many of those.  problems: their words.
+    by_case: trials of each case.
     """
 
     row: str
@@ -146,18 +147,21 @@ def table(rows: Sequence[Row], runs: Iterable[Run]) -> str:
     for row in rows:
         one = found.get(row.name)
         if one is None:
-            lines.append(f"| {row.fault} | 0 of {row.wanted} | – | – | – | not counted yet | – | `{row.name}` |")
+            lines.append(
+                f"| {row.fault} | 0 of {row.wanted * row.each:,} {row.unit} | – | – | – | not counted yet | – | `{row.name}` |"
+            )
             continue
         counted = ", ".join(
             [f"{value:,} {name}" for name, value in one.counts.items()]
             + [f"at most {value:g} {name}" for name, value in one.worst.items()]
         )
         seeds = ", ".join(sorted({str(run.seed) for run in one.runs}))
-        real = str(one.real) if row.networks else "none runs"
-        bound = f"{100 * upper_bound(one.failed, one.trials):.2g} %"
+        real = str(one.real * row.each) if row.networks else "none runs"
+        done = one.trials * row.each
+        bound = f"{100 * upper_bound(one.failed, done):.2g} %"
         last = max(run.date for run in one.runs)
         lines.append(
-            f"| {row.fault} | {one.trials:,} of {row.wanted:,} {row.unit} | {real} | {one.failed} | {bound} | "
+            f"| {row.fault} | {done:,} of {row.wanted * row.each:,} {row.unit} | {real} | {one.failed} | {bound} | "
             f"{counted or '–'} | {last}, {seeds} | `{row.name}` |"
         )
     return "\n".join(lines)

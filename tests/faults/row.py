@@ -63,6 +63,7 @@ class Row:
     name: in `make faults ROW=…`.  fault: the table's words.  aim: how many trials, of each case where there are cases.
     one: does one trial; raises `Unavailable` where this machine cannot.  cases: taken in turn.  networks: whether it uses any.
     in_ci: how many trials a test does, for each case where `each_in_ci`.  seconds: about so long a trial takes.
+    each, unit: one trial does so many of these, side by side; they are what the table counts.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Row:
     each_in_ci: bool = False
     seconds: float = 1.0
     unit: str = "trials"
+    each: int = 1
 
     @property
     def wanted(self) -> int:
@@ -84,8 +86,8 @@ class Row:
     def trial(self, seed: int, number: int, folder: Path) -> Trial:
         """The trial with this number."""
         case = self.cases[number % len(self.cases)] if self.cases else ""
-        round_ = number // max(1, len(self.cases))
-        return Trial(self.name, seed, number, case, folder, real=self.networks and round_ % REAL_EVERY == REAL_EVERY - 1)
+        counted = number // max(1, len(self.cases)) if self.aim >= REAL_EVERY else number
+        return Trial(self.name, seed, number, case, folder, real=self.networks and counted % REAL_EVERY == REAL_EVERY - 1)
 
 
 def problems_by_kind(problems: Sequence[str]) -> Mapping[str, int]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -119,6 +120,86 @@ def at_once(folder: Path, book: Book, chance: random.Random, pause_s: float) -> 
     name, data = book.new_image(chance.choice(FORMATS))
     book.whole(name, data)
     (folder / name).write_bytes(data)
+
+
+ORDERS: Final = ("forwards", "backwards", "shuffled")
+SPACES: Final = ("no space taken first", "filled with zeros first", "a hole first")
+PAUSES: Final = ("short", "longer than settle_s", "longer than incomplete_s")
+TAILS: Final = (
+    "ends as it comes", "header last", "end last", "cut to size at the end", "renamed at the end", "closed between pieces",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one slow writer writes: each field is one of the four tables above."""
+
+    order: str
+    space: str
+    pause: str
+    tail: str
+
+    @classmethod
+    def drawn(cls, chance: random.Random) -> Plan:
+        """Any of the 162."""
+        return cls(*(chance.choice(table) for table in (ORDERS, SPACES, PAUSES, TAILS)))
+
+    def __str__(self) -> str:
+        return f"{self.order}, {self.space}, pauses {self.pause}, {self.tail}"
+
+
+class Planned:
+    """One file, written as planned. The book is told first what is whole, the pauses are drawn at once."""
+
+    def __init__(self, plan: Plan, folder: Path, book: Book, chance: random.Random, pauses_s: Mapping[str, float]) -> None:
+        """pauses_s: the shortest of each kind in `PAUSES`, seconds."""
+        self.plan = plan
+        self.name, self._data = book.new_image(chance.choice(FORMATS))
+        self._file = folder / (f"{self.name}.part" if plan.tail == "renamed at the end" else self.name)
+        self._room = len(self._data) * 3 // 2 if plan.tail == "cut to size at the end" else len(self._data)
+        if self._room > len(self._data):  # the picture is whole before the file is cut to size
+            book.whole(self.name, self._data + bytes(self._room - len(self._data)))
+        book.whole(self.name, self._data)
+        self._pieces = self._ordered(_pieces(self._data), chance)
+        short_s, pause_s = pauses_s["short"], pauses_s[plan.pause]
+        self._pauses_s = [chance.uniform(1, 1.5) * pause_s for _ in self._pieces]
+        if plan.pause == "longer than incomplete_s":  # one will do
+            long = chance.randrange(len(self._pieces))
+            self._pauses_s = [one if number == long else short_s for number, one in enumerate(self._pauses_s)]
+
+    def _ordered(self, pieces: list[tuple[int, bytes]], chance: random.Random) -> list[tuple[int, bytes]]:
+        first, last = pieces[0], pieces[-1]
+        if self.plan.order == "backwards":
+            pieces.reverse()
+        elif self.plan.order == "shuffled":
+            chance.shuffle(pieces)
+        for tail, piece in (("header last", first), ("end last", last)):
+            if self.plan.tail == tail:
+                pieces.remove(piece)
+                pieces.append(piece)
+        return pieces
+
+    def write(self) -> None:
+        """Write it, with all its pauses."""
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if self.plan.space == "filled with zeros first":
+                os.write(descriptor, bytes(self._room))
+            elif self.plan.space == "a hole first" or self._room > len(self._data):
+                os.ftruncate(descriptor, self._room)
+            for (start, piece), pause_s in zip(self._pieces, self._pauses_s, strict=True):
+                os.pwrite(descriptor, piece, start)
+                if self.plan.tail == "closed between pieces":
+                    os.close(descriptor)
+                    time.sleep(pause_s)
+                    descriptor = os.open(self._file, os.O_RDWR)
+                else:
+                    time.sleep(pause_s)
+            os.ftruncate(descriptor, len(self._data))
+        finally:
+            os.close(descriptor)
+        if self._file.name != self.name:
+            self._file.rename(self._file.with_name(self.name))
 
 
 SLOW: Final[dict[str, Writer]] = {

@@ -190,7 +190,7 @@ def test_no_more_is_in_flight_than_the_broker_allows(journal: Journal, publish: 
 class Bare:
     """The least that can be said on a connection: one word at its beginning, one at its end."""
 
-    channel, live_only, keeps_will = "", False, False
+    channel, keeps_will = "", False
 
     def connecting(self) -> Publication | None:
         return None
@@ -200,6 +200,9 @@ class Bare:
 
     def leaves(self) -> str | None:
         return None
+
+    def live_only(self, topics: str) -> bool:
+        return False
 
     def subscriptions(self) -> Sequence[str]:
         return ()

@@ -65,7 +65,7 @@ def told(publisher: Publisher, *words: str) -> None:
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        ({"not_before": NOW - 20 * DAY, "not_after": NOW - 2 * DAY}, ("has expired", "renewed at the broker")),
+        ({"not_before": NOW - 20 * DAY, "not_after": NOW - 2 * DAY}, ("has expired", "renewed there")),
         ({"not_before": NOW + 2 * DAY, "not_after": NOW + 20 * DAY}, ("not yet valid", "clock")),
     ],
     ids=["expired", "not yet valid"],

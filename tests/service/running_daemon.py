@@ -29,9 +29,14 @@ COMMAND = [sys.executable, "-c", "import sys; from edge.commands.cli import daem
 class Service:
     """`edge-daemon` in a process of its own, with a folder, a state and a configuration."""
 
-    def __init__(self, base: Path, port: int, *, command: Sequence[str] = COMMAND, **sections: dict[str, Any]) -> None:
-        """command: what is started, with `--config` behind it.  sections: of the configuration, beside the defaults."""
-        self._command = command
+    def __init__(
+        self, base: Path, port: int, *, command: Sequence[str] = COMMAND, popen: Any = None, **sections: dict[str, Any]
+    ) -> None:
+        """command: what is started, with `--config` behind it.  popen: what starts it, else `subprocess.Popen`.
+
+        sections: of the configuration, beside the defaults.
+        """
+        self._command, self._popen = command, popen or subprocess.Popen
         self.folder, self.state, self.log = base / "export", base / "state", base / "daemon.log"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = base / "config.toml"
@@ -61,7 +66,7 @@ class Service:
     def start(self, environment: dict[str, str] | None = None) -> Service:
         """Start it; it is not waited for."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = self._popen(
                 [*self._command, "--config", str(self.config)],
                 stdout=log,
                 stderr=log,

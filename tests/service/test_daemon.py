@@ -302,3 +302,18 @@ def test_a_thread_that_meets_the_closed_journal_after_a_stop_has_not_failed(
     run_guarded(Late(settings, journal, shared))
     assert shared.failure is None
     assert not shared.failed.is_set()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), BaseException("a panic"), ValueError("a defect")])
+def test_whatever_ends_a_thread_ends_the_process(
+    settings: Settings, journal: Journal, shared: Shared, error: BaseException
+) -> None:
+    class Broken(Worker):
+        name = "broken"
+
+        def run(self) -> None:
+            raise error
+
+    run_guarded(Broken(settings, journal, shared))
+    assert shared.failure is error
+    assert shared.failed.is_set()

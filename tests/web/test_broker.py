@@ -151,7 +151,7 @@ def connected(pages: BrokerSource) -> None:
     ("wrong", "words"),
     [
         ("authority", ("not trusted", "--ca-file")),
-        ("expired", ("has expired", "renewed at the broker")),
+        ("expired", ("has expired", "renewed there")),
         ("early", ("not yet valid", "clock")),
         ("name", ("for another name", "localhost", "--broker")),
     ],

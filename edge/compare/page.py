@@ -6,8 +6,7 @@ import base64
 from html import escape
 from pathlib import Path
 
-from edge.archive.compare import MEASURES, Change, Changes, models_said
-from edge.archive.work import PICTURES
+from edge.compare.changes import MEASURES, Change, Changes, Side, models_said
 from edge.errors import ConfigError
 from edge.whole_file import opened_whole
 
@@ -30,8 +29,8 @@ def write(path: Path, changes: Changes, most: int) -> None:
     left = len(changes.changed) - len(shown)
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>What changes</title><style>{_STYLE}</style><h1>What changes from {_name(changes.folders[0])} to "
-        f"{_name(changes.folders[1])}</h1>",
+        f"<title>What changes</title><style>{_STYLE}</style><h1>What changes from {escape(changes.first.title)} to "
+        f"{escape(changes.second.title)}</h1>",
         f"<p>{'; '.join(map(escape, models_said(changes.first, changes.second))) or 'The same models and settings.'}</p>",
         f"<pre>{escape(changes.text())}</pre>",
         *(_section(changes, change) for change in shown),
@@ -51,8 +50,8 @@ def _section(changes: Changes, change: Change) -> str:
         for name in MEASURES
     )
     pictures = "".join(
-        _picture(folder, row["inspection_id"], words)
-        for folder, row, words in zip(changes.folders, (change.before, change.after), ("before", "after"), strict=True)
+        _picture(side, row["inspection_id"], words)
+        for side, row, words in ((changes.first, change.before, "before"), (changes.second, change.after, "after"))
     )
     one, other = change.answers
     return (
@@ -61,10 +60,9 @@ def _section(changes: Changes, change: Change) -> str:
     )
 
 
-def _picture(folder: Path, identity: str, words: str) -> str:
-    try:
-        data = (folder / PICTURES / f"{identity}.webp").read_bytes()
-    except OSError:
+def _picture(side: Side, identity: str, words: str) -> str:
+    data = side.picture(identity)
+    if data is None:
         return ""
     source = base64.b64encode(data).decode()
     return f'<figure><img alt="{words}" src="data:image/webp;base64,{source}"><figcaption>{words}</figcaption></figure>'
@@ -72,7 +70,3 @@ def _picture(folder: Path, identity: str, words: str) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
-
-
-def _name(folder: Path) -> str:
-    return escape(folder.resolve().name)
