@@ -138,7 +138,9 @@ class GuardedMosquitto(Mosquitto):
         users.chmod(0o644)
         example = (ROOT / "docs" / "use" / "mosquitto.acl").read_text(encoding="utf-8").replace("plant-1/lab", AREA)
         rights.write_text(f"{example}\nuser {WITNESS}\ntopic readwrite #\n")
-        super().__init__(folder, "allow_anonymous false", f"password_file {users}", f"acl_file {rights}", "max_queued_messages 0")
+        super().__init__(
+            folder, "allow_anonymous false", f"password_file {users}", f"acl_file {rights}", "max_queued_messages 0"
+        )
 
     @classmethod
     def absent(cls) -> str | None:
@@ -251,14 +253,17 @@ class Ejabberd(Erlang):
 
     def environment(self) -> Mapping[str, str]:
         """Its configuration and its log."""
-        own = {"EJABBERD_CONFIG_PATH": str(self.folder / "ejabberd.yml"), "EJABBERD_LOG_PATH": str(self.folder / "ejabberd.log")}
+        own = {
+            "EJABBERD_CONFIG_PATH": str(self.folder / "ejabberd.yml"),
+            "EJABBERD_LOG_PATH": str(self.folder / "ejabberd.log"),
+        }
         return {**super().environment(), **own}
 
     def command(self) -> Sequence[str]:
         """Erlang itself, which makes the users once all runs."""
-        users = ", ".join(f"<<\"{user}\">>" for user in USERS)
+        users = ", ".join(f'<<"{user}">>' for user in USERS)
         made = f'[ejabberd_auth:try_register(U, <<"localhost">>, <<"{SECRET}">>) || U <- [{users}]].'
-        node = ["-sname", f"edge{self.port}@localhost", "-mnesia", "dir", f"\"{self.folder / 'data'}\""]
+        node = ["-sname", f"edge{self.port}@localhost", "-mnesia", "dir", f'"{self.folder / "data"}"']
         return self.with_register("erl", "-noinput", *node, "-pa", str(self._code()), "-s", "ejabberd", "-eval", made)
 
 
