@@ -95,20 +95,22 @@ WRONG: dict[str, tuple[Spoil, str]] = {
 @pytest.mark.parametrize("what", WRONG)
 def test_a_server_with_which_something_is_wrong_costs_no_image(what: str, tmp_path: Path, broker: Mosquitto) -> None:
     spoil, says = WRONG[what]
-    settings = {"away": "own", "patience_s": 0.5, "timeout_s": 1.0}
+    slow = "no answer" in says
+    settings = {"away": "own", "patience_s": 0.5, "timeout_s": 1.0 if slow else 300.0}
     with (
         V2Server(*MODELS) as server,
         Listener(broker.port, f"{PREFIX}/#") as dashboard,
         Service(tmp_path, broker.port, models={"backend": "kserve"}, kserve={"url": server.url, **settings}) as service,
     ):
-        wait_until_online(dashboard)
+        if not slow:  # else a busy machine is too slow by itself
+            wait_until_online(dashboard)
         spoil(server)
         for number in range(3):
             service.put(f"{number}.png", png(number))
         eventually(lambda: len(by_name(dashboard)) == 3, 120, "all verdicts")
         assert {verdict["schema"] for verdict in verdicts(dashboard)} == {"edge.inspection/2"}
         assert {verdict["model"]["backend"] for verdict in verdicts(dashboard)} == {table.resolve("auto")}
-        assert says in reasons(dashboard)
+        eventually(lambda: says in reasons(dashboard), 60, says)
         assert "images are inspected here meanwhile" in reasons(dashboard)
         assert service.stop() == 0
 
