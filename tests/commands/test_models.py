@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge.commands.models import models
 from edge.fleet.shelf import Shelf
-from tests.fakes.brokers import Listener, Mosquitto, eventually
+from tests.fakes.brokers import MOSQUITTO, Listener, Mosquitto, eventually
 from tests.fleet.making import make_release
 from tests.models.test_signature import Signer
 
@@ -20,6 +21,14 @@ pytest.importorskip("cryptography")
 @pytest.fixture
 def signer() -> Signer:
     return Signer()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
+    with Mosquitto(tmp_path / "broker") as running:
+        yield running
 
 
 def config_file(tmp_path: Path, signer: Signer, port: int = 1) -> str:

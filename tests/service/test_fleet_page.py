@@ -19,6 +19,7 @@ from tests.service.running_daemon import PREFIX, Service, by_name, png
 from tests.service.test_fleet import state, version
 
 pytest.importorskip("cryptography")
+pytestmark = pytest.mark.timeout(1800)
 PAGE = "docs/use/models-over-the-fleet.md"
 
 
@@ -64,15 +65,15 @@ def test_the_page_as_it_stands(tmp_path: Path, broker: Mosquitto) -> None:
     service = Service(tmp_path, broker.port, models=models, fleet={"source": str(tmp_path / "srv")})
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
         release = bash(announce).strip()
-        eventually(lambda: state(dashboard) == "ready", 120)
+        eventually(lambda: state(dashboard) == "ready", 600)
         listed, switch, rollback = choose.splitlines()
         here = {"/etc/sem-corrosion-edge/config.toml": str(service.config), "4079f8a565441083": release[:16]}
         assert f"{release}  candidate" in bash(listed, **here)
         assert release in bash(switch, **here)
         service.put("b.png", png(2))
-        eventually(lambda: "b.png" in by_name(dashboard), 120)
+        eventually(lambda: "b.png" in by_name(dashboard), 600)
         assert version(dashboard, "b.png") == "2.0.0"
         assert "the models of the configuration" in bash(rollback, **here)
         service.put("c.png", png(3))
-        eventually(lambda: "c.png" in by_name(dashboard), 120)
+        eventually(lambda: "c.png" in by_name(dashboard), 600)
         assert version(dashboard, "c.png") == "1.0.0"
