@@ -189,8 +189,8 @@ class Shadowed:
                 " ORDER BY area_change LIMIT ? OFFSET ?)",
                 (2 - areas % 2, max(0, (areas - 1) // 2)),
             ).fetchone()[0]
-        counts = (int(self._meta(what) or 0) for what in ("skipped", "failed"))
-        return Summary(compared, *counts, agreement, median)
+        skipped, failed = (int(self._meta(what) or 0) for what in ("skipped", "failed"))
+        return Summary(compared, skipped, failed, agreement, median)
 
     def compared(self) -> tuple[Compared, Compared] | None:
         """Which models and settings both sides are of; None before the first image."""
