@@ -129,7 +129,12 @@ class Shadowed:
         Returns whether some were.
         """
         wanted = json.dumps([asdict(before), asdict(after)], sort_keys=True)
-        if self._meta("compared") == wanted:
+        told = self._meta("compared")
+        if told == wanted:
+            return False
+        if told is None:  # the first image; what was skipped before it counts
+            with _translated(self.folder), self._connection:
+                self._connection.execute("INSERT INTO meta VALUES ('compared', ?)", (wanted,))
             return False
         with _translated(self.folder), self._connection:
             forgotten = self._connection.execute("DELETE FROM seen").rowcount > 0
