@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,13 @@ def child_of(service: Service) -> psutil.Process | None:
     return None
 
 
+def existing(find: Callable[[], psutil.Process | None]) -> psutil.Process:
+    """A process, once it is there."""
+    process = eventually(find, 60, "its process")
+    assert process is not None
+    return process
+
+
 def test_a_candidate_sees_what_was_judged_and_says_nothing_on_the_broker(tmp_path: Path, broker: Mosquitto) -> None:
     service = box(tmp_path, broker)
     service.state.mkdir(mode=0o700)
@@ -72,11 +79,11 @@ def test_a_candidate_sees_what_was_judged_and_says_nothing_on_the_broker(tmp_pat
         about = {message.topic for message in dashboard.heard if release.id.encode() in message.payload}
         assert about <= {f"{PREFIX}/health", f"{PREFIX}/status"}
 
-        child = eventually(lambda: child_of(service), 60, "its process")
+        child = existing(lambda: child_of(service))
         child.kill()  # as when it crashes
         eventually(lambda: shadow_of(dashboard).get("failed") == 1, 300, "its end is counted")
         eventually(lambda: shadow_of(dashboard).get("state") == "running", 300, "it is started again")
-        child = eventually(lambda: child_of(service), 60, "its process")
+        child = existing(lambda: child_of(service))
         service.kill()
         eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 60)
         service.start()
