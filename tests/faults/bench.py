@@ -87,7 +87,7 @@ class Bench:
             self._open.callback(self.disk.close)
         self._open.enter_context(self.broker)
         self._open.enter_context(self.chaos)
-        self.listener = self._open.enter_context(Listener(self.broker.port, f"{PREFIX}/#"))
+        self.listener = self._open.enter_context(self.listening())
         if self._starts:
             self.start()
         self._open.callback(self._end)
@@ -95,6 +95,14 @@ class Bench:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def listening(self) -> Listener:
+        """The subscriber."""
+        return Listener(self.broker.port, f"{PREFIX}/#")
+
+    def command(self, name: str, body: str) -> None:
+        """Send the daemon a command."""
+        self.listener.say(f"{PREFIX}/command/{name}", body)
 
     def _end(self) -> None:
         process = self.service.process
@@ -235,7 +243,7 @@ class Bench:
             self.replays += 1
             self.asked.setdefault(epoch, set()).update(range(seqs[0], seqs[-1] + 1))
             body = f'{{"epoch": "{epoch}", "first": {seqs[0]}, "last": {seqs[-1]}}}'
-            self.listener.say(f"{PREFIX}/command/replay", body)
+            self.command("replay", body)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + SETTLE_S

@@ -56,6 +56,9 @@ class PlayedChild:
             raise self._answer
         return self._answer
 
+    def look(self) -> None:
+        pass
+
     def __enter__(self) -> PlayedChild:
         return self
 
