@@ -138,9 +138,8 @@ class GuardedMosquitto(Mosquitto):
         users.chmod(0o644)
         example = (ROOT / "docs" / "use" / "mosquitto.acl").read_text(encoding="utf-8").replace("plant-1/lab", AREA)
         rights.write_text(f"{example}\nuser {WITNESS}\ntopic readwrite #\n")
-        super().__init__(
-            folder, "allow_anonymous false", f"password_file {users}", f"acl_file {rights}", "max_queued_messages 0"
-        )
+        lines = ("allow_anonymous false", f"password_file {users}", f"acl_file {rights}", "max_queued_messages 0")
+        super().__init__(folder, *lines)
 
     @classmethod
     def absent(cls) -> str | None:
@@ -151,7 +150,7 @@ class GuardedMosquitto(Mosquitto):
 class Erlang(Broker):
     """What runs on Erlang: it needs a register of nodes beside it, whose port is ours."""
 
-    slow_s = 120.0
+    slow_s = 500.0
 
     def __init__(self, folder: Path) -> None:
         self.register, self.inner = free_port(), free_port()
@@ -253,11 +252,8 @@ class Ejabberd(Erlang):
 
     def environment(self) -> Mapping[str, str]:
         """Its configuration and its log."""
-        own = {
-            "EJABBERD_CONFIG_PATH": str(self.folder / "ejabberd.yml"),
-            "EJABBERD_LOG_PATH": str(self.folder / "ejabberd.log"),
-        }
-        return {**super().environment(), **own}
+        config, log = self.folder / "ejabberd.yml", self.folder / "ejabberd.log"
+        return {**super().environment(), "EJABBERD_CONFIG_PATH": str(config), "EJABBERD_LOG_PATH": str(log)}
 
     def command(self) -> Sequence[str]:
         """Erlang itself, which makes the users once all runs."""

@@ -154,7 +154,7 @@ def _peeped(bench: GuardedBench, witness: Listener, user: str, topic: str) -> bo
     time.sleep(0.2)  # so long after the witness heard it, too
     client.disconnect()
     client.loop_stop()
-    return bool(heard)
+    return b"peep" in heard
 
 
 ROWS: Final = (
