@@ -1,4 +1,4 @@
-"""Steps 3 and 4 of docs/use/fleet.md as they are written: certificates, a server that wants them, and a box with its own."""
+"""Steps 3 and 4 of docs/fleet.md as they are written: certificates, a server that wants them, and a box with its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ETC = "/etc/sem-corrosion-edge/"
 
 def ours() -> list[Block]:
     return [
-        block for block in blocks(ROOT / "docs" / "use" / "fleet.md") if block.by and block.by.endswith("test_fleet_walk.py")
+        block for block in blocks(ROOT / "docs" / "fleet.md") if block.by and block.by.endswith("test_fleet_walk.py")
     ]
 
 
