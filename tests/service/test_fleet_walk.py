@@ -24,9 +24,7 @@ ETC = "/etc/sem-corrosion-edge/"
 
 
 def ours() -> list[Block]:
-    return [
-        block for block in blocks(ROOT / "docs" / "fleet.md") if block.by and block.by.endswith("test_fleet_walk.py")
-    ]
+    return [block for block in blocks(ROOT / "docs" / "fleet.md") if block.by and block.by.endswith("test_fleet_walk.py")]
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
