@@ -176,10 +176,18 @@ class Listener:
     """A dashboard: subscribes, keeps everything in order, subscribes again after a lost connection.
 
     Its session outlives its connections, so that a broker with persistence delivers what it missed.
-    protocol: of MQTT, 5 or 311.
+    topics: a filter, or several with their QoS.  protocol: of MQTT, 5 or 311.
     """
 
-    def __init__(self, port: int, topics: str = "#", client_id: str = "dashboard", *, protocol: int = 5, **login: str) -> None:
+    def __init__(
+        self,
+        port: int,
+        topics: str | list[tuple[str, int]] = "#",
+        client_id: str = "dashboard",
+        *,
+        protocol: int = 5,
+        **login: str,
+    ) -> None:
         self.heard: list[Heard] = []
         self._ready = threading.Event()
         self._port, self._topics, self._client_id, self._protocol, self._login = port, topics, client_id, protocol, login

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -87,7 +88,7 @@ class Bench:
             self._open.callback(self.disk.close)
         self._open.enter_context(self.broker)
         self._open.enter_context(self.chaos)
-        self.listener = self._open.enter_context(Listener(self.broker.port, f"{PREFIX}/#"))
+        self.listener = self._open.enter_context(self.listening())
         if self._starts:
             self.start()
         self._open.callback(self._end)
@@ -95,6 +96,14 @@ class Bench:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def listening(self) -> Listener:
+        """The subscriber."""
+        return Listener(self.broker.port, f"{PREFIX}/#")
+
+    def command(self, name: str, body: str) -> None:
+        """Send the daemon a command."""
+        self.listener.say(f"{PREFIX}/command/{name}", body)
 
     def _end(self) -> None:
         process = self.service.process
@@ -116,6 +125,12 @@ class Bench:
         """Of the daemon."""
         assert self.service.process is not None
         return self.service.process.pid
+
+    def state_to_read(self) -> Path:
+        """The state folder; a copy of it where it lies on a small disk, because SQLite cannot open it from outside."""
+        if self.disk is None or self.disk.folder != self.service.state:
+            return self.service.state
+        return Path(shutil.copytree(self.disk.inside, self.base / "state-copied"))
 
     def wait_until_online(self) -> None:
         """Until the models of this life of the daemon are loaded and the broker knows."""
@@ -235,7 +250,7 @@ class Bench:
             self.replays += 1
             self.asked.setdefault(epoch, set()).update(range(seqs[0], seqs[-1] + 1))
             body = f'{{"epoch": "{epoch}", "first": {seqs[0]}, "last": {seqs[-1]}}}'
-            self.listener.say(f"{PREFIX}/command/replay", body)
+            self.command("replay", body)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + SETTLE_S

@@ -23,7 +23,7 @@ class Chaos:
     def __init__(self, broker_port: int) -> None:
         self.stalled = self.slow = self.deaf = self.refusing = False
         self.connections = 0
-        self._broker_port = broker_port
+        self.broker_port = broker_port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
         self._mutex = threading.Lock()
@@ -71,7 +71,7 @@ class Chaos:
                 near.close()
                 continue
             try:
-                far = socket.create_connection(("127.0.0.1", self._broker_port), 5)
+                far = socket.create_connection(("127.0.0.1", self.broker_port), 5)
             except OSError:
                 near.close()
                 continue

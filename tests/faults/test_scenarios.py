@@ -13,14 +13,14 @@ from tests.faults.breaking import Unavailable
 from tests.faults.scenarios import BY_NAME, SCENARIOS, Scenario, run
 
 SEED = 7
-IN_SHORT = [scenario for scenario in SCENARIOS if scenario.name != "kills"]
-"""What is counted by rows is done there in short: `test_rows_kills.py`."""
+AS_ROWS = {"kills", "full-state"}
+"""Rows of `tests.faults.rows` play these faults in the tests."""
 
 
 @needs_mosquitto
 @pytest.mark.broker
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("scenario", IN_SHORT, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [one for one in SCENARIOS if one.name not in AS_ROWS], ids=lambda scenario: scenario.name)
 def test_every_image_has_its_verdict_once_whatever_breaks(scenario: Scenario, tmp_path: Path) -> None:
     try:
         result = run(scenario, tmp_path, SEED)

@@ -256,7 +256,7 @@ def outcome(bench: Bench, *, pictures: bool = True, also: Also = _nothing_else, 
         return also() and not (pictures and _without_picture(bench))
 
     found = bench.settle(replay_after_s=replay_after_s, also=complete)
-    problems = [*found.all_problems(), *_of_verdicts(bench), *_of_state(bench.service.state)]
+    problems = [*found.all_problems(), *_of_verdicts(bench), *_of_state(bench.state_to_read())]
     if pictures:
         problems += [f"picture: none came for {name}" for name in _without_picture(bench)]
     if not also():
