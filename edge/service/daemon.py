@@ -191,7 +191,10 @@ class Daemon:
         return self._shared.failure
 
     def stop(self) -> bool:
-        """End within `STOP_S`, with nothing lost; True when every thread has ended."""
+        """End within `STOP_S`, with nothing lost; True when every thread has ended.
+
+        What was begun is given back, but for after a failure: then the next life takes it for suspects.
+        """
         shared = self._shared
         deadline = time.monotonic() + STOP_S
         shared.stopping.set()
@@ -200,7 +203,8 @@ class Daemon:
         for thread in self._threads:
             thread.join(max(0.0, deadline - (STOP_S - FINISH_S) - time.monotonic()))
         ended = not any(thread.is_alive() for thread in self._threads)
-        for path in shared.begun.all():
+        # After a failure the attempts count: any of these may have caused it, and would at once cause it again.
+        for path in shared.begun.all() if self.failure is None else ():
             try:
                 self._journal.ledger.release(path)
             except (StateError, ValueError, KeyError) as error:

@@ -13,7 +13,7 @@ import pytest
 
 from edge.commands.demo import embedded_broker
 from edge.config import Settings, parse
-from edge.errors import StateError
+from edge.errors import BackendError, StateError
 from edge.journal import Journal
 from edge.service.daemon import Daemon, run_guarded
 from edge.service.reports import Reports
@@ -24,6 +24,7 @@ from edge.wire.table import ChannelRow
 from tests.fakes.brokers import Listener, Mosquitto, Proxy, eventually, free_port
 from tests.sem.making import specimen, tiff
 from tests.service.echo import Echo
+from tests.service.one_image import begun
 from tests.service.running_daemon import (
     COMMAND,
     PREFIX,
@@ -317,3 +318,18 @@ def test_whatever_ends_a_thread_ends_the_process(
     run_guarded(Broken(settings, journal, shared))
     assert shared.failure is error
     assert shared.failed.is_set()
+
+
+@pytest.mark.parametrize(("failure", "attempts"), [(None, 0), (BackendError("the network fails"), 1)])
+def test_what_was_begun_is_given_back_by_a_stop_and_suspected_after_a_failure(
+    daemon: Daemon, journal: Journal, failure: Exception | None, attempts: int
+) -> None:
+    """Else an image at which the networks fail would be the first again in the next life, and in all that follow."""
+    begun(journal, "a.png")
+    daemon._shared.begun.add(["a.png"])
+    if failure is not None:
+        daemon._shared.fail(failure)
+    daemon._threads.clear()  # none was started
+    daemon.stop()
+    journal.ledger.recover()
+    assert journal.ledger.entries()["a.png"].attempts == attempts

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from subprocess import TimeoutExpired
 from typing import Final
@@ -117,12 +117,16 @@ def _next_image_comes(bench: Bench) -> None:
 
 
 def _told(bench: Bench) -> dict[str, list[str]]:
-    """What was told of each path, repeats left out."""
-    told: dict[str, dict[str, str]] = defaultdict(dict)
+    """What was told of each path, repeats left out, and further pages that were told as the first one was."""
+    told: dict[str, dict[str, tuple[object, str]]] = defaultdict(dict)
     for verdict in bench.verdicts():
         name = verdict.get("inspection_id") or verdict["failure_id"]
-        told[verdict["image"]["path"]][name] = verdict.get("error", {}).get("code", "inspected")
-    return {path: list(codes.values()) for path, codes in told.items()}
+        told[verdict["image"]["path"]][name] = verdict["image"].get("page"), verdict.get("error", {}).get("code", "inspected")
+    codes = {}
+    for path, pages in told.items():
+        each = Counter(pages.values())
+        codes[path] = sorted({code for _, code in each} | {f"{code} again" for (_, code), times in each.items() if times > 1})
+    return codes
 
 
 ROWS: Final = (
