@@ -257,9 +257,9 @@ class Ejabberd(Erlang):
 
     def command(self) -> Sequence[str]:
         """Erlang itself, which makes the users once all runs."""
-        users = ", ".join(f"<<\"{user}\">>" for user in USERS)
+        users = ", ".join(f'<<"{user}">>' for user in USERS)
         made = f'[ejabberd_auth:try_register(U, <<"localhost">>, <<"{SECRET}">>) || U <- [{users}]].'
-        node = ["-sname", f"edge{self.port}@localhost", "-mnesia", "dir", f"\"{self.folder / 'data'}\""]
+        node = ["-sname", f"edge{self.port}@localhost", "-mnesia", "dir", f'"{self.folder / "data"}"']
         return self.with_register("erl", "-noinput", *node, "-pa", str(self._code()), "-s", "ejabberd", "-eval", made)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from tests.faults.row import Row
-from tests.faults.rows import brokers, errors, files, folders, full, kills, long, poison, power, restored
+from tests.faults.rows import brokers, clocks, errors, files, folders, full, kills, long, poison, power, restored
 
 ROWS: Final[tuple[Row, ...]] = (
     *(*kills.ROWS, *power.ROWS, *errors.ROWS, *full.ROWS, *files.ROWS, *poison.ROWS),
-    *(*restored.ROWS, *folders.ROWS, *long.ROWS, *brokers.ROWS),
+    *(*restored.ROWS, *clocks.ROWS, *folders.ROWS, *long.ROWS, *brokers.ROWS),
 )
 BY_NAME: Final = {row.name: row for row in ROWS}
