@@ -30,8 +30,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         "edge.teach": "edge.records edge.errors edge.config edge.sem edge.models edge.backends edge.inspection edge.folder",
         "edge.folder": "edge.records edge.errors edge.sem",
         "edge.journal": "edge.records edge.errors",
-        "edge.fleet": "edge edge.records edge.errors edge.config edge.config_section edge.config_fleet edge.models edge.backends"
-        " edge.inspection edge.samples edge.wire edge.mqtt edge.sinks",
+        "edge.fleet": "edge edge.records edge.errors edge.config edge.config_section edge.config_fleet edge.models"
+        " edge.backends edge.inspection edge.samples edge.wire edge.mqtt edge.sinks",
         "edge.wire": "edge edge.records edge.errors edge.config",
         "edge.mqtt": "edge.records edge.errors edge.config edge.journal edge.wire",
         "edge.sinks": "edge edge.records edge.errors edge.config edge.config_section edge.config_sinks edge.folder edge.journal"

@@ -31,10 +31,12 @@ BATCHES_A_WORKER: Final = 4
 """At least, so that no worker waits long for the last one."""
 MOST_BLOCKS: Final = 2000
 TRIES: Final = 4
+"""Ray ends its own start where processes of its own need over 15 s, which no setting changes (its issue 65983)."""
 RAY: Final = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ half writes to stderr past every logger
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600",  # a part of it always starts; a machine under load needs minutes
+    "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "600",
 }
 """What Ray is told by its environment, where the user's own does not say otherwise, before it is imported."""
@@ -181,7 +183,7 @@ def _begin(ray: Any, address: str | None, here: Mapping[str, Any]) -> None:
                 )
                 raise ConfigError(f"there is no Ray at {address} that answers: {error}{token}") from error
             if not left:
-                raise ConfigError(f"Ray does not start on this machine: {error} Try again when it is less busy") from error
+                raise ConfigError(f"Ray does not start here: {error} Try again when this machine is less busy") from error
         else:
             return
 

@@ -85,7 +85,8 @@ def _read(text: bytes) -> tuple[dict[str, list[bytes]], Counter[str]]:
     """What is finished, and what was begun and never was."""
     done: dict[str, list[bytes]] = {}
     deaths: Counter[str] = Counter()
-    path, documents = None, []
+    path: str | None = None
+    documents: list[bytes] = []
     for line in text.split(b"\n"):
         if line.startswith(_BEGIN):
             path, documents = json.loads(line[len(_BEGIN) :]), []

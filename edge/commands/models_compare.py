@@ -36,10 +36,8 @@ def changes_of(state: Path, release_id: str) -> Changes:
         both, pairs = rows.compared(), rows.rows()
         if both is None or not pairs:
             raise ConfigError(f"release {release_id[:SHORT]} has not judged an image yet: see `edge-models list`")
-        titles = "the models in use", f"release {release_id[:SHORT]}"
-        first, second = (
-            _side(rows, which, side, title) for which, side, title in zip(("before", "after"), both, titles, strict=True)
-        )
+        first = _side(rows, "before", both[0], "the models in use")
+        second = _side(rows, "after", both[1], f"release {release_id[:SHORT]}")
         before, after = zip(*pairs, strict=True)
         return compared(first, second, before, after, _id)
 

@@ -15,7 +15,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem
 body { color: #1b1f24; background: #fff }
 pre { background: #f2f4f7; padding: 1rem; overflow-x: auto }
 section { border-top: 1px solid #ccd3dc; padding: 1rem 0 } h2 { font-size: 1rem; overflow-wrap: anywhere }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem } img { width: 100% } figure { margin: 0 }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; margin-top: 1rem } img { width: 100% } figure { margin: 0 }
 table { border-collapse: collapse } td, th { padding: 0 1rem 0 0; text-align: right }
 th:first-child, td:first-child { text-align: left }
 @media (max-width: 40rem) { .pair { grid-template-columns: 1fr } }

@@ -34,8 +34,8 @@ LEAVE_FREE: Final = 64 << 20
 def fetch(announced: Announcement, shelf: Shelf, source: Source, public_key: str, given_up: Callable[[], bool]) -> Path:
     """The folder with the whole release, see `Shelf.incoming`.
 
-    given_up: asked between blocks.  Raises NotNowError for what may pass, ModelError for a release that no box may take,
-    StateFullError where the disk has no room, StateError or OSError where the state folder cannot be written.
+    given_up: asked between blocks.  Raises NotNowError for what may pass, ModelError for a release that no box may take;
+    StateFullError where the disk has no room; StateError or OSError where the state folder cannot be written.
     """
     place = shelf.incoming(announced.id)
     try:

@@ -23,6 +23,7 @@ from edge.config import AnySettings, change
 from edge.errors import ModelError
 from edge.models.signature import MANIFEST, PublicKey, verify
 
+Role = Literal["segmenter", "classifier", "regions"]
 ReleaseId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 SIGNATURE: Final = f"{MANIFEST}.minisig"
 SHORT: Final = 16
@@ -32,9 +33,14 @@ MOST_MANIFEST: Final = 32 << 10
 MOST_SIGNATURE: Final = 2 << 10
 MOST_CARD: Final = 8 << 20
 """Bytes of a card, or of another JSON file, that are looked at."""
+_NEEDED: Final[dict[str, tuple[Role, ...]]] = {
+    "both": ("segmenter", "classifier"),
+    "segment": ("segmenter",),
+    "classify": ("classifier",),
+}
+"""What a release must have, by `inspect.stages`."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 _SIGNED_AT: Final = re.compile(r"^trusted comment: (?:.*\t)?timestamp:(\d{1,12})(?:\t|$)")
-Role = Literal["segmenter", "classifier", "regions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +65,7 @@ class Release:
 
         Raises ModelError where a stage that the settings want is missing.
         """
-        wanted: tuple[Role, ...] = {
-            "both": ("segmenter", "classifier"),
-            "segment": ("segmenter",),
-            "classify": ("classifier",),
-        }[settings.inspect.stages]
+        wanted = _NEEDED[settings.inspect.stages]
         if missing := [role for role in wanted if role not in self.models]:
             raise ModelError(f"release {self.short} has no {' and no '.join(missing)}: put the model and its card into it")
         return change(settings, {"models": {role: str(path) for role, path in self.models.items()}})

@@ -64,10 +64,11 @@ class FolderSource:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
             raise NotNowError(f"{path} cannot be read: {error.strerror or error}") from error
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise NotNowError(f"{path} is no file")
         with open(descriptor, "rb") as stream:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise NotNowError(f"{path} is no file")
 
             def blocks() -> Iterator[bytes]:
                 try:

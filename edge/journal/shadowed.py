@@ -129,7 +129,12 @@ class Shadowed:
         Returns whether some were.
         """
         wanted = json.dumps([asdict(before), asdict(after)], sort_keys=True)
-        if self._meta("compared") == wanted:
+        told = self._meta("compared")
+        if told == wanted:
+            return False
+        if told is None:  # the first image; what was skipped before it counts
+            with _translated(self.folder), self._connection:
+                self._connection.execute("INSERT INTO meta VALUES ('compared', ?)", (wanted,))
             return False
         with _translated(self.folder), self._connection:
             forgotten = self._connection.execute("DELETE FROM seen").rowcount > 0
@@ -189,8 +194,8 @@ class Shadowed:
                 " ORDER BY area_change LIMIT ? OFFSET ?)",
                 (2 - areas % 2, max(0, (areas - 1) // 2)),
             ).fetchone()[0]
-        counts = (int(self._meta(what) or 0) for what in ("skipped", "failed"))
-        return Summary(compared, *counts, agreement, median)
+        skipped, failed = (int(self._meta(what) or 0) for what in ("skipped", "failed"))
+        return Summary(compared, skipped, failed, agreement, median)
 
     def compared(self) -> tuple[Compared, Compared] | None:
         """Which models and settings both sides are of; None before the first image."""

@@ -145,6 +145,7 @@ class Fleet(Worker):
 
     def _tell(self, announced: Announcement | None, state: str | None, why: str | None = None) -> None:
         """In health, and where something is wrong in the status too."""
+        log.info("announced models: %s", state or "none")
         self.shared.figures.announced = (
             None
             if state is None

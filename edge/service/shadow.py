@@ -119,6 +119,7 @@ class Shadow(Worker):
                     rows.count("skipped", missed)
                     self._tell(rows, "running")
                 if judged is None:
+                    self._counted(rows, child.look)
                     continue
                 self._require_room()
                 least = rows.least_weight()

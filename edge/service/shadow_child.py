@@ -114,6 +114,12 @@ class Child:
             raise ChildEndedError(str(answer))
         return answer
 
+    def look(self) -> None:
+        """See whether it is still there, and how much memory it takes, while nothing is asked."""
+        if not self._process.is_alive():
+            raise self._died()
+        self._weigh()
+
     def close(self) -> None:
         """End it."""
         self._connection.close()

@@ -305,9 +305,13 @@ class FleetFields(Document):
     """Which signed models are used here, which were before, which wait for a person's word."""
 
     active: Annotated[Sha256 | None, told("release in use; null: the models of the configuration", EXAMPLE_SHA256)]
-    previous: Annotated[Sha256 | None, told("what a rollback goes back to; null: the configuration's, or nothing", None)]
+    previous: Annotated[
+        Sha256 | None, told("what a rollback goes back to; null: the configuration's, or nothing", EXAMPLE_SHA256, rare=True)
+    ]
     can_roll_back: Annotated[bool, told("whether there is something to go back to", True)]
-    candidate: Annotated[Sha256 | None, told("release that is checked, and can be switched to; null: none", None)]
+    candidate: Annotated[
+        Sha256 | None, told("release that is checked, and can be switched to; null: none", EXAMPLE_SHA256, rare=True)
+    ]
     announced: Annotated[AnnouncedFields | None, told("null: nothing is announced, or nothing was heard yet")]
     shadow: Annotated[ShadowFields | None, told("null: no candidate is run beside")]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -15,8 +16,9 @@ import pytest
 pytest.importorskip("ray")
 pytest.importorskip("pyarrow")
 
+from edge.archive import run as run_module
 from edge.archive import tables
-from edge.archive.run import batches_of
+from edge.archive.run import TRIES, _begin, batches_of
 from edge.errors import ConfigError
 from edge.report.reading import read_folder
 from tests import ROOT
@@ -119,3 +121,20 @@ def test_batches_are_large_where_there_are_many_files(files: int, workers: int, 
     batches = batches_of([f"{number}.png" for number in range(files)], workers)
     assert {len(batch) for batch in batches} == sizes
     assert sum(map(len, batches)) == files
+
+
+def test_a_cluster_that_does_not_answer_is_said_with_what_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        tries.append(1)
+        raise ConnectionError("no answer")
+
+    tries: list[int] = []
+    ended: list[int] = []
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setattr(run_module, "_end_what_was_started", lambda: ended.append(1))
+    ray = SimpleNamespace(init=init, shutdown=lambda: None)
+    with pytest.raises(ConfigError, match=r"no Ray at box:6379 .*RAY_AUTH_MODE=token"):
+        _begin(ray, "box:6379", {})
+    with pytest.raises(ConfigError, match="less busy"):
+        _begin(ray, None, {})
+    assert len(tries) == len(ended) == 1 + TRIES

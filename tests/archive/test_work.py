@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,34 @@ def test_a_name_that_is_no_utf_8_or_has_a_line_feed_has_its_row(tmp_path: Path) 
         (tmp_path / "in" / path).write_bytes((tmp_path / "in" / paths[0]).read_bytes())
     inspected(tmp_path / "in", tmp_path / "out", odd)
     assert sorted(tables.done(tmp_path / "out")) == ["below/a\\xff.png", "below/two\nlines.png"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() != 0 or not mounted("-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)):
+        pytest.skip("a small disk can only be mounted as root")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def mounted(*arguments: str) -> bool:
+    return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0
+
+
+def test_a_full_disk_ends_the_worker_and_with_room_no_image_is_missing_or_twice(small_disk: Path, tmp_path: Path) -> None:
+    paths = images(tmp_path / "in", 20)
+    out = small_disk / "out"
+    with pytest.raises(OSError, match="No space left"):
+        inspect(tmp_path / "in", out, paths, pictures=True)
+    assert not tables.parts(out)
+    assert mounted("-o", "remount,size=4m", str(small_disk))
+    recover(out)
+    kept = set(tables.done(out))
+    inspect(tmp_path / "in", out, [path for path in paths if path not in kept], pictures=True)
+    rows = list(tables.rows(out, ("path", "inspection_id")))
+    assert sorted(row["path"] for row in rows) == sorted(paths)
+    assert len({row["inspection_id"] for row in rows}) == len(paths)
+    assert kept
+    assert not [file for file in out.rglob(".*") if file.is_file()]

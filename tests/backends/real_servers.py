@@ -1,7 +1,7 @@
 """A real server in, what its wire costs out: `python -m tests.backends.real_servers --server pytriton --python PYTHON`.
 
 PYTHON is one that has nvidia-pytriton or MLServer, and onnxruntime: both want other versions of NumPy than ours. With `--url
-HOST:PORT` in place of the two, a server that runs already is measured; it has to serve the shipped models (docs/use/fleet.md).
+HOST:PORT` in place of the two, a server that runs already is measured; it has to serve the shipped models (docs/fleet.md).
 """
 
 from __future__ import annotations

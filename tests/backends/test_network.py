@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.backends import table
-from edge.backends.network import Network, side_by_side
+from edge.backends.network import Network, cores, side_by_side
 from edge.backends.server import Remote, ServerSettings
 from edge.errors import BackendError
 from edge.models.card import BUILTIN_FOLDER
@@ -87,6 +87,17 @@ def test_an_image_gives_the_same_numbers_alone_and_in_a_batch(segmenter: Network
 @pytest.mark.parametrize(("count", "at_once", "many"), [(0, 4, 0), (1, 4, 0), (2, 4, 0), (3, 4, 3), (4, 4, 4), (33, 4, 32)])
 def test_a_last_round_that_is_half_empty_is_left_to_all_cores(count: int, at_once: int, many: int) -> None:
     assert side_by_side(count, at_once) == many
+
+
+@pytest.mark.parametrize(("told", "threads"), [("1", 1), ("0", 1)])
+def test_who_hands_out_cores_among_processes_is_heard(told: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert cores() == threads
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    unlimited = cores()
+    for nothing in ("4096", "", "several"):
+        monkeypatch.setenv("OMP_NUM_THREADS", nothing)
+        assert cores() == unlimited
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

@@ -190,11 +190,14 @@ class Listener:
     ) -> None:
         self.heard: list[Heard] = []
         self._ready = threading.Event()
-        self._topics = topics
-        v5 = protocol == 5
+        self._port, self._topics, self._client_id, self._protocol, self._login = port, topics, client_id, protocol, login
+        self._connect()
+
+    def _connect(self) -> None:
+        v5 = self._protocol == 5
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id,
+            self._client_id,
             clean_session=None if v5 else False,
             protocol=mqtt.MQTTv5 if v5 else mqtt.MQTTv311,
         )
@@ -203,14 +206,14 @@ class Listener:
         self._client.on_disconnect = lambda *_: self._ready.clear()
         self._client.on_message = self._keep
         self._client.reconnect_delay_set(1, 1)
-        if login:
-            self._client.username_pw_set(login["username"], login["password"])
+        if self._login:
+            self._client.username_pw_set(self._login["username"], self._login["password"])
         if v5:
             session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             session.SessionExpiryInterval = 3600
-            self._client.connect("127.0.0.1", port, 30, clean_start=False, properties=session)
+            self._client.connect("127.0.0.1", self._port, 30, clean_start=False, properties=session)
         else:
-            self._client.connect("127.0.0.1", port, 30)
+            self._client.connect("127.0.0.1", self._port, 30)
         self._client.loop_start()
         self.wait_until_subscribed()
 
@@ -235,11 +238,8 @@ class Listener:
         self._client.loop_stop()
 
     def come_back(self) -> None:
-        """After `close`: connect again, with the same session."""
-        self._ready.clear()
-        self._client.reconnect()
-        self._client.loop_start()
-        assert self._ready.wait(10), "no subscription"
+        """After `close`: connect again, with the same session; with another client, since paho's leaks its sockets there."""
+        self._connect()
 
     def __enter__(self) -> Listener:
         return self

@@ -26,7 +26,7 @@ KINDS = {"tensor(float)": "FP32", "tensor(int64)": "INT64"}
 
 
 class V2Server:
-    """Serves the models of `files`, each under its stem and the begin of its hash.
+    """Serves the models of `files`, each under its stem and the begin of its hash; plain: under its stem alone.
 
     fault: "" or what is wrong: "busy", "internal", "slow", "short", or a name of `GARBLED`.
     slow_s: what "slow" waits before it answers.  largest_bytes: of a request that it takes, None for any.
@@ -52,7 +52,7 @@ class V2Server:
         self.models: dict[str, tuple[Any, str]] = {}
         for file in files:
             sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-            name = how["name"] if "name" in how else served_name(file.stem, sha256)
+            name = how.get("name") or (file.stem if how.get("plain") else served_name(file.stem, sha256))
             self.models[name] = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]), sha256
 
     def start(self) -> V2Server:

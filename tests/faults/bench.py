@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -124,6 +125,12 @@ class Bench:
         """Of the daemon."""
         assert self.service.process is not None
         return self.service.process.pid
+
+    def state_to_read(self) -> Path:
+        """The state folder; a copy of it where it lies on a small disk, because SQLite cannot open it from outside."""
+        if self.disk is None or self.disk.folder != self.service.state:
+            return self.service.state
+        return Path(shutil.copytree(self.disk.inside, self.base / "state-copied"))
 
     def wait_until_online(self) -> None:
         """Until the models of this life of the daemon are loaded and the broker knows."""

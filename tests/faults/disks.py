@@ -180,4 +180,6 @@ def copied(image: Path, copy: Path) -> Path:
 def check(kind: str, image: Path) -> list[str]:
     """What the file system's own check says of an image whose log was replayed: none of it is the product's."""
     done = subprocess.run([*CHECK[kind], image], capture_output=True, text=True)
+    if done.returncode < 0:
+        raise AssertionError(f"{CHECK[kind][0]} was ended by signal {-done.returncode}")
     return [f"file system: {kind}: {done.stdout[-300:]}{done.stderr[-300:]}"] if done.returncode else []

@@ -86,12 +86,17 @@ class Writer:
             time.sleep(POLL_S)
         return False
 
+    def close(self) -> None:
+        """Hear the last of it."""
+        self.hear()
+        self._line.close()
+
     def count(self, did: str) -> int:
         """How often it told that."""
         return sum(one["did"] == did for one in list(self.told))
 
     def end(self, *, kill: bool = False, hearing: bool = True) -> list[str]:
-        """Ask it to end, or kill it; hear the last of it. Problems: it ended as no daemon may.
+        """Ask it to end, or kill it. Problems: it ended as no daemon may.
 
         hearing: nobody else hears it meanwhile.
         """
@@ -119,7 +124,7 @@ def earlier_life(
     writer.until(lambda: writer.count("stored") >= enough)
     problems = writer.end(kill=kill)
     assert not problems, problems
-    writer.hear()
+    writer.close()
     return writer.told
 
 

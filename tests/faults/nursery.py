@@ -7,7 +7,9 @@ Where the nursery ends, or the process that began it, its children end too.
 from __future__ import annotations
 
 import array
+import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -28,6 +30,8 @@ from typing import IO, Any, Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 IMPORTED: Final = ("edge.commands.cli", "edge.service.daemon", "edge.backends.onnx_session", "edge.inspection.overlay")
 LARGEST: Final = 1 << 20
+PR_SET_PDEATHSIG: Final = 1
+"""Linux, prctl(2): the signal that a process gets when its parent ends."""
 
 
 class Child:
@@ -75,6 +79,7 @@ class Nursery:
         """Starts nothing yet."""
         self._mutex = threading.Lock()
         self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, command: Sequence[str], *, stdout: IO[bytes], env: Mapping[str, str], cwd: Path, **_: Any) -> Child:
         """Run a script of this Python's. stdout: errors go there too."""
@@ -91,10 +96,21 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
-        subprocess.Popen([sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        command = [sys.executable, __file__, str(theirs.fileno())]
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
         self._socket = ours
+        atexit.register(self.close)
         return ours
+
+    def close(self) -> None:
+        """End it, and with it whatever it started."""
+        with self._mutex:
+            line, self._socket = self._socket, None
+            process, self._process = self._process, None
+        if line is not None and process is not None:
+            line.close()
+            process.wait()
 
 
 NURSERY: Final = Nursery()
@@ -107,7 +123,7 @@ def can_start(command: Sequence[str]) -> bool:
 
 
 def _serve(line: socket.socket) -> dict[str, Any] | None:
-    """Fork whenever it is asked for, and tell of ends; what a child is to run, None in the nursery at its end."""
+    """Fork whenever it is asked for, and tell of ends. Returns what a child is to run, None in the nursery at its end."""
     ends: dict[int, int] = {}
     wakes, wakened = os.pipe()
     for descriptor in (wakes, wakened):
@@ -123,9 +139,10 @@ def _serve(line: socket.socket) -> dict[str, Any] | None:
             continue
         asked, handed, _, _ = socket.recv_fds(line, LARGEST, 2)
         if not asked:
-            break
+            return None
         log, told = handed
         if (pid := os.fork()) == 0:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number in (1, 2):
@@ -138,9 +155,6 @@ def _serve(line: socket.socket) -> dict[str, Any] | None:
         os.close(log)
         ends[pid] = told
         line.send(struct.pack("i", pid))
-    for pid in ends:
-        os.kill(pid, signal.SIGKILL)
-    return None
 
 
 def _tell_ends(ends: dict[int, int]) -> None:

@@ -135,10 +135,11 @@ def _vast(name: str, beside: str | None = None) -> Callable[[Path], str]:
 
 def _dated(when_s: int) -> Callable[[Path], str]:
     def put(folder: Path) -> str:
-        (folder / "dated.part").write_bytes(_good_png())
-        os.utime(folder / "dated.part", (when_s, when_s))
-        (folder / "dated.part").rename(folder / "dated.png")
-        return "dated.png"
+        part = folder / f"dated_{when_s}.part"
+        part.write_bytes(_good_png())
+        os.utime(part, (when_s, when_s))
+        part.rename(part.with_suffix(".png"))
+        return f"{part.stem}.png"
 
     return put
 
@@ -153,10 +154,10 @@ def _deep_link(folder: Path) -> str:
     return "deep.png"
 
 
-def _link(target: str) -> Callable[[Path], str]:
+def _link(name: str, target: str) -> Callable[[Path], str]:
     def put(folder: Path) -> str:
-        (folder / "link.png").symlink_to(target)
-        return "link.png"
+        (folder / name).symlink_to(target)
+        return name
 
     return put
 
@@ -240,7 +241,7 @@ PLAYED: Final = (
     *(("judged", what) for what in ("segv", "backend", "unspeakable", "panic", "sleep")),
     *(("drawn", what) for what in ("segv", "unspeakable")),
 )
-POISONS: Final[dict[str, Poison]] = {
+FILES: Final[dict[str, Poison]] = {
     "text chunks without end": Poison(
         _bytes("chunks.png", lambda: png_header(8, 8)[:33] + b"\0\0\0\0teXt\0\0\0\0" * (1 << 18)), ANY
     ),
@@ -274,13 +275,13 @@ POISONS: Final[dict[str, Poison]] = {
     ),
     "numbers that are none": Poison(_bytes("nan.tif", lambda: tiff(np.full((64, 64), np.nan, np.float32))), WHOLE),
     "four terabytes of nothing": Poison(_vast("vast.tif"), frozenset({"too_large"})),
-    "a sidecar of four terabytes": Poison(_vast("beside.tif", "beside.txt"), WHOLE),
+    "a sidecar of four terabytes": Poison(_vast("vastly.tif", "vastly.txt"), WHOLE),
     "a sidecar that is a pipe": Poison(_beside_pipe, WHOLE),
     "dated after 2262": Poison(_dated(10_000_000_000), WHOLE),
     "dated before 1970": Poison(_dated(-1_000_000_000), WHOLE),
     "a chain of 1,500 links": Poison(_deep_link, ANY),
-    "a link to itself": Poison(_nothing(_link("link.png")), frozenset()),
-    "a link out of the folder": Poison(_link("/etc/passwd"), frozenset({"outside_folder"})),
+    "a link to itself": Poison(_nothing(_link("itself.png", "itself.png")), frozenset()),
+    "a link out of the folder": Poison(_link("link.png", "/etc/passwd"), frozenset({"outside_folder"})),
     "a pipe": Poison(_pipe, frozenset({"not_a_file"})),
     "a socket": Poison(_socket, frozenset({"not_a_file"})),
     "a folder": Poison(_folder, frozenset({"not_a_file"})),
@@ -288,5 +289,5 @@ POISONS: Final[dict[str, Poison]] = {
     "as deep as paths go": Poison(_deep_folder, WHOLE),
     "a name that is no UTF-8": Poison(_named(b"byte\xff\xfe.png"), WHOLE),
     "a name of controls": Poison(_named(b"a\nb\x1b[2J\t'\";--$(x).png"), WHOLE),
-    **dict(_played(what, where) for where, what in PLAYED),
 }
+POISONS: Final = {**FILES, **dict(_played(what, where) for where, what in PLAYED)}

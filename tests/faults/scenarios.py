@@ -63,26 +63,6 @@ def writers(bench: Bench, seconds: float) -> None:
     _write_with(bench, {**SLOW, **CHANGING}, seconds)
 
 
-def slow_writers(bench: Bench, seconds: float) -> None:
-    """Programs that keep a file open for long."""
-    _write_with(bench, SLOW, seconds)
-
-
-def crowd(bench: Bench, seconds: float) -> None:
-    """A thousand files at once, most of them no images; the picture that is taken then does not wait for all of them."""
-    bench.do("a thousand files at once")
-    for number in range(950):
-        name, data = f"note_{number:04d}.png", f"no image, number {number}".encode()
-        bench.book.whole(name, data)
-        (bench.folder / name).write_bytes(data)
-    bench.arrive(50)
-    bench.work(seconds, 0)
-    began = time.monotonic()
-    (path,) = bench.arrive()
-    bench.until(lambda: bench.heard_of(path), "a verdict on the picture that was taken then")
-    bench.figures["seconds until the verdict on a new image behind a thousand files"] = round(time.monotonic() - began, 2)
-
-
 def full_state(bench: Bench, seconds: float) -> None:
     """The disk of the state folder is tiny, then large enough, then filled by something else, then has room again."""
     assert bench.disk is not None
@@ -259,9 +239,7 @@ class Scenario:
 SCENARIOS: Final = (
     Scenario("broker", broker_chaos, 12),
     Scenario("kills", kills, 14),
-    Scenario("slow", slow_writers, 8),
     Scenario("writers", writers, 8),
-    Scenario("crowd", crowd, 2),
     Scenario("full-state", full_state, 10, {"state_mib": TINY_MIB}),
     Scenario("full-folder", full_folder, 6, {"folder_mib": 6}),
     Scenario("errors", errors, 14),

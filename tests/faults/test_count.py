@@ -17,7 +17,7 @@ def drawn(trial: Trial) -> Outcome:
     return Outcome([f"odd: {trial.number}"] if trial.number == 3 else [], {"images": 2}, {"value": value})
 
 
-ROW = Row("one", "a fault", 5, drawn, cases=("a", "b"), in_ci=1)
+ROW = Row("one", "a fault", 20, drawn, cases=("a", "b"), in_ci=1)
 
 
 def test_a_trial_is_done_again_by_its_row_seed_and_number(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_runs_add_up_and_what_was_mended_is_counted_anew(tmp_path: Path) -> None
 
 
 def test_a_row_that_was_never_counted_says_so() -> None:
-    assert "0 of 300 | – | – | – | not counted yet" in log.table([ROW], [])
+    assert "0 of 300 trials | – | – | – | not counted yet" in log.table([ROW], [])
 
 
 def test_the_table_says_what_failed_and_how_sure_a_zero_is() -> None:

@@ -31,7 +31,7 @@ def test_what_was_flushed_is_on_the_disk_and_of_the_rest_what_chance_keeps(image
 
 def test_sectors_are_lost_one_by_one_and_in_any_order(image: Path) -> None:
     seen = set()
-    for seed in range(60):
+    for seed in range(200):
         image.write_bytes(bytes(8 * SECTOR))
         cut(image, LOG, random.Random(seed), kept=0.5)
         data = image.read_bytes()

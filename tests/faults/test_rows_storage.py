@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,13 +69,13 @@ def test_the_errors_stand_at_each_of_the_first_sixty_calls_and_at_each_tenth_to_
 
 
 @pytest.fixture
-def mounts(request: pytest.FixtureRequest) -> disks.Mounts:
+def mounts() -> Iterator[disks.Mounts]:
     try:
         found = disks.Mounts()
     except Unavailable as absent:
         pytest.skip(str(absent))
-    request.addfinalizer(found.close)
-    return found
+    yield found
+    found.close()
 
 
 def test_what_is_mounted_is_seen_within_alone_and_gone_with_its_name_space(mounts: disks.Mounts, tmp_path: Path) -> None:

@@ -154,13 +154,13 @@ class Planned:
     def __init__(self, plan: Plan, folder: Path, book: Book, chance: random.Random, pauses_s: Mapping[str, float]) -> None:
         """pauses_s: the shortest of each kind in `PAUSES`, seconds."""
         self.plan = plan
-        self.name, self._data = book.new_image(chance.choice(FORMATS))
+        self.name, self.data = book.new_image(chance.choice(FORMATS))
         self._file = folder / (f"{self.name}.part" if plan.tail == "renamed at the end" else self.name)
-        self._room = len(self._data) * 3 // 2 if plan.tail == "cut to size at the end" else len(self._data)
-        if self._room > len(self._data):  # the picture is whole before the file is cut to size
-            book.whole(self.name, self._data + bytes(self._room - len(self._data)))
-        book.whole(self.name, self._data)
-        self._pieces = self._ordered(_pieces(self._data), chance)
+        self._room = len(self.data) * 3 // 2 if plan.tail == "cut to size at the end" else len(self.data)
+        if self._room > len(self.data):  # the picture is whole before the file is cut to size
+            book.whole(self.name, self.data + bytes(self._room - len(self.data)))
+        book.whole(self.name, self.data)
+        self._pieces = self._ordered(_pieces(self.data), chance)
         short_s, pause_s = pauses_s["short"], pauses_s[plan.pause]
         self._pauses_s = [chance.uniform(1, 1.5) * pause_s for _ in self._pieces]
         if plan.pause == "longer than incomplete_s":  # one will do
@@ -185,7 +185,7 @@ class Planned:
         try:
             if self.plan.space == "filled with zeros first":
                 os.write(descriptor, bytes(self._room))
-            elif self.plan.space == "a hole first" or self._room > len(self._data):
+            elif self.plan.space == "a hole first" or self._room > len(self.data):
                 os.ftruncate(descriptor, self._room)
             for (start, piece), pause_s in zip(self._pieces, self._pauses_s, strict=True):
                 os.pwrite(descriptor, piece, start)
@@ -195,7 +195,7 @@ class Planned:
                     descriptor = os.open(self._file, os.O_RDWR)
                 else:
                     time.sleep(pause_s)
-            os.ftruncate(descriptor, len(self._data))
+            os.ftruncate(descriptor, len(self.data))
         finally:
             os.close(descriptor)
         if self._file.name != self.name:

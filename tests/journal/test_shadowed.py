@@ -62,6 +62,16 @@ def test_what_was_skipped_or_ended_is_counted_across_openings(tmp_path: Path) ->
         assert (opened.summary().skipped, opened.summary().failed) == (6, 2)
 
 
+def test_what_was_skipped_before_the_first_image_counts(tmp_path: Path) -> None:
+    with Shadowed.open(tmp_path, RELEASE) as opened:
+        opened.count("skipped", 2)
+        opened.begin(BEFORE, AFTER)
+        opened.add(seen(1))
+        assert opened.summary().skipped == 2
+        opened.begin(AFTER, BEFORE)
+        assert opened.summary().skipped == 0
+
+
 def test_with_other_models_or_settings_the_rows_begin_anew(tmp_path: Path) -> None:
     with Shadowed.open(tmp_path, RELEASE) as opened:
         opened.begin(BEFORE, AFTER)

@@ -81,11 +81,11 @@ class Service:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> int:
-        """As systemd would; the exit status."""
+    def stop(self, within_s: float = 120.0) -> int:
+        """As systemd would; the exit status. Raises TimeoutExpired."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(within_s)
 
     def put(self, name: str | bytes, data: bytes) -> None:
         """Let a file arrive, written in place."""

@@ -49,6 +49,7 @@ def measured(base: Path, rounds: int, width: int, height: int) -> dict[str, Any]
                     began = time.perf_counter()
                     service.put(name, data)
                     verdict = eventually(lambda: by_name(dashboard).get(name), PATIENCE_S)  # noqa: B023 - called at once
+                    assert verdict is not None
                     if number >= 2:  # the first ones warm up
                         times[kind].append(verdict["timing_ms"]["total"])
                         times[f"{kind}_heard"].append((time.perf_counter() - began) * 1e3)

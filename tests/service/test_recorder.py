@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,23 @@ def test_a_defect_in_drawing_costs_that_picture_alone(decoder: Decoder, inspecto
     verdict, overlay_row = recorder.journal.outbox.unsent()
     assert json.loads(verdict.payload or b"")["schema"] == "edge.inspection/2"
     assert overlay_row.picture not in recorder.shared.being_drawn
+
+
+def test_what_was_stored_may_be_shown_to_a_candidate_and_a_suspect_may_not(
+    decoder: Decoder, inspector: Inspector, recorder: Recorder
+) -> None:
+    offers = recorder.shared.offers
+    offers.want(True)
+    recorded(decoder, inspector, recorder)
+    offered = offers.take(0.0)
+    assert offered is not None
+    stored = json.loads(recorder.journal.outbox.unsent()[0].payload or b"")
+    assert json.loads(offered.document) == stored
+    assert offered.inspection_id == stored["inspection_id"]
+    assert offered.micrograph.grey.shape == (stored["image"]["height_px"], stored["image"]["width_px"])
+    suspect = replace(begun(recorder.journal, "b.png"), attempts=2)
+    recorder._record(suspect, example().source, [example()])
+    assert offers.take(0.0) is None
 
 
 def test_the_log_says_a_severity_or_why_there_is_none(

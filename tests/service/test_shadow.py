@@ -29,7 +29,7 @@ from tests.fakes.brokers import eventually
 from tests.service.candidates import models, on_shelf
 from tests.wire.examples import example
 
-MODELS = ({"segmenter": "1" * 64}, {"segmenter": "2" * 64})
+MODELS: tuple[dict[str, str | None], dict[str, str | None]] = ({"segmenter": "1" * 64}, {"segmenter": "2" * 64})
 SIDES = Sides({"of": "present"}, {"of": "candidate"}, MODELS, "3" * 64, 0.0, True, 0.01, None)
 
 
@@ -55,6 +55,9 @@ class PlayedChild:
         if isinstance(self._answer, ChildEndedError):
             raise self._answer
         return self._answer
+
+    def look(self) -> None:
+        pass
 
     def __enter__(self) -> PlayedChild:
         return self
@@ -95,7 +98,9 @@ def told(shared: Shared, state: str) -> ShadowFields:
         found = shared.figures.shadow
         return found if found is not None and found.state == state else None
 
-    return eventually(of_this_state, 120, state)
+    found = eventually(of_this_state, 120, state)
+    assert found is not None
+    return found
 
 
 def offered_until(shared: Shared, state: str) -> bool:

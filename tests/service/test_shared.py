@@ -8,7 +8,10 @@ import time
 import pytest
 
 from edge.records import Fingerprint
-from edge.service.shared import Arrival, Arrivals, Names, Status, Suspected
+from edge.service import shared
+from edge.service.shadow_child import Judged
+from edge.service.shared import Arrival, Arrivals, Names, Offers, Status, Suspected
+from tests.conftest import SOURCE, micrograph, pitted
 
 
 def test_a_reason_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -78,3 +81,43 @@ def test_what_is_suspected_is_taken_once_in_order() -> None:
         ("a.png", Fingerprint(1, 1)),
         None,
     ]
+
+
+def page(name: str) -> Judged:
+    return Judged(name, b"{}", micrograph(pitted(64, 64)), SOURCE)
+
+
+def test_nothing_is_offered_where_nobody_wants_it() -> None:
+    offers = Offers()
+    offers.offer(page("a"))
+    assert offers.take(0.0) is None
+    assert offers.missed() == 0
+
+
+def test_offers_wait_in_their_order_and_what_comes_too_fast_is_counted_and_forgotten() -> None:
+    offers = Offers()
+    offers.want(True)
+    for name in "abcdef":
+        offers.offer(page(name))
+    taken = [offers.take(0.0) for _ in range(5)]
+    assert [one.inspection_id if one else None for one in taken] == ["a", "b", "c", "d", None]
+    assert (offers.missed(), offers.missed()) == (2, 0)
+
+
+def test_one_image_may_always_wait_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "OFFERED_BYTES", 100)
+    offers = Offers()
+    offers.want(True)
+    offers.offer(page("a"))
+    offers.offer(page("b"))
+    assert offers.missed() == 1
+    assert offers.take(0.0) is not None
+
+
+def test_what_was_offered_is_forgotten_when_it_is_no_longer_wanted() -> None:
+    offers = Offers()
+    offers.want(True)
+    offers.offer(page("a"))
+    offers.want(False)
+    offers.want(True)
+    assert offers.take(0.0) is None

@@ -32,13 +32,14 @@ def test_a_number_that_no_journal_can_hold_is_refused_by_name(field: str, number
 
 
 def test_every_number_and_text_of_every_command_is_bounded() -> None:
-    parts = [part for name in MESSAGES if name.startswith("command-") for part in parts_of(json_schema(name))]
+    parts = [part for name in MESSAGES if name.startswith(("command-", "release")) for part in parts_of(json_schema(name))]
     numbers = [part for part in parts if part.get("type") in ("integer", "number")]
     texts = [part for part in parts if part.get("type") == "string"]
     assert numbers
     assert texts
     assert all({"minimum", "maximum"} <= part.keys() for part in numbers), numbers
-    assert all("maxLength" in part or part.get("format") == "uuid" for part in texts), texts
+    bounded = ("maxLength", "enum", "const")
+    assert all(any(key in part for key in bounded) or part.get("format") == "uuid" for part in texts), texts
     assert not [part for part in parts if part.get("type") == "array" and "maxItems" not in part]
 
 

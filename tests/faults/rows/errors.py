@@ -46,7 +46,7 @@ def call_fails(trial: Trial) -> Outcome:
         reached, ended = injection.reached(), writer.process.poll() is not None
         problems = writer.end()
         injection.stop()
-        writer.hear()
+        writer.close()
         if not reached:
             problems.append(f"bench: {call} number {number} was not reached: {writer.told[-2:]}")
         found = kept(state, [*told, *writer.told])

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
+import re
+import subprocess
+import sys
 import threading
 from collections import defaultdict
 from typing import Final
 
+from tests import ROOT
 from tests.faults.bad_files import BAD, Bad
 from tests.faults.bench import Bench
+from tests.faults.breaking import Unavailable
 from tests.faults.row import Outcome, Row, Trial
 from tests.faults.writers import Plan, Planned
+from tests.fuzz.readers import READERS
 
 WRITERS: Final = 10
 BAD_FILES: Final = 100
@@ -97,6 +104,21 @@ def _wrongly_told(bench: Bench, put: dict[str, str]) -> list[str]:
     return problems
 
 
+def fuzzed(trial: Trial) -> Outcome:
+    """A minute of one reader on inputs that are led by what they cover of its code; readers take turns."""
+    if importlib.util.find_spec("atheris") is None:
+        raise Unavailable("atheris is not installed (pip install 'sem-corrosion-edge[fuzz]')")
+    reader = READERS[trial.number % len(READERS)].name
+    options = ["--minutes", "1", "--seed", str(trial.chance.randrange(1, 1 << 24)), "--corpus", str(trial.folder)]
+    done = subprocess.run([sys.executable, "-m", "tests.fuzz", reader, *options], cwd=ROOT, capture_output=True, check=False)
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    inputs = sum(map(int, re.findall(r"stat::number_of_executed_units:\s*(\d+)", said)))
+    problems = [] if done.returncode == 0 else [f"broken: {reader}: {said[-1500:]}"]
+    if done.returncode == 0 and not inputs:
+        problems.append(f"bench: no input was tried: {said[-1500:]}")
+    return Outcome(problems, {"inputs": inputs})
+
+
 def _bench(trial: Trial, chance: random.Random) -> Bench:
     return Bench(trial.folder, chance.getrandbits(32), command=trial.command, watch={"incomplete_s": 1.0})
 
@@ -119,5 +141,15 @@ ROWS: Final = (
         seconds=8,
         each=BAD_FILES,
         unit="files",
+    ),
+    Row(
+        "fuzzing",
+        "readers on inputs that are led by what they cover of the code (atheris), a minute each",
+        30,
+        fuzzed,
+        networks=False,
+        in_ci=0,
+        seconds=65,
+        unit="minutes",
     ),
 )

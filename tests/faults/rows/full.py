@@ -111,7 +111,7 @@ class _Lives:
 
     def _end(self, *, kill: bool) -> None:
         self.problems += self._writers[-1].end(kill=kill)
-        self._writers[-1].hear()
+        self._writers[-1].close()
 
 
 def daemon_full(trial: Trial) -> Outcome:

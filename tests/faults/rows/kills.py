@@ -19,6 +19,7 @@ from edge.journal import requests
 from tests import ROOT
 from tests.fakes.brokers import eventually
 from tests.faults.bench import SETTLE_S, Bench
+from tests.faults.breaking import paused
 from tests.faults.points import BY_NAME, POINTS
 from tests.faults.row import Outcome, Row, Trial
 from tests.service.running_daemon import PREFIX, child_of
@@ -40,6 +41,26 @@ def daemon_killed(trial: Trial) -> Outcome:
                 bench.arrive(chance.randint(1, 6))
                 bench.work(chance.uniform(0.0, 1.5), images_s=6)
             bench.kill()
+        bench.arrive(chance.randint(0, 3))
+        return outcome(bench)
+
+
+def daemon_stopped(trial: Trial) -> Outcome:
+    """Images arrive, and the daemon is stopped for a while (SIGSTOP) or asked to end and started again, twice."""
+    chance = trial.chance
+    with Bench(trial.folder, chance.getrandbits(32), command=trial.command) as bench:
+        for kind in chance.sample(("stopped", "asked to end"), 2):
+            if chance.random() < 0.8:
+                bench.wait_until_online()
+            bench.arrive(chance.randint(0, 6))
+            bench.work(chance.uniform(0.0, 1.5), images_s=6)
+            assert bench.service.process is not None
+            if kind == "stopped":
+                paused(bench.service.process, chance.uniform(0.2, 2.0))
+            else:
+                status = bench.service.stop()
+                bench.odd_ends += [f"ended: asked to end, it did with status {status}"] if status else []
+                bench.start()
         bench.arrive(chance.randint(0, 3))
         return outcome(bench)
 
@@ -235,7 +256,7 @@ def outcome(bench: Bench, *, pictures: bool = True, also: Also = _nothing_else, 
         return also() and not (pictures and _without_picture(bench))
 
     found = bench.settle(replay_after_s=replay_after_s, also=complete)
-    problems = [*found.all_problems(), *_of_verdicts(bench), *_of_state(bench.service.state)]
+    problems = [*found.all_problems(), *_of_verdicts(bench), *_of_state(bench.state_to_read())]
     if pictures:
         problems += [f"picture: none came for {name}" for name in _without_picture(bench)]
     if not also():
@@ -280,12 +301,14 @@ def _of_state(state: Path) -> list[str]:
 
 ROWS: Final = (
     Row("daemon-kills", "kill -9 of the daemon at a random moment", 300, daemon_killed, seconds=5),
+    Row("daemon-stops", "SIGSTOP for a while, and SIGTERM, of the daemon at a random moment", 50, daemon_stopped, seconds=5),
     Row(
         "point-kills",
         f"kill -9 of the daemon at each of {len(POINTS)} named points of its code",
         20,
         killed_there,
         cases=tuple(point.name for point in POINTS),
+        in_ci=4,
         seconds=6,
     ),
     Row(

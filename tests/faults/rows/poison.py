@@ -6,6 +6,8 @@ import contextlib
 import signal
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from subprocess import TimeoutExpired
 from typing import Final
 
@@ -26,9 +28,9 @@ SIGNALS: Final = frozenset(-one for one in (signal.SIGSEGV, signal.SIGABRT, sign
 class Watched(Bench):
     """A bench that knows that a poisoned process may end by any signal; with a watchdog where the poison makes it hang."""
 
-    def __init__(self, trial: Trial, seed: int) -> None:
-        """Runs what the case of the trial wants."""
-        self.hangs = POISONS[trial.case].hangs
+    def __init__(self, trial: Trial, some: Sequence[Poison], seed: int) -> None:
+        """some: what is put into its folder."""
+        self.hangs = any(one.hangs for one in some)
         options = [*(["--real"] if trial.real else []), *(["--hangs"] if self.hangs else [])]
         command = [sys.executable, str(ROOT / "tests" / "faults" / "poisoned.py"), *options]
         super().__init__(trial.folder, seed, command=command, watch={"incomplete_s": 1.0})
@@ -56,22 +58,28 @@ class Watched(Bench):
     def stop_or_kill(self) -> None:
         """As systemd ends a service: asked, and killed where that does not help."""
         try:
-            self.service.stop()
+            self.service.stop(20.0)
         except TimeoutExpired:
             self.service.kill()
 
 
 def poison(trial: Trial) -> Outcome:
-    """The poison arrives before or behind good images; after each of three restarts the next good image still comes."""
-    chance, one = trial.chance, POISONS[trial.case]
-    bench = Watched(trial, chance.getrandbits(32))
+    """One class."""
+    return poisoned(trial, [trial.case])
+
+
+def poisoned(trial: Trial, names: Sequence[str]) -> Outcome:
+    """Poison arrives before or behind good images; after each of three restarts the next good image still comes."""
+    chance = trial.chance
+    some = [POISONS[name] for name in names]
+    bench = Watched(trial, some, chance.getrandbits(32))
     with bench:
         if chance.random() < 0.5:
             bench.wait_until_online()
-        name = one.put(bench.folder)
-        path = None if name is None else display_path(name)
-        if path is not None:
-            bench.book.spoilt(path)
+        paths = [None if (path := one.put(bench.folder)) is None else display_path(path) for one in some]
+        for path in paths:
+            if path is not None:
+                bench.book.spoilt(path)
         for _ in range(RESTARTS):
             _next_image_comes(bench)
             time.sleep(chance.choice((0.0, 0.0, 1.0)) * chance.random())
@@ -82,16 +90,25 @@ def poison(trial: Trial) -> Outcome:
             bench.start()
         _next_image_comes(bench)
         found = bench.settle()
-        told = _told(bench, path)
-        problems = [problem for problem in found.all_problems() if not _of_poison(problem, path, one)]
-        if path is not None and len(told) != 1:
-            problems.append(f"told {len(told)} times: {path}: {told}")
-        if not set(told) <= one.told:
-            problems.append(f"told wrongly: {path}: {told}, not {sorted(one.told)}")
-        if bench.restarts > one.ends:
-            problems.append(f"ended {bench.restarts} times by itself, {one.ends} are allowed")
+        told = _told(bench)
+        problems = found.all_problems()
+        for path, one in zip(paths, some, strict=True):
+            if path is not None:
+                problems = _with(problems, path, one, told.get(path, []))
+        if bench.restarts > (allowed := sum(one.ends for one in some)):
+            problems.append(f"ended {bench.restarts} times by itself, {allowed} are allowed")
     counts = {"restarts": RESTARTS, "ends by itself": bench.restarts, "bites of the watchdog": bench.bites}
     return Outcome(problems, {**counts, "images behind it": RESTARTS + 1})
+
+
+def _with(problems: list[str], path: str, one: Poison, told: list[str]) -> list[str]:
+    """The problems, with those of one poison. Its pixels may be whole: then it needs no doubt where it may be inspected."""
+    found = [problem for problem in problems if not ("inspected" in one.told and problem.startswith(f"partial: {path} "))]
+    if len(told) != 1:
+        found.append(f"told {len(told)} times: {path}: {told}")
+    if not set(told) <= one.told:
+        found.append(f"told wrongly: {path}: {told}, not {sorted(one.told)}")
+    return found
 
 
 def _next_image_comes(bench: Bench) -> None:
@@ -99,19 +116,13 @@ def _next_image_comes(bench: Bench) -> None:
     bench.until(lambda: bench.heard_of(path), f"a verdict on {path}, which came behind the poison")
 
 
-def _told(bench: Bench, path: str | None) -> list[str]:
-    """What was told of the poison, repeats left out."""
-    told = {}
+def _told(bench: Bench) -> dict[str, list[str]]:
+    """What was told of each path, repeats left out."""
+    told: dict[str, dict[str, str]] = defaultdict(dict)
     for verdict in bench.verdicts():
-        if verdict["image"]["path"] == path:
-            name = verdict.get("inspection_id") or verdict["failure_id"]
-            told[name] = verdict.get("error", {}).get("code", "inspected")
-    return list(told.values())
-
-
-def _of_poison(problem: str, path: str | None, one: Poison) -> bool:
-    """Whether a poison that may be inspected was, without a doubt: its pixels are whole."""
-    return "inspected" in one.told and path is not None and problem.startswith(f"partial: {path} ")
+        name = verdict.get("inspection_id") or verdict["failure_id"]
+        told[verdict["image"]["path"]][name] = verdict.get("error", {}).get("code", "inspected")
+    return {path: list(codes.values()) for path, codes in told.items()}
 
 
 ROWS: Final = (
@@ -121,7 +132,6 @@ ROWS: Final = (
         1,
         poison,
         cases=tuple(POISONS),
-        in_ci=4,
         seconds=15,
     ),
 )

@@ -55,7 +55,7 @@ def with_writer(trial: Trial, *arguments: str) -> Outcome:
         log = disk.log[: _moment(disk.log, began, chance)]
         mounts.unmount(place / "at-work")
         disk.close()
-        writer.hear()
+        writer.close()
         lost = cut(before, log, chance, chance.choice((0.0, 0.5, chance.random(), 1.0)))
         told += [one for one, at in zip(writer.told, writer.heard_at, strict=True) if at <= len(log)]
         found = _afterwards(place, mounts, trial.case, before, told)
@@ -81,7 +81,7 @@ def shut_down(trial: Trial) -> Outcome:
         mounts.within(lambda: _shut_down(folder, how))
         writer.until(lambda: False)
         problems = writer.end()
-        writer.hear()
+        writer.close()
         if not (writer.told and writer.told[-1]["did"] == "broke"):
             problems.append(f"ended: it told {writer.told[-1:]}, though its disk was gone")
         mounts.unmount(place / "at-work")
