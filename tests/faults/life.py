@@ -50,10 +50,8 @@ class Life:
 
     def __init__(self, way: Way) -> None:
         """Start it, and wait until the journal is open."""
-        kind = "spawn" if way.clock else "forkserver"  # a clock must be set before anything is imported
-        context = multiprocessing.get_context(kind)
-        if kind == "forkserver":
-            context.set_forkserver_preload(["edge.journal", "edge.mqtt.publisher", "edge.wire.encode"])
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["edge.journal", "edge.mqtt.publisher", "edge.wire.encode"])
         self._pipe, there = context.Pipe()
         self._process = context.Process(target=_live, args=(there, way), daemon=True)
         self._process.start()
@@ -100,7 +98,7 @@ def _live(pipe: Connection, way: Way) -> None:
         boot._BOOT_ID, boot._UPTIME = way.kernel / "boot_id", way.kernel / "uptime"  # type: ignore[misc]
     if way.blind:
         witness.Witness.agrees = lambda *_: True  # type: ignore[method-assign]
-    with Journal.open(way.state) as journal:
+    with Journal.open(way.state, clock=lambda: time.time()) as journal:  # the default was bound before the clock was shifted
         orders = _Orders(journal, way)
         pipe.send((True, journal.epoch))
         order = ""

@@ -13,7 +13,7 @@ from tests.faults.breaking import Unavailable
 from tests.faults.scenarios import BY_NAME, SCENARIOS, Scenario, run
 
 SEED = 7
-AS_ROWS = {"kills", "full-state"}
+AS_ROWS = {"kills", "full-state", "snapshot"}
 """Rows of `tests.faults.rows` play these faults in the tests."""
 
 

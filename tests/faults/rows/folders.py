@@ -127,14 +127,14 @@ KINDS: Final[Mapping[str, Callable[[Bench, random.Random, Between], None]]] = {
 MOUNTED: Final = tuple(KINDS)[3:]
 
 
-def broker_frozen(trial: Trial) -> Outcome:
+def broker_frozen(trial: Trial, longest_s: float = 50.0) -> Outcome:
     """The broker is stopped in its tracks, or all packets to and from it vanish; then it goes on."""
     chance = trial.chance
     with Bench(trial.folder, chance.getrandbits(32), command=trial.command) as bench:
         bench.wait_until_online()
         bench.arrive(chance.randint(1, 4))
         bench.work(chance.uniform(0.0, 0.8), images_s=4)
-        seconds = chance.choice((chance.uniform(0.5, 4.0), chance.uniform(20.0, 50.0)))
+        seconds = min(longest_s, chance.choice((chance.uniform(0.5, 4.0), chance.uniform(20.0, 50.0))))
         bench.do(f"{trial.case} for {seconds:.0f} s")
         before = bench.chaos.connections
         if trial.case == "frozen":
