@@ -130,7 +130,7 @@ def poison() -> None:
         act(source.name, "judged")
         return true_inspect(self, micrograph, source, **more)
 
-    sem.read = read  # type: ignore[assignment]
+    sem.read = read
     pipeline.Pipeline.inspect = inspect  # type: ignore[method-assign]
     isolated.inspect_in_child.__defaults__ = (CHILD_S,)
 
@@ -145,7 +145,7 @@ def poison_daemon(*, hangs: bool) -> None:
         act(inspection.source.name, "drawn")
         true_draw(worker, name, inspection)
 
-    pictures.draw = recorder.draw = draw
+    pictures.draw = vars(recorder)["draw"] = draw
     if hangs:
         daemon.STUCK_S = STUCK_S  # type: ignore[misc]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,8 @@ def test_the_page_keeps_what_stands_around_the_table(tmp_path: Path) -> None:
     page.write_text(f"before\n{log.BEGIN}\nold\n{log.END}\nafter\n")
     log.put_into_page("new", page)
     assert page.read_text() == f"before\n{log.BEGIN}\nnew\n{log.END}\nafter\n"
+
+
+def test_a_row_whose_trials_do_many_at_once_counts_those() -> None:
+    many = replace(ROW, each=10, unit="files")
+    assert "| 1,000 of 3,000 files | 0 | 0 | 0.3 % |" in log.table([many], [run(100)])
