@@ -86,7 +86,7 @@ class Row:
     def trial(self, seed: int, number: int, folder: Path) -> Trial:
         """The trial with this number."""
         case = self.cases[number % len(self.cases)] if self.cases else ""
-        counted = number // max(1, len(self.cases)) if self.aim >= REAL_EVERY else number
+        counted = number // max(1, len(self.cases)) if self.aim > 1 else number
         return Trial(self.name, seed, number, case, folder, real=self.networks and counted % REAL_EVERY == REAL_EVERY - 1)
 
 

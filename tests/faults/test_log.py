@@ -69,4 +69,4 @@ def test_the_page_keeps_what_stands_around_the_table(tmp_path: Path) -> None:
 
 def test_a_row_whose_trials_do_many_at_once_counts_those() -> None:
     many = replace(ROW, each=10, unit="files")
-    assert "| 1,000 of 3,000 files | 0 | 0 | 0.3 % |" in log.table([many], [run(100)])
+    assert "| 1,000 of 3,000 files | 10 | 0 | 0.3 % |" in log.table([many], [run(100)])
