@@ -59,7 +59,7 @@ class Database:
             disk.sync_folder(folder)
         with contextlib.suppress(OSError):  # The folder above may be closed to the service's user.
             disk.sync_folder(folder.absolute().parent)
-        with _closed_on_error(_connect(folder, read_only=False)) as connection, _translated_sqlite_errors(folder):
+        with _closed_on_error(_connect(folder, read_only=False)) as connection, _translated_errors(folder):
             _prepare(connection, folder, now, alive)
         return cls(folder, connection)
 
@@ -73,7 +73,7 @@ class Database:
             there = _file(folder).is_file()
         if not there:
             raise StateError(f"there is no journal in {folder}: is it the state folder of a daemon that ran before?")
-        with _closed_on_error(_connect(folder, read_only=True)) as connection, _translated_sqlite_errors(folder):
+        with _closed_on_error(_connect(folder, read_only=True)) as connection, _translated_errors(folder):
             for statement in schema.STAND_INS.get(_version(connection, folder), ()):
                 connection.execute(statement)
         return cls(folder, connection)
@@ -215,6 +215,13 @@ def _translated_sqlite_errors(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _from_sqlite_error(error, folder) from error
+
+
+@contextlib.contextmanager
+def _translated_errors(folder: Path) -> Iterator[None]:
+    """sqlite3's errors as ours, and those of the files beside the database."""
+    with disk.translated_os_errors(folder), _translated_sqlite_errors(folder):
+        yield
 
 
 def _from_sqlite_error(error: sqlite3.Error, folder: Path) -> StateError:

@@ -69,8 +69,11 @@ class Reserve:
         self._file = folder / "reserve"
 
     def exists(self) -> bool:
-        """Whether there is something to give up."""
-        return self._file.exists()
+        """Whether there is something to give up; on a disk that does not answer there is nothing."""
+        try:
+            return self._file.exists()
+        except OSError:
+            return False
 
     def spend(self) -> bool:
         """Give it up. False when there is none."""

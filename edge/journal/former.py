@@ -61,8 +61,10 @@ def copies(folder: Path) -> list[Path]:
 
 
 def forget_older_than(folder: Path, cutoff: float) -> None:
-    """Delete copies that were made before. cutoff: seconds since 1970."""
-    for copy in copies(folder):
+    """Delete copies that were made before. cutoff: seconds since 1970. Raises StateError when the folder cannot be read."""
+    with disk.translated_os_errors(folder):
+        there = copies(folder)
+    for copy in there:
         with contextlib.suppress(OSError):
             if copy.stat().st_mtime < cutoff:
                 copy.unlink()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge.errors import StateError, StateFullError
 from edge.journal import Journal
+from edge.journal.database import Database
 from edge.journal.disk import RESERVE_BYTES, Reserve
 from tests.journal.examples import CRASH_ENVIRONMENT, crash_command, found, inspected, one, paths, seqs
 
@@ -60,6 +64,27 @@ def test_the_reserve_is_spent_once_and_restocked(tmp_path: Path) -> None:
     reserve.restock()
     assert (tmp_path / "reserve").stat().st_blocks * 512 >= RESERVE_BYTES
     assert (reserve.spend(), reserve.exists(), reserve.spend()) == (True, False, False)
+
+
+def test_a_disk_that_no_longer_answers_is_a_state_error_wherever_the_journal_looks(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspected(journal)
+    real = os.stat
+
+    def stat(path: Any, **how: Any) -> os.stat_result:
+        if str(path).startswith(str(folder)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path, **how)
+
+    monkeypatch.setattr("os.stat", stat)
+    with pytest.raises(StateError, match="Input/output error"):
+        journal.prune(keep_days=0, max_bytes=1 << 30, now=9e9)
+    assert not journal.info()["reserve"]
+    with pytest.raises(StateError, match="Input/output error"):
+        Database.open(folder, 0.0)
+    with pytest.raises(StateError, match="Input/output error"):
+        Database.view(folder)
 
 
 def test_a_journal_opened_again_has_its_reserve_again(folder: Path) -> None:

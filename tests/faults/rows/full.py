@@ -97,7 +97,7 @@ class _Lives:
         for _ in range(MORE):
             writer = self._writers[-1]
             enough = writer.count("stored") + MORE
-            if writer.until(lambda writer=writer, enough=enough: writer.count("stored") >= enough, within_s=WITHIN_S):
+            if _stores(writer, enough):
                 break
             if writer.process.poll() is None:
                 self.problems.append(f"stuck: no verdict for {WITHIN_S:.0f} s, though there is room: {writer.told[-2:]}")
@@ -114,6 +114,11 @@ class _Lives:
     def _end(self, *, kill: bool) -> None:
         self.problems += self._writers[-1].end(kill=kill)
         self._writers[-1].close()
+
+
+def _stores(writer: Writer, enough: int) -> bool:
+    """Whether it comes so far."""
+    return writer.until(lambda: writer.count("stored") >= enough, within_s=WITHIN_S)
 
 
 def daemon_full(trial: Trial) -> Outcome:

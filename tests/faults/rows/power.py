@@ -21,8 +21,8 @@ SHUT_DOWN: Final = 0x8004587D
 """EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN: _IOR('X', 125, __u32)."""
 WITH_LOG, WITHOUT_LOG = 1, 2
 MOST_STORED: Final = 60
-INTENDED: Final = ("acknowledging", "forgetting")
-"""What a writer tells before it does it."""
+DONE: Final = ("admitted", "stored", "drew")
+"""What a writer tells after it did it; the rest is told before."""
 
 
 def power_cut(trial: Trial) -> Outcome:
@@ -67,9 +67,9 @@ def with_writer(trial: Trial, *arguments: str) -> Outcome:
 def shut_down(trial: Trial) -> Outcome:
     """The file system itself is shut down in the midst of the work, mostly with the log that it had not written yet.
 
-    The writer's calls fail from then on, so it has to end as a daemon does: it may tell nothing that is not kept.
-    On ext4 that holds for what was told before. The sync under way then may be answered with success while its data
-    are lost, if the log is given up between the writing of the data and the wait for the log: a plain file shows it too.
+    The writer's calls fail from then on, so it has to end as a daemon does, and all that it told before is kept.
+    What it told later proves nothing. Both file systems may answer a sync that is under way with success, and lose its
+    data, if the log is given up before they wait for it. Plain files show it too.
     """
     chance = trial.chance
     with disks.at_hand() as (place, mounts, _):
@@ -91,10 +91,10 @@ def shut_down(trial: Trial) -> Outcome:
         if not (writer.told and writer.told[-1]["did"] == "broke"):
             problems.append(f"ended: it told {writer.told[-1:]}, though its disk was gone")
         mounts.unmount(place / "at-work")
-        later = [one for one in writer.told[before:] if one["did"] != "broke"]
-        believed = [one for at, one in enumerate(writer.told) if at < before or trial.case == "xfs" or one["did"] in INTENDED]
-        as_it_was = trial.case == "xfs" or not later  # the witness may know of a verdict whose sync was no sync
-        found = _afterwards(place, mounts, trial.case, image, [*told, *believed], same_epoch=as_it_was)
+        later = [one for one in writer.told[before:] if one["did"] in DONE]
+        believed = [one for at, one in enumerate(writer.told) if at < before or one["did"] not in DONE]
+        # The witness may know of a verdict whose sync was none.
+        found = _afterwards(place, mounts, trial.case, image, [*told, *believed], same_epoch=not later)
     return Outcome(problems + found.problems, {**found.counts, "told while it went down": len(later)})
 
 
