@@ -28,8 +28,8 @@ SMALL_MIB: Final = 32
 CHECK: Final = {"ext4": ["fsck.ext4", "-fn"], "xfs": ["xfs_repair", "-n", "-f"]}
 MEMORY: Final = Path("/dev/shm")
 """Images lie in memory where there is some: what is tested is what reaches them, not how fast."""
-_OF_MOUNTS: Final = 0x20000
-"""CLONE_NEWNS."""
+_OF_MOUNTS, _OF_FOLDERS = 0x20000, 0x200
+"""CLONE_NEWNS, CLONE_FS."""
 T = TypeVar("T")
 
 
@@ -75,8 +75,10 @@ class Mounts:
         return cast(T, result)
 
     def _entered(self, work: Callable[[], T]) -> T:
+        kernel = ctypes.CDLL(None, use_errno=True)
         with open(f"/proc/{self._holder.pid}/ns/mnt") as space:
-            if ctypes.CDLL(None, use_errno=True).setns(space.fileno(), _OF_MOUNTS):
+            # Libraries may start threads in a fork; this one has to share its working folder with none of them.
+            if kernel.unshare(_OF_FOLDERS) or kernel.setns(space.fileno(), _OF_MOUNTS):
                 raise OSError(ctypes.get_errno(), "the name space of the mounts cannot be entered")
         return work()
 
