@@ -18,7 +18,8 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -385,29 +386,16 @@ def publish_once(settings: MqttSettings, message: Publication) -> None:
 
     MQTT 3.1.1 cannot say that a topic is denied: then it looks as if the message were taken.
     """
-    deadline = time.monotonic() + ANSWER_S
-    connection = Connection(settings, f"edgeonce{random.getrandbits(56):014x}", None, KEEPALIVE_S)
-    never, waker = socket.socketpair()
-    try:
-        while time.monotonic() < deadline:
-            for event in connection.pump(never, 0.2):
-                match event:
-                    case Accepted(qos_maximum=0):
-                        raise BrokerError(NO_QOS_1)
-                    case Accepted():
-                        connection.publish(message)
-                    case Acknowledged(reason=reason, text=text) if reason >= 0x80:
-                        raise BrokerError(f"the broker does not let us publish to {message.topic} ({text})")
-                    case Acknowledged():
-                        connection.disconnect()
-                        return
-                    case Closed(why):
-                        raise BrokerError(why)
-        raise BrokerError(_NO_ANSWER)
-    finally:
-        connection.close()
-        never.close()
-        waker.close()
+    with _conversation(settings, "edgeonce") as (connection, events):
+        for event in events:
+            match event:
+                case Accepted():
+                    connection.publish(message)
+                case Acknowledged(reason=reason, text=text) if reason >= 0x80:
+                    raise BrokerError(f"the broker does not let us publish to {message.topic} ({text})")
+                case Acknowledged():
+                    connection.disconnect()
+                    return
 
 
 def probe(settings: MqttSettings, prefix: str) -> None:
@@ -416,25 +404,38 @@ def probe(settings: MqttSettings, prefix: str) -> None:
     Takes at most some seconds. Raises BrokerError with what to look at. Whether the broker lets us publish cannot be
     found out without publishing.
     """
+    with _conversation(settings, "edgeprobe") as (connection, events):
+        for event in events:
+            match event:
+                case Accepted():
+                    connection.subscribe(f"{prefix}/command/+", live_only=True)
+                case Subscribed(refused=None):
+                    connection.disconnect()
+                    return
+                case Subscribed(refused=str(refused)):
+                    raise BrokerError(f"the broker refuses our subscription to commands ({refused})")
+
+
+@contextmanager
+def _conversation(settings: MqttSettings, name: str) -> Iterator[tuple[Connection, Iterator[Event]]]:
+    """A connection of its own, and what happens on it: BrokerError where it ends, is of no use, or takes too long."""
     deadline = time.monotonic() + ANSWER_S
-    connection = Connection(settings, f"edgeprobe{random.getrandbits(56):014x}", None, KEEPALIVE_S)
+    connection = Connection(settings, f"{name}{random.getrandbits(56):014x}", None, KEEPALIVE_S)
     never, waker = socket.socketpair()
-    try:
+
+    def events() -> Iterator[Event]:
         while time.monotonic() < deadline:
             for event in connection.pump(never, 0.2):
                 match event:
                     case Accepted(qos_maximum=0):
                         raise BrokerError(NO_QOS_1)
-                    case Accepted():
-                        connection.subscribe(f"{prefix}/command/+", live_only=True)
-                    case Subscribed(refused=None):
-                        connection.disconnect()
-                        return
-                    case Subscribed(refused=str(refused)):
-                        raise BrokerError(f"the broker refuses our subscription to commands ({refused})")
                     case Closed(why):
                         raise BrokerError(why)
+                yield event
         raise BrokerError(_NO_ANSWER)
+
+    try:
+        yield connection, events()
     finally:
         connection.close()
         never.close()

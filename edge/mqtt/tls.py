@@ -15,11 +15,11 @@ HANDSHAKE_S: Final = 3.0
 
 
 class Files(Protocol):
-    """Whose certificates are used; empty for none."""
+    """Whose certificates are used; empty for none, and for the other side's: whom this machine trusts."""
 
     @property
     def ca_file(self) -> str:
-        """Who signed the broker's."""
+        """Who signed the other side's."""
 
     @property
     def cert_file(self) -> str:

@@ -19,6 +19,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 from edge.config import Settings
 from edge.errors import ImageError
@@ -66,37 +67,19 @@ def inspect_in_child(
     needs_sidecars: see `read_file`.
     given_up: asked again and again; once it holds, the child is ended and None is returned.
     """
-    context = multiprocessing.get_context("spawn")  # A fork would carry our threads' locks along.
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_work, args=(sender, settings, path, source, needs_sidecars), name="suspect", daemon=True)
     try:
-        start_unsignalled(child)
-    finally:
-        sender.close()
-    try:
-        until = time.monotonic() + longest_s
-        while not receiver.poll(min(LOOK_S, longest_s)):
-            if given_up():
-                return None
-            if time.monotonic() >= until:
-                return Died(f"no answer within {longest_s:g} s")
-        outcome: Outcome = receiver.recv()
-        return outcome
-    except (EOFError, OSError, UnpicklingError):  # It may also die in the middle of its answer.
-        child.join(LAST_WORDS_S)
-        return Died(f"exit status {child.exitcode}")
-    finally:
-        receiver.close()
-        child.kill()
-        child.join()
+        outcome: Outcome | None = answer_of(_work, (settings, path, source, needs_sidecars), "suspect", longest_s, given_up)
+    except SilentError:
+        return Died(f"no answer within {longest_s:g} s")
+    except DiedError as died:
+        return Died(f"exit status {died.exit_status}")
+    return outcome
 
 
 def _work(
     sender: multiprocessing.connection.Connection, settings: Settings, path: Path, source: Source, needs_sidecars: bool
 ) -> None:
-    threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # When memory runs out, this process is to go, not the daemon.
+    let_go_first()
     sha256 = None
     outcome: Outcome
     try:
@@ -109,6 +92,56 @@ def _work(
         outcome = Refused(error, sha256)
     sender.send(outcome)
     sender.close()
+
+
+class SilentError(Exception):
+    """A child gave no answer in time."""
+
+
+class DiedError(Exception):
+    """A child ended without an answer. exit_status: negative for a signal, None where it would not end."""
+
+    def __init__(self, exit_status: int | None) -> None:
+        super().__init__(f"exit status {exit_status}")
+        self.exit_status = exit_status
+
+
+def answer_of(
+    work: Callable[..., None], arguments: tuple[Any, ...], name: str, longest_s: float, given_up: Callable[[], bool]
+) -> Any:
+    """What `work(sender, *arguments)` sends from a process of its own; None once `given_up` holds.
+
+    The process does not outlive this call. Raises SilentError, DiedError.
+    """
+    context = multiprocessing.get_context("spawn")  # A fork would carry our threads' locks along.
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=work, args=(sender, *arguments), name=name, daemon=True)
+    try:
+        start_unsignalled(child)
+    finally:
+        sender.close()
+    try:
+        until = time.monotonic() + longest_s
+        while not receiver.poll(min(LOOK_S, longest_s)):
+            if given_up():
+                return None
+            if time.monotonic() >= until:
+                raise SilentError
+        return receiver.recv()
+    except (EOFError, OSError, UnpicklingError):  # It may also die in the middle of its answer.
+        child.join(LAST_WORDS_S)
+        raise DiedError(child.exitcode) from None
+    finally:
+        receiver.close()
+        child.kill()
+        child.join()
+
+
+def let_go_first() -> None:
+    """In a child: end with the parent, and be what goes when memory runs out, not the daemon."""
+    threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def start_unsignalled(child: BaseProcess) -> None:

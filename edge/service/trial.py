@@ -5,15 +5,9 @@ A model is a program of a kind: it may take all memory, never end, or kill who l
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import multiprocessing.connection
 import os
-import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Final
 
 from edge.backends import table
@@ -23,7 +17,7 @@ from edge.fleet.release import Release
 from edge.inspection.pipeline import Pipeline
 from edge.records import Source
 from edge.samples import smallest_sample
-from edge.service.isolated import LAST_WORDS_S, LOOK_S, end_with_parent, start_unsignalled
+from edge.service.isolated import DiedError, SilentError, answer_of, let_go_first
 
 LONGEST_S: Final = 900.0
 NICE: Final = 10
@@ -42,36 +36,18 @@ def refusal(
         return str(error)
     if tried.models.backend == "kserve":  # the server need not have it yet: that it loads is found out here
         tried = tried.model_copy(update={"models": tried.models.model_copy(update={"backend": table.AUTO})})
-    context = multiprocessing.get_context("spawn")  # a fork would carry our threads' locks along
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_work, args=(sender, tried), name="trial", daemon=True)
     try:
-        start_unsignalled(child)
-    finally:
-        sender.close()
-    try:
-        until = time.monotonic() + longest_s
-        while not receiver.poll(min(LOOK_S, longest_s)):
-            if given_up():
-                return None
-            if time.monotonic() >= until:
-                return f"its models gave no answer on a shipped image within {longest_s:g} s"
-        why: str | None = receiver.recv()
-        return why
-    except (EOFError, OSError, UnpicklingError):
-        child.join(LAST_WORDS_S)
-        return f"its models killed the process in which they were tried on a shipped image (exit status {child.exitcode})"
-    finally:
-        receiver.close()
-        child.kill()
-        child.join()
+        why: str | None = answer_of(_work, (tried,), "trial", longest_s, given_up)
+    except SilentError:
+        return f"its models gave no answer on a shipped image within {longest_s:g} s"
+    except DiedError as died:
+        return f"its models killed the process in which they were tried on a shipped image (exit status {died.exit_status})"
+    return why
 
 
 def _work(sender: multiprocessing.connection.Connection, settings: Settings) -> None:
-    threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
+    let_go_first()
     os.nice(NICE)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # when memory runs out, this process is to go, not the daemon
     why = None
     try:
         with Pipeline(settings) as pipeline:

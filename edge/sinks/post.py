@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from edge.certificates import alert_of, load_chain, trusting
 from edge.config_sinks import WebhookSettings
-from edge.mqtt.tls import Named, untrusted
+from edge.mqtt.tls import Files, Named, untrusted
 from edge.sinks.sink import NotNowError
 
 MOST_READ: Final = 2000
@@ -29,7 +29,7 @@ MOST_READ: Final = 2000
 IN_TOML: Final = Named(host="webhook.url", ca_file="webhook.ca_file", cert_file="webhook.cert_file")
 
 
-class Server(Protocol):
+class Server(Files, Protocol):
     """A section of the settings that leads to a web server, see `WebhookSettings` and `FleetSettings`."""
 
     @property
@@ -47,18 +47,6 @@ class Server(Protocol):
     @property
     def timeout_s(self) -> float:
         """Longest silence."""
-
-    @property
-    def ca_file(self) -> str:
-        """Who signed its certificate; empty: whom this machine trusts."""
-
-    @property
-    def cert_file(self) -> str:
-        """Ours; empty for none."""
-
-    @property
-    def key_file(self) -> str:
-        """Its key."""
 
 
 @dataclass(frozen=True, slots=True)
