@@ -158,7 +158,8 @@ def table(rows: Sequence[Row], runs: Iterable[Run]) -> str:
         seeds = ", ".join(sorted({str(run.seed) for run in one.runs}))
         real = str(one.real * row.each) if row.networks else "none runs"
         done = one.trials * row.each
-        bound = f"{100 * upper_bound(one.failed, done):.2g} %"
+        share = 100 * upper_bound(one.failed, done)
+        bound = f"{share:.{3 if share >= 99.5 else 2}g} %"  # two digits; 100 is not 1e+02
         last = max(run.date for run in one.runs)
         lines.append(
             f"| {row.fault} | {done:,} of {row.wanted * row.each:,} {row.unit} | {real} | {one.failed} | {bound} | "

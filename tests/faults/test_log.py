@@ -48,6 +48,7 @@ def test_the_table_says_what_failed_and_how_sure_a_zero_is() -> None:
     line = log.table([ROW], [run(300, counts={"images": 1200})]).splitlines()[-1]
     assert "300 of 300 trials | 1 | 0 | 1 % | 1,200 images" in line
     assert "| 1 | 4.7 % |" in log.table([ROW], [run(100, 1)])
+    assert "| 0 | 100 % |" in log.table([ROW], [run(2)])
 
 
 def test_the_page_shows_the_log_as_it_is() -> None:
