@@ -67,6 +67,9 @@ class Witness:
         if self._descriptor is None:
             return
         self._last = epoch, seq
+        if synced:  # cutting off changes the ctime, so it comes before the mark
+            os.pwrite(self._descriptor, self._line(0, closed=closed), 0)
+            os.ftruncate(self._descriptor, len(self._line(0, closed=closed)))
         for _ in range(_TRIES):
             # Without a mark first: a kill in between leaves a line that claims nothing.
             os.pwrite(self._descriptor, self._line(0, closed=closed), 0)
@@ -77,7 +80,6 @@ class Witness:
         else:  # a file system with a clock of its own kind
             os.pwrite(self._descriptor, self._line(0, closed=closed), 0)
         if synced:
-            os.ftruncate(self._descriptor, len(self._line(0, closed=closed)))
             os.fsync(self._descriptor)
 
     def close(self) -> None:

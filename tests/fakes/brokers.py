@@ -66,6 +66,17 @@ def eventually(condition: Callable[[], T], within_s: float = 20.0, what: str = "
     return value
 
 
+def acknowledged(sent: mqtt.MQTTMessageInfo, within_s: float) -> None:
+    """Wait for the broker's word on a message of QoS 1, also on one that was said between two connections.
+
+    paho keeps such a message and sends it on the next connection, but refuses to wait for it.
+    """
+    if sent.rc == mqtt.MQTT_ERR_NO_CONN:
+        sent.rc = mqtt.MQTT_ERR_SUCCESS
+    sent.wait_for_publish(within_s)
+    assert sent.is_published(), f"not acknowledged within {within_s} s"
+
+
 class Mosquitto:
     """A broker with persistence, on one port for all its life, that can be killed and started again.
 
@@ -230,7 +241,7 @@ class Listener:
         extra = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         for name, value in properties.items():
             setattr(extra, name, value)
-        self._client.publish(topic, payload, 1, retain, extra).wait_for_publish(10)
+        acknowledged(self._client.publish(topic, payload, 1, retain, extra), 10)
 
     def close(self) -> None:
         """Leave."""

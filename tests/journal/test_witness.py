@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from edge.journal.witness import Witness
+from edge.journal.witness import SLACK_NS, Witness
 
 EPOCH = "11111111-2222-3333-4444-555555555555"
 
@@ -54,6 +56,23 @@ def test_a_line_that_was_put_back_was_noted_later_than_it_says(closed: bool, sta
     line[5] = f"{int(line[5]) - 10**9:020d}"
     (state / "witness").write_text(f"{' '.join(line)}\n")
     assert not agrees(state)
+
+
+def test_a_busy_machine_between_two_steps_of_writing_makes_no_copy_of_the_line(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ftruncate", "fsync"):
+        monkeypatch.setattr(os, name, late(getattr(os, name)))
+    written(state, closed=False)
+    assert agrees(state)
+
+
+def late(call: Callable[..., None]) -> Callable[..., None]:
+    def waits_first(*arguments: int) -> None:
+        time.sleep(3 * SLACK_NS / 1e9)  # as for its turn
+        call(*arguments)
+
+    return waits_first
 
 
 def test_after_a_power_cut_the_time_of_the_line_says_nothing(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from edge.errors import ConfigError
 from edge.web import broker_source
 from edge.web.broker import broker_of
 from edge.web.broker_source import BrokerSource
-from tests.fakes.brokers import FakeBroker, Mosquitto, eventually, free_port, needs_mosquitto
+from tests.fakes.brokers import FakeBroker, Mosquitto, acknowledged, eventually, free_port, needs_mosquitto
 from tests.web.test_heard import failure, status
 
 ONE, TWO = "plant/lab/sem/one", "plant/lab/sem/two"
@@ -174,7 +174,7 @@ def publish(broker: Mosquitto, topic: str, payload: bytes, *, retain: bool = Fal
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
-    client.publish(topic, payload, 1, retain).wait_for_publish(20.0)
+    acknowledged(client.publish(topic, payload, 1, retain), 20.0)
     client.disconnect()
     client.loop_stop()
 

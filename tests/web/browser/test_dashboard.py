@@ -20,7 +20,7 @@ pytest.importorskip("starlette", reason="the extra web is not installed")
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
 
 from tests import ROOT
-from tests.fakes.brokers import Mosquitto, eventually, free_port, needs_mosquitto
+from tests.fakes.brokers import Mosquitto, acknowledged, eventually, free_port, needs_mosquitto
 from tests.service.running_daemon import png
 from tests.web.browser.conftest import ROOMS, Seen, opened
 from tests.web.browser.plain import Plain
@@ -55,7 +55,7 @@ class Microscopes:
         """Messages, as (topic, payload)."""
         sent = [self._client.publish(topic, payload, 1, retain) for topic, payload in messages]
         for one in sent:
-            one.wait_for_publish(120)
+            acknowledged(one, 120)
 
     def close(self) -> None:
         self._client.disconnect()
