@@ -110,6 +110,7 @@ class FolderEvents:
         self._network: str | None = None
         self._closed: dict[str, Stamp] = {}
         self._opened: set[str] = set()
+        self._unnamed = False
         self._mutex = threading.Lock()
 
     def __enter__(self) -> FolderEvents:
@@ -124,6 +125,12 @@ class FolderEvents:
         with self._mutex:
             closed, self._closed = self._closed, {}
         return closed
+
+    def unnamed(self) -> bool:
+        """Whether, since the last call, something came that names no file: a folder, too many files, or listening anew."""
+        with self._mutex:
+            unnamed, self._unnamed = self._unnamed, False
+        return unnamed
 
     def opened(self) -> frozenset[str]:
         """Files that were opened since listening began, and not closed after writing since. Take them before looking.
@@ -161,7 +168,7 @@ class FolderEvents:
             log.info("the watched folder %s was replaced, or its events broke down", self._folder)
         self._stop()
         self._start()
-        self._wake.set()
+        self._remember(None)
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -226,14 +233,18 @@ class FolderEvents:
             self._opened.discard(path)
 
     def _remember(self, path: str | None) -> None:
+        stamp = None
         if path is not None:
             try:
                 status = os.stat(os.path.join(self._folder, path))  # noqa: PTH116, PTH118 - as in `scan`
             except OSError:
                 return
-            with self._mutex:
-                if len(self._closed) < REMEMBERED_EVENTS:  # The rescan finds the rest.
-                    self._closed[path] = Stamp(status.st_size, status.st_mtime_ns)
+            stamp = Stamp(status.st_size, status.st_mtime_ns)
+        with self._mutex:
+            if path is None or stamp is None or len(self._closed) >= REMEMBERED_EVENTS:
+                self._unnamed = True
+            else:
+                self._closed[path] = stamp
         self._wake.set()
 
 

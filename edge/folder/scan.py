@@ -17,6 +17,7 @@ from typing import Final, Literal, NamedTuple
 from edge.errors import EdgeError
 from edge.records import Fingerprint
 from edge.sem import sidecar_names
+from edge.sem.parse import stem
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def scan(
     Hidden names and those of unfinished files (`x.tif.part`) are passed over, and so are hidden folders. Symbolic links
     to folders are not followed.
 
-    only: look at these paths alone; the others are not even asked for.
+    only: look at these paths alone, and at the images that they may describe; the others are not even asked for.
     denied: paths that could not be looked at (permission, a path too long, a disk's error), each with the error's text.
         Pass the same dictionary to every scan to be warned of each once; who can be looked at again is gone from it.
     present: raises FolderGone where this is not the wanted folder; asked before and after, as a share can go meanwhile.
@@ -102,11 +103,9 @@ def scan(
         below = [""]
         while below:
             here = below.pop()
-            listing = _listing(folder, here, failed)
-            if recursive:
-                visible = ((_join(here, entry.name), entry) for entry in listing if entry.name[0] != ".")
-                below += [path for path, entry in visible if _is_folder(path, entry, failed)]
-            yield from _sightings(here, listing, matches, inside, failed)
+            yield from _sightings(
+                folder, here, _names(folder, here, failed, below if recursive else None), matches, inside, failed
+            )
         present()
         _warn_of_new(failed, denied)
         denied.clear()
@@ -118,7 +117,7 @@ def scan(
         if (recursive or not here) and not any(part.startswith(".") for part in here.split("/")):
             names.setdefault(here, set()).add(name)
     for here, wanted in names.items():
-        yield from _sightings(here, _listing(folder, here, failed), matches, inside, failed, wanted)
+        yield from _sightings(folder, here, _names(folder, here, failed), matches, inside, failed, wanted)
     present()
     _warn_of_new(failed, denied)
     for path in (*names, *only):
@@ -134,11 +133,6 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
         return name[0] != "." and one_of.match(name) is not None and not name.lower().endswith(UNFINISHED_ENDINGS)
 
     return matches
-
-
-def is_image(path: str, patterns: Sequence[str]) -> bool:
-    """Whether the name of `path` is one that `scan` looks for."""
-    return _matcher(tuple(patterns))(path.rpartition("/")[2])
 
 
 def _join(here: str, name: str) -> str:
@@ -167,10 +161,18 @@ def _warn_of_new(failed: Mapping[str, str], denied: Mapping[str, str]) -> None:
         log.warning("nor at %d further paths", len(new) - WARNED_OF)
 
 
-def _listing(folder: Path, here: str, failed: dict[str, str]) -> list[os.DirEntry[str]]:
+def _names(folder: Path, here: str, failed: dict[str, str], below: list[str] | None = None) -> list[str]:
+    """All names in one folder. below: takes the visible folders among them.
+
+    Names alone are kept, because what the kernel tells beside them takes five times as much memory.
+    """
+    names: list[str] = []
     try:
         with os.scandir(os.path.join(folder, here)) as entries:  # noqa: PTH118 - keeps bytes that are no UTF-8 as they are
-            listing = list(entries)
+            for entry in entries:
+                names.append(name := entry.name)
+                if below is not None and name[0] != "." and _is_folder(path := _join(here, name), entry, failed):
+                    below.append(path)
     except OSError as error:
         if not here:
             raise FolderGone(
@@ -179,34 +181,37 @@ def _listing(folder: Path, here: str, failed: dict[str, str]) -> list[os.DirEntr
             ) from error
         _note(here, error, failed)
         return []
-    return listing
+    return names
 
 
 def _sightings(
+    folder: Path,
     here: str,
-    listing: list[os.DirEntry[str]],
+    names: list[str],
     matches: Callable[[str], bool],
     inside: str,
     failed: dict[str, str],
     wanted: Collection[str] | None = None,
 ) -> Iterator[Sighting]:
-    images: list[os.DirEntry[str]] = []
-    beside: list[os.DirEntry[str]] = []
-    for entry in listing:
-        looked_for = wanted is None or entry.name in wanted
-        (images if looked_for and matches(entry.name) else beside).append(entry)
-    by_folded_name: dict[str, list[os.DirEntry[str]]] = {}
+    looked_for = _looked_for(wanted, matches)
+    images: list[str] = []
+    beside: list[str] = []
+    for name in names:
+        (images if matches(name) and looked_for(name) else beside).append(name)
+    by_folded_name: dict[str, list[str]] = {}
     if images:
         # Of a few among very many, only what may describe these few is of interest.
-        may_describe = {side.casefold() for entry in images for side in sidecar_names(entry.name)} if wanted else None
-        for entry in beside:
-            folded = entry.name.casefold()
+        may_describe = {side.casefold() for name in images for side in sidecar_names(name)} if wanted else None
+        for name in beside:
+            folded = name.casefold()
             if may_describe is None or folded in may_describe:
-                by_folded_name.setdefault(folded, []).append(entry)
-    for entry in images:
-        path = _join(here, entry.name)
+                by_folded_name.setdefault(folded, []).append(name)
+    del names, beside
+    place = os.path.join(folder, here)  # noqa: PTH118 - as above
+    for name in images:
+        path = _join(here, name)
         try:
-            sighting = _sighting(path, entry, inside, failed)
+            sighting = _sighting(path, os.path.join(place, name), inside, failed)  # noqa: PTH118 - as above
         except Exception:  # one name must not hide the others: links that lead to links without end are a RecursionError
             log.debug("cannot look at %r in the watched folder", path, exc_info=True)
             sighting = Sighting(path, 0, 0, "unreadable")
@@ -214,18 +219,35 @@ def _sightings(
             continue
         # Most microscopes write no sidecars at all: then a folder of many images is looked at in half the time.
         if by_folded_name and sighting.kind in ("file", "unreadable"):
-            sidecar = _sidecar_text(entry.name, by_folded_name, matches)
+            sidecar = _sidecar_text(place, name, by_folded_name, matches)
             if sidecar:
                 sighting = replace(sighting, sidecar=sidecar)
         yield sighting
 
 
-def _sighting(path: str, entry: os.DirEntry[str], inside: str, failed: dict[str, str]) -> Sighting | None:
-    """None for what is gone, or a link that leads nowhere (yet), or what cannot be looked at."""
+def _looked_for(wanted: Collection[str] | None, matches: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Whether the image of this name is wanted, or one of the wanted names may describe it."""
+    if wanted is None:
+        return lambda name: True
+    sides = {name.casefold() for name in wanted if not matches(name)}
+    beginnings = {side[:end] for side in sides for end in range(1, len(side))}  # each begins with the image's own name
+
+    def looked_for(name: str) -> bool:
+        if name in wanted:
+            return True
+        return stem(name).casefold() in beginnings and any(side.casefold() in sides for side in sidecar_names(name))
+
+    return looked_for
+
+
+def _sighting(path: str, place: str, inside: str, failed: dict[str, str]) -> Sighting | None:
+    """None for what is gone, or a link that leads nowhere (yet), or what cannot be looked at. place: `path` from the root."""
     try:
-        if entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside):
-            return Sighting(path, 0, entry.stat(follow_symlinks=False).st_mtime_ns, "outside_folder")
-        status = entry.stat()
+        status = os.lstat(place)
+        if stat.S_ISLNK(status.st_mode):
+            if not os.path.realpath(place).startswith(inside):
+                return Sighting(path, 0, status.st_mtime_ns, "outside_folder")
+            status = os.stat(place)  # noqa: PTH116 - as above
     except PermissionError as error:
         _note(path, error, failed)
         return Sighting(path, 0, 0, "unreadable")
@@ -234,19 +256,19 @@ def _sighting(path: str, entry: os.DirEntry[str], inside: str, failed: dict[str,
         return None
     if not stat.S_ISREG(status.st_mode):
         return Sighting(path, 0, 0, "not_a_file")
-    kind: Kind = "file" if os.access(entry.path, os.R_OK) else "unreadable"
+    kind: Kind = "file" if os.access(place, os.R_OK) else "unreadable"
     return Sighting(path, status.st_size, status.st_mtime_ns, kind, "", status.st_ctime_ns, status.st_ino)
 
 
-def _sidecar_text(name: str, by_folded_name: Mapping[str, list[os.DirEntry[str]]], matches: Callable[[str], bool]) -> str:
+def _sidecar_text(place: str, name: str, by_folded_name: Mapping[str, list[str]], matches: Callable[[str], bool]) -> str:
     """An image is never the sidecar of another, whether all images were looked for or some."""
     lines = []
     for folded in {side.casefold() for side in sidecar_names(name)}:
         for beside in by_folded_name.get(folded, ()):
             try:
-                status = beside.stat()
+                status = os.stat(os.path.join(place, beside))  # noqa: PTH116, PTH118 - as above
             except OSError:
                 continue
-            if stat.S_ISREG(status.st_mode) and not matches(beside.name):
-                lines.append(f"{beside.name}\t{status.st_size}\t{status.st_mtime_ns}")
+            if stat.S_ISREG(status.st_mode) and not matches(beside):
+                lines.append(f"{beside}\t{status.st_size}\t{status.st_mtime_ns}")
     return "\n".join(sorted(lines))

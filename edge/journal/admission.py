@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from edge.errors import StateError
@@ -38,10 +38,13 @@ class Admission:
         (last_turn,) = database.read(f"SELECT MAX(0, COALESCE(MAX(turn), 0)) FROM image WHERE {QUEUED}")[0]
         self._turns = itertools.count(last_turn + 1)
 
-    def fingerprints(self) -> dict[str, Fingerprint]:
-        """What is known of each path."""
+    def fingerprints(self, paths: Collection[str] | None = None) -> dict[str, Fingerprint]:
+        """What is known of each path that is known. paths: of these, at most some thousands; None: of all."""
         sql = "SELECT path, size, mtime_ns, readable, sidecar, ctime_ns, inode FROM image"
-        return {os.fsdecode(path): _fingerprint(*rest) for path, *rest in self._database.read(sql)}
+        if paths is not None:
+            sql += f" WHERE path IN ({', '.join('?' * len(paths))})"
+        rows = self._database.read(sql, *map(os.fsencode, paths or ()))
+        return {os.fsdecode(path): _fingerprint(*rest) for path, *rest in rows}
 
     def admit(
         self, path: str, fingerprint: Fingerprint, *, backlog: bool = False, ignore: bool = False, changed: bool = False

@@ -68,6 +68,7 @@ class Commands:
         if name in ("pause", "resume"):
             return self._pause(name == "pause")
         if name == "rescan":
+            self._shared.rescan_wanted.set()
             self._shared.scan_now.set()
             return {}
         if name == "taught":

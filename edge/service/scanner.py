@@ -17,10 +17,11 @@ from edge.config import Settings
 from edge.errors import StateFullError
 from edge.folder.events import FolderEvents
 from edge.folder.reach import require, unreached
-from edge.folder.scan import FolderGone, Sighting, Stamp, is_image, scan
+from edge.folder.scan import FolderGone, Sighting, Stamp, scan
 from edge.folder.settle import Finished, Settler
 from edge.journal import Journal
 from edge.records import Fingerprint
+from edge.service.known import Known
 from edge.service.shared import Arrival, Shared
 from edge.service.worker import RETRY_S, Worker, printable
 
@@ -49,7 +50,7 @@ class Scanner(Worker):
         super().__init__(settings, journal, shared)
         watch = settings.watch
         self._events = FolderEvents(self.folder, shared.scan_now, recursive=watch.recursive, mode=watch.events)
-        self._known: dict[str, Fingerprint] = {}
+        self._known = Known(journal.ledger)
         self._settler = Settler(watch.settle_s, watch.incomplete_s, self._known.get)
         self._denied: dict[str, str] = {}
         self._present = partial(require, self.folder, watch.marker, watch.must_be_mount)
@@ -64,17 +65,15 @@ class Scanner(Worker):
     def run(self) -> None:
         """Look, admit, wait."""
         settings = self.settings.watch
-        self._known.update(self.journal.ledger.fingerprints())
         scan_now = self.shared.scan_now
         with self._events as events:
             while not self.shared.stopping.is_set():
                 self.beat()
-                woken = scan_now.is_set()
                 scan_now.clear()
                 closed = events.take()
                 try:
                     events.check()
-                    wait_s = self._look(woken, closed)
+                    wait_s = self._look(closed)
                 except (FolderGone, StateFullError) as error:
                     self.report(str(error))
                     self.shared.tell_folder(self.name, str(error) if isinstance(error, FolderGone) else None)
@@ -85,15 +84,18 @@ class Scanner(Worker):
                     self.shared.tell_folder(self.name, None)
                     scan_now.wait(wait_s)
 
-    def _look(self, woken: bool, closed: Mapping[str, Stamp]) -> float:
+    def _look(self, closed: Mapping[str, Stamp]) -> float:
         """Look at everything or at what can be ready, admit it; how long to wait for the next look, in seconds.
+
+        Everything is looked at now and then, and where that is asked for: by a command, or because a folder came.
 
         Raises FolderGone or StateFullError.
         """
         settings = self.settings.watch
         started = time.monotonic()
-        # An event without an image's name (a folder came, a sidecar came, a command) asks for a look at everything.
-        full = started >= self._next_full or (woken and not any(is_image(path, settings.patterns) for path in closed))
+        asked = self.shared.rescan_wanted.is_set()
+        self.shared.rescan_wanted.clear()
+        full = self._events.unnamed() or asked or started >= self._next_full
         if full:
             self._look_at_everything(closed)
         else:
@@ -120,12 +122,13 @@ class Scanner(Worker):
             self._settler.forget_all_but(seen)
             self._events.keep_opened(self._settler.awaited())
 
-    def _look_at(self, paths: Collection[str], closed: Mapping[str, Stamp], *, urgent: bool = False) -> None:
-        """These paths alone. urgent: nothing else goes before them."""
+    def _look_at(self, paths: Collection[str], closed: Mapping[str, Stamp], *, urgent: bool = False) -> set[str]:
+        """These paths alone; those of them that are awaited. urgent: nothing else goes before them."""
         sightings = self._sightings(paths)
         seen = self._take_in_all(sightings, closed, urgent=urgent)
         if not self.shared.stopping.is_set():
             self._settler.forget(set(paths) - seen)
+        return seen
 
     def _sightings(self, only: Collection[str] | None = None) -> Iterator[Sighting]:
         watch = self.settings.watch
@@ -134,15 +137,16 @@ class Scanner(Worker):
     def _take_in_all(
         self, sightings: Iterator[Sighting], closed: Mapping[str, Stamp], *, first: bool = False, urgent: bool = False
     ) -> set[str]:
-        """Take in and admit sightings slice by slice; what events name in the meantime goes first. The paths seen."""
+        """Take in and admit sightings slice by slice; what events name in the meantime goes first.
+
+        The paths seen that are still awaited: of very many files that are known, nothing is kept.
+        """
         seen: set[str] = set()
         while (part := list(islice(sightings, SLICE))) and not self.shared.stopping.is_set():
-            seen.update(sighting.path for sighting in part)
-            if first:
-                self._there_at_start.update(one.path for one in part if one.path not in closed)
-            self._take_in(part, closed)
+            self._take_in(part, closed, first=first)
+            seen.update(one.path for one in part if one.path in self._settler.awaited())
             if not urgent and (newer := self._events.take()):
-                self._look_at(newer.keys(), newer, urgent=True)
+                seen |= self._look_at(newer.keys(), newer, urgent=True)
         self._admit()
         return seen
 
@@ -156,11 +160,16 @@ class Scanner(Worker):
         log.info("%d files that are there already are ignored, as watch.existing says", len(there))
         return True
 
-    def _take_in(self, part: Sequence[Sighting], closed: Mapping[str, Stamp]) -> None:
+    def _take_in(self, part: Sequence[Sighting], closed: Mapping[str, Stamp], *, first: bool) -> None:
         """What is finished of some sightings waits to be admitted, for no longer than `ADMIT_S`."""
         self.beat()
         now = time.monotonic()
         self._forget_gone()
+        known = self._known
+        known.look_up([sighting.path for sighting in part])
+        if first:
+            new = (one.path for one in part if known.get(one.path) != one.fingerprint)
+            self._there_at_start.update(path for path in new if path not in closed)
         for sighting in part:
             self._compare_marks(sighting)
         if not self._finished:
@@ -176,7 +185,9 @@ class Scanner(Worker):
         for path in gone:
             self._gone[path] += 1
             if self._gone[path] <= RETURNS:
-                self._known.pop(path, None)
+                self._known.let_go(path)
+            else:
+                self._known.hold_as_readable(path)
 
     def _compare_marks(self, sighting: Sighting) -> None:
         """Have the content compared where fingerprint and content need not agree: see `Fingerprint.marks`."""
@@ -184,7 +195,7 @@ class Scanner(Worker):
         known = self._known.get(path)
         if known is None or known != seen or sighting.kind != "file" or known.marks == seen.marks:
             return
-        self._known[path] = seen
+        self._known.hold(path, seen)
         moved = known.inode != seen.inode and not self._events.network
         if known.ctime_ns is None or not (known.ctime_ns != seen.ctime_ns or moved):
             self._adopted[path] = seen
@@ -228,7 +239,7 @@ class Scanner(Worker):
                 self._enter(batch[:half], backlog=backlog, ignore=ignore)
                 self._enter(batch[half:], backlog=backlog, ignore=ignore)
                 return
-            for path, _ in batch:
+            for path, fingerprint in batch:
                 log.exception("%s: the ledger cannot hold its fingerprint", printable(path))
                 ledger.admit(path, STAND_IN, backlog=backlog, ignore=ignore)
-        self._known.update(batch)
+                self._known.hold(path, fingerprint)

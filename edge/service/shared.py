@@ -335,6 +335,7 @@ class Shared:
         new_work         scanner, inspector, commands, main,       decoder      decoder
                          attendant
         scan_now         folder events, commands, main             scanner      scanner
+        rescan_wanted    commands                                  scanner      scanner
         paused           commands                                  commands     decoder, publisher
         state_full       upkeep                                    upkeep       decoder
         inspector_ended  inspector                                 –            recorder
@@ -354,6 +355,7 @@ class Shared:
         self.models_loaded = threading.Event()
         self.new_work = threading.Event()
         self.scan_now = threading.Event()
+        self.rescan_wanted = threading.Event()
         self.paused = threading.Event()
         self.state_full = threading.Event()
         self.inspector_ended = threading.Event()

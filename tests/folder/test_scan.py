@@ -19,6 +19,7 @@ from edge.folder.scan import WARNED_OF, FolderGone, Sighting, scan
 from edge.folder.settle import Settler
 from edge.journal import Journal
 from edge.records import Fingerprint
+from edge.sem import sidecar_names
 from tests import ROOT
 
 PATTERNS = ("*.tif", "*.png")
@@ -303,3 +304,18 @@ def test_a_link_that_leads_further_than_the_stack_is_deep_hides_no_other_name(tm
     (tmp_path / "deep.png").symlink_to(target)
     (tmp_path / "good.png").write_bytes(b"1")
     assert kinds(tmp_path)["good.png"] == "file"
+
+
+@pytest.mark.parametrize("name", ["a.tif", "b.c.TIF", "ss.ß.png", "x"])
+def test_each_sidecar_begins_with_the_name_of_its_image(name: str) -> None:
+    """What finds the images of a sidecar among very many rests on it."""
+    assert all(side.casefold().startswith(name.rpartition(".")[0].casefold() or name) for side in sidecar_names(name))
+
+
+def test_a_sidecar_alone_finds_the_images_that_it_may_describe(tmp_path: Path) -> None:
+    for name in ("a.tif", "A.png", "ab.tif", "b.tif", "A.txt", "b-tif.hdr"):
+        (tmp_path / name).touch()
+    found = {one.path: one.sidecar.partition("\t")[0] for one in scan(tmp_path, PATTERNS, only={"A.txt"})}
+    assert found == {"a.tif": "A.txt", "A.png": "A.txt"}
+    assert [one.path for one in scan(tmp_path, PATTERNS, only={"b-tif.hdr"})] == ["b.tif"]
+    assert list(scan(tmp_path, PATTERNS, only={"gone.txt"})) == []

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge.config import Settings
 from edge.errors import StateFullError
+from edge.folder import events as events_module
 from edge.folder.scan import Sighting, Stamp, scan
 from edge.journal import Entry, Journal
 from edge.records import Fingerprint
@@ -147,7 +150,7 @@ def look(scanner: Scanner) -> None:
     """Look at everything, twice and long enough apart, so that all is finished."""
     for _ in range(2):
         scanner._next_full = 0.0
-        scanner._look(False, {})
+        scanner._look({})
         time.sleep(scanner.settings.watch.settle_s)
 
 
@@ -180,6 +183,12 @@ def test_what_is_there_at_a_start_is_backlog_and_what_comes_later_is_not(scanner
     }
 
 
+def known(scanner: Scanner, path: str) -> Fingerprint | None:
+    """Under which fingerprint it counts as known."""
+    scanner._known.look_up([path])
+    return scanner._known.get(path)
+
+
 def judged(scanner: Scanner, path: str) -> None:
     """Leave it in the ledger as inspected."""
     content = hashlib.sha256((scanner.folder / path).read_bytes()).hexdigest()
@@ -207,7 +216,7 @@ def test_other_content_of_the_same_size_and_date_is_suspected(
     change(file)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     look(scanner)
-    assert scanner.shared.suspected.take() == ("1.png", scanner._known["1.png"])
+    assert scanner.shared.suspected.take() == ("1.png", known(scanner, "1.png"))
     assert scanner.shared.suspected.take() is None
     look(scanner)
     assert scanner.shared.suspected.take() is None  # once for each time that its marks change
@@ -215,7 +224,6 @@ def test_other_content_of_the_same_size_and_date_is_suspected(
 
 def test_an_upgrade_suspects_nothing(scanner: Scanner, three: list[Sighting]) -> None:
     scanner.journal.ledger.admit_many((one.path, Fingerprint(one.size, one.mtime_ns)) for one in three)
-    scanner._known.update(scanner.journal.ledger.fingerprints())
     look(scanner)
     assert scanner.shared.suspected.take() is None
     marks = {path: fingerprint.marks for path, fingerprint in scanner.journal.ledger.fingerprints().items()}
@@ -240,7 +248,7 @@ def test_what_the_ledger_cannot_hold_is_admitted_alone_and_only_once(
             "1.png": 1,
             "2.png": 1,
         }
-    assert scanner._known["1.png"] == next(one.fingerprint for one in three if one.path == "1.png")
+    assert known(scanner, "1.png") == next(one.fingerprint for one in three if one.path == "1.png")
 
 
 def test_a_full_disk_is_no_fault_of_the_files(scanner: Scanner, three: list[Sighting], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +258,7 @@ def test_a_full_disk_is_no_fault_of_the_files(scanner: Scanner, three: list[Sigh
     monkeypatch.setattr(scanner.journal.ledger, "_admit", full)
     with pytest.raises(StateFullError):
         look(scanner)
-    assert scanner._known == {}
+    assert known(scanner, "1.png") is None
 
 
 def test_a_file_that_was_gone_is_seen_anew_a_few_times(scanner: Scanner, three: list[Sighting]) -> None:
@@ -262,3 +270,108 @@ def test_a_file_that_was_gone_is_seen_anew_a_few_times(scanner: Scanner, three: 
         if returned <= RETURNS:
             scanner.journal.ledger.conclude("1.png", failure("gone"), gone=True)
         scanner.shared.gone.add(["1.png"])
+
+
+def looks(scanner: Scanner, monkeypatch: pytest.MonkeyPatch) -> list[set[str] | None]:
+    """Of each look from now on, the paths that were looked at; None of a look at everything."""
+    found: list[set[str] | None] = []
+    real = scan
+
+    def noted(*arguments: Any, only: Collection[str] | None = None, **more: Any) -> Iterator[Sighting]:
+        found.append(None if only is None else set(only))
+        return real(*arguments, only=only, **more)
+
+    monkeypatch.setattr(scanner_module, "scan", noted)
+    return found
+
+
+def test_what_came_during_a_look_at_everything_asks_for_no_further_one(
+    scanner: Scanner, three: list[Sighting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a steady flow of images has all files looked at again and again."""
+    look(scanner)
+    (scanner.folder / "new.png").write_bytes(png(9))
+    scanner._next_full = 0.0
+    events = scanner._events
+    monkeypatch.setattr(scanner, "_forget_gone", lambda: events._remember("new.png"))  # in the middle
+    found = looks(scanner, monkeypatch)
+    scanner._look({})
+    monkeypatch.undo()
+    assert found == [None, {"new.png"}]
+    assert scanner.shared.scan_now.is_set()
+    found = looks(scanner, monkeypatch)
+    scanner._look(events.take())
+    assert None not in found
+    assert "new.png" in scanner.journal.ledger.entries()
+
+
+def test_a_command_a_folder_and_too_many_events_ask_for_a_look_at_everything(
+    scanner: Scanner, three: list[Sighting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(scanner)
+    found = looks(scanner, monkeypatch)
+    monkeypatch.setattr(events_module, "REMEMBERED_EVENTS", 2)
+    asks: list[Callable[[], None]] = [
+        scanner.shared.rescan_wanted.set,
+        lambda: scanner._events._remember(None),
+        lambda: [scanner._events._remember(one.path) for one in three] and None,
+    ]
+    for ask in asks:
+        ask()
+        scanner._look(scanner._events.take())
+        assert found[-1] is None
+        scanner._look(scanner._events.take())
+        assert found[-1] is not None
+
+
+def test_a_sidecar_has_the_images_that_it_may_describe_looked_at_and_no_others(
+    scanner: Scanner, three: list[Sighting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(scanner)
+    assert known(scanner, "1.png") == three_by_path(three)["1.png"]
+    found = looks(scanner, monkeypatch)
+    (scanner.folder / "1.TXT").write_text("$CM_MAG 1000")
+    scanner._events._remember("1.TXT")
+    scanner._look(scanner._events.take())
+    time.sleep(scanner.settings.watch.settle_s)
+    scanner._look({})
+    assert None not in found
+    assert "1.TXT" in scanner.journal.ledger.fingerprints()["1.png"].sidecar
+    assert scanner.journal.ledger.fingerprints()["2.png"].sidecar == ""
+
+
+def three_by_path(three: list[Sighting]) -> dict[str, Fingerprint]:
+    return {one.path: one.fingerprint for one in three}
+
+
+def test_what_was_known_at_the_start_and_is_written_anew_is_no_backlog(
+    settings: Settings, journal: Journal, shared: Shared, three: list[Sighting]
+) -> None:
+    journal.ledger.admit_many((one.path, one.fingerprint) for one in three)
+    scanner = Scanner(settings, journal, shared)
+    for sighting in three:
+        judged(scanner, sighting.path)
+    look(scanner)
+    (scanner.folder / "1.png").write_bytes(png(77))
+    look(scanner)
+    assert [(entry.path, entry.backlog) for entry in journal.ledger.waiting()] == [("1.png", False)]
+
+
+def test_files_that_are_known_take_next_to_no_memory(settings: Settings, journal: Journal, shared: Shared) -> None:
+    """A folder that is never emptied holds more each day. What is left of a look is nothing; while it lasts, the names."""
+    folder, many = settings.watch.folder, 4000
+    for number in range(many):
+        (folder / f"image_of_the_specimen_{number:06}.png").touch()
+    scanner = Scanner(settings, journal, shared)
+    for _ in range(2):
+        look(scanner)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        scanner._next_full = 0.0
+        scanner._look({})
+        after, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / many < 20
+    assert (most - before) / many < 250
