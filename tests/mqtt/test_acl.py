@@ -6,7 +6,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.journal import Journal
 from tests import ROOT
@@ -93,8 +96,16 @@ def test_a_user_may_read_what_is_written_there_and_nothing_else(user: str, guard
 
 
 def test_who_is_not_known_is_not_taken_in(guarded: Mosquitto) -> None:
-    with pytest.raises(AssertionError, match="no subscription"):
-        Listener(guarded.port, client_id="nobody", username="nobody", password="secret")
+    answers: list[ReasonCode] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, "nobody", protocol=mqtt.MQTTv5)
+    client.username_pw_set("nobody", "secret")
+    client.on_connect = lambda *answer: answers.append(answer[3])
+    client.connect("127.0.0.1", guarded.port)
+    client.loop_start()
+    try:
+        assert eventually(lambda: answers)[0].is_failure
+    finally:
+        client.loop_stop()
 
 
 @pytest.mark.parametrize("protocol", [5, 311])
