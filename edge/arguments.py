@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 from edge import __version__
 from edge.errors import ConfigError, EdgeError
@@ -54,6 +54,10 @@ class Parser(argparse.ArgumentParser):
         for told, ours in _OURS:
             message = re.sub(told, ours, message)
         self.exit(WRONG_USAGE, f"{self.prog}: {message}; {self.prog} --help shows how\n")
+
+
+Actions: TypeAlias = "argparse._SubParsersAction[Parser]"
+"""What `add_subparsers` of a `Parser` returns."""
 
 
 def _shown(text: str) -> str:
@@ -101,6 +105,13 @@ def day(text: str) -> datetime:
 def new_parser(name: str, description: str, example: str) -> Parser:
     """A command's parser with an example below its help."""
     return Parser(name, description=description, epilog=f"example:\n  {example}")
+
+
+def new_action(actions: Actions, name: str, about: str, example: str) -> Parser:
+    """A subcommand, its first sentence in the list of all of them, with the option `--config` of the daemon."""
+    action = actions.add_parser(name, description=about, help=about.partition(". ")[0], epilog=f"example:\n  {example}")
+    action.add_argument("--config", metavar="FILE", help="the daemon's TOML file")
+    return action
 
 
 def status_of_training(program: str, command: str, work: Callable[[], int]) -> int:

@@ -12,16 +12,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from edge.arguments import Parser, length_nm, new_parser, number, whole_number
+from edge.arguments import Actions, length_nm, new_action, new_parser, number, whole_number
 from edge.backends import table
 from edge.commands.command_line import as_command, need_linux
 
 if TYPE_CHECKING:
     from edge.config import CommandSettings
-
-Actions: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -216,15 +214,9 @@ def _review_actions(actions: Actions) -> None:
 
 def _action(actions: Actions, name: str, about: str, example: str) -> argparse.ArgumentParser:
     """A subcommand of `edge-review`."""
-    parser = actions.add_parser(
-        name,
-        description=about,
-        help=about.partition(". ")[0],
-        epilog=f"example:\n  {example}",
-    )
-    parser.add_argument("--config", metavar="FILE", help="the daemon's TOML file")
-    parser.add_argument("--state", metavar="DIR", help="the state folder, in place of the one that the file names")
-    return parser
+    action = new_action(actions, name, about, example)
+    action.add_argument("--state", metavar="DIR", help="the state folder, in place of the one that the file names")
+    return action
 
 
 @as_command

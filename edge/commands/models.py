@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
-from edge.arguments import new_parser, whole_number
+from edge.arguments import new_action, new_parser, whole_number
 from edge.commands.command_line import DONE, SOME_FAILED, as_command
 from edge.commands.models_compare import compare, summary_of, words
 from edge.config import CommandSettings, change, load_for_command
@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         "edge-models", "Signed models for one or many boxes: announced, looked at, switched to, rolled back.", EXAMPLE
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="{announce,list,compare,switch,rollback,drop}")
-    announcing = _action(
+    announcing = new_action(
         actions,
         "announce",
         "Check a signed folder of models, and have the broker tell all boxes of it.",
@@ -223,9 +223,9 @@ def _parser() -> argparse.ArgumentParser:
     announcing.add_argument("--note", metavar="TEXT", help="what is new, for people")
     announcing.add_argument("--public-key", default="", metavar="RW…", help="the key that boxes believe (models.public_key)")
     announcing.add_argument("--broker", type=_address, metavar="HOST:PORT", help="in place of that of the configuration")
-    listing = _action(actions, "list", "Print the releases of this box, and which is in use.", "edge-models list --json")
+    listing = new_action(actions, "list", "Print the releases of this box, and which is in use.", "edge-models list --json")
     listing.add_argument("--json", action="store_true", help="one line of JSON: edge.models/1")
-    comparing = _action(
+    comparing = new_action(
         actions,
         "compare",
         "Print what a candidate says otherwise than the models in use, image by image.",
@@ -236,22 +236,10 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("--csv", type=Path, metavar="FILE", help="every image that changed")
     comparing.add_argument("--most", type=whole_number, default=50, metavar="N", help="images on the page (%(default)s)")
     for name, about in _CHOICES.items():
-        choice = _action(actions, name, about, f"edge-models {name}{'' if name == 'rollback' else ' 4079f8a565441083'}")
+        choice = new_action(actions, name, about, f"edge-models {name}{'' if name == 'rollback' else ' 4079f8a565441083'}")
         if name != "rollback":
             choice.add_argument("release", metavar="ID", help="of the release, or how it begins, as `list` shows it")
     return parser
-
-
-def _action(actions: Any, name: str, about: str, example: str) -> argparse.ArgumentParser:
-    action: argparse.ArgumentParser = actions.add_parser(
-        name,
-        description=about,
-        help=about.partition(". ")[0],
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    action.add_argument("--config", metavar="FILE", help="the service's TOML file")
-    return action
 
 
 def _address(text: str) -> str:
