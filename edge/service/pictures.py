@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import deque
 
 from edge import sem
@@ -14,7 +15,7 @@ from edge.inspection.pipeline import Pipeline, limits_of
 from edge.journal import Undrawn
 from edge.records import Inspection, Source
 from edge.service.isolated import DEATHS
-from edge.service.worker import Worker, printable
+from edge.service.worker import RETRY_S, Worker, printable
 from edge.wire.encode import display_path
 
 log = logging.getLogger(__name__)
@@ -37,22 +38,32 @@ def draw(worker: Worker, name: str, inspection: Inspection) -> None:
 class MissingPictures:
     """Pictures that an earlier life left undrawn, drawn one by one, in the order of the outbox. Used in the inspector's thread.
 
-    What has a verdict from before the process ended, but no picture, is inspected anew; only the picture is kept.
+    What has a verdict from before the process ended, but no picture, is inspected anew; only the picture is kept. While the
+    watched folder is away, as when the machine is back before its share, they wait.
     """
 
     def __init__(self, worker: Worker) -> None:
         """Looks at what is missing; draws nothing."""
         self._worker = worker
         self._undrawn = deque(worker.journal.pictures.undrawn())
+        self._wait_until = 0.0
 
     def __len__(self) -> int:
         """How many are still to be drawn."""
         return len(self._undrawn)
 
+    def __bool__(self) -> bool:
+        """Whether it is time to draw one."""
+        return bool(self._undrawn) and time.monotonic() >= self._wait_until
+
     def draw_next(self, pipeline: Pipeline) -> None:
-        """Draw the next one, or give it up. Raises BackendError when the network is broken."""
-        worker, undrawn = self._worker, self._undrawn.popleft()
+        """Draw the next one, give it up, or have all wait. Raises BackendError when the network is broken."""
+        worker = self._worker
         worker.beat()
+        if not worker.folder_is_there():
+            self._wait_until = time.monotonic() + RETRY_S
+            return
+        undrawn = self._undrawn.popleft()
         try:
             inspection = _inspected_again(worker, pipeline, undrawn)
         except BackendError:

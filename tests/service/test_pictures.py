@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline
 from edge.records import Inspection
+from edge.service import pictures
 from edge.service.decoder import Decoder
 from edge.service.inspector import Inspector
 from edge.service.pictures import MissingPictures
 from edge.service.recorder import Recorder
+from tests.fakes.brokers import eventually
 from tests.service.one_image import recorded
 from tests.service.running_daemon import (
     png,
@@ -42,6 +44,28 @@ def test_a_picture_that_a_kill_left_out_is_drawn_at_the_next_start(
         recorded(decoder, inspector, recorder, killed)
     (undrawn,) = inspector.journal.pictures.undrawn()
     assert drawn_at_the_next_start(inspector) == [undrawn.picture]
+    assert inspector.journal.pictures.undrawn() == []
+
+
+def test_a_picture_waits_for_a_folder_that_is_away_at_the_start(
+    decoder: Decoder, inspector: Inspector, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut a machine is often back before its share."""
+    monkeypatch.setattr(pictures, "RETRY_S", 0.05)
+    with pytest.raises(Killed):
+        recorded(decoder, inspector, recorder, killed)
+    away = inspector.folder.rename(inspector.folder.with_name("away"))
+    with Pipeline(inspector.settings) as pipeline:
+        missing = MissingPictures(inspector)
+        for _ in range(5):  # more often than one that kills is tried
+            assert eventually(lambda: missing)
+            missing.draw_next(pipeline)
+            assert not missing
+            assert len(missing) == 1
+        away.rename(inspector.folder)
+        assert eventually(lambda: missing)
+        missing.draw_next(pipeline)
+        assert len(missing) == 0
     assert inspector.journal.pictures.undrawn() == []
 
 

@@ -45,9 +45,11 @@ def folder_lost(trial: Trial) -> Outcome:
         KINDS[trial.case](bench, chance, between)
         bench.arrive(chance.randint(1, 3))
         bench.work(chance.uniform(0.0, 0.5), images_s=4)
-        found = outcome(bench, also=lambda: _none_waits(bench.service.state))
+        deleted = [path for path, page in bench.book.pages().items() if page.last is None]
+        undrawable = deleted if killed else ()
+        found = outcome(bench, also=lambda: _none_waits(bench.service.state), undrawable=undrawable)
         told = any("folder" in reason for reason in _reasons(bench))
-        gone = [f"blamed: {path}: unreadable" for path, page in bench.book.pages().items() if page.last is None]
+        gone = [f"blamed: {path}: unreadable" for path in deleted]
     found.problems = [one for one in found.problems if one not in gone]  # deleted for good, it may have a failure
     found.counts |= {"daemons killed while it was away": int(killed), "told by the status": int(told)}
     return found

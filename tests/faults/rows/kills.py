@@ -11,7 +11,7 @@ import random
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -245,20 +245,28 @@ def _arm(armed: Path, point: str, chance: random.Random) -> None:
 # Judging
 
 
-def outcome(bench: Bench, *, pictures: bool = True, also: Also = _nothing_else, replay_after_s: float = 15.0) -> Outcome:
+def outcome(
+    bench: Bench,
+    *,
+    pictures: bool = True,
+    also: Also = _nothing_else,
+    replay_after_s: float = 15.0,
+    undrawable: Collection[str] = (),
+) -> Outcome:
     """Wait until all that is to come has come, stop, and judge.
 
     pictures: each inspection must have one; a broker that is killed may lose it.
+    undrawable: paths whose picture a new life cannot draw, because the image was deleted before the last one had.
     """
     bench.wait_until_online()
 
     def complete() -> bool:
-        return also() and not (pictures and _without_picture(bench))
+        return also() and not (pictures and _without_picture(bench, undrawable))
 
     found = bench.settle(replay_after_s=replay_after_s, also=complete)
     problems = [*found.all_problems(), *_of_verdicts(bench), *_of_state(bench.state_to_read())]
     if pictures:
-        problems += [f"picture: none came for {name}" for name in _without_picture(bench)]
+        problems += [f"picture: none came for {name}" for name in _without_picture(bench, undrawable)]
     if not also():
         problems.append("undone: what was asked for did not come true")
     counts = {"images": found.images, "verdicts": found.verdicts, "repeats": found.repeats, "replays": bench.replays}
@@ -271,10 +279,11 @@ def _verdicts(bench: Bench) -> list[dict[str, Any]]:
     return list({one.get("inspection_id") or one.get("failure_id"): one for one in told}.values())
 
 
-def _without_picture(bench: Bench) -> list[str]:
-    """Ids of inspections whose picture was not heard."""
+def _without_picture(bench: Bench, undrawable: Collection[str] = ()) -> list[str]:
+    """Ids of inspections whose picture was not heard, but for those of some paths."""
     heard = {one.topic.rpartition("/")[2] for one in list(bench.listener.heard) if "/overlay/" in one.topic and one.payload}
-    return [one["inspection_id"] for one in _verdicts(bench) if "inspection_id" in one and one["inspection_id"] not in heard]
+    drawn = [one for one in _verdicts(bench) if "inspection_id" in one and one["image"]["path"] not in undrawable]
+    return [one["inspection_id"] for one in drawn if one["inspection_id"] not in heard]
 
 
 def _of_verdicts(bench: Bench) -> list[str]:
