@@ -5,7 +5,7 @@
     python -m tests.faults.count --table            # docs/reliability.md from the log
     python -m tests.faults.count daemon-kills --seed 7 --only 12   # trial 12 alone, as it was
 
-Trials go on where the row's last run with this seed ended. Exit status 0: none failed; 1: one did; 2: wrong usage; 3: this
+Trials go on where the row's last run with this seed ended. Ctrl+C or SIGTERM ends a run after its last whole trial. Exit status 0: none failed; 1: one did; 2: wrong usage; 3: this
 machine cannot.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import signal
 import sys
 import tempfile
 import time
@@ -81,9 +82,12 @@ def counted(row: Row, first: int, trials: int, seed: int, *, minutes: float | No
     for number in range(first, first + trials):
         if minutes is not None and time.monotonic() > began + 60 * minutes:
             break
-        with tempfile.TemporaryDirectory(prefix="edge-count-", ignore_cleanup_errors=True) as folder:
-            trial = row.trial(seed, number, Path(folder))
-            outcome = _one(row, seed, number, Path(folder))
+        try:
+            with tempfile.TemporaryDirectory(prefix="edge-count-", ignore_cleanup_errors=True) as folder:
+                trial = row.trial(seed, number, Path(folder))
+                outcome = _one(row, seed, number, Path(folder))
+        except KeyboardInterrupt:
+            break
         print(f"{row.name} {number} (seed {seed}) {trial.case}: {'; '.join(outcome.problems) or 'passed'}", flush=True)
         run.trials += 1
         run.real += trial.real
@@ -112,4 +116,6 @@ def _one(row: Row, seed: int, number: int, folder: Path) -> Outcome:
 
 
 if __name__ == "__main__":
+    for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background had the first ignored
+        signal.signal(ending, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

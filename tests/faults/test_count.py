@@ -53,6 +53,16 @@ def test_what_this_machine_cannot_do_is_no_trial() -> None:
         count.counted(Row("one", "a fault", 1, cannot), 0, 1, 7)
 
 
+def test_a_run_that_is_ended_by_hand_keeps_its_whole_trials() -> None:
+    def ended(trial: Trial) -> Outcome:
+        if trial.number == 2:
+            raise KeyboardInterrupt
+        return Outcome([], {})
+
+    run = count.counted(Row("one", "a fault", 9, ended), 0, 9, 7)
+    assert (run.trials, run.failed) == (2, 0)
+
+
 def test_a_seed_goes_on_where_it_ended_and_the_aim_is_what_is_left(tmp_path: Path) -> None:
     file = tmp_path / "counts.jsonl"
     log.append(count.counted(ROW, 0, 2, 7), file)
