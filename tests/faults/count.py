@@ -5,8 +5,8 @@
     python -m tests.faults.count --table            # docs/reliability.md from the log
     python -m tests.faults.count daemon-kills --seed 7 --only 12   # trial 12 alone, as it was
 
-Trials go on where the row's last run with this seed ended. Ctrl+C or SIGTERM ends a run after its last whole trial. Exit status 0: none failed; 1: one did; 2: wrong usage; 3: this
-machine cannot.
+Trials go on where the row's last run with this seed ended. Ctrl+C or SIGTERM ends a run after its last whole trial. Exit
+status 0: none failed; 1: one did; 2: wrong usage; 3: this machine cannot.
 """
 
 from __future__ import annotations
