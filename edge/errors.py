@@ -81,3 +81,11 @@ class StateFullError(StateError):
 
 class BrokerError(EdgeError):
     """The broker refused a connection or a message."""
+
+
+def in_words(error: BaseException) -> str:
+    """An error of somebody else's code with its kind, for people; its kind alone where even asking it fails. Never raises."""
+    try:
+        return repr(error)
+    except Exception:
+        return f"{type(error).__name__} (it cannot be printed)"

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from edge import errors
-from edge.errors import FAILURE_CODES, EdgeError, ImageError, StateError, StateFullError
+from edge.errors import FAILURE_CODES, EdgeError, ImageError, StateError, StateFullError, in_words
 from tests import ROOT
 
 
@@ -50,3 +50,15 @@ def test_an_image_error_of_another_process_arrives_whole() -> None:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool, pytest.raises(ImageError) as caught:
         pool.submit(refuse).result()
     assert (caught.value.code, caught.value.message) == ("too_large", "16 GiB are over the limit")
+
+
+class UnspeakableError(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError("nor this")
+
+    __str__ = __repr__
+
+
+def test_an_error_that_cannot_even_be_printed_is_told_by_its_kind() -> None:
+    assert in_words(ValueError("why")) == "ValueError('why')"
+    assert in_words(UnspeakableError()) == "UnspeakableError (it cannot be printed)"

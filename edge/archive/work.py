@@ -15,7 +15,7 @@ from edge.archive import tables
 from edge.archive.spool import Spool, spool_of, spools
 from edge.archive.turn import is_turn
 from edge.config import CommandSettings, DeviceSettings
-from edge.errors import BackendError, ConfigError, ImageError
+from edge.errors import BackendError, ConfigError, ImageError, in_words
 from edge.folder.file import read_file
 from edge.inspection import overlay
 from edge.inspection.pipeline import Pipeline, limits_of
@@ -115,7 +115,7 @@ class Inspecting:
         except ImageError as error:
             return [self._failure(path, sha256, error)]
         except Exception as error:  # a defect of ours must cost this image alone
-            return [self._failure(path, sha256, ImageError("internal", f"inspecting it failed: {error!r}"))]
+            return [self._failure(path, sha256, ImageError("internal", f"inspecting it failed: {in_words(error)}"))]
         return [self._document(path, inspection) for inspection in found]
 
     def _document(self, path: str, inspection: Inspection) -> bytes:

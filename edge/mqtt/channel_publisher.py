@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from edge.config import MqttSettings
+from edge.errors import in_words
 from edge.journal import Message, Outbox, Outgoing
 from edge.mqtt.connection import LARGEST_COMMAND, LONGEST_TOPIC, Received, is_topic
 from edge.mqtt.content import Absent, Transient
@@ -191,7 +192,7 @@ class _ChannelContent:
         try:
             answer = ask()
         except Exception as error:  # another's code: it may cost the channel what was asked for, and nothing else
-            defect = f"{method} failed: {error!r}"
+            defect = f"{method} failed: {in_words(error)}"
             if self.defects.get(method) != defect:  # what is asked for each row fills no log
                 log.exception("channel %s: %s failed", self.channel, method)
                 self.defects[method] = defect

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from edge.config import MqttSettings
-from edge.errors import BrokerError, StateError
+from edge.errors import BrokerError, StateError, in_words
 from edge.journal import Outbox
 from edge.mqtt.backoff import Backoff
 from edge.mqtt.connection import Connection
@@ -122,7 +122,7 @@ class StandingConnection:
                 self._connectivity.report(connected=False, error=str(error))
             except Exception as error:  # a defect must neither end the thread nor stay unseen
                 log.exception("publishing failed; connecting anew")
-                self._connectivity.report(connected=False, error=f"internal error: {error!r}")
+                self._connectivity.report(connected=False, error=f"internal error: {in_words(error)}")
             if not stopping.is_set():
                 stopping.wait(self._memory.backoff.next_s())
 

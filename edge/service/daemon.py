@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Final
 
 from edge import __version__
 from edge.config import Settings
-from edge.errors import ConfigError, EdgeError, ModelError, StateError
+from edge.errors import ConfigError, EdgeError, ModelError, StateError, in_words
 from edge.journal import Journal
 from edge.mqtt.channel_publisher import ChannelPublisher
 from edge.mqtt.publisher import Publisher
@@ -300,7 +300,7 @@ def open_channels(
             raise
         except Exception as error:  # a defect in one wire format must stop neither inspecting nor the others
             log.exception("channel %s cannot be opened", row.name)
-            report(f"channel {row.name} cannot be opened: {error!r}")
+            report(f"channel {row.name} cannot be opened: {in_words(error)}")
             broken.append(row.name)
         else:
             opened.append((channel, publisher))

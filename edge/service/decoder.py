@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from edge import sem
-from edge.errors import ImageError, StateFullError
+from edge.errors import ImageError, StateFullError, in_words
 from edge.folder.file import read_file
 from edge.inspection.pipeline import limits_of
 from edge.journal import Entry
@@ -103,7 +103,7 @@ class Decoder(Worker):
             outcome = error
         except Exception as error:  # a defect in a reader must cost this image alone
             log.exception("%s: reading it failed", printable(entry.path))
-            outcome = ImageError("internal", f"reading it failed: {error!r}")
+            outcome = ImageError("internal", f"reading it failed: {in_words(error)}")
         if self.wait_for_reading(entry.path, arrival, outcome):
             return None
         if self._hold(entry, arrival, patience.after_decoding(self.settings.watch, arrival, outcome, data or b"")):

@@ -13,7 +13,7 @@ import numpy as np
 from edge.backends import table
 from edge.backends.server import Remote
 from edge.config import Settings
-from edge.errors import BackendError, ConfigError, EdgeError, ImageError
+from edge.errors import BackendError, ConfigError, EdgeError, ImageError, in_words
 from edge.fleet.release import SHORT
 from edge.fleet.shelf import Shelf
 from edge.inspection import parity
@@ -236,5 +236,5 @@ class Inspector(Worker):
             raise  # the network itself is broken: the process starts anew
         except Exception as error:  # a defect of ours must cost this image alone
             log.exception("%s: inspecting it failed", printable(source.path))
-            return ImageError("internal", f"inspecting it failed: {error!r}")
+            return ImageError("internal", f"inspecting it failed: {in_words(error)}")
         return inspections

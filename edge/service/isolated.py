@@ -7,6 +7,7 @@ So it is inspected once more where a death costs nothing and is seen.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -22,10 +23,12 @@ from pickle import UnpicklingError
 from typing import Any
 
 from edge.config import Settings
-from edge.errors import ImageError
+from edge.errors import EdgeError, ImageError, in_words
 from edge.folder.file import read_file
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.records import Inspection, Source
+
+log = logging.getLogger(__name__)
 
 DEATHS = 2
 """So many deaths that the parent saw are needed to give an image up."""
@@ -90,6 +93,11 @@ def _work(
             outcome = pipeline.inspect_file(file, replace(source, sha256=sha256))
     except ImageError as error:
         outcome = Refused(error, sha256)
+    except EdgeError:
+        raise
+    except Exception as error:  # a defect in a reader, as where the daemon itself meets it
+        log.exception("%s: inspecting it failed", path)
+        outcome = Refused(ImageError("internal", f"inspecting it failed: {in_words(error)}"), sha256)
     sender.send(outcome)
     sender.close()
 

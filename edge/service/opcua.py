@@ -21,7 +21,7 @@ from asyncua.server.event_generator import EventGenerator
 
 from edge import __version__
 from edge.config import DeviceSettings, Settings, host_and_port
-from edge.errors import ImageError
+from edge.errors import ImageError, in_words
 from edge.journal import Journal
 from edge.records import Inspection
 from edge.service.reports import reasons
@@ -98,7 +98,7 @@ class OpcUa(Worker):
                 self.report(f"opcua.listen {listen} cannot be used: {error.strerror or error}")
             except Exception as error:  # a defect here must cost neither an image nor the service
                 log.debug("the OPC UA server", exc_info=True)
-                self.report(f"opcua.listen {listen} cannot be used: {error!r}")
+                self.report(f"opcua.listen {listen} cannot be used: {in_words(error)}")
             self.shared.stopping.wait(RETRY_S)
 
     async def _serve(self) -> None:

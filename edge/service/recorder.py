@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from edge.config import Settings
-from edge.errors import ImageError, StateError
+from edge.errors import ImageError, StateError, in_words
 from edge.folder.file import FileGoneError
 from edge.journal import Entry, Journal, Verdict
 from edge.records import Inspection, Source
@@ -97,7 +97,7 @@ class Recorder(Worker):
                 raise
             log.exception("%s: its verdict cannot be told", printable(entry.path))
             self.shared.being_drawn.discard(pictures)
-            self._record(entry, source, ImageError("internal", f"its verdict cannot be told: {error!r}"))
+            self._record(entry, source, ImageError("internal", f"its verdict cannot be told: {in_words(error)}"))
             return
         if seqs is None:
             return

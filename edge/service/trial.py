@@ -12,7 +12,7 @@ from typing import Final
 
 from edge.backends import table
 from edge.config import Settings
-from edge.errors import EdgeError
+from edge.errors import EdgeError, in_words
 from edge.fleet.release import Release
 from edge.inspection.pipeline import Pipeline
 from edge.records import Source
@@ -55,6 +55,6 @@ def _work(sender: multiprocessing.connection.Connection, settings: Settings) -> 
     except EdgeError as error:
         why = str(error)
     except Exception as error:  # a card or a network that nobody foresaw
-        why = f"trying its models on a shipped image failed: {error!r}"
+        why = f"trying its models on a shipped image failed: {in_words(error)}"
     sender.send(why)
     sender.close()

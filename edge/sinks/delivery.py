@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from edge.errors import StateError
+from edge.errors import StateError, in_words
 from edge.journal import Outbox, Outgoing
 from edge.mqtt.backoff import Backoff
 from edge.sinks.sink import NotNowError, RefusedError, Sink
@@ -105,9 +105,9 @@ class Delivery:
             except StateError as error:
                 self._tell(str(error))
             except Exception as error:  # a defect must neither end the thread nor stay unseen
-                if self._trouble is None or repr(error) not in self._trouble:
+                if self._trouble is None or in_words(error) not in self._trouble:
                     log.exception("%s: delivering failed", self._sink.subject)
-                self._tell(f"internal error: {error!r}")
+                self._tell(f"internal error: {in_words(error)}")
             else:
                 continue
             self._stopping.wait(max(wait_s, self._backoff.next_s()))

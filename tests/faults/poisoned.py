@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge.inspection.pipeline import Pipeline
     from edge.records import Inspection, Micrograph, Source
-    from edge.service.worker import Worker
 
 STUCK_S: Final = 8.0
 CHILD_S: Final = 25.0
@@ -78,8 +80,8 @@ def broken() -> None:
 
 
 def stop_with(number: int) -> None:
-    """A signal that the process itself causes."""
-    signal.signal(number, signal.SIG_DFL)
+    """A signal that the process itself causes, from any thread."""
+    ctypes.CDLL(None).signal(number, None)
     os.kill(os.getpid(), number)
     time.sleep(10)
 
@@ -137,15 +139,16 @@ def poison() -> None:
 
 def poison_daemon(*, hangs: bool) -> None:
     """What only the daemon itself does. hangs: a thread that stands still is soon taken for dead."""
-    from edge.service import daemon, pictures, recorder
+    from edge.inspection import overlay
+    from edge.service import daemon
 
-    true_draw = pictures.draw
+    true_draw = overlay.draw
 
-    def draw(worker: Worker, name: str, inspection: Inspection) -> None:
+    def draw(inspection: Inspection, *rest: Any, **more: Any) -> NDArray[np.uint8]:
         act(inspection.source.name, "drawn")
-        true_draw(worker, name, inspection)
+        return true_draw(inspection, *rest, **more)
 
-    pictures.draw = vars(recorder)["draw"] = draw
+    overlay.draw = draw
     if hangs:
         daemon.STUCK_S = STUCK_S  # type: ignore[misc]
 

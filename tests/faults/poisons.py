@@ -224,13 +224,16 @@ def _named(name: bytes) -> Callable[[Path], str]:
 
 
 def _played(what: str, where: str) -> tuple[str, Poison]:
-    """A library dies, hangs or fails, see `poisoned`. What ends the process does so once: then it is tried in a child."""
+    """A library dies, hangs or fails, see `poisoned`. What ends the process does so once: then it is tried in a child.
+
+    A picture is drawn in the daemon alone: after the verdict, and twice more in its next lives.
+    """
     assert what in WHAT
     told, ends = frozenset({"crashed"}), 1
     if what in ("memory", "recursion", "unspeakable", "long"):
         told, ends = frozenset({"internal"}), 0
     if where == "drawn":
-        told, ends = WHOLE, 2 if what == "segv" else 0
+        told, ends = WHOLE, 3 if what == "segv" else 0
     name = f"poison-{what}-{where}.png"
     hangs = what in ("sleep", "holdgil", "spin")
     return f"{what} while {where}", Poison(_bytes(name, _good_png), told, ends, hangs)

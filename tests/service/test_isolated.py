@@ -7,6 +7,7 @@ import multiprocessing.connection
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -65,3 +66,20 @@ def test_a_child_that_takes_too_long_is_ended(settings: Settings) -> None:
     outcome = isolated.inspect_in_child(settings, Path("x.png"), Source("x.png", "x.png", None), longest_s=0.0)
     assert isinstance(outcome, isolated.Died)
     assert multiprocessing.active_children() == []
+
+
+def defective(sender: multiprocessing.connection.Connection, *arguments: Any) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    isolated.__dict__["read_file"] = broken
+    isolated._work(sender, *arguments)
+
+
+def test_a_defect_is_told_by_the_child_as_the_daemon_tells_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = isolated.answer_of(
+        defective, (settings, Path("x.png"), Source("x.png", "x.png", None), False), "x", 60.0, lambda: False
+    )
+    assert isinstance(outcome, isolated.Refused)
+    assert outcome.error.code == "internal"
+    assert "maximum recursion depth" in str(outcome.error)
