@@ -357,7 +357,7 @@ class Proxy:
                 sink.sendall(packet)
         except OSError:
             pass
-        if source not in self._lost:
+        if not {source, sink} & self._lost:  # an acknowledgement may have been on its way
             _hang_up(source)
             _hang_up(sink)
 
