@@ -87,5 +87,5 @@ def in_words(error: BaseException) -> str:
     """An error of somebody else's code with its kind, for people; its kind alone where even asking it fails. Never raises."""
     try:
         return repr(error)
-    except Exception:
+    except Exception:  # it is asked while another error is told, which must not be lost
         return f"{type(error).__name__} (it cannot be printed)"

@@ -67,7 +67,7 @@ class Witness:
         if self._descriptor is None:
             return
         self._last = epoch, seq
-        if synced:  # cutting off changes the ctime, so it comes before the mark
+        if synced:  # cutting off changes the ctime: before the mark; and lengthens an empty file: after a line
             os.pwrite(self._descriptor, self._line(0, closed=closed), 0)
             os.ftruncate(self._descriptor, len(self._line(0, closed=closed)))
         for _ in range(_TRIES):

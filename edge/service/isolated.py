@@ -27,6 +27,7 @@ from edge.errors import EdgeError, ImageError, in_words
 from edge.folder.file import read_file
 from edge.inspection.pipeline import Pipeline, limits_of
 from edge.records import Inspection, Source
+from edge.service.worker import printable
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def _work(
     except EdgeError:
         raise
     except Exception as error:  # a defect in a reader, as where the daemon itself meets it
-        log.exception("%s: inspecting it failed", path)
+        log.exception("%s: inspecting it failed", printable(source.path))
         outcome = Refused(ImageError("internal", f"inspecting it failed: {in_words(error)}"), sha256)
     sender.send(outcome)
     sender.close()

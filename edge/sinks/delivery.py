@@ -105,9 +105,10 @@ class Delivery:
             except StateError as error:
                 self._tell(str(error))
             except Exception as error:  # a defect must neither end the thread nor stay unseen
-                if self._trouble is None or in_words(error) not in self._trouble:
+                defect = in_words(error)
+                if self._trouble is None or defect not in self._trouble:
                     log.exception("%s: delivering failed", self._sink.subject)
-                self._tell(f"internal error: {in_words(error)}")
+                self._tell(f"internal error: {defect}")
             else:
                 continue
             self._stopping.wait(max(wait_s, self._backoff.next_s()))
