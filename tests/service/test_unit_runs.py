@@ -140,6 +140,7 @@ unit=etc/systemd/system/{dashboard}.d
 systemd-sysusers --root=$PWD {units}/sem-corrosion-dashboard.sysusers
 mkdir $own $unit
 cp {folder}/page.crt {folder}/page.key {folder}/users $own/
+chmod 644 $own/page.crt
 echo 'OPTIONS="{options}"' > $own/options
 printf '[Service]\\nLoadCredential=broker-password:/etc/sem-corrosion-dashboard/broker-password\\n' > $unit/password.conf
 (umask 077; echo secret > $own/broker-password)

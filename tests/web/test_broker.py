@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +258,7 @@ def answering(connack: bytes) -> Iterator[int]:
                 end, _ = server.accept()
             except OSError:
                 return
-            with end:
+            with end, suppress(ConnectionError):
                 end.recv(1000)
                 end.sendall(connack)
 
