@@ -17,9 +17,16 @@ from numpy.typing import NDArray
 
 from edge.config import Settings, parse
 from edge.records import Micrograph, Source
-from tests import ROOT, promises
+from tests import ROOT, promises, second_try
 
 SHARED_DATA = ROOT / ".." / "shared" / "data"
+# Files of many minutes, begun first where several workers share the run: else one of them is left alone with the last.
+LONG_FILES = ("test_gpu_check.py", "test_gpu_standin.py", "test_shadow_run.py", "test_make_models.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, each in its own order."""
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,10 +55,24 @@ def _count_absence(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"{reason}\nWith CI=true this is a failure. Not tested: {absence.promise}. Cure: {absence.cure}"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run in which many tests passed only at a second try has failed."""
+    if second_try.too_many(_again(session.config)) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _again(config: pytest.Config) -> list[pytest.TestReport]:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    return [] if terminal is None or hasattr(config, "workerinput") else terminal.stats.get("rerun", [])
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last lines of a run say what it did not test."""
+    """The last lines of a run say what was tried again, and what it did not test."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workerinput"):
+        for line in second_try.told(_again(config)):
+            terminal.write_line(line, yellow=True)
         skipped = (report.longrepr for report in terminal.stats.get("skipped", ()))
         for line in promises.untested(reason[2] for reason in skipped if isinstance(reason, tuple)):
             terminal.write_line(line, yellow=True)
