@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Timing,
     )
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 __all__ = [
     "Acquisition",

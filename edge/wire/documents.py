@@ -178,7 +178,7 @@ class StatusDocument(EventDocument):
     state: Annotated[Literal["online", "degraded", "offline"], told("degraded: it is there, and something ails it", "degraded")]
     reasons: Annotated[list[Text], told("why it is not (or no longer) online, a sentence each", ["paused: by command"])]
     connected_at: Annotated[Timestamp | None, told("when this connection began; null: it stopped unconnected", EXAMPLE_TS)]
-    version: Annotated[Text, told("release of the daemon", "0.6.0")]
+    version: Annotated[Text, told("release of the daemon", "0.7.0")]
     epoch: Epoch
     last_seq: Annotated[Count | None, told("number of the newest verdict, 0 before the first; null in a last will", 42)]
     dead_letters: Annotated[Count | None, told("messages that the broker refuses for good; null in a last will", 0)]
@@ -331,7 +331,7 @@ class HealthDocument(EventDocument):
         LatencyFields | None, told("from finished file to stored verdict; null: no image of late", None, "ms")
     ]
     clock_synced: Annotated[bool | None, told("whether the clock follows a time server; null: nobody tells", True)]
-    versions: Annotated[dict[str, Text], told("what runs here, by name", {"edge": "0.6.0", "backend": "onnxruntime"})]
+    versions: Annotated[dict[str, Text], told("what runs here, by name", {"edge": "0.7.0", "backend": "onnxruntime"})]
     today: Annotated[TodayFields, told("verdicts of this day")]
     last_image_at: Annotated[
         Timestamp | None, told("of the newest verdict on an image that nobody asked for again; null: none yet", EXAMPLE_TS)
