@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from edge.backends import table
 from edge.backends.server import ServerSettings
 from edge.config_fleet import FleetSettings
-from edge.config_section import Listen, secret_of
+from edge.config_section import Listen, check_certificates, secret_of
 from edge.config_section import Section as _Section
 from edge.config_sinks import CsvSettings, OpcUaSettings, WebhookSettings
 from edge.errors import ConfigError
@@ -275,10 +275,7 @@ class MqttSettings(_Section):
 
     @model_validator(mode="after")
     def _possible(self) -> MqttSettings:
-        if self.cert_file and not self.key_file:
-            raise ValueError("cert_file needs key_file beside it")
-        if (self.ca_file or self.cert_file) and not self.tls:
-            raise ValueError("ca_file and cert_file have no effect without tls = true")
+        check_certificates(self, self.tls, "tls = true")
         if self.password_file and not self.username:
             raise ValueError("password_file needs username beside it")
         if (self.home_assistant or self.sparkplug) and not self.host:

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from edge.config_section import Section
+from edge.config_section import Section, check_certificates
 from edge.wording import form_of
 
 
@@ -67,10 +67,7 @@ class FleetSettings(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> FleetSettings:
-        if self.cert_file and not self.key_file:
-            raise ValueError("cert_file needs key_file beside it")
-        if (self.ca_file or self.cert_file) and not self.source.startswith("https:"):
-            raise ValueError("ca_file and cert_file have no effect without a source that begins with https://")
+        check_certificates(self, self.source.startswith("https:"), "a source that begins with https://")
         if bool(self.user) != bool(self.password_file):
             raise ValueError("user and password_file belong together")
         if self.user and not self.on_the_web:

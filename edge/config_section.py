@@ -1,4 +1,4 @@
-"""What every section of the configuration is alike: strict, frozen, no unknown key; an address to listen on; secrets in files.
+"""What every section of the configuration is alike: strict, frozen, no unknown key; addresses, certificates, secrets in files.
 
 Below all rooms.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -38,6 +38,30 @@ class Section(BaseModel):
         if any("\0" in text for text in (value if isinstance(value, list | tuple) else (value,)) if isinstance(text, str)):
             raise ValueError("the character U+0000 cannot stand here")
         return as_annotated(value, cls.model_fields[info.field_name or ""].annotation)
+
+
+class WithCertificates(Protocol):
+    """A section of a connection that may be encrypted."""
+
+    @property
+    def ca_file(self) -> str:
+        """Whose certificates are trusted."""
+
+    @property
+    def cert_file(self) -> str:
+        """Our own certificate."""
+
+    @property
+    def key_file(self) -> str:
+        """And its key."""
+
+
+def check_certificates(section: WithCertificates, encrypted: bool, without: str) -> None:
+    """Raises ValueError for a certificate without its key, and where nothing is encrypted for want of `without`."""
+    if section.cert_file and not section.key_file:
+        raise ValueError("cert_file needs key_file beside it")
+    if (section.ca_file or section.cert_file) and not encrypted:
+        raise ValueError(f"ca_file and cert_file have no effect without {without}")
 
 
 def secret_of(key: str, file: str) -> str:

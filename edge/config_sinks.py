@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from edge.config_section import Listen, Section
+from edge.config_section import Listen, Section, check_certificates
 from edge.wording import form_of
 
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -84,10 +84,7 @@ class WebhookSettings(Section):
     def _possible(self) -> WebhookSettings:
         if urlsplit(self.url).username is not None:
             raise ValueError("url cannot hold a user or a password: put a token into token_file")
-        if self.cert_file and not self.key_file:
-            raise ValueError("cert_file needs key_file beside it")
-        if (self.ca_file or self.cert_file) and not self.url.startswith("https:"):
-            raise ValueError("ca_file and cert_file have no effect without an url that begins with https://")
+        check_certificates(self, self.url.startswith("https:"), "an url that begins with https://")
         return self
 
     @property

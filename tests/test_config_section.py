@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from edge.config_section import Section, secret_of
+from edge.config_section import Section, check_certificates, secret_of
 from edge.errors import ConfigError
 
 
@@ -31,3 +31,19 @@ def test_a_secret_is_read_anew_and_looked_for_among_credentials(tmp_path: Path, 
     assert secret_of("x.token_file", "token") == "two"
     with pytest.raises(ConfigError, match=r"x\.token_file .*missing cannot be read"):
         secret_of("x.token_file", "missing")
+
+
+class Encrypted(Section):
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+def test_a_certificate_needs_its_key_and_an_encrypted_connection() -> None:
+    check_certificates(Encrypted(), False, "tls = true")
+    check_certificates(Encrypted(ca_file="a", cert_file="b", key_file="c"), True, "tls = true")
+    with pytest.raises(ValueError, match="needs key_file"):
+        check_certificates(Encrypted(cert_file="b"), True, "tls = true")
+    for one in (Encrypted(ca_file="a"), Encrypted(cert_file="b", key_file="c")):
+        with pytest.raises(ValueError, match="no effect without tls = true"):
+            check_certificates(one, False, "tls = true")
