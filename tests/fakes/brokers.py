@@ -54,14 +54,16 @@ def free_port() -> int:
                 return port
 
 
-def eventually(condition: Callable[[], T], within_s: float = 20.0, what: str = "") -> T:
-    """The first true value of `condition`; fails when there is none in time."""
-    deadline = time.monotonic() + within_s
-    while not (value := condition()):
+def eventually(condition: Callable[[], T], within_s: float = 60.0, what: str = "") -> T:
+    """The first true value of `condition`; fails when there is none in time. The last of a list that is empty is none yet."""
+    deadline, value = time.monotonic() + within_s, None
+    while True:
+        with suppress(IndexError):
+            if value := condition():
+                return value
         if time.monotonic() > deadline:
             pytest.fail(f"did not happen within {within_s} s: {what or condition}; last value {value!r}")
         time.sleep(0.01)
-    return value
 
 
 def acknowledged(sent: mqtt.MQTTMessageInfo, within_s: float) -> None:
@@ -236,7 +238,7 @@ class Listener:
         extra = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         for name, value in properties.items():
             setattr(extra, name, value)
-        acknowledged(self._client.publish(topic, payload, 1, retain, extra), 10)
+        acknowledged(self._client.publish(topic, payload, 1, retain, extra), 60)
 
     def close(self) -> None:
         """Leave."""
@@ -300,15 +302,13 @@ class Proxy:
         for thread in self._threads:
             thread.join(5)
         self._server.close()
-        for pair in self._pairs:
-            for end in pair:
-                end.close()
+        for end in itertools.chain(*self._pairs):
+            end.close()
 
     def cut(self) -> None:
         """End every connection."""
-        for pair in self._pairs:
-            for end in pair:
-                _hang_up(end)
+        for end in itertools.chain(*self._pairs):
+            _hang_up(end)
 
     def lose(self) -> None:
         """End every connection towards the client; the broker is not told."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+from tests.fakes.brokers import free_port
+
 
 class Asked(NamedTuple):
     """One request. headers: names in lower case."""
@@ -62,10 +64,10 @@ class HttpServer:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 pass  # a client that hangs up is what many tests are about
 
+        self.port = self.port or free_port()  # which nobody takes between two starts, as an outgoing connection might
         self._server = Server(("127.0.0.1", self.port), Handler)
         if self._context is not None:
             self._server.socket = self._context.wrap_socket(self._server.socket, server_side=True)
-        self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 

@@ -150,7 +150,11 @@ class ServiceManager:
             boot = ["bash", str(folder / "boot.sh"), str(folder / "root"), str(folder / "prepare.sh"), str(SYSTEMD)]
             command = ["unshare", *names, "--fork", "--kill-child=SIGKILL", *boot]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        eventually(self._is_up, 60, self.log())
+        try:
+            eventually(self._is_up, 180, "systemd is up")
+        except BaseException:  # else it stays, and another test is told of it
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -173,7 +177,11 @@ class ServiceManager:
             said = self.log()[-1000:]
             assert "not permitted" in said, said
             pytest.skip(f"systemd in a namespace needs root with all its rights: {said}")
-        if not self._first() or Path(f"/proc/{self._first()}/comm").read_text() != "systemd\n":
+        first = self._first()
+        try:
+            if not first or Path(f"/proc/{first}/comm").read_text() != "systemd\n":
+                return False
+        except OSError:  # it has ended meanwhile: why is told at the next look
             return False
         return self.run("systemctl", "is-system-running", check=False).strip() in ("running", "degraded")
 

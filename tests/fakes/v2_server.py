@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge.backends.answer import MOST_BYTES
 from edge.backends.kserve import served_name
+from tests.fakes.brokers import free_port
 
 grpc = pytest.importorskip("grpc")
 service_pb2_grpc = pytest.importorskip("tritonclient.grpc.service_pb2_grpc")
@@ -58,6 +59,7 @@ class V2Server:
     def start(self) -> V2Server:
         """Listen, on the port of an earlier life if it had one."""
         self._stopped.clear()
+        self.port = self.port or free_port()  # which nobody takes between two lives, as an outgoing connection might
         self._server = grpc.server(futures.ThreadPoolExecutor(4), options=self._options)
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(self), self._server)
         address = f"localhost:{self.port}"

@@ -17,7 +17,7 @@ from edge.journal import Journal
 from edge.service.daemon import open_metrics
 from edge.service.shared import Shared
 from tests import ROOT
-from tests.fakes.brokers import Mosquitto, eventually
+from tests.fakes.brokers import Mosquitto, eventually, free_port
 from tests.service.running_daemon import Service, png
 from tests.wire.examples import abstained, classified_only, example, segmented_only
 
@@ -34,13 +34,6 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 def parsed(text: str) -> Samples:
     families = text_string_to_metric_families(text)
     return {(one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def scraped(port: int) -> Samples:
@@ -81,7 +74,7 @@ def test_a_daemon_is_scraped_with_what_its_journal_knows(tmp_path: Path, broker:
         service.put("a.png", png(1))
         service.put("b.png", b"no image at all")
         eventually(lambda: "(seq 2)" in service.log_text(), 90, "two verdicts")
-        eventually(lambda: scraped(port).get(("sem_corrosion_unsent_messages", ())) == 0, 30)
+        eventually(lambda: scraped(port).get(("sem_corrosion_unsent_messages", ())) == 0)
         found = scraped(port)
         assert sum(value for (name, _), value in found.items() if name == "sem_corrosion_inspections_total") == 1
         assert sum(value for (name, _), value in found.items() if name == "sem_corrosion_failures_total") == 1
@@ -113,12 +106,12 @@ def test_an_address_in_use_is_told_and_taken_when_it_is_free(tmp_path: Path, bro
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        service = Service(tmp_path, broker.port, metrics={"prometheus": f"127.0.0.1:{port}"})
-        service.start()
-        eventually(lambda: f"metrics.prometheus 127.0.0.1:{port} cannot be used" in service.log_text(), 60)
-    eventually(lambda: f"over: metrics.prometheus 127.0.0.1:{port}" in service.log_text(), 60)
-    assert scraped(port)
-    assert service.stop() == 0
+        with Service(tmp_path, broker.port, metrics={"prometheus": f"127.0.0.1:{port}"}) as service:
+            eventually(lambda: f"metrics.prometheus 127.0.0.1:{port} cannot be used" in service.log_text(), 60)
+            taken.close()
+            eventually(lambda: f"over: metrics.prometheus 127.0.0.1:{port}" in service.log_text(), 60)
+            assert scraped(port)
+            assert service.stop() == 0
 
 
 def test_nobody_who_does_not_ask_needs_its_library(tmp_path: Path, journal: Journal, shared: Shared) -> None:
