@@ -143,7 +143,7 @@ def whole_life(folder: Path, protocol: int) -> Life:
         node.conclude(example())
         data(264)
         eventually(node.rows.empty)
-        assert node.publisher.stop(10)
+        assert node.publisher.stop(30)
         count(host, "NDEATH")(2)
         eventually(lambda: proxy.said[-1][-1][0] >> 4 == 14)
         return Life(links(proxy, protocol), heard(host), {})
@@ -186,7 +186,7 @@ def life_with_a_host(folder: Path) -> Life:
         births(2)
         data(4)
         eventually(node.rows.empty)
-        assert node.publisher.stop(10)
+        assert node.publisher.stop(30)
         eventually(lambda: proxy.said[-1][-1][0] >> 4 == 14)
         return Life(links(proxy, 5), heard(host), told)
 

@@ -88,7 +88,7 @@ def test_a_clean_end_publishes_the_will_too(broker: Mosquitto, open_channel: Ope
     with Listener(broker.port) as dashboard:
         publisher = open_channel(broker.port, Discovery())
         eventually(lambda: payloads(dashboard, "/availability") == [b"online"])
-        assert publisher.stop(5.0)
+        assert publisher.stop(30.0)
         eventually(lambda: payloads(dashboard, "/availability") == [b"online", b"offline"])
 
 
@@ -254,7 +254,7 @@ def test_every_message_but_the_will_is_looked_at_in_the_order_of_the_connection(
         eventually(rows.empty)
         dashboard.say("homes/status", b"?")
         eventually(lambda: len(said(dashboard)) == 6)
-        publisher.stop(5.0)
+        publisher.stop(30.0)
         expected = ["config {} 0", "availability online 1", "row a 2", "row b 3", "row c 4", "answer homes/status ? 5"]
         eventually(lambda: said(dashboard) == [*expected, "availability offline"])
 

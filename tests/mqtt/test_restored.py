@@ -42,7 +42,7 @@ def sent(journal: Journal, port: int, protocol: int, *names: str) -> None:
         publisher.wake()
     eventually(drained(journal))
     eventually(lambda: (newest := journal.outbox.summary()) is None or newest.sent)
-    publisher.stop(5.0)
+    assert publisher.stop(30.0)
 
 
 def told(journal: Journal, name: str = "v") -> None:

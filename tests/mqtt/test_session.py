@@ -110,7 +110,7 @@ def test_a_full_disk_that_cannot_record_an_acknowledgement_is_outlived(
         full.clear()
         eventually(drained(journal))
         eventually(lambda: seqs(dashboard) == [1])
-        assert publisher.last_error is None
+        eventually(lambda: publisher.last_error is None)  # said once it is written down
 
 
 def test_the_keepalive_that_a_broker_demands_is_kept(tmp_path: Path, publish: Publish) -> None:
@@ -158,7 +158,7 @@ def test_a_message_that_kills_every_connection_is_buried_and_its_neighbours_are_
 def test_a_message_that_is_never_acknowledged_is_buried_after_three_connections(
     journal: Journal, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.mqtt.session.STALLED_S", 0.2)
+    monkeypatch.setattr("edge.mqtt.session.STALLED_S", 1.0)
     conclude(journal, "a.tif")
     with FakeBroker(reasons=[None, None, None]) as broker:
         publish(broker.port)
@@ -174,7 +174,7 @@ def test_a_full_quota_is_waited_for(journal: Journal, publish: Publish) -> None:
         publisher = publish(broker.port)
         eventually(lambda: "puts off" in (publisher.last_error or ""))
         eventually(drained(journal))
-        assert broker.seqs == [1, 2, 1]
+        assert broker.seqs in ([1, 2, 1], [1, 1, 2])  # the second may not have been sent when the first is put off
         assert not journal.outbox.dead_letters()
 
 
@@ -277,7 +277,7 @@ def test_a_session_is_served_without_a_publisher(journal: Journal, broker: Mosqu
     conclude(journal, "a.tif")
     signals = ThreadSignals()
     with Listener(broker.port) as dashboard:
-        stopper = threading.Thread(target=lambda: (eventually(drained(journal)), signals.stop(5.0)))
+        stopper = threading.Thread(target=lambda: (eventually(drained(journal)), signals.stop(30.0)))
         stopper.start()
         serve(broker.port, signals, Memory(Backoff(1.0, 30.0)))
         stopper.join()
@@ -287,7 +287,7 @@ def test_a_session_is_served_without_a_publisher(journal: Journal, broker: Mosqu
 def test_a_session_remembers_the_row_that_was_alone_when_the_broker_fell_silent(
     journal: Journal, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.mqtt.session.STALLED_S", 0.2)
+    monkeypatch.setattr("edge.mqtt.session.STALLED_S", 1.0)
     memory = Memory(Backoff(1.0, 30.0))
     conclude(journal, "a.tif")
     with FakeBroker(reasons=[None]) as fake, pytest.raises(BrokerError, match="acknowledged nothing"):
@@ -316,7 +316,7 @@ def test_rows_take_turns_with_answers_that_yield_and_follow_all_others(
     conclude(journal, "b.tif")
     signals = ThreadSignals()
     with Listener(broker.port) as dashboard:
-        stopper = threading.Thread(target=lambda: (eventually(drained(journal)), signals.stop(5.0)))
+        stopper = threading.Thread(target=lambda: (eventually(drained(journal)), signals.stop(30.0)))
         stopper.start()
         serve(broker.port, signals, Memory(Backoff(1.0, 30.0)), Flooded())
         stopper.join()

@@ -105,7 +105,7 @@ class Client:
     def subscribe(self, topics: str) -> None:
         """And wait until the broker has said yes."""
         self._client.subscribe(topics, 1)
-        assert self._done.wait(20)
+        assert self._done.wait(60)
 
     def say(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """Publish; the broker's reason code, 0 for taken."""
@@ -164,7 +164,7 @@ def test_without_tls_nobody_comes_in_from_the_network(plant: Plant) -> None:
     plain.on_disconnect = lambda *_: lost.set()
     plain.connect("127.0.0.1", plant.ports["8883"])
     plain.loop_start()
-    assert lost.wait(20)
+    assert lost.wait(60)
     plain.disconnect()
     plain.loop_stop()
     assert not said

@@ -85,7 +85,7 @@ def test_a_format_is_one_row_and_survives_what_the_contract_survives(tmp_path: P
             eventually(lambda: by_name(dashboard).keys() == {*SAMPLES} and len(states(dashboard)) >= 2, 60)
             what_waited_arrives_in_order_behind_the_announcement(dashboard)
             service.put("third.png", png(1))
-            eventually(lambda: len(states(dashboard)) == 3, 60)
+            eventually(lambda: len(states(dashboard)) == len(verdicts(dashboard)) == 3, 60)  # by two connections
             a_late_subscriber_finds_the_announcement_and_the_last_state(broker.port)
             dashboard.say("homes/birth", b"online")
             eventually(lambda: len(dashboard.on("homes/s1/config")) == 2)

@@ -144,12 +144,12 @@ def test_what_the_server_does_not_want_is_refused(journal: Journal, opened: Open
 def test_verdicts_come_in_order_through_every_kind_of_trouble(journal: Journal, opened: Opened, server: HttpServer) -> None:
     troubles = [500, 429, 503, 307, 408]
 
-    def says(handler: Any, _: int) -> None:
-        if troubles and len(server.asked) % 2:
+    def says(handler: Any, number: int) -> None:
+        if troubles and number % 2:
             answer(handler, troubles.pop())
         else:
+            taken.append(server.asked[number - 1].headers["idempotency-key"])  # before the answer, which brings the next
             answer(handler, 200)
-            taken.append(server.asked[-1].headers["idempotency-key"])
 
     taken: list[str] = []
     server.says = says

@@ -133,7 +133,7 @@ def page(url: str, **others: Any) -> Iterator[BrokerSource]:
 def told(pages: BrokerSource, *words: str) -> str:
     """What the page says is wrong, once it has these words."""
     return str(
-        eventually(lambda: all(word in said(pages) for word in words) and said(pages), 30.0, f"{words} in {said(pages)}")
+        eventually(lambda: all(word in said(pages) for word in words) and said(pages), 60.0, f"{words} in {said(pages)}")
     )
 
 

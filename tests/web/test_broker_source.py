@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -143,13 +144,17 @@ def test_a_replay_is_asked_for_only_when_told(tmp_path: Path) -> None:
         client = mqtt.Client(CallbackAPIVersion.VERSION2)
         client.on_message = lambda _client, _data, message: heard.append((message.topic, bytes(message.payload)))
         client.on_connect = lambda client, *_: client.subscribe("+/+/sem/+/command/#")
+        listens = threading.Event()
+        client.on_subscribe = lambda *_: listens.set()
         client.connect("127.0.0.1", broker.port)
         client.loop_start()
+        assert listens.wait(60)  # each range is asked for once
         with BrokerSource(broker_of(f"mqtt://127.0.0.1:{broker.port}"), replay=True) as pages:
             eventually(lambda: not pages.problems("")["problems"], what="a connection")
             publish(broker, f"{ONE}/failure", failure(1))
             publish(broker, f"{ONE}/failure", failure(5))
             eventually(lambda: heard, what="a request")
+        client.disconnect()
         client.loop_stop()
     assert heard[0][0] == f"{ONE}/command/replay"
     assert json.loads(heard[0][1]) == {"epoch": "e", "first": 2, "last": 4}
@@ -174,7 +179,7 @@ def publish(broker: Mosquitto, topic: str, payload: bytes, *, retain: bool = Fal
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
-    acknowledged(client.publish(topic, payload, 1, retain), 20.0)
+    acknowledged(client.publish(topic, payload, 1, retain), 60.0)
     client.disconnect()
     client.loop_stop()
 
@@ -226,9 +231,10 @@ def test_what_other_products_keep_at_the_broker_is_not_even_asked_for(tmp_path: 
     with Mosquitto(tmp_path / "broker") as broker:
         for topic in ("other/thing", "plant/lab/press/one/status", f"{ONE}/state", f"{ONE}/command/replay", f"{ONE}/status"):
             publish(broker, topic, status("online"), retain=True)
-        with BrokerSource(broker_of(f"mqtt://127.0.0.1:{broker.port}")) as pages:
-            take = pages._subscriber._on_message
-            pages._subscriber._on_message = lambda topic, payload: (heard.append(topic), take(topic, payload))[1]
+        pages = BrokerSource(broker_of(f"mqtt://127.0.0.1:{broker.port}"))
+        take = pages._subscriber._on_message
+        pages._subscriber._on_message = lambda topic, payload: (heard.append(topic), take(topic, payload))[1]
+        with pages:
             eventually(lambda: pages.fleet(), what="the retained status")
             publish(broker, "other/thing", b"again")
             publish(broker, f"{ONE}/failure", failure(1))
