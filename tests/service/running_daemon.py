@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -157,3 +158,20 @@ def child_of(service: Service) -> psutil.Process | None:
             if "spawn_main" in " ".join(child.cmdline()):
                 return child
     return None
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or a zombie that nobody has asked for its status yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # between the two questions
+        return True
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Permissions of a folder, as `.`, and of all in it. What a running daemon removes or renames meanwhile is left out."""
+    found = {}
+    for path in (folder, *folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            found[str(path.relative_to(folder))] = stat.S_IMODE(path.stat().st_mode)
+    return found

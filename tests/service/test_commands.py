@@ -20,7 +20,7 @@ from tests.service.running_daemon import (
 def ask(dashboard: Listener, name: str, **fields: Any) -> dict[str, Any]:
     number = len(dashboard.on(f"/command/{name}/response"))
     dashboard.say(f"{PREFIX}/command/{name}", json.dumps(fields))
-    answers: list[Heard] = eventually(lambda: dashboard.on(f"/command/{name}/response")[number:], 30)
+    answers: list[Heard] = eventually(lambda: dashboard.on(f"/command/{name}/response")[number:], 60)
     body = answers[0].body
     assert body["ok"], body
     return dict(body["result"] or {})
@@ -38,7 +38,7 @@ def test_a_dashboard_can_ask_for_a_replay_a_repeat_a_pause_and_information(tmp_p
         assert len(verdicts(dashboard)) == 2
         ask(dashboard, "pause")
         service.put("b.png", png(2))
-        eventually(lambda: statuses(dashboard)[-1] == "degraded", 30)
+        eventually(lambda: statuses(dashboard)[-1] == "degraded", 60)
         ask(dashboard, "resume")
         eventually(lambda: "b.png" in by_name(dashboard), 60)
         assert ask(dashboard, "info")["backend"] == "onnxruntime"

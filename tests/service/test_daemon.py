@@ -68,7 +68,7 @@ def test_every_file_gets_one_verdict_though_broker_and_daemon_are_killed(tmp_pat
 
 
 def test_a_daemon_killed_in_the_middle_of_images_gives_each_one_verdict_on_the_embedded_broker_too(tmp_path: Path) -> None:
-    images = {f"image_{number:02d}.png": png(number) for number in range(12)}
+    images = {f"image_{number:02d}.png": png(number) for number in range(40)}  # most come after the kill
     with (
         embedded_broker(free_port()) as port,
         Listener(port, f"{PREFIX}/#", protocol=311) as dashboard,
@@ -131,7 +131,7 @@ def test_a_clean_stop_says_offline_and_ends_with_status_0(tmp_path: Path, broker
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, Service(tmp_path, broker.port) as service:
         wait_until_online(dashboard)
         assert service.stop() == 0
-        eventually(lambda: statuses(dashboard)[-1] == "offline", 10)
+        eventually(lambda: statuses(dashboard)[-1] == "offline")
         assert dashboard.on("/status")[-1].body["reasons"] == ["stopped"]
 
 
@@ -151,7 +151,7 @@ def test_a_killed_daemon_is_reported_offline_by_its_last_will(tmp_path: Path, br
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, Service(tmp_path, broker.port) as service:
         wait_until_online(dashboard)
         service.kill()
-        eventually(lambda: statuses(dashboard)[-1] == "offline", 20)
+        eventually(lambda: statuses(dashboard)[-1] == "offline")
 
 
 def test_a_second_daemon_on_the_same_state_refuses_to_start(tmp_path: Path, broker: Mosquitto) -> None:
@@ -172,7 +172,7 @@ def test_a_second_daemon_refuses_to_start_though_the_lock_file_was_removed(tmp_p
         with Service(tmp_path, broker.port) as second:
             assert second.process is not None
             assert second.process.wait(60) == 1
-        eventually((service.state / "lock").exists, 20, "the lock file is put back")
+        eventually((service.state / "lock").exists, 60, "the lock file is put back")
         assert service.stop() == 0
 
 
@@ -258,7 +258,7 @@ def test_all_connections_are_ended_side_by_side(
 ) -> None:
     rows = tuple(ChannelRow(name, lambda _: True, lambda _, name=name: Mourned(name)) for name in "abcd")  # type: ignore[misc]
     monkeypatch.setattr("edge.service.daemon.CHANNELS", rows)
-    monkeypatch.setattr("edge.service.daemon.STOP_S", 1.0)
+    monkeypatch.setattr("edge.service.daemon.STOP_S", 4.0)
     with Proxy(broker.port, swallow_acknowledgements=True) as proxy, Listener(broker.port) as dashboard:
         settings = parse({"watch": {"folder": str(tmp_path)}, "mqtt": {"host": "127.0.0.1", "port": proxy.port}}, {})
         made = Daemon(settings, journal)
@@ -268,7 +268,7 @@ def test_all_connections_are_ended_side_by_side(
         eventually(lambda: len(dashboard.on("/born")) == 4 and dashboard.on("/status"))
         began = time.monotonic()
         made.stop()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 6.0, "one after the other they take half of it each"
         eventually(lambda: len(dashboard.on("/died")) == 4 and statuses(dashboard)[-1] == "offline")
         eventually(lambda: all(publisher.stopped() for publisher in made._publishers))
 

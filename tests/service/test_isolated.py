@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from edge.config import Settings
@@ -23,6 +22,7 @@ from tests.service.running_daemon import (
     Service,
     begun_but_not_finished,
     child_of,
+    ended,
     png,
     verdicts,
 )
@@ -48,7 +48,7 @@ def test_the_child_of_a_killed_daemon_does_not_go_on(tmp_path: Path, broker: Mos
         child = eventually(lambda: child_of(service), 60, "a child that inspects")
         eventually(lambda: child.num_threads() > 2, 60, "its models")
         service.kill()
-        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 10)
+        eventually(lambda: ended(child), 60)
 
 
 def half_an_answer(sender: multiprocessing.connection.Connection, *_: object) -> None:

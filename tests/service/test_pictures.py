@@ -51,7 +51,7 @@ def test_a_picture_waits_for_a_folder_that_is_away_at_the_start(
     decoder: Decoder, inspector: Inspector, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a power cut a machine is often back before its share."""
-    monkeypatch.setattr(pictures, "RETRY_S", 0.05)
+    monkeypatch.setattr(pictures, "RETRY_S", 0.5)  # longer than a busy machine takes from one line to the next
     with pytest.raises(Killed):
         recorded(decoder, inspector, recorder, killed)
     away = inspector.folder.rename(inspector.folder.with_name("away"))

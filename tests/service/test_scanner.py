@@ -92,7 +92,7 @@ def test_a_late_sidecar_gives_the_image_its_scale_as_a_new_revision(tmp_path: Pa
 def test_a_sidecar_that_comes_in_time_is_waited_for(tmp_path: Path, broker: Mosquitto) -> None:
     with (
         Listener(broker.port, f"{PREFIX}/#") as dashboard,
-        Service(tmp_path, broker.port, watch={"sidecar_wait_s": 20.0}) as service,
+        Service(tmp_path, broker.port, watch={"sidecar_wait_s": 60.0}) as service,
     ):
         wait_until_online(dashboard)
         service.put("j.tif", tiff(specimen(960, 1280)))
@@ -117,13 +117,13 @@ def test_existing_files_can_be_left_alone(tmp_path: Path, broker: Mosquitto) -> 
 
 def test_a_new_file_goes_before_the_backlog(tmp_path: Path, broker: Mosquitto) -> None:
     service = Service(tmp_path, broker.port)
-    for number in range(30):
-        service.put(f"old_{number:02d}.png", png(number))
+    for number in range(150):  # more than are judged while the new one is noticed, however busy the machine
+        service.put(f"old_{number:03d}.png", png(number))
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
         eventually(lambda: verdicts(dashboard), 60)
         service.put("new.png", png(99))
         eventually(lambda: "new.png" in by_name(dashboard), 60)
-        assert len(verdicts(dashboard)) < 31
+        assert len(verdicts(dashboard)) < 151
 
 
 def test_the_watched_folder_may_go_and_come_back(tmp_path: Path, broker: Mosquitto) -> None:
@@ -131,9 +131,9 @@ def test_the_watched_folder_may_go_and_come_back(tmp_path: Path, broker: Mosquit
         service.put("a.png", png(1))
         eventually(lambda: len(verdicts(dashboard)) == 1, 60)
         service.folder.rename(tmp_path / "unmounted")
-        eventually(lambda: statuses(dashboard)[-1] == "degraded", 30)
+        eventually(lambda: statuses(dashboard)[-1] == "degraded", 60)
         (tmp_path / "unmounted").rename(service.folder)
-        eventually(lambda: statuses(dashboard)[-1] == "online", 30)
+        eventually(lambda: statuses(dashboard)[-1] == "online", 60)
         service.put("b.png", png(2))
         eventually(lambda: len(verdicts(dashboard)) == 2, 60)
 

@@ -23,6 +23,7 @@ from edge.service.shadow_child import Child, ChildEndedError, Judged
 from tests.conftest import SOURCE, micrograph, pitted, settings_for
 from tests.fakes.brokers import eventually
 from tests.service.candidates import models
+from tests.service.running_daemon import ended
 
 PLENTY = 1 << 40
 
@@ -145,7 +146,7 @@ def test_it_does_not_outlive_the_one_who_asks(tmp_path: Path) -> None:
     process = psutil.Process(told.recv())
     owner.kill()
     owner.join()
-    eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 60)
+    eventually(lambda: ended(process), 60)
 
 
 def hold(settings: Settings, told: multiprocessing.connection.Connection) -> None:

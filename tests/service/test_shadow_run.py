@@ -22,7 +22,7 @@ from edge.journal.shadowed import Shadowed
 from edge.service.shadow_child import NICEST
 from tests.fakes.brokers import Listener, Mosquitto, eventually
 from tests.service.candidates import KEY, models, on_shelf
-from tests.service.running_daemon import PREFIX, Service, by_name, png, verdicts
+from tests.service.running_daemon import PREFIX, Service, by_name, ended, png, verdicts
 from tests.service.test_commands import ask
 
 
@@ -85,7 +85,7 @@ def test_a_candidate_sees_what_was_judged_and_says_nothing_on_the_broker(tmp_pat
         eventually(lambda: shadow_of(dashboard).get("state") == "running", 300, "it is started again")
         child = existing(lambda: child_of(service))
         service.kill()
-        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 60)
+        eventually(lambda: ended(child), 60)
         service.start()
         dashboard.heard.clear()
         eventually(lambda: shadow_of(dashboard).get("state") == "running", 300, "it runs after a kill")

@@ -124,11 +124,10 @@ def test_what_a_server_refuses_is_told_and_counted_and_holds_up_nothing(tmp_path
 
 def test_what_waited_for_a_broker_is_kept_when_there_is_none_any_more(tmp_path: Path, broker: Mosquitto) -> None:
     broker.stop()
-    service = Service(tmp_path, broker.port)
-    service.start()
-    service.put("a.png", png(1))
-    eventually(lambda: "(seq 1)" in service.log_text(), 90)
-    assert service.stop() == 0
+    with Service(tmp_path, broker.port) as service:
+        service.put("a.png", png(1))
+        eventually(lambda: "(seq 1)" in service.log_text(), 90)
+        assert service.stop() == 0
     with Service(tmp_path, broker.port, mqtt=NO_BROKER) as without:
         eventually(lambda: "are kept for a replay" in without.log_text(), 90)
         assert without.stop() == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.brokers import Listener, Mosquitto, eventually
-from tests.service.running_daemon import COMMAND, PREFIX, Service, by_name, png
+from tests.service.running_daemon import COMMAND, PREFIX, Service, by_name, modes, png
 
 
 @pytest.mark.parametrize("umask", ["0", "022", "0777"])
@@ -20,7 +20,7 @@ def test_every_file_of_the_state_folder_is_closed_to_others(umask: str, tmp_path
     with Listener(broker.port, f"{PREFIX}/#") as dashboard, service:
         eventually(lambda: "a.png" in by_name(dashboard), 60)
         eventually(lambda: list((state / "pictures").iterdir()), 60)
-        found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (state, *state.rglob("*"))}
+        found = modes(state)
         assert {
             "journal.sqlite3",
             "journal.sqlite3-wal",

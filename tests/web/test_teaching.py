@@ -20,6 +20,7 @@ from edge.journal import Journal
 from edge.web.source import Facts
 from edge.web.teaching import COMMAND, Teaching
 from tests.conftest import settings_for
+from tests.service.running_daemon import ended
 from tests.teach.making import brushed, brushed_away, decoys, review, spotted, write_image
 
 PATIENCE_S = 300.0
@@ -158,7 +159,7 @@ time.sleep(600)
     with psutil.Popen([sys.executable, "-c", body], stdout=-1) as page:
         child = psutil.Process(int(page.stdout.readline()))
         page.kill()
-    until(lambda: True if not child.is_running() or child.status() == psutil.STATUS_ZOMBIE else None)
+    until(lambda: ended(child) or None)
 
 
 def test_reviews_that_cannot_teach_are_left_out_and_told(tmp_path: Path) -> None:

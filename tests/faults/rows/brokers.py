@@ -144,7 +144,7 @@ def _peeped(bench: GuardedBench, witness: Listener, user: str, topic: str) -> bo
     client.on_message = lambda *message: heard.append(message[-1].payload)
     client.on_subscribe = lambda *answer: answered.append(answer)
     client.on_disconnect = lambda *answer: answered.append(answer)
-    until = time.monotonic() + 3
+    until = time.monotonic() + 30
     while not client.is_connected() and time.monotonic() < until:
         time.sleep(0.02)
     client.subscribe(topic, 1)

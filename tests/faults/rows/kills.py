@@ -6,6 +6,7 @@ one verdict, which is no failure, one picture, and all have numbers of one epoch
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import sqlite3
@@ -15,6 +16,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from edge.journal import requests
 from tests import ROOT
 from tests.fakes.brokers import eventually
@@ -22,7 +25,7 @@ from tests.faults.bench import SETTLE_S, Bench
 from tests.faults.breaking import paused
 from tests.faults.points import BY_NAME, POINTS
 from tests.faults.row import Outcome, Row, Trial
-from tests.service.running_daemon import PREFIX, child_of
+from tests.service.running_daemon import PREFIX, child_of, ended
 
 FORGETFUL: Final = ("autosave_on_changes false", "autosave_interval 1800")
 """mosquitto as Debian ships it: what came since the last save, up to half an hour ago, is gone after a kill."""
@@ -93,8 +96,8 @@ def child_killed(trial: Trial) -> Outcome:
         bench.start()
         child = eventually(lambda: child_of(bench.service), SETTLE_S, "a suspect is tried")
         bench.work(chance.uniform(0.0, 1.5), images_s=1)
-        alive = child.is_running()
-        if alive:
+        alive = not ended(child)
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end just now
             child.kill()
         found = outcome(bench)
     found.counts["children killed"] = int(alive)
@@ -169,8 +172,8 @@ def _replay(bench: Bench, chance: random.Random, arm: Arm) -> Also:
     bench.start()
     _judged(bench, chance, 3)
     (epoch, last), *_ = bench.judged().highest.items()
-    bench.listener.say(f"{PREFIX}/command/replay", json.dumps({"epoch": epoch, "first": 1, "last": last}))
     before = bench.judged().repeats
+    bench.listener.say(f"{PREFIX}/command/replay", json.dumps({"epoch": epoch, "first": 1, "last": last}))
     return lambda: bench.judged().repeats >= before + last
 
 

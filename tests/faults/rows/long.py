@@ -83,7 +83,7 @@ def away(trial: Trial, images: int) -> Outcome:
                 written += 1
             samples.take(bench.pid, done)
             time.sleep(0.2)
-        state_mib = sum(file.stat().st_size for file in bench.service.state.rglob("*") if file.is_file()) / MIB
+        state_mib = _bytes_in(bench.service.state) / MIB
         bench.broker.start()
         began = time.monotonic()
         while len(bench.payloads()) < images + before and time.monotonic() < began + 3600:
@@ -102,6 +102,15 @@ def away(trial: Trial, images: int) -> Outcome:
     figures = {"s until all had come": seconds, "MiB of memory more than with a broker": more, "MiB of state": state_mib}
     found.worst |= {name: round(value, 1) for name, value in figures.items()}
     return found
+
+
+def _bytes_in(folder: Path) -> int:
+    """Of all files there, but for those that a running daemon removes or renames just now."""
+    sizes = []
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(file.stat().st_size if file.is_file() else 0)
+    return sum(sizes)
 
 
 def soak_for_minutes(trial: Trial) -> Outcome:

@@ -5,6 +5,7 @@ Whatever a test does, the page ends without an error of a script, a breach of it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pytest
 
 from edge.web.users import ROLES, User, hashed, write
@@ -126,6 +128,16 @@ class Served(Service):
     def __enter__(self) -> Served:
         self.start()
         return self
+
+    def page(self) -> psutil.Process:
+        """The process that serves it."""
+        assert self.process is not None
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # another child, which has ended meanwhile
+                found += [child] if "edge.web" in child.cmdline() else []
+        (page,) = found
+        return page
 
     def plain(self, role: str | None = None) -> Plain:
         """HTTP without a browser, logged in where a role is named."""

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
@@ -40,17 +39,10 @@ def reasons(listener: Listener) -> str:
     return " ".join(text for message in listener.on("/status")[-1:] for text in message.body["reasons"])
 
 
-def page_of(service: Served) -> psutil.Process:
-    """The process that serves the page."""
-    assert service.process is not None
-    (page,) = [child for child in psutil.Process(service.process.pid).children() if "edge.web" in child.cmdline()]
-    return page
-
-
 def test_a_page_that_hangs_is_told_and_stops_no_inspection(service: Served, seen: Seen, listener: Listener) -> None:
     seen.enter("read")
     seen.says("#link", "live")
-    page = page_of(service)
+    page = service.page()
     page.send_signal(signal.SIGSTOP)
     service.put("meanwhile.png", png(1))
     eventually(lambda: "meanwhile.png" in by_name(listener), 120)
