@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from edge.errors import StateError, StateFullError
-from edge.journal import disk, former, schema
+from edge.journal import disk, former, schema, wal_index
 
 CHECKED_AT_OPEN_BYTES: Final = 64 << 20
 VACUUM_ABOVE_BYTES: Final = 16 << 20
@@ -57,6 +57,7 @@ class Database:
             # SQLite would make it readable for all.
             os.close(os.open(_file(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             disk.sync_folder(folder)
+            wal_index.make_room(_file(folder))
         with contextlib.suppress(OSError):  # The folder above may be closed to the service's user.
             disk.sync_folder(folder.absolute().parent)
         with _closed_on_error(_connect(folder, read_only=False)) as connection, _translated_errors(folder):
@@ -70,9 +71,9 @@ class Database:
         Raises StateError if there is none or it is of a newer version.
         """
         with disk.translated_os_errors(folder):
-            there = _file(folder).is_file()
-        if not there:
-            raise StateError(f"there is no journal in {folder}: is it the state folder of a daemon that ran before?")
+            if not _file(folder).is_file():
+                raise StateError(f"there is no journal in {folder}: is it the state folder of a daemon that ran before?")
+            wal_index.make_room(_file(folder), for_reading=True)
         with _closed_on_error(_connect(folder, read_only=True)) as connection, _translated_errors(folder):
             for statement in schema.STAND_INS.get(_version(connection, folder), ()):
                 connection.execute(statement)
@@ -168,6 +169,7 @@ def _prepare(connection: sqlite3.Connection, folder: Path, now: float, alive: Ca
     # Debian's SQLite overwrites what it deletes, which on a full disk needs as much room again.
     connection.execute("PRAGMA secure_delete = OFF")
     version = _version(connection, folder)
+    wal_index.hold(_file(folder))
     if version == 0:
         connection.execute("BEGIN IMMEDIATE")
         _run(connection, schema.TABLES)

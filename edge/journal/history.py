@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from edge.errors import StateError
-from edge.journal import disk
+from edge.journal import disk, wal_index
 from edge.journal.verdicts import BEYOND, FIRST, Key, Told, Verdicts
 
 VERSION: Final = 3
@@ -307,12 +307,17 @@ def _stand_in(*, empty: bool = False) -> sqlite3.Connection:
 
 
 def _connected(file: Path) -> sqlite3.Connection:
+    try:
+        wal_index.make_room(file)
+    except OSError as error:
+        raise sqlite3.OperationalError("database or disk is full") from error
     connection = sqlite3.connect(file, check_same_thread=False, timeout=BUSY_S)
     try:
         file.chmod(0o600)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        wal_index.hold(file)
         if version == 0:
             connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
         elif version != VERSION or not _complete(connection):
