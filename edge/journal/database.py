@@ -38,12 +38,13 @@ class Database:
     reserve: what is given up on a full disk.
     """
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, folder: Path, connection: sqlite3.Connection, index: wal_index.Held | None = None) -> None:
         """Use `open` or `view`."""
         self.folder = folder
         self.mutex = threading.RLock()
         self.reserve = disk.Reserve(folder)
         self._connection = connection
+        self._index = index
 
     @classmethod
     def open(cls, folder: Path, now: float, alive: Callable[[], None] = lambda: None) -> Database:
@@ -57,12 +58,16 @@ class Database:
             # SQLite would make it readable for all.
             os.close(os.open(_file(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             disk.sync_folder(folder)
-            wal_index.make_room(_file(folder))
+            index = wal_index.Held(_file(folder))
         with contextlib.suppress(OSError):  # The folder above may be closed to the service's user.
             disk.sync_folder(folder.absolute().parent)
-        with _closed_on_error(_connect(folder, read_only=False)) as connection, _translated_errors(folder):
-            _prepare(connection, folder, now, alive)
-        return cls(folder, connection)
+        try:
+            with _closed_on_error(_connect(folder, read_only=False)) as connection, _translated_errors(folder):
+                _prepare(connection, folder, now, alive)
+        except BaseException:
+            index.close()
+            raise
+        return cls(folder, connection, index)
 
     @classmethod
     def view(cls, folder: Path) -> Database:
@@ -73,7 +78,7 @@ class Database:
         with disk.translated_os_errors(folder):
             if not _file(folder).is_file():
                 raise StateError(f"there is no journal in {folder}: is it the state folder of a daemon that ran before?")
-            wal_index.make_room(_file(folder), for_reading=True)
+            wal_index.make_room(_file(folder))
         with _closed_on_error(_connect(folder, read_only=True)) as connection, _translated_errors(folder):
             for statement in schema.STAND_INS.get(_version(connection, folder), ()):
                 connection.execute(statement)
@@ -81,8 +86,11 @@ class Database:
 
     def close(self) -> None:
         """Close it. May be called twice."""
-        with self.mutex, contextlib.suppress(sqlite3.Error):  # A full disk can refuse the last checkpoint: the log is kept.
-            self._connection.close()
+        with self.mutex:
+            with contextlib.suppress(sqlite3.Error):  # A full disk can refuse the last checkpoint: the log is kept.
+                self._connection.close()
+            if self._index is not None:
+                self._index.close()
 
     def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of one query."""
@@ -169,7 +177,6 @@ def _prepare(connection: sqlite3.Connection, folder: Path, now: float, alive: Ca
     # Debian's SQLite overwrites what it deletes, which on a full disk needs as much room again.
     connection.execute("PRAGMA secure_delete = OFF")
     version = _version(connection, folder)
-    wal_index.hold(_file(folder))
     if version == 0:
         connection.execute("BEGIN IMMEDIATE")
         _run(connection, schema.TABLES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,17 @@ from edge.journal.disk import Reserve
 from tests import ROOT
 from tests.faults import disks
 from tests.faults.breaking import Unavailable, fill
+from tests.journal.examples import inspected
 
+LOOKS_LONG = """
+import sys
+from pathlib import Path
+from edge.journal import Journal
+with Journal.view(Path(sys.argv[1])) as journal:
+    print(len(journal.ledger.fingerprints()), flush=True)
+    sys.stdin.readline()
+    print(len(journal.ledger.fingerprints()), flush=True)
+"""
 MADE = """
 import sys
 from pathlib import Path
@@ -109,6 +120,7 @@ def test_an_open_journal_has_the_blocks_of_its_index_and_leaves_nothing_else(fol
     with Journal.open(folder):
         index = (folder / "journal.sqlite3-shm").stat()
         assert index.st_size == wal_index.HELD_BYTES
+        assert index.st_blocks * 512 >= wal_index.HELD_BYTES
         Journal.view(folder).close()
         assert not list(folder.glob("*-room"))
     assert not list(folder.glob("*-shm"))
@@ -122,31 +134,81 @@ def test_without_room_the_reserve_is_given_up_before_anything_fails(
     Journal.open(folder).close()
     assert Reserve(folder).exists()
 
-    def refused(*_: object) -> None:
-        if not Reserve(folder).exists() and not always:
-            return
-        raise OSError(code, os.strerror(code))
+    reserves: list[bool] = []
 
-    monkeypatch.setattr("os.posix_fallocate", refused)
+    def refused(*_: object) -> None:
+        reserves.append(Reserve(folder).exists())
+        if reserves[-1] or always:
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(wal_index, "_take", refused)
     always = False
     Journal.open(folder).close()
-    assert not Reserve(folder).exists()
+    assert reserves == [True, False]
     always = True
     with pytest.raises(StateFullError):
         Journal.open(folder)
-    assert not list(folder.glob("*-room"))
 
 
 @pytest.mark.usefixtures("played")
-def test_what_cannot_be_found_out_keeps_nobody_from_looking(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_that_cannot_do_this_is_left_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Journal.open(folder).close()
 
     def refused(*_: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
     monkeypatch.setattr("os.posix_fallocate", refused)
-    with Journal.open(folder):
+    monkeypatch.setattr(wal_index, "_lock", refused)
+    with Journal.open(folder) as journal:
+        inspected(journal, "a.tif")
         Journal.view(folder).close()
+
+
+@pytest.mark.usefixtures("played")
+def test_what_a_killed_life_left_in_the_index_is_not_believed(folder: Path) -> None:
+    with Journal.open(folder) as journal:
+        inspected(journal, "a.tif")
+        left = (folder / "journal.sqlite3-shm").read_bytes()
+        kept = shutil.copytree(folder, folder.parent / "killed")  # as a kill leaves it: the log is not in the database
+    index = kept / "journal.sqlite3-shm"
+    index.write_bytes(left[:96] + bytes(byte ^ 0x55 for byte in left[96:]) + b"more")
+    with Journal.open(kept) as journal:
+        assert journal.ledger.fingerprints().keys() == {"a.tif"}
+        assert {row.seq for row in journal.outbox.unsent()} == {1}
+        assert index.stat().st_size == wal_index.HELD_BYTES
+
+
+@pytest.mark.usefixtures("played")
+def test_an_index_that_another_process_has_open_is_kept(folder: Path) -> None:
+    with Journal.open(folder) as journal:
+        inspected(journal, "a.tif")
+        reader = subprocess.Popen(
+            [sys.executable, "-c", LOOKS_LONG, str(folder)], env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        with reader:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "1\n"
+            journal.close()
+            with Journal.open(folder) as later:
+                inspected(later, "b.tif")
+                said, _ = reader.communicate("again\n")
+                assert said == "2\n"
+                assert later.ledger.fingerprints().keys() == {"a.tif", "b.tif"}
+
+
+@pytest.mark.usefixtures("played")
+def test_a_reader_does_not_take_the_index_for_an_abandoned_one(folder: Path) -> None:
+    with Journal.open(folder) as journal:
+        inspected(journal, "a.tif")
+        for number in range(3):
+            inspected(journal, f"{number}.tif")
+            done = subprocess.run(
+                [sys.executable, "-c", LOOKS_LONG, str(folder)], env={**os.environ, "PYTHONPATH": str(ROOT)},
+                input="again\n", capture_output=True, text=True,
+            )  # fmt: skip
+            assert done.stdout == f"{number + 2}\n" * 2
+        assert (folder / "journal.sqlite3-shm").stat().st_size == wal_index.HELD_BYTES
 
 
 def test_on_other_file_systems_nothing_is_done(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
