@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import struct
 from pathlib import Path
@@ -78,19 +77,20 @@ def make_room(file: Path) -> None:
 
 
 def _take(descriptor: int) -> None:
+    import fcntl  # Windows has none, and reads journals all the same
+
+    def lock(kind: int) -> None:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, _FIRST_BYTE, 1, 0))
+
     try:
-        _lock(descriptor, fcntl.F_WRLCK)
+        lock(fcntl.F_WRLCK)
     except BlockingIOError:  # Another process has it open: what is in it counts.
         os.posix_fallocate(descriptor, 0, HELD_BYTES)
     else:
         os.ftruncate(descriptor, min(os.fstat(descriptor).st_size, HELD_BYTES))
         if os.pwrite(descriptor, bytes(HELD_BYTES), 0) < HELD_BYTES:  # Blocks that are there stay.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    _lock(descriptor, fcntl.F_RDLCK)
-
-
-def _lock(descriptor: int, kind: int) -> None:
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, _FIRST_BYTE, 1, 0))
+    lock(fcntl.F_RDLCK)
 
 
 def _index(file: Path) -> Path:
@@ -99,7 +99,7 @@ def _index(file: Path) -> Path:
 
 def _small_blocks(file: Path) -> bool:
     try:
-        return os.statvfs(file.parent).f_frsize < SQLITE_STEP
+        return hasattr(os, "statvfs") and os.statvfs(file.parent).f_frsize < SQLITE_STEP
     except OSError:
         return False
 

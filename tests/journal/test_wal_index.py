@@ -158,7 +158,7 @@ def test_a_file_system_that_cannot_do_this_is_left_as_it_is(folder: Path, monkey
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
     monkeypatch.setattr("os.posix_fallocate", refused)
-    monkeypatch.setattr(wal_index, "_lock", refused)
+    monkeypatch.setattr("fcntl.fcntl", refused)
     with Journal.open(folder) as journal:
         inspected(journal, "a.tif")
         Journal.view(folder).close()
