@@ -5,9 +5,26 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 """OpenSSL's verification results, x509_vfy.h."""
+
+
+class CertificateFiles(Protocol):
+    """Whose certificates are used; empty for none, and for the other side's: whom this machine trusts."""
+
+    @property
+    def ca_file(self) -> str:
+        """Who signed the other side's."""
+
+    @property
+    def cert_file(self) -> str:
+        """Ours."""
+
+    @property
+    def key_file(self) -> str:
+        """Its key."""
 
 
 def load_chain(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from edge.certificates import CertificateFiles
 from edge.errors import ConfigError
 from edge.wording import as_annotated, form_of
 
@@ -40,23 +41,7 @@ class Section(BaseModel):
         return as_annotated(value, cls.model_fields[info.field_name or ""].annotation)
 
 
-class WithCertificates(Protocol):
-    """A section of a connection that may be encrypted."""
-
-    @property
-    def ca_file(self) -> str:
-        """Whose certificates are trusted."""
-
-    @property
-    def cert_file(self) -> str:
-        """Our own certificate."""
-
-    @property
-    def key_file(self) -> str:
-        """And its key."""
-
-
-def check_certificates(section: WithCertificates, encrypted: bool, without: str) -> None:
+def check_certificates(section: CertificateFiles, encrypted: bool, without: str) -> None:
     """Raises ValueError for a certificate without its key, and where nothing is encrypted for want of `without`."""
     if section.cert_file and not section.key_file:
         raise ValueError("cert_file needs key_file beside it")

@@ -12,6 +12,7 @@ from typing import Final
 from edge.errors import StateError, StateFullError
 
 RESERVE_BYTES: Final = 8 << 20
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
@@ -20,7 +21,7 @@ def translated_os_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_ROOM:
             raise full(folder) from error
         raise StateError(
             f"the state folder {folder} cannot be used: {error.strerror or error}; the service's user must be able to write"

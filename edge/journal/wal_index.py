@@ -20,12 +20,13 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from edge.journal.disk import NO_ROOM
+
 SQLITE_STEP: Final = 4096  # bytes; unixShmMap
 REGION_BYTES: Final = 32 << 10  # of the index, for 4096 pages of the log or a few less
 REGION_LOG_BYTES: Final = 16 << 20
 HELD_BYTES: Final = 8 * REGION_BYTES  # one region is enough as long as checkpoints keep up
 _FIRST_BYTE: Final = 128  # UNIX_SHM_DMS
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Held:
@@ -46,7 +47,7 @@ class Held:
                 _take(self._descriptor)
             except OSError as error:
                 self.close()
-                if error.errno in _FULL:
+                if error.errno in NO_ROOM:
                     raise
 
     def close(self) -> None:
@@ -72,7 +73,7 @@ def make_room(file: Path) -> None:
             os.close(descriptor)
             probe.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in NO_ROOM:
             raise
 
 

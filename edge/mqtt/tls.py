@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from edge import certificates
-from edge.certificates import alert_of, load_chain, trusting
+from edge.certificates import CertificateFiles, alert_of, load_chain, trusting
 from edge.errors import BrokerError
 
 HANDSHAKE_S: Final = 3.0
 """Longest wait for the other side's part of the handshake."""
-
-
-class Files(Protocol):
-    """Whose certificates are used; empty for none, and for the other side's: whom this machine trusts."""
-
-    @property
-    def ca_file(self) -> str:
-        """Who signed the other side's."""
-
-    @property
-    def cert_file(self) -> str:
-        """Ours."""
-
-    @property
-    def key_file(self) -> str:
-        """Its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +55,7 @@ class Socket(ssl.SSLSocket):
             raise
 
 
-def context_of(files: Files) -> ssl.SSLContext:
+def context_of(files: CertificateFiles) -> ssl.SSLContext:
     """Read the certificates now, so that renewed ones are taken at the next connect. Raises BrokerError."""
     try:
         context = trusting(files.ca_file)

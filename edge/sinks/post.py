@@ -19,9 +19,9 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from edge.certificates import alert_of, load_chain, trusting
+from edge.certificates import CertificateFiles, alert_of, load_chain, trusting
 from edge.config_sinks import WebhookSettings
-from edge.mqtt.tls import Files, Named, untrusted
+from edge.mqtt.tls import Named, untrusted
 from edge.sinks.sink import NotNowError
 
 MOST_READ: Final = 2000
@@ -29,7 +29,7 @@ MOST_READ: Final = 2000
 IN_TOML: Final = Named(host="webhook.url", ca_file="webhook.ca_file", cert_file="webhook.cert_file")
 
 
-class Server(Files, Protocol):
+class Server(CertificateFiles, Protocol):
     """A section of the settings that leads to a web server, see `WebhookSettings` and `FleetSettings`."""
 
     @property

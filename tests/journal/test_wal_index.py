@@ -85,7 +85,7 @@ def small_blocks() -> Iterator[Disk]:
             place, mounts, _ = open_.enter_context(disks.at_hand())
             disk = Disk(mounts, mounts.small("ext4", place, place / "disk") / "state")
         except Unavailable as absent:
-            pytest.skip(str(absent))
+            pytest.skip(str(absent))  # a disk can only be mounted as root, with loop devices
         assert os.statvfs(mounts.inside(disk.state.parent)).f_frsize < wal_index.SQLITE_STEP
         subprocess.run(disk.command(MADE), check=True)
         yield disk
